@@ -1,0 +1,2 @@
+//! The binary `raincheck`: server and command line.
+fn main() {}

@@ -1,0 +1,1 @@
+//! What every store must do: the promises, the invariants and the model.

@@ -1,0 +1,57 @@
+//! Handing a waiting job to a worker.
+
+use std::time::Duration;
+
+use crate::id::{Fence, Nonce};
+use crate::job::{Job, Phase};
+use crate::lease::{LEASE_MAX, LEASE_MIN, Lease, WorkerKind};
+use crate::name::WorkerName;
+use crate::queue::Policy;
+use crate::time::Timestamp;
+
+/// Who claims, and for how long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claimer {
+    /// The worker's name.
+    pub worker: WorkerName,
+    /// How it runs attempts.
+    pub kind: WorkerKind,
+    /// The term of the lease; cut to 1 s to 12 h.
+    pub term: Duration,
+    /// What the worker calls this claim.
+    pub claim_id: Option<String>,
+}
+
+/// Leases a waiting job whose `run_at` has come. The attempt is counted here, before the work begins, so that a job
+/// which kills its worker runs out of attempts. `None` where it may not be claimed now: it does not wait, is not due, or
+/// is overdue and to be ended by [`expire`](super::expire()).
+#[must_use]
+pub fn claim(job: &Job, claimer: &Claimer, nonce: Nonce, policy: &Policy, now: Timestamp) -> Option<Job> {
+    let waiting = matches!(job.phase, Phase::Waiting);
+    if !waiting || job.run_at > now || job.overdue_at().is_some_and(|overdue| overdue <= now) {
+        return None;
+    }
+    let term = claimer.term.clamp(LEASE_MIN, LEASE_MAX);
+    let timeout = now.plus(policy.timeout);
+    let attempt_deadline = job
+        .deadline_at()
+        .map_or(timeout, |deadline| deadline.min(timeout));
+    let mut job = job.clone();
+    job.attempt += 1;
+    job.fence = Fence(job.fence.0 + 1);
+    job.version += 1;
+    job.started_at.get_or_insert(now);
+    job.settled = None;
+    job.phase = Phase::Running(Lease {
+        nonce,
+        worker: claimer.worker.clone(),
+        kind: claimer.kind,
+        started_at: now,
+        term,
+        expires_at: now.plus(term).min(attempt_deadline),
+        attempt_deadline,
+        cancel_by: None,
+        claim_id: claimer.claim_id.clone(),
+    });
+    Some(job)
+}

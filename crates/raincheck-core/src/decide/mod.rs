@@ -1,0 +1,108 @@
+//! Every transition of a job as a pure function: the job, the request and `now` in, the next job out.
+//!
+//! A store selects the rows, calls the decision inside its transaction and writes the answer back; it never decides
+//! itself. Invariants: a decision is total over phases; it raises `version` by exactly one when it changes the
+//! job and leaves the job alone otherwise; a finished job never gets another outcome.
+
+mod cancel;
+mod claim;
+mod expire;
+mod reclaim;
+mod renew;
+mod retry;
+mod settle;
+mod submit;
+#[cfg(test)]
+mod tests;
+
+pub use cancel::{Cancelled, cancel};
+pub use claim::{Claimer, claim};
+pub use expire::{expire, expires_at};
+pub use reclaim::{interrupt_on_open, reclaim};
+pub use renew::{Renewed, renew};
+pub use retry::{NotDone, retry};
+pub use settle::{SettleRefused, SettleStep, Settlement, settle};
+pub use submit::{Fingerprint, IdempotencyMatch, NewJob, idempotency, submit};
+
+use crate::content::JobResult;
+use crate::job::{ATTEMPTS_SHOWN, Attempt, AttemptOutcome, Failure, Job, Outcome, Phase};
+use crate::lease::Lease;
+use crate::queue::Policy;
+use crate::time::Timestamp;
+
+/// How long the id of a forgotten job answers 410 instead of 404.
+pub const TOMBSTONE: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
+
+/// Ends the attempt that `lease` stands for: writes it into the list and opens the job for its next phase.
+fn end_attempt(
+    job: &mut Job,
+    lease: &Lease,
+    outcome: AttemptOutcome,
+    error: Option<Failure>,
+    now: Timestamp,
+) {
+    job.attempts.push(Attempt {
+        n: job.attempt,
+        worker: lease.worker.clone(),
+        started_at: lease.started_at,
+        ended_at: now,
+        outcome,
+        error,
+    });
+    let surplus = job.attempts.len().saturating_sub(ATTEMPTS_SHOWN);
+    job.attempts.drain(..surplus);
+}
+
+/// Makes the job final.
+fn finish(job: &mut Job, outcome: Outcome, policy: &Policy, now: Timestamp) {
+    let keep = match outcome {
+        Outcome::Failed => policy.keep_failed,
+        Outcome::Succeeded | Outcome::Cancelled | Outcome::Expired => policy.keep,
+    };
+    job.phase = Phase::Done {
+        outcome,
+        finished_at: now,
+        expires_at: now.plus(keep),
+    };
+}
+
+/// What follows a failed attempt: cancelled where that was asked, else another attempt while one is left and the
+/// deadline allows it, else failed with the handler's last answer. Returns the result to keep.
+fn after_failure(
+    job: &mut Job,
+    failure: Failure,
+    again: Option<std::time::Duration>,
+    result: Option<JobResult>,
+    policy: &Policy,
+    seed: u64,
+    now: Timestamp,
+) -> Option<JobResult> {
+    if job.cancel_requested {
+        finish(job, Outcome::Cancelled, policy, now);
+        return None;
+    }
+    let attempts_left = job.attempt < policy.max_attempts;
+    if let (Some(floor), true) = (again, attempts_left) {
+        let run_at = now.plus(policy.backoff.delay(job.attempt, seed, floor));
+        if job.deadline_at().is_none_or(|deadline| run_at < deadline) {
+            job.error = Some(failure);
+            job.phase = Phase::Waiting;
+            job.run_at = run_at;
+            return None;
+        }
+        let last = format!(
+            "the deadline came before another attempt could start; the last one: {}",
+            failure.detail
+        );
+        job.error = Some(Failure {
+            code: "timed-out".to_owned(),
+            detail: last,
+            status: failure.status,
+        });
+        finish(job, Outcome::Failed, policy, now);
+        return None;
+    }
+    job.error = Some(failure);
+    finish(job, Outcome::Failed, policy, now);
+    result
+}

@@ -1,0 +1,65 @@
+//! Ending leases that their holders will not end: lapsed ones, and those of a process that is gone.
+
+use std::time::Duration;
+
+use super::{after_failure, end_attempt};
+use crate::job::{AttemptOutcome, Failure, Job, Phase};
+use crate::queue::Policy;
+use crate::time::Timestamp;
+
+/// Ends a lapsed lease: the attempt was charged, the job is tried again after a backoff, or ends. `None` where the job
+/// does not run or its lease has not lapsed.
+#[must_use]
+pub fn reclaim(job: &Job, policy: &Policy, seed: u64, now: Timestamp) -> Option<Job> {
+    let lease = job.lease().filter(|lease| lease.ends_at() <= now)?;
+    let (outcome, failure) = if lease.attempt_deadline <= now {
+        (
+            AttemptOutcome::TimedOut,
+            Failure::new("timed-out", "the attempt did not end within its time"),
+        )
+    } else {
+        (
+            AttemptOutcome::LeaseLost,
+            Failure::new("lease-lost", "the worker stopped renewing its lease"),
+        )
+    };
+    Some(end(job, outcome, failure, policy, seed, now))
+}
+
+/// Called for every running job when an embedded store opens: attempts that the former process itself ran are over,
+/// counted; pull leases live on with their full term. `None` where nothing is to change.
+#[must_use]
+pub fn interrupt_on_open(job: &Job, policy: &Policy, seed: u64, now: Timestamp) -> Option<Job> {
+    let lease = job.lease()?;
+    if lease.kind.dies_with_server() {
+        let failure = Failure::new("lease-lost", "the server stopped while the attempt ran");
+        return Some(end(job, AttemptOutcome::LeaseLost, failure, policy, seed, now));
+    }
+    let mut lease = lease.clone();
+    lease.expires_at = now.plus(lease.term).min(lease.attempt_deadline);
+    let mut job = job.clone();
+    job.phase = Phase::Running(lease);
+    Some(job)
+}
+
+fn end(
+    job: &Job,
+    outcome: AttemptOutcome,
+    failure: Failure,
+    policy: &Policy,
+    seed: u64,
+    now: Timestamp,
+) -> Job {
+    let mut next = job.clone();
+    next.version += 1;
+    if let Phase::Running(lease) = &job.phase {
+        let outcome = if job.cancel_requested {
+            AttemptOutcome::Cancelled
+        } else {
+            outcome
+        };
+        end_attempt(&mut next, lease, outcome, Some(failure.clone()), now);
+    }
+    after_failure(&mut next, failure, Some(Duration::ZERO), None, policy, seed, now);
+    next
+}

@@ -1,0 +1,81 @@
+//! Accepting a job, and recognising one that was accepted before.
+
+use std::time::Duration;
+
+use crate::id::{Fence, JobId};
+use crate::job::{Job, Options, Phase};
+use crate::name::{GroupName, Namespace, QueueName};
+use crate::time::Timestamp;
+
+/// What a submitter asks for, checked and ready to be accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewJob {
+    /// The id it will have.
+    pub id: JobId,
+    /// Whose it is.
+    pub namespace: Namespace,
+    /// The line it will wait in.
+    pub queue: QueueName,
+    /// Whose job it is within the queue.
+    pub group: Option<GroupName>,
+    /// 0 (first) to 9.
+    pub priority: u8,
+    /// Its earliest start, where it is a point in time.
+    pub run_at: Option<Timestamp>,
+    /// Its earliest start, counted from acceptance.
+    pub delay: Option<Duration>,
+    /// The rest of what was asked.
+    pub options: Options,
+    /// The finished job that this one repeats.
+    pub retry_of: Option<JobId>,
+}
+
+/// The job as it is accepted. It is accepted at the instant its id was made.
+#[must_use]
+pub fn submit(new: &NewJob) -> Job {
+    let created_at = new.id.created_at();
+    let earliest = new.run_at.unwrap_or(created_at).max(created_at);
+    Job {
+        id: new.id,
+        namespace: new.namespace.clone(),
+        queue: new.queue.clone(),
+        group: new.group.clone(),
+        priority: new.priority,
+        options: new.options.clone(),
+        created_at,
+        run_at: new.delay.map_or(earliest, |delay| created_at.plus(delay)),
+        started_at: None,
+        phase: Phase::Waiting,
+        version: 1,
+        attempt: 0,
+        fence: Fence(0),
+        cancel_requested: false,
+        attempts: Vec::new(),
+        error: None,
+        settled: None,
+        retry_of: new.retry_of,
+        retried_as: None,
+    }
+}
+
+/// A SHA-256 over a submission as it was sent: content type, bytes and options.
+pub type Fingerprint = [u8; 32];
+
+/// What an idempotency key that is known says of a request that repeats it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IdempotencyMatch {
+    /// The same request: answer with the job it made.
+    Replay,
+    /// Another request under the same key: refuse.
+    Mismatch,
+}
+
+/// Compares a repeated request with the one that first used the key.
+#[must_use]
+pub fn idempotency(kept: &Fingerprint, sent: &Fingerprint) -> IdempotencyMatch {
+    if kept == sent {
+        IdempotencyMatch::Replay
+    } else {
+        IdempotencyMatch::Mismatch
+    }
+}

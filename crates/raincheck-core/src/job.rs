@@ -1,0 +1,334 @@
+//! One request for work: what it is, where it stands, what happened to it.
+//!
+//! Invariants: a finished job never changes but for gaining `retried_as`; `version` grows with every stored
+//! transition; `queued` is derived from `run_at`, never written.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{Fence, JobId, LeaseId, Nonce};
+use crate::lease::Lease;
+use crate::name::{GroupName, Namespace, QueueName, WorkerName};
+use crate::retry::Backoff;
+use crate::time::Timestamp;
+
+/// How many attempts a job document tells of, the last ones.
+pub const ATTEMPTS_SHOWN: usize = 20;
+
+/// The priority of a job that does not say: 0 is first, 9 last.
+pub const PRIORITY_DEFAULT: u8 = 5;
+
+/// How a job ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// Its handler succeeded.
+    Succeeded,
+    /// Its attempts or its time ran out, or its handler refused it for good.
+    Failed,
+    /// Somebody cancelled it.
+    Cancelled,
+    /// It was not started in time.
+    Expired,
+}
+
+impl Outcome {
+    /// The outcome's name, as documents and headers write it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+/// Where a job stands, as clients see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// It waits for its `run_at`.
+    Scheduled,
+    /// It waits to be claimed.
+    Queued,
+    /// A worker holds it.
+    Running,
+    /// Final.
+    Succeeded,
+    /// Final.
+    Failed,
+    /// Final.
+    Cancelled,
+    /// Final.
+    Expired,
+}
+
+impl State {
+    /// The state's name, as documents write it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Scheduled => "scheduled",
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+impl From<Outcome> for State {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Succeeded => Self::Succeeded,
+            Outcome::Failed => Self::Failed,
+            Outcome::Cancelled => Self::Cancelled,
+            Outcome::Expired => Self::Expired,
+        }
+    }
+}
+
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AttemptOutcome {
+    /// The handler succeeded.
+    Succeeded,
+    /// The handler failed, or could not be reached.
+    Failed,
+    /// Its time was over.
+    TimedOut,
+    /// It was stopped by a cancel request.
+    Cancelled,
+    /// The worker gave it back; not charged.
+    Released,
+    /// A drain stopped it; not charged.
+    Interrupted,
+    /// The worker stopped renewing, or died.
+    LeaseLost,
+}
+
+/// Why a job or an attempt failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// A stable word: `handler-failed`, `timed-out`, `handler-unreachable` … or the handler's own.
+    pub code: String,
+    /// What happened, for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub detail: String,
+    /// The handler's HTTP status, where there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+}
+
+impl Failure {
+    /// A failure without a status.
+    pub fn new(code: &str, detail: impl Into<String>) -> Self {
+        Self {
+            code: code.to_owned(),
+            detail: detail.into(),
+            status: None,
+        }
+    }
+}
+
+/// One counted run that is over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// Which run, from 1.
+    pub n: u32,
+    /// Who ran it.
+    pub worker: WorkerName,
+    /// When it was claimed.
+    pub started_at: Timestamp,
+    /// When it was settled.
+    pub ended_at: Timestamp,
+    /// How it ended.
+    pub outcome: AttemptOutcome,
+    /// Why, where it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<Failure>,
+}
+
+/// What a submitter may ask of one job; what is absent is the queue's to say.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Options {
+    /// Not started so long after `run_at`: expired.
+    #[serde(with = "crate::time::text::option", skip_serializing_if = "Option::is_none")]
+    pub start_before: Option<Duration>,
+    /// One attempt's time.
+    #[serde(with = "crate::time::text::option", skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Duration>,
+    /// The time for all attempts, from acceptance.
+    #[serde(with = "crate::time::text::option", skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Duration>,
+    /// How often it is attempted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_attempts: Option<u32>,
+    /// How long it waits after a failed attempt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backoff: Option<Backoff>,
+    /// How long it stays when finished.
+    #[serde(with = "crate::time::text::option", skip_serializing_if = "Option::is_none")]
+    pub keep: Option<Duration>,
+    /// The submitter's trace context (W3C Trace Context), handed to the handler.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+    /// The rest of the trace context.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tracestate: Option<String>,
+}
+
+impl Options {
+    /// Whether nothing was asked.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// The last settlement that a job took, so that settling again with the same content is harmless.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// The claim that was settled.
+    pub nonce: Nonce,
+    /// A digest of verb and content.
+    pub digest: [u8; 16],
+}
+
+/// Where a job stands, as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// It waits to be claimed, from `run_at` on.
+    Waiting,
+    /// A worker holds it.
+    Running(Lease),
+    /// It is finished.
+    Done {
+        /// How.
+        outcome: Outcome,
+        /// When.
+        finished_at: Timestamp,
+        /// From when it may be pruned.
+        expires_at: Timestamp,
+    },
+}
+
+/// One request for work, without its input and result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Job {
+    /// Its identity.
+    pub id: JobId,
+    /// Whose it is.
+    pub namespace: Namespace,
+    /// The line it waits in.
+    pub queue: QueueName,
+    /// Whose job it is within the queue.
+    pub group: Option<GroupName>,
+    /// 0 (first) to 9.
+    pub priority: u8,
+    /// What its submitter asked.
+    pub options: Options,
+    /// When it was accepted.
+    pub created_at: Timestamp,
+    /// Its earliest start.
+    pub run_at: Timestamp,
+    /// When it was first claimed.
+    pub started_at: Option<Timestamp>,
+    /// Where it stands.
+    pub phase: Phase,
+    /// Stored transitions so far, from 1.
+    pub version: u32,
+    /// Attempts charged so far.
+    pub attempt: u32,
+    /// Grows with every claim.
+    pub fence: Fence,
+    /// Whether its worker is to stop.
+    pub cancel_requested: bool,
+    /// Attempts that are over, the last [`ATTEMPTS_SHOWN`].
+    pub attempts: Vec<Attempt>,
+    /// Why it failed, or why its last attempt did.
+    pub error: Option<Failure>,
+    /// The last settlement, until the next claim.
+    pub settled: Option<Settled>,
+    /// The finished job that this one repeats.
+    pub retry_of: Option<JobId>,
+    /// The job that repeats this one.
+    pub retried_as: Option<JobId>,
+}
+
+impl Job {
+    /// Where the job stands at `now`.
+    #[must_use]
+    pub fn state(&self, now: Timestamp) -> State {
+        match &self.phase {
+            Phase::Waiting if self.run_at > now => State::Scheduled,
+            Phase::Waiting => State::Queued,
+            Phase::Running(_) => State::Running,
+            Phase::Done { outcome, .. } => (*outcome).into(),
+        }
+    }
+
+    /// How the job ended, once it has.
+    #[must_use]
+    pub const fn outcome(&self) -> Option<Outcome> {
+        match &self.phase {
+            Phase::Done { outcome, .. } => Some(*outcome),
+            Phase::Waiting | Phase::Running(_) => None,
+        }
+    }
+
+    /// Whether the job is finished.
+    #[must_use]
+    pub const fn done(&self) -> bool {
+        self.outcome().is_some()
+    }
+
+    /// The lease of a running job.
+    #[must_use]
+    pub const fn lease(&self) -> Option<&Lease> {
+        match &self.phase {
+            Phase::Running(lease) => Some(lease),
+            Phase::Waiting | Phase::Done { .. } => None,
+        }
+    }
+
+    /// The id of a running job's lease.
+    #[must_use]
+    pub fn lease_id(&self) -> Option<LeaseId> {
+        self.lease().map(|lease| LeaseId {
+            job: self.id,
+            fence: self.fence,
+            nonce: lease.nonce,
+        })
+    }
+
+    /// When the time for all attempts is over.
+    #[must_use]
+    pub fn deadline_at(&self) -> Option<Timestamp> {
+        self.options
+            .deadline
+            .map(|deadline| self.created_at.plus(deadline))
+    }
+
+    /// From when a waiting job is to be ended instead of claimed: its deadline, or, where it was never started,
+    /// its start-before if that is earlier.
+    #[must_use]
+    pub fn overdue_at(&self) -> Option<Timestamp> {
+        let start_by = self
+            .options
+            .start_before
+            .filter(|_| self.started_at.is_none())
+            .map(|d| self.run_at.plus(d));
+        match (start_by, self.deadline_at()) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+}

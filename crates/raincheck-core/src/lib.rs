@@ -1,0 +1,21 @@
+//! What a job is and every decision about it, for every store and every kind of worker.
+//!
+//! The invariant of this crate is an absence: it does no I/O, starts no task, reads no clock and draws no
+//! random number. Whoever calls brings the time (`now`), the randomness (`seed`, nonces, ids) and the rows.
+//!
+//! Read [`job`] for the life of a job, [`decide`] for its transitions and [`store`] for what keeps it.
+
+pub mod clock;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+pub mod content;
+pub mod decide;
+pub mod id;
+pub mod job;
+pub mod lease;
+pub mod limit;
+pub mod name;
+pub mod queue;
+pub mod retry;
+pub mod store;
+pub mod time;

@@ -1,0 +1,427 @@
+//! A queue's settings: as somebody wrote them, and the values in force.
+//!
+//! Invariant: a default is named once, in the method that gives the value in force; rows keep only what was
+//! written, so that a better default reaches every queue that did not decide otherwise.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::job::Options;
+use crate::lease::{LEASE_MAX, LEASE_MIN};
+use crate::name::{Namespace, QueueName};
+use crate::retry::{Backoff, MAX_ATTEMPTS_DEFAULT, MAX_ATTEMPTS_LIMIT};
+use crate::time::Timestamp;
+
+/// The largest body that a queue may allow: larger ones will get files of their own.
+pub const BODY_MAX_LIMIT: u64 = 16 << 20;
+
+/// A number of bytes, written `64KiB`, `1MiB` or as a plain number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ByteSize(pub u64);
+
+/// Why a text is not a size.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a size: write a number of bytes, or one such as 64KiB, 1MiB or 2GiB")]
+pub struct ParseSizeError;
+
+const SIZE_UNITS: [(&str, u32); 3] = [("GiB", 30), ("MiB", 20), ("KiB", 10)];
+
+impl FromStr for ByteSize {
+    type Err = ParseSizeError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let unit = SIZE_UNITS
+            .iter()
+            .find_map(|(unit, shift)| Some((text.strip_suffix(unit)?, *shift)));
+        let (digits, shift) = unit.unwrap_or((text, 0));
+        let count: u64 = digits.parse().map_err(|_| ParseSizeError)?;
+        count.checked_mul(1 << shift).map(Self).ok_or(ParseSizeError)
+    }
+}
+
+impl fmt::Display for ByteSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fits = |shift: u32| self.0 > 0 && self.0.is_multiple_of(1 << shift);
+        match SIZE_UNITS.iter().find(|(_, shift)| fits(*shift)) {
+            Some((unit, shift)) => write!(f, "{}{unit}", self.0 >> shift),
+            None => write!(f, "{}", self.0),
+        }
+    }
+}
+
+impl Serialize for ByteSize {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for ByteSize {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "a number of bytes, or a size such as 1MiB")]
+        enum Written {
+            Number(u64),
+            Text(String),
+        }
+        match Written::deserialize(deserializer)? {
+            Written::Number(bytes) => Ok(Self(bytes)),
+            Written::Text(text) => text.parse().map_err(serde::de::Error::custom),
+        }
+    }
+}
+
+/// How a queue is worked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub enum Worker {
+    /// Workers ask for jobs.
+    #[default]
+    Pull,
+    /// The server sends each job to one of these URLs, in turn.
+    Push(Vec<String>),
+    /// The server starts this command for each job: a program and its arguments, no shell.
+    Process(Vec<String>),
+}
+
+impl Worker {
+    /// The kind's name, as documents and metrics write it.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Pull => "pull",
+            Self::Push(_) => "push",
+            Self::Process(_) => "process",
+        }
+    }
+}
+
+/// A queue's settings as they were written; what is absent has its default.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct QueueSpec {
+    /// How the queue is worked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub worker: Option<Worker>,
+    /// At most so many jobs run at once (1 to 100,000).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<u32>,
+    /// At most so many jobs wait; beyond it a submit is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub depth: Option<u64>,
+    /// The largest input, at most 16 MiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body_max: Option<ByteSize>,
+    /// The largest result, at most 16 MiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub result_max: Option<ByteSize>,
+    /// The content type of what a process prints.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub result_type: Option<String>,
+    /// One attempt's time.
+    #[serde(with = "crate::time::text::option", skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Duration>,
+    /// How long a worker holds a job without renewing (1 s to 12 h).
+    #[serde(with = "crate::time::text::option", skip_serializing_if = "Option::is_none")]
+    pub lease_for: Option<Duration>,
+    /// How long a worker that was told to cancel may go on.
+    #[serde(with = "crate::time::text::option", skip_serializing_if = "Option::is_none")]
+    pub cancel_grace: Option<Duration>,
+    /// How often a job is attempted (1 to 100).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_attempts: Option<u32>,
+    /// How long a job waits after a failed attempt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backoff: Option<Backoff>,
+    /// How long a finished job stays.
+    #[serde(with = "crate::time::text::option", skip_serializing_if = "Option::is_none")]
+    pub keep: Option<Duration>,
+    /// How long a failed job stays.
+    #[serde(with = "crate::time::text::option", skip_serializing_if = "Option::is_none")]
+    pub keep_failed: Option<Duration>,
+}
+
+/// A setting that cannot be: which, and why.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field} {rule}")]
+pub struct SettingError {
+    /// The setting's name.
+    pub field: &'static str,
+    /// What it must be.
+    pub rule: &'static str,
+}
+
+/// The longest that an attempt, a retention or a grace may be set to: a year.
+pub const SPAN_MAX: Duration = Duration::from_secs(366 * 86_400);
+
+impl QueueSpec {
+    /// Checks what the types alone cannot.
+    ///
+    /// # Errors
+    /// The first setting that is out of its range.
+    pub fn check(&self) -> Result<(), SettingError> {
+        let rule = |ok: bool, field, rule| {
+            if ok {
+                Ok(())
+            } else {
+                Err(SettingError { field, rule })
+            }
+        };
+        let within = |value: Option<Duration>, min: Duration, max: Duration| {
+            value.is_none_or(|d| d >= min && d <= max)
+        };
+        let second = Duration::from_secs(1);
+        let body = |size: Option<ByteSize>| size.is_none_or(|size| size.0 <= BODY_MAX_LIMIT);
+        match &self.worker {
+            Some(Worker::Push(urls)) => rule(
+                !urls.is_empty() && urls.len() <= 100,
+                "worker",
+                "push takes 1 to 100 URLs",
+            )?,
+            Some(Worker::Process(argv)) => {
+                rule(
+                    argv.first().is_some_and(|p| !p.is_empty()),
+                    "worker",
+                    "process takes a program and its arguments",
+                )?;
+            }
+            Some(Worker::Pull) | None => {}
+        }
+        rule(
+            self.concurrency.is_none_or(|n| (1..=100_000).contains(&n)),
+            "concurrency",
+            "is 1 to 100000",
+        )?;
+        rule(self.depth.is_none_or(|n| n >= 1), "depth", "is at least 1")?;
+        rule(body(self.body_max), "body_max", "is at most 16MiB")?;
+        rule(body(self.result_max), "result_max", "is at most 16MiB")?;
+        let visible = |text: &String| !text.is_empty() && text.bytes().all(|b| (32..127).contains(&b));
+        rule(
+            self.result_type.as_ref().is_none_or(visible),
+            "result_type",
+            "is a content type",
+        )?;
+        rule(
+            within(self.timeout, Duration::from_millis(1), SPAN_MAX),
+            "timeout",
+            "is 1ms to 366d",
+        )?;
+        rule(
+            within(self.lease_for, LEASE_MIN, LEASE_MAX),
+            "lease_for",
+            "is 1s to 12h",
+        )?;
+        rule(
+            within(self.cancel_grace, Duration::ZERO, LEASE_MAX),
+            "cancel_grace",
+            "is at most 12h",
+        )?;
+        rule(
+            self.max_attempts
+                .is_none_or(|n| (1..=MAX_ATTEMPTS_LIMIT).contains(&n)),
+            "max_attempts",
+            "is 1 to 100",
+        )?;
+        rule(within(self.keep, second, SPAN_MAX), "keep", "is 1s to 366d")?;
+        rule(
+            within(self.keep_failed, second, SPAN_MAX),
+            "keep_failed",
+            "is 1s to 366d",
+        )
+    }
+}
+
+/// A queue: its name, its settings and whether it is paused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Queue {
+    /// Whose queue it is.
+    pub namespace: Namespace,
+    /// Its name.
+    pub name: QueueName,
+    /// Its settings as written.
+    pub spec: QueueSpec,
+    /// Whether flags or a file define it, so that the API may not.
+    pub managed: bool,
+    /// Since when it is paused: nothing is claimed, submits go on.
+    pub paused: Option<Timestamp>,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+impl Queue {
+    /// A queue with these settings, not paused.
+    #[must_use]
+    pub const fn new(namespace: Namespace, name: QueueName, spec: QueueSpec, created_at: Timestamp) -> Self {
+        Self {
+            namespace,
+            name,
+            spec,
+            managed: false,
+            paused: None,
+            created_at,
+        }
+    }
+
+    /// How it is worked: `pull` unless written.
+    #[must_use]
+    pub fn worker(&self) -> Worker {
+        self.spec.worker.clone().unwrap_or_default()
+    }
+
+    /// How many jobs may wait: 1,000,000 unless written.
+    #[must_use]
+    pub fn depth(&self) -> u64 {
+        self.spec.depth.unwrap_or(1_000_000)
+    }
+
+    /// How many jobs may run at once, where `cores` are there: the cores for process, 16 for push, no bound for
+    /// pull, unless written.
+    #[must_use]
+    pub fn concurrency(&self, cores: u32) -> Option<u32> {
+        self.spec.concurrency.or(match self.spec.worker {
+            Some(Worker::Process(_)) => Some(cores),
+            Some(Worker::Push(_)) => Some(16),
+            Some(Worker::Pull) | None => None,
+        })
+    }
+
+    /// The largest input in bytes: 1 MiB unless written.
+    #[must_use]
+    pub fn body_max(&self) -> u64 {
+        self.spec.body_max.map_or(1 << 20, |size| size.0)
+    }
+
+    /// The largest result in bytes: 16 MiB unless written.
+    #[must_use]
+    pub fn result_max(&self) -> u64 {
+        self.spec.result_max.map_or(16 << 20, |size| size.0)
+    }
+
+    /// How long a worker holds a job without renewing: 30 s unless written.
+    #[must_use]
+    pub fn lease_for(&self) -> Duration {
+        self.spec.lease_for.unwrap_or(Duration::from_secs(30))
+    }
+
+    /// The rules that a job of this queue with these options follows.
+    #[must_use]
+    pub fn policy(&self, options: &Options) -> Policy {
+        let spec = &self.spec;
+        let keep = options.keep.or(spec.keep);
+        Policy {
+            timeout: options
+                .timeout
+                .or(spec.timeout)
+                .unwrap_or(Duration::from_secs(300)),
+            cancel_grace: spec.cancel_grace.unwrap_or(Duration::from_secs(30)),
+            max_attempts: options
+                .max_attempts
+                .or(spec.max_attempts)
+                .unwrap_or(MAX_ATTEMPTS_DEFAULT),
+            backoff: options.backoff.or(spec.backoff).unwrap_or_default(),
+            keep: keep.unwrap_or(Duration::from_secs(24 * 3600)),
+            keep_failed: options
+                .keep
+                .or(spec.keep_failed)
+                .unwrap_or(Duration::from_secs(7 * 86_400)),
+        }
+    }
+}
+
+/// The values in force for one job: its own options, else its queue's settings, else the defaults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// One attempt's time.
+    pub timeout: Duration,
+    /// How long a worker that was told to cancel may go on.
+    pub cancel_grace: Duration,
+    /// How often the job is attempted.
+    pub max_attempts: u32,
+    /// How long it waits after a failed attempt.
+    pub backoff: Backoff,
+    /// How long it stays when it has succeeded, was cancelled or expired.
+    pub keep: Duration,
+    /// How long it stays when it has failed.
+    pub keep_failed: Duration,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_written_the_way_they_are_read() {
+        for (text, bytes) in [
+            ("64KiB", 65_536),
+            ("1MiB", 1 << 20),
+            ("2GiB", 2 << 30),
+            ("1000", 1000),
+            ("0", 0),
+        ] {
+            assert_eq!(text.parse(), Ok(ByteSize(bytes)));
+            assert_eq!(ByteSize(bytes).to_string(), text);
+        }
+        for text in ["", "MiB", "-1", "1MB", "1.5MiB", "99999999999GiB"] {
+            assert_eq!(text.parse::<ByteSize>(), Err(ParseSizeError), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_setting_is_refused() {
+        assert!(serde_json::from_str::<QueueSpec>(r#"{"retries": 3}"#).is_err());
+        assert!(
+            serde_json::from_str::<QueueSpec>(r#"{"worker": "pull", "timeout": "5m", "body_max": 7}"#)
+                .is_ok()
+        );
+        assert!(serde_json::from_str::<QueueSpec>(r#"{"worker": {"push": ["http://a"]}}"#).is_ok());
+    }
+
+    #[test]
+    fn settings_out_of_range_are_named() {
+        let refused = |json: &str| {
+            serde_json::from_str::<QueueSpec>(json)
+                .unwrap()
+                .check()
+                .unwrap_err()
+                .field
+        };
+        assert_eq!(refused(r#"{"worker": {"push": []}}"#), "worker");
+        assert_eq!(refused(r#"{"worker": {"process": [""]}}"#), "worker");
+        assert_eq!(refused(r#"{"concurrency": 0}"#), "concurrency");
+        assert_eq!(refused(r#"{"depth": 0}"#), "depth");
+        assert_eq!(refused(r#"{"body_max": "17MiB"}"#), "body_max");
+        assert_eq!(refused(r#"{"lease_for": "10ms"}"#), "lease_for");
+        assert_eq!(refused(r#"{"max_attempts": 101}"#), "max_attempts");
+        assert_eq!(refused(r#"{"keep": "0s"}"#), "keep");
+        assert_eq!(refused(r#"{"result_type": ""}"#), "result_type");
+        assert_eq!(QueueSpec::default().check(), Ok(()));
+    }
+
+    #[test]
+    fn a_jobs_own_option_beats_its_queues_setting_and_that_the_default() {
+        let spec = QueueSpec {
+            timeout: Some(Duration::from_secs(9)),
+            ..QueueSpec::default()
+        };
+        let queue = Queue::new(
+            Namespace::default(),
+            QueueName::new("q").unwrap(),
+            spec,
+            Timestamp::default(),
+        );
+        let own = Options {
+            timeout: Some(Duration::from_secs(1)),
+            ..Options::default()
+        };
+        assert_eq!(queue.policy(&own).timeout, Duration::from_secs(1));
+        assert_eq!(queue.policy(&Options::default()).timeout, Duration::from_secs(9));
+        assert_eq!(queue.policy(&Options::default()).max_attempts, 5);
+        let keep = Options {
+            keep: Some(Duration::from_secs(60)),
+            ..Options::default()
+        };
+        assert_eq!(queue.policy(&keep).keep_failed, Duration::from_secs(60));
+    }
+}

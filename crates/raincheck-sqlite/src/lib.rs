@@ -1,0 +1,1 @@
+//! The embedded store: SQLite with one writing thread, group commit and the ready queue in RAM.
