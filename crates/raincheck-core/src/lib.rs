@@ -6,7 +6,7 @@
 //! Read [`job`] for the life of a job, [`decide`] for its transitions and [`store`] for what keeps it.
 
 pub mod clock;
-#[cfg(feature = "conformance")]
+#[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 pub mod content;
 pub mod decide;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::id::JobId;
 use crate::time::{format_duration, parse_duration};
 
 /// Attempts a job has unless it or its queue says otherwise.
@@ -74,6 +75,13 @@ pub const fn mix(seed: u64) -> u64 {
     z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ z >> 31
+}
+
+/// The seed of one job's delay where one `seed` serves many jobs, so that jobs which lost their worker together do
+/// not come back together.
+#[must_use]
+pub const fn seed_for(seed: u64, job: JobId) -> u64 {
+    seed ^ mix(job.seq() ^ job.tail())
 }
 
 /// Why a text is not a backoff.

@@ -308,8 +308,8 @@ pub trait Store: Debug + Send + Sync + 'static {
 
     /// Leases waiting jobs in the queue's order (groups in turn; then priority, `run_at`, id), as many as there are
     /// nonces, are due and the queue's concurrency allows; none where the queue is paused or unknown. Once
-    /// returned, the attempts are counted. Repeating a claim under the `claim_id` of leases that still live gives
-    /// back those leases.
+    /// returned, the attempts are counted. Leases of this queue that this worker claimed under the same `claim_id`
+    /// and that are not over are given back as they are, instead of anything new, even where the queue is paused.
     fn claim(&self, ns: &Namespace, claim: Claim) -> Answer<Vec<Leased>>;
 
     /// Extends leases; `None` where a lease is over.
@@ -319,11 +319,12 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// never change.
     fn settle(&self, ns: &Namespace, batch: Vec<Settle>) -> Answer<Vec<Result<Arc<Job>, SettleRefused>>>;
 
-    /// Ends at most `limit` lapsed leases and overdue waiting jobs, of all namespaces.
+    /// Ends at most `limit` lapsed leases and overdue waiting jobs, of all namespaces. Each job's delay comes from
+    /// [`seed_for`](crate::retry::seed_for) `seed` and its id.
     fn reclaim(&self, limit: u32, seed: u64) -> Answer<Reclaimed>;
 
     /// Deletes at most `limit` finished jobs that outlived their retention and tombstones that are over, of all
-    /// namespaces, and gives their space back.
+    /// namespaces, and gives their space back. Until then a finished job is still there.
     fn prune(&self, limit: u32) -> Answer<Slice>;
 
     /// The job.

@@ -22,13 +22,20 @@ pub struct Claimer {
     pub claim_id: Option<String>,
 }
 
-/// Leases a waiting job whose `run_at` has come. The attempt is counted here, before the work begins, so that a job
-/// which kills its worker runs out of attempts. `None` where it may not be claimed now: it does not wait, is not due, or
-/// is overdue and to be ended by [`expire`](super::expire()).
+/// Whether the job may be claimed now: it waits, its `run_at` has come, and it is not overdue, for then it is to be
+/// ended by [`expire`](super::expire()).
+#[must_use]
+pub fn claimable(job: &Job, now: Timestamp) -> bool {
+    matches!(job.phase, Phase::Waiting)
+        && job.run_at <= now
+        && job.overdue_at().is_none_or(|overdue| overdue > now)
+}
+
+/// Leases a [`claimable`] job. The attempt is counted here, before the work begins, so that a job which kills its
+/// worker runs out of attempts. `None` where it may not be claimed now.
 #[must_use]
 pub fn claim(job: &Job, claimer: &Claimer, nonce: Nonce, policy: &Policy, now: Timestamp) -> Option<Job> {
-    let waiting = matches!(job.phase, Phase::Waiting);
-    if !waiting || job.run_at > now || job.overdue_at().is_some_and(|overdue| overdue <= now) {
+    if !claimable(job, now) {
         return None;
     }
     let term = claimer.term.clamp(LEASE_MIN, LEASE_MAX);

@@ -16,7 +16,7 @@ mod submit;
 mod tests;
 
 pub use cancel::{Cancelled, cancel};
-pub use claim::{Claimer, claim};
+pub use claim::{Claimer, claim, claimable};
 pub use expire::{expire, expires_at};
 pub use reclaim::{interrupt_on_open, reclaim};
 pub use renew::{Renewed, renew};
