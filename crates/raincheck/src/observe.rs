@@ -1,0 +1,71 @@
+//! The node's ear at the store: passes on what was committed, and remembers that the store failed.
+//!
+//! Invariant: nothing here holds the store, so that store and node do not keep each other alive; every call returns
+//! without waiting, for it is made from the store's own thread.
+
+use std::sync::Arc;
+
+use raincheck_core::name::{Namespace, QueueName};
+use raincheck_core::store::{Change, Observer};
+use tokio::sync::watch;
+use tracing::error;
+
+use crate::watch::Watch;
+
+/// The first reason why the node cannot go on.
+#[derive(Clone, Debug)]
+pub(crate) struct Fault(Arc<watch::Sender<Option<Arc<str>>>>);
+
+impl Fault {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(watch::Sender::new(None)))
+    }
+
+    /// Records a reason; the first stays.
+    pub(crate) fn set(&self, reason: &str) {
+        let first = self.0.send_if_modified(|kept| {
+            let first = kept.is_none();
+            if first {
+                *kept = Some(reason.into());
+            }
+            first
+        });
+        if first {
+            error!(reason, "the node cannot go on");
+        }
+    }
+
+    /// The reason, once there is one.
+    pub(crate) fn get(&self) -> Option<String> {
+        self.0.borrow().as_deref().map(str::to_owned)
+    }
+
+    /// Waits for the reason.
+    pub(crate) async fn wait(&self) -> String {
+        let mut receiver = self.0.subscribe();
+        match receiver.wait_for(Option::is_some).await {
+            Ok(reason) => reason.as_deref().unwrap_or_default().to_owned(),
+            // The sender lives as long as `self`.
+            Err(_) => std::future::pending().await,
+        }
+    }
+}
+
+/// Hears of commits.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    pub(crate) watch: Watch,
+    pub(crate) fault: Fault,
+}
+
+impl Observer for Listener {
+    fn changed(&self, changes: Vec<Change>) {
+        self.watch.tell(&changes);
+    }
+
+    fn ready(&self, _queues: Vec<(Namespace, QueueName)>) {}
+
+    fn failed(&self, reason: &str) {
+        self.fault.set(reason);
+    }
+}

@@ -1,0 +1,283 @@
+//! Every task of a node starts here, so that a drain and a failure know them all.
+//!
+//! Invariant: a panic ends its own task and nothing else: it is caught, logged and counted, and where the task is one
+//! that the node cannot live without, the group's owner is told.
+
+use std::any::Any;
+use std::fmt;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{error, warn};
+
+/// What a task is, and so what stopping and failing mean for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TaskKind {
+    /// A loop that the node cannot live without: stops by itself when told, its panic stops the node.
+    Service,
+    /// A loop whose every step is durable by itself: may be cut anywhere, its panic stops the node.
+    Upkeep,
+    /// One attempt at a job: finishes or is told to stop, its panic ends only itself.
+    Attempt,
+    /// One connection: finishes its answer, its panic ends only itself.
+    Connection,
+    /// A short operation that outlives whoever asked for it, its panic ends only itself.
+    Errand,
+}
+
+impl TaskKind {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Service => "service",
+            Self::Upkeep => "upkeep",
+            Self::Attempt => "attempt",
+            Self::Connection => "connection",
+            Self::Errand => "errand",
+        }
+    }
+
+    /// Whether stopping waits for the task, instead of cutting it where it stands.
+    const fn waited_for(self) -> bool {
+        !matches!(self, Self::Upkeep)
+    }
+
+    /// Whether the node cannot go on without it.
+    const fn vital(self) -> bool {
+        matches!(self, Self::Service | Self::Upkeep)
+    }
+}
+
+type OnFailure = Box<dyn Fn(&str) + Send + Sync>;
+
+struct Inner {
+    name: &'static str,
+    tracker: TaskTracker,
+    stopping: CancellationToken,
+    aborting: CancellationToken,
+    panics: AtomicU64,
+    on_failure: OnFailure,
+}
+
+/// Tasks that are stopped together. Cloning gives another handle on the same group.
+#[derive(Clone)]
+pub struct Group(Arc<Inner>);
+
+impl fmt::Debug for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Group")
+            .field("name", &self.0.name)
+            .field("running", &self.running())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Group {
+    /// An empty group; nobody is told of a vital task's panic but the log.
+    #[must_use]
+    pub fn new(name: &'static str) -> Self {
+        Self::with_on_failure(name, |_| {})
+    }
+
+    /// An empty group; `on_failure` is told why a vital task is gone.
+    #[must_use]
+    pub fn with_on_failure(name: &'static str, on_failure: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(Inner {
+            name,
+            tracker: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+            aborting: CancellationToken::new(),
+            panics: AtomicU64::new(0),
+            on_failure: Box::new(on_failure),
+        }))
+    }
+
+    /// Starts a task. It must be called from within the runtime.
+    pub fn spawn(&self, kind: TaskKind, future: impl Future<Output = ()> + Send + 'static) {
+        let group = self.0.clone();
+        let cut = if kind.waited_for() {
+            group.aborting.clone()
+        } else {
+            group.stopping.clone()
+        };
+        let future = CatchPanic(Box::pin(future));
+        self.0.tracker.spawn(async move {
+            tokio::select! {
+                biased;
+                () = cut.cancelled() => {}
+                end = future => if let Err(panic) = end {
+                    group.panicked(kind, &panic);
+                }
+            }
+        });
+    }
+
+    /// How many tasks are there now.
+    #[must_use]
+    pub fn running(&self) -> usize {
+        self.0.tracker.len()
+    }
+
+    /// How many tasks have panicked so far.
+    #[must_use]
+    pub fn panics(&self) -> u64 {
+        self.0.panics.load(Ordering::Relaxed)
+    }
+
+    /// Cancelled when the group is told to stop: what a task of the group listens to.
+    #[must_use]
+    pub fn stopping(&self) -> &CancellationToken {
+        &self.0.stopping
+    }
+
+    /// Tells the tasks to stop, without waiting.
+    pub fn stop(&self) {
+        self.0.stopping.cancel();
+    }
+
+    /// Cuts every task where it stands, without waiting.
+    pub fn abort(&self) {
+        self.0.stopping.cancel();
+        self.0.aborting.cancel();
+    }
+
+    /// Waits until no task is left. Tells them nothing.
+    ///
+    /// # Cancel safety
+    /// Safe: only the wait is dropped.
+    pub async fn idle(&self) {
+        self.0.tracker.close();
+        self.0.tracker.wait().await;
+    }
+
+    /// Tells the tasks to stop, waits at most `bound` for them and cuts those that are left. Gives back how many
+    /// those were. Returns within a second of the bound even where a task holds its thread.
+    pub async fn shutdown(&self, bound: Duration) -> usize {
+        self.stop();
+        if tokio::time::timeout(bound, self.idle()).await.is_ok() {
+            return 0;
+        }
+        let left = self.running();
+        warn!(
+            group = self.0.name,
+            left, "tasks did not stop in time and are cut"
+        );
+        self.abort();
+        // Best effort: a task that does not yield cannot be cut, and must not hold the shutdown.
+        let _ = tokio::time::timeout(Duration::from_secs(1), self.idle()).await;
+        left
+    }
+}
+
+impl Inner {
+    fn panicked(&self, kind: TaskKind, panic: &Panic) {
+        self.panics.fetch_add(1, Ordering::Relaxed);
+        error!(group = self.name, kind = kind.name(), panic = %panic, "a task panicked");
+        if kind.vital() {
+            (self.on_failure)(&format!("a task of {} panicked: {panic}", self.name));
+        }
+    }
+}
+
+/// What a task panicked with, as text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Panic(String);
+
+impl Panic {
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "the payload is owned by whoever caught it"
+    )]
+    fn new(payload: Box<dyn Any + Send>) -> Self {
+        let text = payload
+            .downcast_ref::<&str>()
+            .map(|text| (*text).to_owned())
+            .or_else(|| payload.downcast_ref::<String>().cloned());
+        Self(text.unwrap_or_else(|| "a value that is no text".to_owned()))
+    }
+}
+
+impl fmt::Display for Panic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A future whose panic is an error instead.
+pub(crate) struct CatchPanic<F: ?Sized>(pub(crate) Pin<Box<F>>);
+
+impl<F: Future + ?Sized> Future for CatchPanic<F> {
+    type Output = Result<F::Output, Panic>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        // What a panic leaves half done is dropped with the future, and shared state is behind locks that do not
+        // outlive a panic.
+        match catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(cx))) {
+            Ok(poll) => poll.map(Ok),
+            Err(payload) => Poll::Ready(Err(Panic::new(payload))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+    use tokio::sync::oneshot;
+
+    #[tokio::test]
+    async fn a_panic_harms_no_other_task_and_is_counted() {
+        let group = Group::new("test");
+        let (tell, told) = oneshot::channel();
+        let (go, wait) = oneshot::channel::<()>();
+        group.spawn(TaskKind::Attempt, async move {
+            wait.await.unwrap();
+            tell.send(7).unwrap();
+        });
+        group.spawn(TaskKind::Attempt, async { panic!("at the disco") });
+        while group.panics() == 0 {
+            tokio::task::yield_now().await;
+        }
+        go.send(()).unwrap();
+        assert_eq!(told.await, Ok(7));
+        group.idle().await;
+        assert_eq!(group.panics(), 1);
+    }
+
+    #[tokio::test]
+    async fn the_panic_of_a_vital_task_is_reported() {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let sink = seen.clone();
+        let group = Group::with_on_failure("test", move |why| sink.lock().unwrap().push(why.to_owned()));
+        group.spawn(TaskKind::Errand, async { panic!("not vital") });
+        group.spawn(TaskKind::Service, async { panic!("vital") });
+        group.idle().await;
+        assert_eq!(*seen.lock().unwrap(), ["a task of test panicked: vital"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_shutdown_waits_no_longer_than_its_bound() {
+        let group = Group::new("test");
+        let stopping = group.stopping().clone();
+        group.spawn(TaskKind::Service, async move { stopping.cancelled().await });
+        assert_eq!(group.shutdown(Duration::from_secs(5)).await, 0);
+
+        let group = Group::new("test");
+        group.spawn(TaskKind::Attempt, std::future::pending());
+        group.spawn(TaskKind::Upkeep, std::future::pending());
+        let start = tokio::time::Instant::now();
+        assert_eq!(
+            group.shutdown(Duration::from_secs(5)).await,
+            1,
+            "upkeep is cut at once"
+        );
+        assert_eq!(start.elapsed(), Duration::from_secs(5));
+        assert_eq!(group.running(), 0);
+    }
+}
