@@ -1,1 +1,27 @@
-//! What every store must do: the promises, the invariants and the model.
+//! What every store must do, and a plain store in memory that obviously does it.
+//!
+//! Invariant: a rule about stores is written down here once, so that no two stores can both be right and differ.
+//!
+//! # Groups in turn
+//!
+//! The groups of a queue that have claimable jobs stand in a ring. A claim takes the first job (by priority, then
+//! `run_at`, then id) of the group at the head, and that group goes to the back if it has more. A group that gains
+//! its first claimable job joins at the back; several that joined since the last claim stand in the order of their
+//! longest-waiting jobs. Jobs without a group are one group.
+//!
+//! A store may keep its ring as it likes as long as this holds: **no group gets a turn while another, whose jobs have
+//! been claimable since before that group's last turn (or, where it had none, since before its first job came),
+//! still waits for its own.** Opening a store anew may begin the ring anew.
+//!
+//! # What time ends, a commit ends
+//!
+//! A lapsed lease is held until [`reclaim`](crate::store::Store::reclaim) ended it. A finished job whose `expires_at`
+//! has passed is there until [`prune`](crate::store::Store::prune) took it. A tombstone and its idempotency key live
+//! for 24 hours at least; when those are over a store may forget them by itself, and at the next prune it must.
+
+pub mod model;
+
+pub use model::ModelStore;
+
+#[cfg(test)]
+mod tests;

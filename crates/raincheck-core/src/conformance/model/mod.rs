@@ -1,0 +1,254 @@
+//! The model: a [`Store`] that keeps everything in plain maps behind one lock, made to be obviously right.
+//!
+//! Invariants: every operation is one critical section and its answer is ready when the method returns; whatever is
+//! decided is decided by [`decide`](crate::decide) and [`limit`](crate::limit). It scans all it has on nearly every
+//! call, so it is for tests of up to some thousand jobs.
+
+mod change;
+mod claim;
+mod queues;
+mod state;
+mod submit;
+mod upkeep;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::clock::Clock;
+use crate::content::Input;
+use crate::decide::Renewed;
+use crate::id::{IdGenerator, JobId};
+use crate::job::Job;
+use crate::name::{Namespace, QueueName};
+use crate::queue::{Queue, QueueSpec};
+use crate::retry::mix;
+use crate::store::{
+    Answer, Change, ChangeRefused, Claim, Idempotency, Leased, Missing, Observer, QueueRefused, QueueStatus,
+    Reclaimed, Renew, Retry, Settle, Slice, Store, StoreError, Submission, SubmitRefused, Submitted,
+};
+use crate::time::Timestamp;
+pub(super) use state::Model;
+
+/// A store in memory. Nothing of it survives its last handle; [`ModelStore::reopened`] plays a durable store's
+/// opening.
+pub struct ModelStore {
+    clock: Arc<dyn Clock>,
+    ids: IdGenerator,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    model: Model,
+    observer: Option<Arc<dyn Observer>>,
+    /// Why nothing is taken any more.
+    down: Option<StoreError>,
+    /// Stands for randomness in ids, which must only differ.
+    minted: u64,
+}
+
+impl ModelStore {
+    /// An empty store.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            clock,
+            ids: IdGenerator::after(0),
+            inner: Mutex::default(),
+        }
+    }
+
+    /// What a durable store would be if it were opened after this one ended: the same jobs, attempts of the former
+    /// process over and counted, pull leases with their full term. `seed` brings the jitter of the delays.
+    #[must_use]
+    pub fn reopened(&self, seed: u64) -> Self {
+        let old = self.lock();
+        let mut model = old.model.clone();
+        model.reopen(seed, self.clock.now());
+        let last = model.last_seq();
+        Self {
+            clock: self.clock.clone(),
+            ids: IdGenerator::after(last),
+            inner: Mutex::new(Inner {
+                model,
+                minted: old.minted,
+                ..Inner::default()
+            }),
+        }
+    }
+
+    /// Makes the store fail as after a failed sync: every further operation answers [`StoreError::Failed`].
+    pub fn poison(&self, reason: &str) {
+        let mut inner = self.lock();
+        inner.down = Some(StoreError::Failed(reason.to_owned()));
+        let observer = inner.observer.clone();
+        drop(inner);
+        if let Some(observer) = observer {
+            observer.failed(reason);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One operation: stamped once, done whole, told to the observer when the lock is free again.
+    fn run<T: Send + 'static>(&self, operation: impl FnOnce(&mut Model, Timestamp) -> T) -> Answer<T> {
+        let mut inner = self.lock();
+        if let Some(error) = &inner.down {
+            return Box::pin(std::future::ready(Err(error.clone())));
+        }
+        let now = self.clock.now();
+        let answer = operation(&mut inner.model, now);
+        let told = inner.model.tell(now);
+        let observer = inner.observer.clone();
+        drop(inner);
+        if let Some(observer) = observer {
+            if !told.changes.is_empty() {
+                observer.changed(told.changes);
+            }
+            if !told.ready.is_empty() {
+                observer.ready(told.ready);
+            }
+        }
+        Box::pin(std::future::ready(Ok(answer)))
+    }
+}
+
+impl fmt::Debug for ModelStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ModelStore").finish_non_exhaustive()
+    }
+}
+
+impl Store for ModelStore {
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    fn mint(&self) -> JobId {
+        let mut inner = self.lock();
+        inner.minted += 1;
+        let random = mix(inner.minted);
+        drop(inner);
+        self.ids.next(self.clock.now(), random)
+    }
+
+    fn observe(&self, observer: Arc<dyn Observer>) {
+        self.lock().observer = Some(observer);
+    }
+
+    fn submit(
+        &self,
+        ns: &Namespace,
+        batch: Vec<Submission>,
+    ) -> Answer<Vec<Result<Submitted, SubmitRefused>>> {
+        self.run(|model, now| batch.into_iter().map(|s| model.submit(ns, s, now)).collect())
+    }
+
+    fn replay(
+        &self,
+        ns: &Namespace,
+        queue: &QueueName,
+        idempotency: Idempotency,
+    ) -> Answer<Option<Result<Submitted, SubmitRefused>>> {
+        self.run(|model, _| model.replay(ns, queue, &idempotency))
+    }
+
+    fn cancel(&self, ns: &Namespace, ids: Vec<JobId>) -> Answer<Vec<Result<Arc<Job>, Missing>>> {
+        self.run(|model, now| ids.into_iter().map(|id| model.cancel(ns, id, now)).collect())
+    }
+
+    fn retry(&self, ns: &Namespace, batch: Vec<Retry>) -> Answer<Vec<Result<Arc<Job>, ChangeRefused>>> {
+        self.run(|model, now| batch.into_iter().map(|r| model.retry(ns, r, now)).collect())
+    }
+
+    fn delete(&self, ns: &Namespace, ids: Vec<JobId>) -> Answer<Vec<Result<(), ChangeRefused>>> {
+        self.run(|model, now| ids.into_iter().map(|id| model.delete(ns, id, now)).collect())
+    }
+
+    fn claim(&self, ns: &Namespace, claim: Claim) -> Answer<Vec<Leased>> {
+        self.run(|model, now| model.claim(ns, &claim, now))
+    }
+
+    fn renew(&self, ns: &Namespace, batch: Vec<Renew>) -> Answer<Vec<Option<Renewed>>> {
+        self.run(|model, now| batch.into_iter().map(|r| model.renew(ns, &r, now)).collect())
+    }
+
+    fn settle(
+        &self,
+        ns: &Namespace,
+        batch: Vec<Settle>,
+    ) -> Answer<Vec<Result<Arc<Job>, crate::decide::SettleRefused>>> {
+        self.run(|model, now| batch.into_iter().map(|s| model.settle(ns, s, now)).collect())
+    }
+
+    fn reclaim(&self, limit: u32, seed: u64) -> Answer<Reclaimed> {
+        self.run(|model, now| model.reclaim(limit, seed, now))
+    }
+
+    fn prune(&self, limit: u32) -> Answer<Slice> {
+        self.run(|model, now| model.prune(limit, now))
+    }
+
+    fn get(&self, ns: &Namespace, id: JobId) -> Answer<Result<Arc<Job>, Missing>> {
+        self.run(|model, _| model.find(ns, id))
+    }
+
+    fn input(&self, ns: &Namespace, id: JobId) -> Answer<Result<Input, Missing>> {
+        self.run(|model, _| model.input(ns, id))
+    }
+
+    fn result(&self, ns: &Namespace, id: JobId) -> Answer<Result<Change, Missing>> {
+        self.run(|model, _| model.result(ns, id))
+    }
+
+    fn put_queue(
+        &self,
+        ns: &Namespace,
+        name: &QueueName,
+        spec: QueueSpec,
+        managed: bool,
+    ) -> Answer<Result<Arc<Queue>, QueueRefused>> {
+        self.run(|model, now| model.put_queue(ns, name, spec, managed, now))
+    }
+
+    fn queue(&self, ns: &Namespace, name: &QueueName) -> Answer<Option<QueueStatus>> {
+        self.run(|model, now| model.queue(ns, name, now))
+    }
+
+    fn queues(&self, ns: &Namespace) -> Answer<Vec<QueueStatus>> {
+        self.run(|model, now| model.queues(ns, now))
+    }
+
+    fn all_queues(&self) -> Answer<Vec<Arc<Queue>>> {
+        self.run(|model, _| model.all_queues())
+    }
+
+    fn pause(
+        &self,
+        ns: &Namespace,
+        name: &QueueName,
+        paused: bool,
+    ) -> Answer<Result<Arc<Queue>, QueueRefused>> {
+        self.run(|model, now| model.pause(ns, name, paused, now))
+    }
+
+    fn purge(&self, ns: &Namespace, name: &QueueName, limit: u32) -> Answer<Result<Slice, QueueRefused>> {
+        self.run(|model, now| model.purge(ns, name, limit, now))
+    }
+
+    fn delete_queue(&self, ns: &Namespace, name: &QueueName) -> Answer<Result<(), QueueRefused>> {
+        self.run(|model, now| model.delete_queue(ns, name, now))
+    }
+
+    fn check(&self) -> Answer<()> {
+        self.run(|_, _| ())
+    }
+
+    fn close(&self) -> Answer<()> {
+        let answer = self.run(|_, _| ());
+        self.lock().down.get_or_insert(StoreError::Closed);
+        answer
+    }
+}

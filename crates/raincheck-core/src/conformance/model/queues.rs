@@ -1,0 +1,126 @@
+//! The model keeps queues: their settings, whether they are paused, what is in them.
+//!
+//! Invariant: a queue that holds an unfinished job is never forgotten.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::state::{Line, Model};
+use crate::id::JobId;
+use crate::job::Phase;
+use crate::name::{Namespace, QueueName};
+use crate::queue::{Queue, QueueSpec};
+use crate::store::{QueueRefused, QueueStatus, Slice};
+use crate::time::Timestamp;
+
+impl Model {
+    pub(in crate::conformance) fn put_queue(
+        &mut self,
+        ns: &Namespace,
+        name: &QueueName,
+        spec: QueueSpec,
+        managed: bool,
+        now: Timestamp,
+    ) -> Result<Arc<Queue>, QueueRefused> {
+        let key = (ns.clone(), name.clone());
+        let line = self.lines.entry(key).or_insert_with(|| Line {
+            queue: Arc::new(Queue::new(ns.clone(), name.clone(), QueueSpec::default(), now)),
+            ring: VecDeque::new(),
+        });
+        if line.queue.managed && !managed {
+            return Err(QueueRefused::Managed);
+        }
+        let mut queue = Queue::clone(&line.queue);
+        queue.spec = spec;
+        queue.managed = managed;
+        line.queue = Arc::new(queue);
+        Ok(line.queue.clone())
+    }
+
+    pub(in crate::conformance) fn queue(
+        &self,
+        ns: &Namespace,
+        name: &QueueName,
+        now: Timestamp,
+    ) -> Option<QueueStatus> {
+        let line = self.lines.get(&(ns.clone(), name.clone()))?;
+        Some(QueueStatus {
+            queue: line.queue.clone(),
+            counts: self.counts(ns, name, now),
+        })
+    }
+
+    pub(in crate::conformance) fn queues(&self, ns: &Namespace, now: Timestamp) -> Vec<QueueStatus> {
+        let names = self.lines.keys().filter(|(owner, _)| owner == ns);
+        names.filter_map(|(_, name)| self.queue(ns, name, now)).collect()
+    }
+
+    pub(in crate::conformance) fn all_queues(&self) -> Vec<Arc<Queue>> {
+        self.lines.values().map(|line| line.queue.clone()).collect()
+    }
+
+    pub(in crate::conformance) fn pause(
+        &mut self,
+        ns: &Namespace,
+        name: &QueueName,
+        paused: bool,
+        now: Timestamp,
+    ) -> Result<Arc<Queue>, QueueRefused> {
+        let key = (ns.clone(), name.clone());
+        let line = self.lines.get_mut(&key).ok_or(QueueRefused::Unknown)?;
+        if line.queue.paused.is_some() != paused {
+            let mut queue = Queue::clone(&line.queue);
+            queue.paused = paused.then_some(now);
+            line.queue = Arc::new(queue);
+            if !paused {
+                self.resumed.push(key.clone());
+            }
+        }
+        Ok(self.lines[&key].queue.clone())
+    }
+
+    pub(in crate::conformance) fn purge(
+        &mut self,
+        ns: &Namespace,
+        name: &QueueName,
+        limit: u32,
+        now: Timestamp,
+    ) -> Result<Slice, QueueRefused> {
+        if !self.lines.contains_key(&(ns.clone(), name.clone())) {
+            return Err(QueueRefused::Unknown);
+        }
+        let waiting = self
+            .jobs_of(ns, name)
+            .filter(|job| matches!(job.phase, Phase::Waiting));
+        let mut waiting: Vec<JobId> = waiting.map(|job| job.id).collect();
+        let all = waiting.len();
+        waiting.truncate(limit as usize);
+        for id in &waiting {
+            // It is there: nothing else runs in between.
+            let _ = self.cancel(ns, *id, now);
+        }
+        Ok(Slice {
+            count: u32::try_from(waiting.len()).unwrap_or(u32::MAX),
+            more: waiting.len() < all,
+        })
+    }
+
+    pub(in crate::conformance) fn delete_queue(
+        &mut self,
+        ns: &Namespace,
+        name: &QueueName,
+        now: Timestamp,
+    ) -> Result<(), QueueRefused> {
+        let key = (ns.clone(), name.clone());
+        let line = self.lines.get(&key).ok_or(QueueRefused::Unknown)?;
+        if line.queue.managed {
+            return Err(QueueRefused::Managed);
+        }
+        let unfinished = self.counts(ns, name, now).unfinished();
+        if unfinished > 0 {
+            return Err(QueueRefused::NotEmpty(unfinished));
+        }
+        self.lines.remove(&key);
+        Ok(())
+    }
+}

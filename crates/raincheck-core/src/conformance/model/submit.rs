@@ -1,0 +1,114 @@
+//! The model accepts jobs: new ones, repeated requests, and finished jobs once more.
+//!
+//! Invariant: a refused submission leaves no trace; a known key is looked up before every refusal.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::state::{Key, Line, Model, Row};
+use crate::content::Input;
+use crate::decide::{IdempotencyMatch, NewJob, idempotency, retry, submit};
+use crate::job::Job;
+use crate::name::{Namespace, QueueName};
+use crate::queue::{Queue, QueueSpec};
+use crate::store::{ChangeRefused, Idempotency, Retry, Submission, SubmitRefused, Submitted};
+use crate::time::Timestamp;
+
+impl Model {
+    pub(in crate::conformance) fn submit(
+        &mut self,
+        ns: &Namespace,
+        submission: Submission,
+        now: Timestamp,
+    ) -> Result<Submitted, SubmitRefused> {
+        let Submission {
+            job: new,
+            input,
+            idempotency,
+            create_queue,
+        } = submission;
+        assert_eq!(
+            new.namespace, *ns,
+            "a job belongs to the namespace it is submitted in"
+        );
+        if let Some(sent) = &idempotency
+            && let Some(answer) = self.replay(ns, &new.queue, sent)
+        {
+            return answer;
+        }
+        let name = (ns.clone(), new.queue.clone());
+        if create_queue && !self.lines.contains_key(&name) {
+            let queue = Queue::new(name.0.clone(), name.1.clone(), QueueSpec::default(), now);
+            self.lines.insert(
+                name.clone(),
+                Line {
+                    queue: Arc::new(queue),
+                    ring: VecDeque::new(),
+                },
+            );
+        }
+        let job = self.accept(&new, input, now)?;
+        if let Some(Idempotency { key, fingerprint }) = idempotency {
+            self.keys.insert(
+                (name.0, name.1, key),
+                Key {
+                    fingerprint,
+                    job: job.id,
+                },
+            );
+        }
+        Ok(Submitted::Created)
+    }
+
+    pub(in crate::conformance) fn replay(
+        &self,
+        ns: &Namespace,
+        queue: &QueueName,
+        sent: &Idempotency,
+    ) -> Option<Result<Submitted, SubmitRefused>> {
+        let kept = self.keys.get(&(ns.clone(), queue.clone(), sent.key.clone()))?;
+        Some(match idempotency(&kept.fingerprint, &sent.fingerprint) {
+            IdempotencyMatch::Replay => Ok(Submitted::Replayed(self.find(ns, kept.job), kept.job)),
+            IdempotencyMatch::Mismatch => Err(SubmitRefused::IdempotencyMismatch),
+        })
+    }
+
+    pub(in crate::conformance) fn retry(
+        &mut self,
+        ns: &Namespace,
+        wanted: Retry,
+        now: Timestamp,
+    ) -> Result<Arc<Job>, ChangeRefused> {
+        let job = self.find(ns, wanted.id)?;
+        let earlier = job.retried_as.and_then(|id| self.find(ns, id).ok());
+        if let Some(earlier) = earlier.filter(|job| !job.done()) {
+            return Ok(earlier);
+        }
+        let (new, old) = retry(&job, wanted.new_id).map_err(|_| ChangeRefused::NotDone)?;
+        let input = self.input(ns, wanted.id)?;
+        let new = self.accept(&new, input, now)?;
+        self.change(old);
+        Ok(new)
+    }
+
+    fn accept(&mut self, new: &NewJob, input: Input, now: Timestamp) -> Result<Arc<Job>, SubmitRefused> {
+        let name = (new.namespace.clone(), new.queue.clone());
+        let line = self.lines.get(&name).ok_or(SubmitRefused::UnknownQueue)?;
+        let depth = line.queue.depth();
+        if self.counts(&name.0, &name.1, now).waiting() >= depth {
+            return Err(SubmitRefused::QueueFull { depth });
+        }
+        let job = Arc::new(submit(new));
+        let row = Row {
+            job: job.clone(),
+            input,
+            result: None,
+        };
+        assert!(
+            self.jobs.insert(job.id, row).is_none(),
+            "the id {} was used before",
+            job.id
+        );
+        Ok(job)
+    }
+}
