@@ -1,1 +1,27 @@
-//! The embedded store: SQLite with one writing thread, group commit and the ready queue in RAM.
+//! The embedded store: SQLite in one directory, one writing thread, the ready queue in RAM.
+//!
+//! ```text
+//!  caller ─► handover ─(a round)─► writer thread: one transaction, one sync ─► answers, observer
+//!                                    │ rows: schema, row        │ RAM: memory, ready
+//!  caller ─► reader threads (query-only) ◄──── WAL ────┘        └─► checkpoint thread
+//! ```
+//!
+//! Invariant: only the writer thread writes, and it answers nothing before the sync of its transaction returned.
+//! A sync that fails is never tried again: the store is poisoned and has to be opened anew.
+
+mod apply;
+mod checkpoint;
+mod directory;
+mod handover;
+mod memory;
+mod operation;
+mod reader;
+mod ready;
+mod row;
+mod schema;
+mod store;
+mod writer;
+
+pub use directory::OpenError;
+pub use schema::SQLITE_VERSION_MIN;
+pub use store::{Options, SqliteStore};

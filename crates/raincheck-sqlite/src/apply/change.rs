@@ -1,0 +1,71 @@
+//! What callers do to jobs that exist: cancel, delete.
+
+use std::sync::Arc;
+
+use raincheck_core::decide::{self, Cancelled, TOMBSTONE};
+use raincheck_core::id::JobId;
+use raincheck_core::job::Job;
+use raincheck_core::name::Namespace;
+use raincheck_core::store::{Change, ChangeRefused, Missing};
+use raincheck_core::time::Timestamp;
+use rusqlite::{Connection, params};
+
+use super::drop_bodies;
+use crate::row::{self, QueueKey, state};
+use crate::writer::Tx;
+
+/// Cancels one job.
+pub(crate) fn cancel(
+    tx: &mut Tx<'_>,
+    ns: &Namespace,
+    id: JobId,
+) -> rusqlite::Result<Result<Arc<Job>, Missing>> {
+    Ok(match tx.load(ns, id)? {
+        Ok((key, job)) => Ok(cancel_loaded(tx, key, job)?),
+        Err(missing) => Err(missing),
+    })
+}
+
+/// Cancels a job that was read.
+pub(crate) fn cancel_loaded(tx: &mut Tx<'_>, key: QueueKey, job: Job) -> rusqlite::Result<Arc<Job>> {
+    let policy = tx.memory.settings(key, &job).policy(&job.options);
+    let next = match decide::cancel(&job, &policy, tx.now) {
+        Cancelled::Ended(next) | Cancelled::Asked(next) => Arc::new(next),
+        Cancelled::Already => return Ok(Arc::new(job)),
+    };
+    tx.store(key, &job, &next)?;
+    tx.tell(Change {
+        job: Arc::clone(&next),
+        result: None,
+    });
+    Ok(next)
+}
+
+/// Forgets one finished job.
+pub(crate) fn delete(
+    tx: &mut Tx<'_>,
+    ns: &Namespace,
+    id: JobId,
+) -> rusqlite::Result<Result<(), ChangeRefused>> {
+    let (key, job) = match tx.load(ns, id)? {
+        Ok(found) => found,
+        Err(missing) => return Ok(Err(missing.into())),
+    };
+    if !job.done() {
+        return Ok(Err(ChangeRefused::NotDone));
+    }
+    bury(tx.conn, row::key(id), state::DELETED, tx.now)?;
+    tx.memory.leave(key, &job);
+    Ok(Ok(()))
+}
+
+/// Leaves a tombstone of a job: its id, its queue and its idempotency key, nothing else.
+pub(crate) fn bury(conn: &Connection, seq: i64, state: i64, now: Timestamp) -> rusqlite::Result<()> {
+    drop_bodies(conn, seq)?;
+    let mut update = conn.prepare_cached(
+        "UPDATE jobs SET state = ?2, expires_at = ?3, finished_at = NULL, job_group = NULL, options = NULL, \
+         lease = NULL, history = NULL, settled = NULL WHERE seq = ?1",
+    )?;
+    update.execute(params![seq, state, now.plus(TOMBSTONE).as_millis()])?;
+    Ok(())
+}

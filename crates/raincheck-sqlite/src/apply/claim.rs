@@ -1,0 +1,90 @@
+//! Handing jobs to workers, and letting them hold on.
+
+use std::sync::Arc;
+
+use raincheck_core::decide::{self, Renewed};
+use raincheck_core::job::Phase;
+use raincheck_core::limit;
+use raincheck_core::name::Namespace;
+use raincheck_core::store::{Claim, Leased, Renew};
+
+use crate::row;
+use crate::writer::Tx;
+
+/// Leases up to as many jobs as the claim brings nonces.
+pub(crate) fn claim(tx: &mut Tx<'_>, ns: &Namespace, claim: &Claim) -> rusqlite::Result<Vec<Leased>> {
+    let Some((key, queue)) = tx.memory.queue(ns, &claim.queue) else {
+        return Ok(Vec::new());
+    };
+    let claimer = &claim.claimer;
+    if let Some(claim_id) = &claimer.claim_id {
+        let held = tx.memory.claimed(key, &claimer.worker, claim_id);
+        if !held.is_empty() {
+            return held
+                .into_iter()
+                .filter_map(|seq| repeated(tx, seq).transpose())
+                .collect();
+        }
+    }
+    if queue.paused.is_some() {
+        return Ok(Vec::new());
+    }
+    let Some(memory) = tx.memory.queues.get(&key) else {
+        return Ok(Vec::new());
+    };
+    let wanted = u32::try_from(claim.nonces.len()).unwrap_or(u32::MAX);
+    let grant = limit::grant_concurrency(queue.spec.concurrency, memory.running(), wanted);
+    let mut leased = Vec::new();
+    for nonce in claim.nonces.iter().take(grant.count as usize) {
+        let Some(seq) = tx
+            .memory
+            .queues
+            .get_mut(&key)
+            .and_then(|memory| memory.ready.pop())
+        else {
+            break;
+        };
+        // The memory follows the rows: what is ready is there and claimable. Were it not, the memory is built anew.
+        let gone = || rusqlite::Error::QueryReturnedNoRows;
+        let (_, job) = tx.load_seq(seq)?.ok_or_else(gone)?;
+        let policy = queue.policy(&job.options);
+        let next = decide::claim(&job, claimer, *nonce, &policy, tx.now).ok_or_else(gone)?;
+        tx.store(key, &job, &next)?;
+        let input = super::input(tx.conn, next.id)?.unwrap_or_default();
+        leased.push(Leased {
+            job: Arc::new(next),
+            input,
+        });
+    }
+    Ok(leased)
+}
+
+fn repeated(tx: &Tx<'_>, seq: u64) -> rusqlite::Result<Option<Leased>> {
+    let Some((_, job)) = tx.load_seq(seq)? else {
+        return Ok(None);
+    };
+    let input = super::input(tx.conn, job.id)?.unwrap_or_default();
+    Ok(Some(Leased {
+        job: Arc::new(job),
+        input,
+    }))
+}
+
+/// Extends a lease. The row is written only when the term changes: a reopened store grants each lease its full term
+/// again, which is never earlier than what was promised here.
+pub(crate) fn renew(tx: &mut Tx<'_>, ns: &Namespace, renew: &Renew) -> rusqlite::Result<Option<Renewed>> {
+    let Ok((key, job)) = tx.load(ns, renew.lease.job)? else {
+        return Ok(None);
+    };
+    let Some(renewed) = decide::renew(&job, &renew.lease, renew.term, tx.now) else {
+        return Ok(None);
+    };
+    let mut next = job.clone();
+    next.phase = Phase::Running(renewed.lease.clone());
+    tx.memory.leave(key, &job);
+    tx.memory.enter(key, &next, tx.now);
+    if job.lease().is_some_and(|lease| lease.term != renewed.lease.term) {
+        row::write(tx.conn, &next)?;
+    }
+    Ok(Some(renewed))
+}

@@ -1,0 +1,77 @@
+//! Forgetting what has outlived its retention, in slices, and giving the space back.
+
+use raincheck_core::store::Slice;
+use rusqlite::{Connection, params};
+
+use super::change::bury;
+use crate::row::{self, Found, QueueKey, state};
+use crate::writer::Tx;
+
+/// Free pages that stay in the file for the jobs to come: giving them back and taking them again would cost more.
+const FREE_PAGES_KEPT: i64 = 2_000;
+
+/// Pages given back in one slice: a few milliseconds.
+const VACUUM_PAGES: i64 = 500;
+
+/// Turns at most `limit` finished jobs into tombstones and drops tombstones that are over, then gives free pages
+/// back where there are many.
+pub(crate) fn prune(tx: &mut Tx<'_>, limit: u32) -> rusqlite::Result<Slice> {
+    let mut due = tx.conn.prepare_cached(
+        "SELECT seq, state, queue, idempotency FROM jobs WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2",
+    )?;
+    let due = due.query_map(params![tx.now.as_millis(), limit], |row| {
+        Ok((
+            row.get::<_, i64>(0)?,
+            row.get::<_, i64>(1)?,
+            row.get::<_, QueueKey>(2)?,
+            row.get::<_, Option<String>>(3)?,
+        ))
+    })?;
+    let due: Vec<_> = due.collect::<rusqlite::Result<_>>()?;
+    for (seq, state, queue, idempotency) in &due {
+        match *state {
+            state::DELETED | state::PRUNED => forget(tx.conn, *seq, *queue, idempotency.as_deref())?,
+            _ => {
+                if let Some(Found::Job(key, job)) = row::load_key(tx.conn, &tx.memory.names, *seq)? {
+                    tx.memory.leave(key, &job);
+                }
+                bury(tx.conn, *seq, state::PRUNED, tx.now)?;
+            }
+        }
+    }
+    let count = u32::try_from(due.len()).unwrap_or(u32::MAX);
+    let more = shrink(tx.conn)? || count == limit;
+    Ok(Slice { count, more })
+}
+
+fn forget(conn: &Connection, seq: i64, queue: QueueKey, idempotency: Option<&str>) -> rusqlite::Result<()> {
+    conn.prepare_cached("DELETE FROM jobs WHERE seq = ?1")?
+        .execute([seq])?;
+    if let Some(word) = idempotency {
+        conn.prepare_cached("DELETE FROM idempotency WHERE queue = ?1 AND key = ?2")?
+            .execute(params![queue, word])?;
+    }
+    Ok(())
+}
+
+/// Gives a slice of the free pages back; whether more are to go.
+fn shrink(conn: &Connection) -> rusqlite::Result<bool> {
+    let free: i64 = conn
+        .prepare_cached("PRAGMA freelist_count")?
+        .query_row([], |row| row.get(0))?;
+    let pages: i64 = conn
+        .prepare_cached("PRAGMA page_count")?
+        .query_row([], |row| row.get(0))?;
+    // Up to a quarter of the file may stay free, so that a steady load does not shrink and grow it in turns.
+    let surplus = free - FREE_PAGES_KEPT.max(pages / 4);
+    if surplus <= 0 {
+        return Ok(false);
+    }
+    let mut vacuum = conn.prepare(&format!(
+        "PRAGMA incremental_vacuum({})",
+        surplus.min(VACUUM_PAGES)
+    ))?;
+    let mut rows = vacuum.query([])?;
+    while rows.next()?.is_some() {}
+    Ok(surplus > VACUUM_PAGES)
+}

@@ -1,0 +1,102 @@
+//! Ending attempts: by their workers, or in their place.
+
+use std::sync::Arc;
+
+use raincheck_core::decide::{self, SettleRefused, SettleStep};
+use raincheck_core::job::Job;
+use raincheck_core::name::Namespace;
+use raincheck_core::retry::seed_for;
+use raincheck_core::store::{Change, Reclaimed, Settle};
+
+use super::put_result;
+use crate::row::QueueKey;
+use crate::writer::Tx;
+
+type Answer = Result<Arc<Job>, SettleRefused>;
+
+/// Ends one attempt.
+pub(crate) fn settle(tx: &mut Tx<'_>, ns: &Namespace, settle: &Settle) -> rusqlite::Result<Answer> {
+    let Ok((key, job)) = tx.load(ns, settle.lease.job)? else {
+        return Ok(Err(SettleRefused::LeaseLost));
+    };
+    let policy = tx.memory.settings(key, &job).policy(&job.options);
+    let settlement = settle.settlement.clone();
+    let step = decide::settle(
+        &job,
+        &settle.lease,
+        settlement,
+        settle.digest,
+        &policy,
+        settle.seed,
+        tx.now,
+    );
+    Ok(match step {
+        Ok(SettleStep::Moved { job: next, result }) => {
+            if let Some(result) = &result {
+                put_result(tx.conn, next.id, result)?;
+            }
+            let next = Arc::new(*next);
+            tx.store(key, &job, &next)?;
+            tx.tell(Change {
+                job: Arc::clone(&next),
+                result: result.map(Arc::new),
+            });
+            Ok(next)
+        }
+        Ok(SettleStep::Repeated) => Ok(Arc::new(job)),
+        Err(refused) => Err(refused),
+    })
+}
+
+/// Ends lapsed leases and overdue waiting jobs, at most `limit`.
+pub(crate) fn reclaim(tx: &mut Tx<'_>, limit: u32, seed: u64) -> rusqlite::Result<Reclaimed> {
+    let mut count = 0;
+    while count < limit {
+        let lapsed = tx.memory.lapsed(tx.now);
+        let Some(seq) = lapsed.or_else(|| tx.memory.overdue()) else {
+            break;
+        };
+        // The memory follows the rows, so what it names is there and due; were it not, going on would never end.
+        let Some((key, job)) = tx.load_seq(seq)? else {
+            return Err(rusqlite::Error::QueryReturnedNoRows);
+        };
+        let policy = tx.memory.settings(key, &job).policy(&job.options);
+        let next = if lapsed.is_some() {
+            decide::reclaim(&job, &policy, seed_for(seed, job.id), tx.now)
+        } else {
+            decide::expire(&job, &policy, tx.now)
+        };
+        let Some(next) = next else {
+            return Err(rusqlite::Error::QueryReturnedNoRows);
+        };
+        moved(tx, key, &job, next)?;
+        count += 1;
+    }
+    Ok(Reclaimed {
+        count,
+        next_at: tx.memory.next_reclaim(tx.now),
+    })
+}
+
+/// Ends or mends what was running when the store was last closed.
+pub(crate) fn interrupt_on_open(tx: &mut Tx<'_>, running: &[u64], seed: u64) -> rusqlite::Result<()> {
+    for seq in running {
+        let Some((key, job)) = tx.load_seq(*seq)? else {
+            continue;
+        };
+        let policy = tx.memory.settings(key, &job).policy(&job.options);
+        if let Some(next) = decide::interrupt_on_open(&job, &policy, seed_for(seed, job.id), tx.now) {
+            moved(tx, key, &job, next)?;
+        }
+    }
+    Ok(())
+}
+
+fn moved(tx: &mut Tx<'_>, key: QueueKey, job: &Job, next: Job) -> rusqlite::Result<()> {
+    tx.store(key, job, &next)?;
+    tx.tell(Change {
+        job: Arc::new(next),
+        result: None,
+    });
+    Ok(())
+}

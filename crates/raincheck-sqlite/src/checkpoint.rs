@@ -1,0 +1,140 @@
+//! Moving pages from the write-ahead log into the database file, beside the writer.
+//!
+//! A second connection does the bulk while commits go on; what they appended meanwhile is a small rest, which the writer
+//! moves itself between two transactions, for only a log that was moved whole can start again at its beginning.
+//! Invariant: a checkpoint that fails is never tried again: its failure poisons the store.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use rusqlite::Connection;
+
+use crate::directory::OpenError;
+use crate::handover::Handover;
+use crate::schema;
+
+/// Pages in the log at which a checkpoint starts (64 MiB): measured best of 1,000, 4,000 and 16,000.
+const LOG_PAGES_START: i64 = 16_000;
+
+/// What the writer may be left to move itself: a few milliseconds.
+const LOG_PAGES_REST: i64 = 1_000;
+
+/// Passes beside the writer before the rest is given to it, however large.
+const PASSES_MAX: u32 = 5;
+
+/// Commits between two looks at the log's length.
+const COMMITS_PER_LOOK: u32 = 16;
+
+#[derive(Debug, Default)]
+struct Progress {
+    /// A rest is left for the writer.
+    rest: AtomicBool,
+    failure: Mutex<Option<String>>,
+}
+
+/// The writer's side.
+#[derive(Debug)]
+pub(crate) struct Checkpoint {
+    look: Option<SyncSender<()>>,
+    commits: u32,
+    progress: Arc<Progress>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// `(pages in the log, pages moved)` after a checkpoint in this mode.
+fn checkpoint(conn: &Connection, pragma: &str) -> rusqlite::Result<(i64, i64)> {
+    conn.prepare_cached(pragma)?
+        .query_row([], |row| Ok((row.get(1)?, row.get(2)?)))
+}
+
+/// Only tells how long the log is.
+const NOOP: &str = "PRAGMA wal_checkpoint(NOOP)";
+
+/// Moves what can be moved without making anybody wait.
+const PASSIVE: &str = "PRAGMA wal_checkpoint(PASSIVE)";
+
+impl Checkpoint {
+    /// Starts the thread.
+    pub(crate) fn start(database: &Path, handover: &Arc<Handover>) -> Result<Self, OpenError> {
+        let conn = schema::open_checkpointer(database)?;
+        let (look, looks) = sync_channel(1);
+        let progress = Arc::new(Progress::default());
+        let (theirs, handover) = (Arc::clone(&progress), Arc::clone(handover));
+        let thread = std::thread::Builder::new().name("checkpoint".to_owned());
+        let thread = thread
+            .spawn(move || beside(&conn, &looks, &theirs, &handover))
+            .map_err(OpenError::Thread)?;
+        Ok(Self {
+            look: Some(look),
+            commits: 0,
+            progress,
+            thread: Some(thread),
+        })
+    }
+
+    /// Has the thread look at the log every few commits, and moves the rest that a pass left.
+    pub(crate) fn after_commit(&mut self, conn: &Connection) -> rusqlite::Result<()> {
+        if self.progress.rest.swap(false, Ordering::AcqRel) {
+            checkpoint(conn, PASSIVE)?;
+        }
+        self.commits += 1;
+        if self.commits >= COMMITS_PER_LOOK
+            && let Some(look) = &self.look
+        {
+            self.commits = 0;
+            // A full channel means that the thread is about to look anyway.
+            let _ = look.try_send(());
+        }
+        Ok(())
+    }
+
+    /// Why a pass failed.
+    pub(crate) fn failure(&self) -> Option<String> {
+        self.progress
+            .failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Ends the thread.
+    pub(crate) fn stop(&mut self) {
+        self.look = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic there was the thread's own; the writer is ending anyway.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn beside(conn: &Connection, looks: &Receiver<()>, progress: &Progress, handover: &Handover) {
+    while looks.recv().is_ok() {
+        match passes(conn) {
+            Ok(moved) => progress.rest.store(moved, Ordering::Release),
+            Err(error) => {
+                let reason = format!("a checkpoint failed: {error}");
+                *progress.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
+                handover.nudge();
+                return;
+            }
+        }
+    }
+}
+
+/// Moves the log beside the writer where it is long enough; whether a rest is left for the writer.
+fn passes(conn: &Connection) -> rusqlite::Result<bool> {
+    let (log, moved) = checkpoint(conn, NOOP)?;
+    if log - moved < LOG_PAGES_START {
+        return Ok(false);
+    }
+    for _ in 0..PASSES_MAX {
+        let (log, moved) = checkpoint(conn, PASSIVE)?;
+        if log - moved <= LOG_PAGES_REST {
+            break;
+        }
+    }
+    Ok(true)
+}

@@ -1,0 +1,145 @@
+//! The store's directory: who owns it, who may read it.
+//!
+//! Invariant: at most one process has a directory open, by a lock that ends with the process however it ends; nobody but
+//! its owner can read what is in it.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// Why a store could not be opened. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it open.
+    #[error("{} is in use by another process: stop that one, or choose another directory with --store", .path.display())]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The directory cannot be made, read or written.
+    #[error("{} cannot be used as a store's directory", .path.display())]
+    Directory {
+        /// The directory or a file in it.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The database cannot be opened, or is damaged.
+    #[error("{} cannot be opened as a database; if it is damaged, restore it from a backup, or move it away to start anew", .path.display())]
+    Database {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// The rows of the database do not fit together.
+    #[error("{} holds a row that cannot be read: {detail}; restore it from a backup, or move it away to start anew", .path.display())]
+    Row {
+        /// The file.
+        path: PathBuf,
+        /// Which, and why.
+        detail: String,
+    },
+    /// Another program made the database.
+    #[error("{} is a database of another program: choose another directory with --store", .path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A newer version of this program made the database.
+    #[error("the store has version {found}, this program knows up to {known}: use the newer program")]
+    Newer {
+        /// The file's version.
+        found: i64,
+        /// The newest version known here.
+        known: usize,
+    },
+    /// The file system cannot hold a write-ahead log.
+    #[error("{} lies on a file system without shared memory, which the write-ahead log needs", .path.display())]
+    NoWal {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The SQLite library is too old.
+    #[error("SQLite {found} is too old: 3.51.3 or newer is needed")]
+    OldSqlite {
+        /// The version found.
+        found: String,
+    },
+    /// A thread could not be started.
+    #[error("a thread could not be started")]
+    Thread(#[source] std::io::Error),
+}
+
+/// An open directory; the lock ends when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Directory {
+    /// Makes the directory if need be, takes its lock, and makes an empty database file that only the owner can read.
+    pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |source| OpenError::Directory { path, source }
+        };
+        match DirBuilder::new().mode(0o700).create(path) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                DirBuilder::new()
+                    .recursive(true)
+                    .mode(0o700)
+                    .create(path)
+                    .map_err(failed(path))?;
+            }
+            made => made.map_err(failed(path))?,
+        }
+        let lock = private_file(&path.join("lock")).map_err(failed(&path.join("lock")))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(std::fs::TryLockError::WouldBlock) => {
+                return Err(OpenError::InUse {
+                    path: path.to_owned(),
+                });
+            }
+            Err(std::fs::TryLockError::Error(source)) => {
+                return Err(OpenError::Directory {
+                    path: path.to_owned(),
+                    source,
+                });
+            }
+        }
+        let database = path.join("raincheck.db");
+        let file = private_file(&database).map_err(failed(&database))?;
+        // Another umask or a copy may have left it open to others; SQLite gives its side files the same mode.
+        file.set_permissions(PermissionsExt::from_mode(0o600))
+            .map_err(failed(&database))?;
+        // The new names must survive a power cut too.
+        File::open(path)
+            .and_then(|dir| dir.sync_all())
+            .map_err(failed(path))?;
+        Ok(Self {
+            path: path.to_owned(),
+            _lock: lock,
+        })
+    }
+
+    pub(crate) fn database(&self) -> PathBuf {
+        self.path.join("raincheck.db")
+    }
+}
+
+fn private_file(path: &Path) -> std::io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+}

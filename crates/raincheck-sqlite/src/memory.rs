@@ -1,0 +1,394 @@
+//! What the writer keeps in RAM beside the rows: ready queues, timers, leases, counts.
+//!
+//! Invariant: it is a function of the rows. [`Memory::load`] builds it from them, [`Memory::leave`] and
+//! [`Memory::enter`] follow each transition, and after a rollback it is built anew; so nothing in it can be lost.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use raincheck_core::job::{Job, Outcome, Phase};
+use raincheck_core::name::{GroupName, Namespace, QueueName, WorkerName};
+use raincheck_core::queue::Queue;
+use raincheck_core::store::Counts;
+use raincheck_core::time::Timestamp;
+
+use crate::ready::{Place, Ready};
+use crate::row::{QueueKey, QueueNames};
+
+mod load;
+
+/// One queue's part.
+#[derive(Debug)]
+pub(crate) struct QueueMemory {
+    /// The settings; `None` once the queue was deleted, while finished jobs of it are kept.
+    pub(crate) queue: Option<Arc<Queue>>,
+    pub(crate) ready: Ready,
+    /// Jobs that wait for their `run_at`.
+    scheduled: u64,
+    /// Jobs that become ready with the commit that is under way.
+    staged: u64,
+    /// Jobs that are due and overdue: nobody may claim them, a reclaim will end them.
+    aside: u64,
+
+    running: u32,
+    finished: [u64; 4],
+}
+
+impl QueueMemory {
+    fn new(queue: Option<Arc<Queue>>) -> Self {
+        Self {
+            queue,
+            ready: Ready::default(),
+            scheduled: 0,
+            staged: 0,
+            aside: 0,
+            running: 0,
+            finished: [0; 4],
+        }
+    }
+
+    pub(crate) const fn running(&self) -> u32 {
+        self.running
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        let [succeeded, failed, cancelled, expired] = self.finished;
+        Counts {
+            scheduled: self.scheduled,
+            queued: self.ready.len() + self.staged + self.aside,
+            running: u64::from(self.running),
+            succeeded,
+            failed,
+            cancelled,
+            expired,
+        }
+    }
+}
+
+const fn slot(outcome: Outcome) -> usize {
+    match outcome {
+        Outcome::Succeeded => 0,
+        Outcome::Failed => 1,
+        Outcome::Cancelled => 2,
+        Outcome::Expired => 3,
+    }
+}
+
+/// A job that waits for its `run_at`.
+#[derive(Debug)]
+struct Timer {
+    queue: QueueKey,
+    priority: u8,
+    group: Option<GroupName>,
+}
+
+/// A lease as it stands: renewals that do not change the term are kept here only, since a reopened store grants
+/// every lease its full term again.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    ends_at: i64,
+    expires_at: Timestamp,
+}
+
+/// What a worker called its claim.
+type ClaimKey = (QueueKey, WorkerName, String);
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    /// Who each queue's key stands for; shared with the readers whenever it grows.
+    pub(crate) names: Arc<QueueNames>,
+    keys: HashMap<(Namespace, QueueName), QueueKey>,
+    pub(crate) queues: HashMap<QueueKey, QueueMemory>,
+    timers: BTreeMap<(i64, u64), Timer>,
+    /// Waiting jobs that will be overdue, by when.
+    overdue: BTreeMap<(i64, u64), (QueueKey, Option<GroupName>, Place)>,
+    /// Waiting jobs that are overdue, their queue, and whether it counts them as `aside` (else as scheduled).
+    aside: BTreeMap<u64, (QueueKey, bool)>,
+
+    leases: BTreeSet<(i64, u64)>,
+    held: HashMap<u64, Held>,
+    claims: HashMap<ClaimKey, Vec<u64>>,
+    staged: Vec<(QueueKey, Option<GroupName>, Place)>,
+}
+
+fn place(job: &Job) -> Place {
+    (job.priority, job.run_at.as_millis(), job.id.seq())
+}
+
+impl Memory {
+    /// The key of a queue, deleted ones included.
+    pub(crate) fn key(&self, ns: &Namespace, name: &QueueName) -> Option<QueueKey> {
+        self.keys.get(&(ns.clone(), name.clone())).copied()
+    }
+
+    /// A queue that exists.
+    pub(crate) fn queue(&self, ns: &Namespace, name: &QueueName) -> Option<(QueueKey, Arc<Queue>)> {
+        let key = self.key(ns, name)?;
+        Some((key, Arc::clone(self.queues.get(&key)?.queue.as_ref()?)))
+    }
+
+    /// The settings that hold for a job of this queue: its own, or the defaults once it was deleted.
+    pub(crate) fn settings(&self, key: QueueKey, job: &Job) -> Arc<Queue> {
+        self.queues
+            .get(&key)
+            .and_then(|memory| memory.queue.clone())
+            .unwrap_or_else(|| {
+                let spec = raincheck_core::queue::QueueSpec::default();
+                Arc::new(Queue::new(
+                    job.namespace.clone(),
+                    job.queue.clone(),
+                    spec,
+                    job.created_at,
+                ))
+            })
+    }
+
+    /// Notes a queue's settings, or that it was deleted.
+    pub(crate) fn set_queue(
+        &mut self,
+        key: QueueKey,
+        ns: &Namespace,
+        name: &QueueName,
+        queue: Option<Arc<Queue>>,
+    ) {
+        if !self.names.contains_key(&key) {
+            Arc::make_mut(&mut self.names).insert(key, (ns.clone(), name.clone()));
+            self.keys.insert((ns.clone(), name.clone()), key);
+        }
+        self.queues
+            .entry(key)
+            .or_insert_with(|| QueueMemory::new(None))
+            .queue = queue;
+    }
+
+    /// Follows a job into its next phase.
+    pub(crate) fn enter(&mut self, key: QueueKey, job: &Job, now: Timestamp) {
+        let seq = job.id.seq();
+        match &job.phase {
+            Phase::Waiting => {
+                self.enter_waiting(key, place(job), job.group.clone(), now);
+                if let Some(overdue) = job.overdue_at() {
+                    let entry = (key, job.group.clone(), place(job));
+                    self.overdue.insert((overdue.as_millis(), seq), entry);
+                }
+            }
+            Phase::Running(lease) => {
+                let held = Held {
+                    ends_at: lease.ends_at().as_millis(),
+                    expires_at: lease.expires_at,
+                };
+                self.leases.insert((held.ends_at, seq));
+                self.held.insert(seq, held);
+                if let Some(claim_id) = &lease.claim_id {
+                    self.claims
+                        .entry((key, lease.worker.clone(), claim_id.clone()))
+                        .or_default()
+                        .push(seq);
+                }
+                self.at(key).running += 1;
+            }
+            Phase::Done { outcome, .. } => self.at(key).finished[slot(*outcome)] += 1,
+        }
+    }
+
+    fn enter_waiting(&mut self, key: QueueKey, place: Place, group: Option<GroupName>, now: Timestamp) {
+        let (priority, run_at, seq) = place;
+        if run_at > now.as_millis() {
+            self.timers.insert(
+                (run_at, seq),
+                Timer {
+                    queue: key,
+                    priority,
+                    group,
+                },
+            );
+            self.at(key).scheduled += 1;
+        } else {
+            self.staged.push((key, group, place));
+            self.at(key).staged += 1;
+        }
+    }
+
+    /// Takes a job out of the phase it is in.
+    pub(crate) fn leave(&mut self, key: QueueKey, job: &Job) {
+        let seq = job.id.seq();
+        match &job.phase {
+            Phase::Waiting => {
+                self.leave_waiting(key, job);
+                if let Some(overdue) = job.overdue_at() {
+                    self.overdue.remove(&(overdue.as_millis(), seq));
+                }
+            }
+            Phase::Running(lease) => {
+                if let Some(held) = self.held.remove(&seq) {
+                    self.leases.remove(&(held.ends_at, seq));
+                }
+                if let Some(claim_id) = &lease.claim_id {
+                    self.forget_claim((key, lease.worker.clone(), claim_id.clone()), seq);
+                }
+                self.at(key).running -= 1;
+            }
+            Phase::Done { outcome, .. } => self.at(key).finished[slot(*outcome)] -= 1,
+        }
+    }
+
+    fn leave_waiting(&mut self, key: QueueKey, job: &Job) {
+        let place = place(job);
+        if self.aside.remove(&place.2).is_some_and(|(_, counted)| counted) {
+            self.at(key).aside -= 1;
+        } else if self.timers.remove(&(place.1, place.2)).is_some() {
+            self.at(key).scheduled -= 1;
+        } else if !self.at(key).ready.remove(&job.group, &place) {
+            // Neither: it was popped for a claim, or it is staged by this very transaction.
+            let before = self.staged.len();
+            self.staged.retain(|(_, _, staged)| *staged != place);
+            let gone = (before - self.staged.len()) as u64;
+            self.at(key).staged -= gone;
+        }
+    }
+
+    fn forget_claim(&mut self, claim: ClaimKey, seq: u64) {
+        if let std::collections::hash_map::Entry::Occupied(mut entry) = self.claims.entry(claim) {
+            entry.get_mut().retain(|held| *held != seq);
+            if entry.get().is_empty() {
+                entry.remove();
+            }
+        }
+    }
+
+    fn at(&mut self, key: QueueKey) -> &mut QueueMemory {
+        self.queues.entry(key).or_insert_with(|| QueueMemory::new(None))
+    }
+
+    /// Jobs that a claim of this name took and still holds.
+    pub(crate) fn claimed(&self, key: QueueKey, worker: &WorkerName, claim_id: &str) -> Vec<u64> {
+        self.claims
+            .get(&(key, worker.clone(), claim_id.to_owned()))
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    /// The end of a job's lease as it stands, where a renewal moved it.
+    pub(crate) fn lease_expiry(&self, seq: u64) -> Option<Timestamp> {
+        self.held.get(&seq).map(|held| held.expires_at)
+    }
+
+    /// Makes due timers claimable, sets overdue jobs aside, and gives the queues that gained jobs.
+    pub(crate) fn promote(&mut self, now: Timestamp) -> Vec<QueueKey> {
+        let mut woken = Vec::new();
+        while let Some(entry) = self
+            .timers
+            .first_entry()
+            .filter(|entry| entry.key().0 <= now.as_millis())
+        {
+            let ((run_at, seq), timer) = entry.remove_entry();
+            let aside = self.aside.get_mut(&seq).map(|aside| aside.1 = true).is_some();
+            let memory = self.at(timer.queue);
+            memory.scheduled -= 1;
+            if aside {
+                memory.aside += 1;
+                continue;
+            }
+            memory.ready.push(timer.group, (timer.priority, run_at, seq));
+            if !woken.contains(&timer.queue) {
+                woken.push(timer.queue);
+            }
+        }
+        while let Some(entry) = self
+            .overdue
+            .first_entry()
+            .filter(|entry| entry.key().0 <= now.as_millis())
+        {
+            let ((_, seq), (key, group, place)) = entry.remove_entry();
+            let was_ready = self.at(key).ready.remove(&group, &place);
+            self.at(key).aside += u64::from(was_ready);
+            self.aside.insert(seq, (key, was_ready));
+        }
+        woken
+    }
+
+    /// Makes claimable what the commit made durable, and gives the queues that gained jobs.
+    pub(crate) fn release_staged(&mut self) -> Vec<QueueKey> {
+        let mut woken = Vec::new();
+        for (key, group, place) in std::mem::take(&mut self.staged) {
+            let memory = self.at(key);
+            memory.staged -= 1;
+            memory.ready.push(group, place);
+            if !woken.contains(&key) {
+                woken.push(key);
+            }
+        }
+        woken
+    }
+
+    /// When the next timer is due.
+    pub(crate) fn next_timer(&self) -> Option<Timestamp> {
+        self.timers
+            .first_key_value()
+            .map(|((run_at, _), _)| Timestamp::from_millis(*run_at))
+    }
+
+    /// The jobs that run.
+    pub(crate) fn running(&self) -> Vec<u64> {
+        self.held.keys().copied().collect()
+    }
+
+    /// The next job whose lease has lapsed at `now`.
+    pub(crate) fn lapsed(&self, now: Timestamp) -> Option<u64> {
+        self.leases
+            .first()
+            .filter(|(ends_at, _)| *ends_at <= now.as_millis())
+            .map(|(_, seq)| *seq)
+    }
+
+    /// A waiting job that is overdue.
+    pub(crate) fn overdue(&self) -> Option<u64> {
+        self.aside.first_key_value().map(|(seq, _)| *seq)
+    }
+
+    /// When the next lease lapses or the next waiting job is overdue; `now` where one is already.
+    pub(crate) fn next_reclaim(&self, now: Timestamp) -> Option<Timestamp> {
+        if !self.aside.is_empty() {
+            return Some(now);
+        }
+        let next = [
+            self.leases.first(),
+            self.overdue.first_key_value().map(|(key, _)| key),
+        ];
+        next.into_iter()
+            .flatten()
+            .map(|(at, _)| Timestamp::from_millis(*at))
+            .min()
+    }
+
+    /// Jobs of a queue that wait, at most `limit`: ready ones first, scheduled ones last.
+    pub(crate) fn waiting(&self, key: QueueKey, limit: usize) -> Vec<u64> {
+        let ready = self
+            .queues
+            .get(&key)
+            .into_iter()
+            .flat_map(|memory| memory.ready.iter());
+        let staged = self
+            .staged
+            .iter()
+            .filter(|staged| staged.0 == key)
+            .map(|(_, _, place)| place.2);
+        let overdue = self
+            .aside
+            .iter()
+            .filter(|(_, aside)| **aside == (key, true))
+            .map(|(seq, _)| *seq);
+        let scheduled = self
+            .timers
+            .iter()
+            .filter(|(_, timer)| timer.queue == key)
+            .map(|((_, seq), _)| *seq);
+        ready
+            .chain(staged)
+            .chain(overdue)
+            .chain(scheduled)
+            .take(limit)
+            .collect()
+    }
+}

@@ -1,0 +1,156 @@
+//! The jobs of one queue that can be claimed now, in the order of their claims.
+//!
+//! Groups take turns (jobs without a group are one group): the group whose turn it is gives its first job and goes to
+//! the back. Within a group: priority, `run_at`, id. Invariant: a group has a turn exactly while it has jobs here.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use raincheck_core::name::GroupName;
+
+/// A job's place within its group: priority, `run_at` in milliseconds, the id's first half. 24 bytes.
+pub(crate) type Place = (u8, i64, u64);
+
+/// Most groups have one job waiting, or none: those do not need a tree.
+#[derive(Debug)]
+enum Line {
+    One(Place),
+    Many(BTreeSet<Place>),
+}
+
+/// The ready jobs of one queue.
+#[derive(Debug, Default)]
+pub(crate) struct Ready {
+    /// Each group's jobs, and its turn: its key in `turns`.
+    lines: HashMap<Option<GroupName>, (u64, Line)>,
+    turns: BTreeMap<u64, Option<GroupName>>,
+    last_turn: u64,
+    len: u64,
+}
+
+impl Ready {
+    pub(crate) const fn len(&self) -> u64 {
+        self.len
+    }
+
+    pub(crate) fn push(&mut self, group: Option<GroupName>, place: Place) {
+        self.len += 1;
+        match self.lines.get_mut(&group) {
+            None => {
+                let turn = self.line_up(group.clone());
+                self.lines.insert(group, (turn, Line::One(place)));
+            }
+            Some((_, Line::Many(places))) => {
+                places.insert(place);
+            }
+            Some((_, line)) => {
+                if let Line::One(first) = line {
+                    *line = Line::Many(BTreeSet::from([*first, place]));
+                }
+            }
+        }
+    }
+
+    fn line_up(&mut self, group: Option<GroupName>) -> u64 {
+        self.last_turn += 1;
+        self.turns.insert(self.last_turn, group);
+        self.last_turn
+    }
+
+    /// Takes the job whose turn it is: its id's first half.
+    pub(crate) fn pop(&mut self) -> Option<u64> {
+        let (_, group) = self.turns.pop_first()?;
+        let (_, line) = self.lines.get_mut(&group)?;
+        let (place, more) = match line {
+            Line::One(place) => (*place, false),
+            Line::Many(places) => (places.pop_first()?, !places.is_empty()),
+        };
+        if more {
+            let turn = self.line_up(group.clone());
+            if let Some(entry) = self.lines.get_mut(&group) {
+                entry.0 = turn;
+            }
+        } else {
+            self.lines.remove(&group);
+        }
+        self.len -= 1;
+        Some(place.2)
+    }
+
+    /// The ids' first halves, group by group.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = u64> {
+        self.lines.values().flat_map(|(_, line)| {
+            let (one, many) = match line {
+                Line::One(place) => (Some(place), None),
+                Line::Many(places) => (None, Some(places)),
+            };
+            one.into_iter()
+                .chain(many.into_iter().flatten())
+                .map(|place| place.2)
+        })
+    }
+
+    /// Takes a certain job out of turn; false where it is not here.
+    pub(crate) fn remove(&mut self, group: &Option<GroupName>, place: &Place) -> bool {
+        let Some((turn, line)) = self.lines.get_mut(group) else {
+            return false;
+        };
+        let (turn, found, empty) = match line {
+            Line::One(only) => (*turn, only == place, only == place),
+            Line::Many(places) => (*turn, places.remove(place), places.is_empty()),
+        };
+        if empty {
+            self.lines.remove(group);
+            self.turns.remove(&turn);
+        }
+        self.len -= u64::from(found);
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn group(name: &str) -> Option<GroupName> {
+        (!name.is_empty()).then(|| GroupName::new(name).unwrap())
+    }
+
+    fn order(ready: &mut Ready) -> Vec<u64> {
+        std::iter::from_fn(|| ready.pop()).collect()
+    }
+
+    #[test]
+    fn within_a_group_priority_then_due_time_then_id() {
+        let mut ready = Ready::default();
+        for place in [(5, 10, 1), (5, 10, 2), (5, 5, 3), (0, 99, 4), (9, 0, 5)] {
+            ready.push(None, place);
+        }
+        assert_eq!(order(&mut ready), [4, 3, 1, 2, 5]);
+        assert_eq!(ready.len(), 0);
+    }
+
+    #[test]
+    fn one_groups_thousand_jobs_do_not_stand_before_anothers_one() {
+        let mut ready = Ready::default();
+        for seq in 0..1000 {
+            ready.push(group("big"), (0, 0, seq));
+        }
+        ready.push(group(""), (9, 9, 2000));
+        ready.push(group("small"), (9, 9, 3000));
+        assert_eq!(order(&mut ready)[..4], [0, 2000, 3000, 1]);
+    }
+
+    #[test]
+    fn a_job_taken_out_of_turn_leaves_no_trace() {
+        let mut ready = Ready::default();
+        ready.push(group("a"), (5, 0, 1));
+        ready.push(group("b"), (5, 0, 2));
+        ready.push(group("b"), (5, 0, 3));
+        assert!(ready.remove(&group("a"), &(5, 0, 1)));
+        assert!(!ready.remove(&group("a"), &(5, 0, 1)));
+        assert!(!ready.remove(&group("b"), &(5, 0, 9)));
+        assert!(ready.remove(&group("b"), &(5, 0, 2)));
+        assert_eq!((ready.len(), order(&mut ready)), (1, vec![3]));
+        assert!(ready.turns.is_empty() && ready.lines.is_empty());
+    }
+}

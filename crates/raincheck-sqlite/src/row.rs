@@ -1,0 +1,412 @@
+//! A job as a row, and back.
+//!
+//! Invariant: what [`write`] wrote, [`read`] reads back as the same job. Columns hold what SQL selects on or what
+//! changes often; the rest is JSON that `sqlite3` shows as text.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use raincheck_core::content::Header;
+use raincheck_core::id::{Fence, JobId, Nonce};
+use raincheck_core::job::{Attempt, AttemptOutcome, Failure, Job, Options, Outcome, Phase, Settled};
+use raincheck_core::lease::{Lease, WorkerKind};
+use raincheck_core::name::{GroupName, Namespace, QueueName, WorkerName};
+use raincheck_core::store::Missing;
+use raincheck_core::time::Timestamp;
+use rusqlite::types::Type;
+use rusqlite::{Connection, Row, params};
+use serde::{Deserialize, Serialize};
+
+/// A queue's key in the table `queues`.
+pub(crate) type QueueKey = i64;
+
+/// Who a queue's key stands for.
+pub(crate) type QueueNames = HashMap<QueueKey, (Namespace, QueueName)>;
+
+/// The values of `state`.
+pub(crate) mod state {
+    pub(crate) const WAITING: i64 = 0;
+    pub(crate) const RUNNING: i64 = 1;
+    pub(crate) const DELETED: i64 = 6;
+    pub(crate) const PRUNED: i64 = 7;
+}
+
+const fn outcome_state(outcome: Outcome) -> i64 {
+    match outcome {
+        Outcome::Succeeded => 2,
+        Outcome::Failed => 3,
+        Outcome::Cancelled => 4,
+        Outcome::Expired => 5,
+    }
+}
+
+/// Selects jobs with the columns, and their order, that [`read`] expects.
+macro_rules! select_jobs {
+    ($rest:literal) => {
+        concat!(
+            "SELECT seq, tail, queue, state, priority, version, attempt, fence, cancelling, run_at, started_at, ",
+            "finished_at, expires_at, job_group, options, lease, history, settled FROM jobs ",
+            $rest
+        )
+    };
+}
+const BY_KEY: &str = select_jobs!("WHERE seq = ?1");
+
+#[derive(Serialize, Deserialize)]
+struct LeaseRow {
+    nonce: [u8; 12],
+    worker: WorkerName,
+    kind: WorkerKind,
+    started: i64,
+    term: u64,
+    expires: i64,
+    deadline: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cancel_by: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    claim_id: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct AttemptRow {
+    n: u32,
+    worker: WorkerName,
+    started: i64,
+    ended: i64,
+    outcome: AttemptOutcome,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    error: Option<Failure>,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+struct History {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    attempts: Vec<AttemptRow>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Failure>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_of: Option<JobId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retried_as: Option<JobId>,
+}
+
+fn json<T: Serialize>(value: &T) -> rusqlite::Result<String> {
+    serde_json::to_string(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
+}
+
+fn lease_text(job: &Job) -> rusqlite::Result<Option<String>> {
+    let row = |lease: &Lease| LeaseRow {
+        nonce: lease.nonce.0,
+        worker: lease.worker.clone(),
+        kind: lease.kind,
+        started: lease.started_at.as_millis(),
+        term: u64::try_from(lease.term.as_millis()).unwrap_or(u64::MAX),
+        expires: lease.expires_at.as_millis(),
+        deadline: lease.attempt_deadline.as_millis(),
+        cancel_by: lease.cancel_by.map(Timestamp::as_millis),
+        claim_id: lease.claim_id.clone(),
+    };
+    job.lease().map(|lease| json(&row(lease))).transpose()
+}
+
+fn history_text(job: &Job) -> rusqlite::Result<Option<String>> {
+    if job.attempts.is_empty() && job.error.is_none() && job.retry_of.is_none() && job.retried_as.is_none() {
+        return Ok(None);
+    }
+    let row = |attempt: &Attempt| AttemptRow {
+        n: attempt.n,
+        worker: attempt.worker.clone(),
+        started: attempt.started_at.as_millis(),
+        ended: attempt.ended_at.as_millis(),
+        outcome: attempt.outcome,
+        error: attempt.error.clone(),
+    };
+    let history = History {
+        attempts: job.attempts.iter().map(row).collect(),
+        error: job.error.clone(),
+        retry_of: job.retry_of,
+        retried_as: job.retried_as,
+    };
+    json(&history).map(Some)
+}
+
+fn settled_bytes(job: &Job) -> Option<[u8; 28]> {
+    job.settled.map(|settled| {
+        let mut bytes = [0; 28];
+        bytes[..12].copy_from_slice(&settled.nonce.0);
+        bytes[12..].copy_from_slice(&settled.digest);
+        bytes
+    })
+}
+
+/// The phase's columns: state, finished_at, expires_at.
+fn phase_columns(job: &Job) -> (i64, Option<i64>, Option<i64>) {
+    match &job.phase {
+        Phase::Waiting => (state::WAITING, None, None),
+        Phase::Running(_) => (state::RUNNING, None, None),
+        Phase::Done {
+            outcome,
+            finished_at,
+            expires_at,
+        } => (
+            outcome_state(*outcome),
+            Some(finished_at.as_millis()),
+            Some(expires_at.as_millis()),
+        ),
+    }
+}
+
+/// The key of a job's row.
+pub(crate) fn key(id: JobId) -> i64 {
+    // 60 bits always fit.
+    id.seq().cast_signed()
+}
+
+/// The id of the row with these halves.
+pub(crate) fn id(seq: i64, tail: i64) -> JobId {
+    JobId::from_parts(seq.cast_unsigned(), tail.cast_unsigned())
+}
+
+/// Inserts a job that was just accepted.
+pub(crate) fn insert(
+    conn: &Connection,
+    job: &Job,
+    queue: QueueKey,
+    idempotency: Option<&str>,
+) -> rusqlite::Result<()> {
+    let mut insert = conn.prepare_cached(
+        "INSERT INTO jobs (seq, tail, queue, state, priority, version, attempt, fence, cancelling, run_at, job_group, \
+         options, history, idempotency) VALUES (?1, ?2, ?3, 0, ?4, 1, 0, 0, 0, ?5, ?6, ?7, ?8, ?9)",
+    )?;
+    let options = if job.options.is_empty() {
+        None
+    } else {
+        Some(json(&job.options)?)
+    };
+    insert.execute(params![
+        key(job.id),
+        job.id.tail().cast_signed(),
+        queue,
+        job.priority,
+        job.run_at.as_millis(),
+        job.group.as_ref().map(GroupName::as_str),
+        options,
+        history_text(job)?,
+        idempotency,
+    ])?;
+    Ok(())
+}
+
+/// Writes a job's next state back.
+pub(crate) fn write(conn: &Connection, job: &Job) -> rusqlite::Result<()> {
+    let mut update = conn.prepare_cached(
+        "UPDATE jobs SET state = ?2, version = ?3, attempt = ?4, fence = ?5, cancelling = ?6, run_at = ?7, \
+         started_at = ?8, finished_at = ?9, expires_at = ?10, lease = ?11, history = ?12, settled = ?13, \
+         priority = ?14 WHERE seq = ?1",
+    )?;
+    let (state, finished_at, expires_at) = phase_columns(job);
+    update.execute(params![
+        key(job.id),
+        state,
+        job.version,
+        job.attempt,
+        job.fence.0,
+        job.cancel_requested,
+        job.run_at.as_millis(),
+        job.started_at.map(Timestamp::as_millis),
+        finished_at,
+        expires_at,
+        lease_text(job)?,
+        history_text(job)?,
+        settled_bytes(job),
+        job.priority,
+    ])?;
+    Ok(())
+}
+
+/// A row: a job, or what is left of one.
+#[derive(Debug)]
+pub(crate) enum Found {
+    Job(QueueKey, Box<Job>),
+    /// The tombstone of a job.
+    Gone(JobId, Missing),
+}
+
+fn unreadable(column: usize, error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error))
+}
+
+/// Why a row does not fit together.
+#[derive(Debug, thiserror::Error)]
+#[error("job {seq} has {what}")]
+struct BadRow {
+    seq: i64,
+    what: &'static str,
+}
+
+fn parsed<T: for<'de> Deserialize<'de>>(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<T>> {
+    match row
+        .get_ref(column)?
+        .as_str_or_null()
+        .map_err(|e| unreadable(column, e))?
+    {
+        Some(text) => serde_json::from_str(text)
+            .map(Some)
+            .map_err(|error| unreadable(column, error)),
+        None => Ok(None),
+    }
+}
+
+fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
+    Ok(row.get::<_, Option<i64>>(column)?.map(Timestamp::from_millis))
+}
+
+fn lease(row: LeaseRow) -> Lease {
+    Lease {
+        nonce: Nonce(row.nonce),
+        worker: row.worker,
+        kind: row.kind,
+        started_at: Timestamp::from_millis(row.started),
+        term: Duration::from_millis(row.term),
+        expires_at: Timestamp::from_millis(row.expires),
+        attempt_deadline: Timestamp::from_millis(row.deadline),
+        cancel_by: row.cancel_by.map(Timestamp::from_millis),
+        claim_id: row.claim_id,
+    }
+}
+
+fn attempt(row: AttemptRow) -> Attempt {
+    Attempt {
+        n: row.n,
+        worker: row.worker,
+        started_at: Timestamp::from_millis(row.started),
+        ended_at: Timestamp::from_millis(row.ended),
+        outcome: row.outcome,
+        error: row.error,
+    }
+}
+
+fn phase(row: &Row<'_>, seq: i64, state: i64) -> rusqlite::Result<Phase> {
+    let bad = |what| unreadable(3, BadRow { seq, what });
+    let outcome = match state {
+        state::WAITING => return Ok(Phase::Waiting),
+        state::RUNNING => {
+            let lease = parsed::<LeaseRow>(row, 15)?.map(lease);
+            return lease
+                .map(Phase::Running)
+                .ok_or_else(|| bad("no lease although it runs"));
+        }
+        2 => Outcome::Succeeded,
+        3 => Outcome::Failed,
+        4 => Outcome::Cancelled,
+        5 => Outcome::Expired,
+        _ => return Err(bad("an unknown state")),
+    };
+    let finished_at = time(row, 11)?.ok_or_else(|| bad("no end although it is done"))?;
+    let expires_at = time(row, 12)?.ok_or_else(|| bad("no retention although it is done"))?;
+    Ok(Phase::Done {
+        outcome,
+        finished_at,
+        expires_at,
+    })
+}
+
+/// Reads the row that a query by [`select_jobs`] gave.
+pub(crate) fn read(row: &Row<'_>, names: &QueueNames) -> rusqlite::Result<Found> {
+    let seq: i64 = row.get(0)?;
+    let queue: QueueKey = row.get(2)?;
+    let state: i64 = row.get(3)?;
+    match state {
+        state::DELETED => return Ok(Found::Gone(id(seq, row.get(1)?), Missing::Deleted)),
+        state::PRUNED => return Ok(Found::Gone(id(seq, row.get(1)?), Missing::Expired)),
+        _ => {}
+    }
+    let bad = |what| unreadable(2, BadRow { seq, what });
+    let (namespace, name) = names.get(&queue).ok_or_else(|| bad("an unknown queue"))?;
+    let id = id(seq, row.get(1)?);
+    let history: History = parsed(row, 16)?.unwrap_or_default();
+    let group = row.get_ref(13)?.as_str_or_null().map_err(|e| unreadable(13, e))?;
+    let settled = match row.get::<_, Option<[u8; 28]>>(17)? {
+        Some(bytes) => {
+            let mut settled = Settled {
+                nonce: Nonce([0; 12]),
+                digest: [0; 16],
+            };
+            settled.nonce.0.copy_from_slice(&bytes[..12]);
+            settled.digest.copy_from_slice(&bytes[12..]);
+            Some(settled)
+        }
+        None => None,
+    };
+    let job = Job {
+        id,
+        namespace: namespace.clone(),
+        queue: name.clone(),
+        group: group
+            .map(GroupName::new)
+            .transpose()
+            .map_err(|error| unreadable(13, error))?,
+        priority: row.get(4)?,
+        options: parsed::<Options>(row, 14)?.unwrap_or_default(),
+        created_at: id.created_at(),
+        run_at: Timestamp::from_millis(row.get(9)?),
+        started_at: time(row, 10)?,
+        phase: phase(row, seq, state)?,
+        version: row.get(5)?,
+        attempt: row.get(6)?,
+        fence: Fence(row.get(7)?),
+        cancel_requested: row.get(8)?,
+        attempts: history.attempts.into_iter().map(attempt).collect(),
+        error: history.error,
+        settled,
+        retry_of: history.retry_of,
+        retried_as: history.retried_as,
+    };
+    Ok(Found::Job(queue, Box::new(job)))
+}
+
+/// The row with this key, whatever its id's other half.
+pub(crate) fn load_key(conn: &Connection, names: &QueueNames, seq: i64) -> rusqlite::Result<Option<Found>> {
+    let mut select = conn.prepare_cached(BY_KEY)?;
+    let mut rows = select.query([seq])?;
+    rows.next()?.map(|row| read(row, names)).transpose()
+}
+
+/// The job with this id in this namespace.
+pub(crate) fn load(
+    conn: &Connection,
+    names: &QueueNames,
+    ns: &Namespace,
+    id: JobId,
+) -> rusqlite::Result<Result<(QueueKey, Job), Missing>> {
+    let mut select = conn.prepare_cached(BY_KEY)?;
+    let mut rows = select.query([key(id)])?;
+    let Some(row) = rows.next()? else {
+        return Ok(Err(Missing::Unknown));
+    };
+    let same_tail = row.get::<_, i64>(1)? == id.tail().cast_signed();
+    let queue: QueueKey = row.get(2)?;
+    let same_namespace = names.get(&queue).is_some_and(|(owner, _)| owner == ns);
+    if !same_tail || !same_namespace {
+        return Ok(Err(Missing::Unknown));
+    }
+    Ok(match read(row, names)? {
+        Found::Job(queue, job) => Ok((queue, *job)),
+        Found::Gone(_, missing) => Err(missing),
+    })
+}
+
+/// Headers as a column.
+pub(crate) fn headers_text(headers: &[Header]) -> rusqlite::Result<Option<String>> {
+    if headers.is_empty() {
+        Ok(None)
+    } else {
+        json(&headers).map(Some)
+    }
+}
+
+/// Headers from a column.
+pub(crate) fn headers(row: &Row<'_>, column: usize) -> rusqlite::Result<Vec<Header>> {
+    Ok(parsed(row, column)?.unwrap_or_default())
+}

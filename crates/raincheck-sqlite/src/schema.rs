@@ -1,0 +1,129 @@
+//! The tables, their migrations and the settings of a connection.
+//!
+//! Invariant: `user_version` counts the migrations that were applied, each in a transaction of its own, so a crash
+//! leaves the file at one version or the next; a file of a newer version, or of another program, is refused.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::directory::OpenError;
+
+/// The oldest SQLite that is safe here, as `MAJOR * 1_000_000 + MINOR * 1_000 + PATCH`: before 3.51.3 a writer and a
+/// checkpoint on two connections could lose a WAL reset.
+pub const SQLITE_VERSION_MIN: i32 = 3_051_003;
+
+/// `Rain` in ASCII: marks the file as ours.
+const APPLICATION_ID: i32 = 0x5261_696e;
+
+/// The migrations, oldest first. Only ever append.
+const MIGRATIONS: [&str; 1] = [include_str!("sql/0001_jobs.sql")];
+
+/// Opens the writing connection and brings the file to the newest version.
+pub(crate) fn open_writer(path: &Path, cache_kib: u32) -> Result<Connection, OpenError> {
+    let version = rusqlite::version_number();
+    if version < SQLITE_VERSION_MIN {
+        return Err(OpenError::OldSqlite {
+            found: rusqlite::version().to_owned(),
+        });
+    }
+    let mut conn = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE, cache_kib)?;
+    check_owner(&conn, path)?;
+    // Both only take effect in an empty file; incremental vacuum lets pruning give space back in slices.
+    conn.pragma_update(None, "auto_vacuum", "INCREMENTAL")
+        .map_err(corrupt(path))?;
+    let mode: String = conn
+        .query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
+        .map_err(corrupt(path))?;
+    if mode != "wal" {
+        return Err(OpenError::NoWal {
+            path: path.to_owned(),
+        });
+    }
+    conn.pragma_update(None, "synchronous", "FULL")
+        .map_err(corrupt(path))?;
+    conn.pragma_update(None, "wal_autocheckpoint", 0)
+        .map_err(corrupt(path))?;
+    conn.pragma_update(None, "foreign_keys", false)
+        .map_err(corrupt(path))?;
+    migrate(&mut conn, path)?;
+    Ok(conn)
+}
+
+/// Opens a connection that can only read.
+pub(crate) fn open_reader(path: &Path, cache_kib: u32) -> Result<Connection, OpenError> {
+    let conn = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE, cache_kib)?;
+    conn.pragma_update(None, "query_only", true)
+        .map_err(corrupt(path))?;
+    Ok(conn)
+}
+
+/// Opens the connection that moves pages from the WAL into the database file.
+pub(crate) fn open_checkpointer(path: &Path) -> Result<Connection, OpenError> {
+    let conn = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE, 2048)?;
+    conn.pragma_update(None, "synchronous", "FULL")
+        .map_err(corrupt(path))?;
+    conn.pragma_update(None, "wal_autocheckpoint", 0)
+        .map_err(corrupt(path))?;
+    Ok(conn)
+}
+
+fn open(path: &Path, flags: OpenFlags, cache_kib: u32) -> Result<Connection, OpenError> {
+    let conn =
+        Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(corrupt(path))?;
+    conn.set_prepared_statement_cache_capacity(64);
+    conn.busy_timeout(std::time::Duration::from_secs(5))
+        .map_err(corrupt(path))?;
+    conn.pragma_update(None, "cache_size", -i64::from(cache_kib))
+        .map_err(corrupt(path))?;
+    conn.pragma_update(None, "temp_store", "MEMORY")
+        .map_err(corrupt(path))?;
+    Ok(conn)
+}
+
+fn corrupt(path: &Path) -> impl Fn(rusqlite::Error) -> OpenError + '_ {
+    |source| OpenError::Database {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// Refuses a database that another program made.
+fn check_owner(conn: &Connection, path: &Path) -> Result<(), OpenError> {
+    let number = |name: &str| {
+        conn.query_row(name, [], |row| row.get::<_, i64>(0))
+            .map_err(corrupt(path))
+    };
+    let empty = number("SELECT count(*) FROM sqlite_schema")? == 0;
+    if !empty && number("PRAGMA application_id")? != i64::from(APPLICATION_ID) {
+        return Err(OpenError::Foreign {
+            path: path.to_owned(),
+        });
+    }
+    Ok(())
+}
+
+fn migrate(conn: &mut Connection, path: &Path) -> Result<(), OpenError> {
+    let found: i64 = conn
+        .query_row("PRAGMA user_version", [], |row| row.get(0))
+        .map_err(corrupt(path))?;
+    let applied = usize::try_from(found).unwrap_or(usize::MAX);
+    if applied > MIGRATIONS.len() {
+        return Err(OpenError::Newer {
+            found,
+            known: MIGRATIONS.len(),
+        });
+    }
+    for (index, sql) in MIGRATIONS.iter().enumerate().skip(applied) {
+        let step = || -> rusqlite::Result<()> {
+            let tx = conn.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+            tx.execute_batch(sql)?;
+            tx.pragma_update(None, "application_id", APPLICATION_ID)?;
+            tx.pragma_update(None, "user_version", i64::try_from(index + 1).unwrap_or(i64::MAX))?;
+            tx.commit()
+        };
+        let mut step = step;
+        step().map_err(corrupt(path))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,378 @@
+//! The handle: every operation of [`Store`] as a request to the writer or a query to the readers.
+//!
+//! Invariant: a handle holds no state of its own; dropping the last one lets the writer finish and end.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use raincheck_core::clock::Clock;
+use raincheck_core::content::Input;
+use raincheck_core::decide::{Renewed, SettleRefused};
+use raincheck_core::id::{IdGenerator, JobId};
+use raincheck_core::job::Job;
+use raincheck_core::name::{Namespace, QueueName};
+use raincheck_core::queue::{Queue, QueueSpec};
+use raincheck_core::store::{
+    Answer, Change, ChangeRefused, Claim, Idempotency, Leased, Missing, Observer, QueueRefused, QueueStatus,
+    Reclaimed, Renew, Retry, Settle, Slice, Store, StoreError, Submission, SubmitRefused, Submitted,
+};
+use raincheck_core::time::Timestamp;
+use rusqlite::Connection;
+
+use crate::apply::{self, change, claim, prune, queues, settle, submit};
+use crate::checkpoint::Checkpoint;
+use crate::directory::{Directory, OpenError};
+use crate::handover::Handover;
+use crate::memory::Memory;
+use crate::operation::request;
+use crate::reader::Readers;
+use crate::row::{self, QueueNames};
+use crate::schema;
+use crate::writer::{Shared, Tx, Writer};
+
+/// How to open a store.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The directory; made where it is not there, with its parents.
+    pub dir: PathBuf,
+    /// Tells the time; the store stamps every operation with it.
+    pub clock: Arc<dyn Clock>,
+    /// Page cache of the writing connection in KiB; filled as needed. 64 MiB unless changed.
+    pub cache_kib: u32,
+}
+
+impl Options {
+    /// The defaults for this directory.
+    pub fn new(dir: impl Into<PathBuf>, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            dir: dir.into(),
+            clock,
+            cache_kib: 64 * 1024,
+        }
+    }
+}
+
+/// A store in a directory. Cheap to clone; see [`Store`] for the operations and what is durable when they return.
+///
+/// ```
+/// use std::sync::Arc;
+/// use raincheck_core::clock::ManualClock;
+/// use raincheck_core::store::Store;
+/// use raincheck_sqlite::{Options, SqliteStore};
+///
+/// let dir = tempfile::tempdir()?;
+/// let store = SqliteStore::open(Options::new(dir.path(), Arc::new(ManualClock::default())))?;
+/// assert!(store.mint().seq() < store.mint().seq());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct SqliteStore(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    handover: Arc<Handover>,
+    readers: Arc<Readers>,
+    shared: Arc<Shared>,
+    clock: Arc<dyn Clock>,
+    ids: IdGenerator,
+    /// Resolves when the writer has ended and the directory is free again.
+    ended: Mutex<Option<tokio::sync::oneshot::Receiver<()>>>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.handover.close();
+    }
+}
+
+impl SqliteStore {
+    /// Opens the store, creating or migrating it as need be, and ends the attempts that a former process left behind.
+    /// Blocks: some tenths of a second for each million of jobs.
+    ///
+    /// # Errors
+    /// When the directory is in use or cannot be used, or the database is damaged, foreign or newer.
+    pub fn open(options: Options) -> Result<Self, OpenError> {
+        let directory = Directory::open(&options.dir)?;
+        let database = directory.database();
+        let conn = schema::open_writer(&database, options.cache_kib)?;
+        let failed = |source| row_error(&database, source);
+        let now = options.clock.now();
+        let memory = Memory::load(&conn, now).map_err(failed)?;
+        let last: Option<i64> = conn
+            .query_row("SELECT max(seq) FROM jobs", [], |row| row.get(0))
+            .map_err(failed)?;
+        let shared = Arc::new(Shared::default());
+        let handover = Arc::new(Handover::default());
+        let checkpoint = Checkpoint::start(&database, &handover)?;
+        let readers = Arc::new(Readers::start(&database, options.cache_kib / 4, &shared)?);
+        let mut writer = Writer::new(
+            conn,
+            memory,
+            Arc::clone(&handover),
+            Arc::clone(&options.clock),
+            &shared,
+            checkpoint,
+        );
+        writer.end_former_attempts(now).map_err(failed)?;
+        let (end, ended) = tokio::sync::oneshot::channel();
+        let theirs = Arc::clone(&readers);
+        let run = move || {
+            writer.run();
+            theirs.stop();
+            // Only now may another process open the directory.
+            drop(directory);
+            // Nobody may be waiting for the end.
+            let _ = end.send(());
+        };
+        std::thread::Builder::new()
+            .name("writer".to_owned())
+            .spawn(run)
+            .map_err(OpenError::Thread)?;
+        Ok(Self(Arc::new(Inner {
+            handover,
+            readers,
+            shared,
+            clock: options.clock,
+            ids: IdGenerator::after(last.unwrap_or(0).cast_unsigned()),
+            ended: Mutex::new(Some(ended)),
+        })))
+    }
+
+    fn request<T, F>(&self, writes: bool, run: F) -> Answer<T>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let (request, answer) = request(writes, run);
+        self.0.handover.push(request);
+        answer
+    }
+
+    fn write<T, F>(&self, run: F) -> Answer<T>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
+    {
+        self.request(true, run)
+    }
+
+    /// A question that the writer answers from its memory, without a sync.
+    fn ask<T, F>(&self, run: F) -> Answer<T>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
+    {
+        self.request(false, run)
+    }
+
+    fn read<T, F>(&self, query: F) -> Answer<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection, &QueueNames) -> rusqlite::Result<T> + Send + 'static,
+    {
+        self.0.readers.read(query)
+    }
+}
+
+fn row_error(database: &std::path::Path, source: rusqlite::Error) -> OpenError {
+    if let rusqlite::Error::FromSqlConversionFailure(_, _, cause) = &source {
+        return OpenError::Row {
+            path: database.to_owned(),
+            detail: cause.to_string(),
+        };
+    }
+    OpenError::Database {
+        path: database.to_owned(),
+        source,
+    }
+}
+
+impl Store for SqliteStore {
+    fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+
+    fn mint(&self) -> JobId {
+        self.0.ids.next(self.0.clock.now(), rand::random())
+    }
+
+    fn observe(&self, observer: Arc<dyn Observer>) {
+        *self
+            .0
+            .shared
+            .observer
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Some(observer);
+    }
+
+    fn submit(
+        &self,
+        ns: &Namespace,
+        batch: Vec<Submission>,
+    ) -> Answer<Vec<Result<Submitted, SubmitRefused>>> {
+        let ns = ns.clone();
+        self.write(move |tx| {
+            batch
+                .iter()
+                .map(|submission| submit::submit(tx, &ns, submission))
+                .collect()
+        })
+    }
+
+    fn replay(
+        &self,
+        ns: &Namespace,
+        queue: &QueueName,
+        idempotency: Idempotency,
+    ) -> Answer<Option<Result<Submitted, SubmitRefused>>> {
+        let (ns, queue) = (ns.clone(), queue.clone());
+        self.ask(move |tx| submit::replay(tx, &ns, &queue, &idempotency))
+    }
+
+    fn cancel(&self, ns: &Namespace, ids: Vec<JobId>) -> Answer<Vec<Result<Arc<Job>, Missing>>> {
+        let ns = ns.clone();
+        self.write(move |tx| ids.iter().map(|id| change::cancel(tx, &ns, *id)).collect())
+    }
+
+    fn retry(&self, ns: &Namespace, batch: Vec<Retry>) -> Answer<Vec<Result<Arc<Job>, ChangeRefused>>> {
+        let ns = ns.clone();
+        self.write(move |tx| batch.iter().map(|retry| submit::retry(tx, &ns, retry)).collect())
+    }
+
+    fn delete(&self, ns: &Namespace, ids: Vec<JobId>) -> Answer<Vec<Result<(), ChangeRefused>>> {
+        let ns = ns.clone();
+        self.write(move |tx| ids.iter().map(|id| change::delete(tx, &ns, *id)).collect())
+    }
+
+    fn claim(&self, ns: &Namespace, claim: Claim) -> Answer<Vec<Leased>> {
+        let ns = ns.clone();
+        self.write(move |tx| claim::claim(tx, &ns, &claim))
+    }
+
+    fn renew(&self, ns: &Namespace, batch: Vec<Renew>) -> Answer<Vec<Option<Renewed>>> {
+        let ns = ns.clone();
+        self.write(move |tx| batch.iter().map(|renew| claim::renew(tx, &ns, renew)).collect())
+    }
+
+    fn settle(&self, ns: &Namespace, batch: Vec<Settle>) -> Answer<Vec<Result<Arc<Job>, SettleRefused>>> {
+        let ns = ns.clone();
+        self.write(move |tx| {
+            batch
+                .iter()
+                .map(|settle| settle::settle(tx, &ns, settle))
+                .collect()
+        })
+    }
+
+    fn reclaim(&self, limit: u32, seed: u64) -> Answer<Reclaimed> {
+        self.write(move |tx| settle::reclaim(tx, limit, seed))
+    }
+
+    fn prune(&self, limit: u32) -> Answer<Slice> {
+        self.write(move |tx| prune::prune(tx, limit))
+    }
+
+    fn get(&self, ns: &Namespace, id: JobId) -> Answer<Result<Arc<Job>, Missing>> {
+        let ns = ns.clone();
+        self.read(move |conn, names| Ok(row::load(conn, names, &ns, id)?.map(|(_, job)| Arc::new(job))))
+    }
+
+    fn input(&self, ns: &Namespace, id: JobId) -> Answer<Result<Input, Missing>> {
+        let ns = ns.clone();
+        self.read(move |conn, names| {
+            let conn = &conn.unchecked_transaction()?;
+            Ok(match row::load(conn, names, &ns, id)? {
+                Ok(_) => Ok(apply::input(conn, id)?.unwrap_or_default()),
+                Err(missing) => Err(missing),
+            })
+        })
+    }
+
+    fn result(&self, ns: &Namespace, id: JobId) -> Answer<Result<Change, Missing>> {
+        let ns = ns.clone();
+        self.read(move |conn, names| {
+            let conn = &conn.unchecked_transaction()?;
+            Ok(match row::load(conn, names, &ns, id)? {
+                Ok((_, job)) => {
+                    let result = if job.done() {
+                        apply::result(conn, id)?.map(Arc::new)
+                    } else {
+                        None
+                    };
+                    Ok(Change {
+                        job: Arc::new(job),
+                        result,
+                    })
+                }
+                Err(missing) => Err(missing),
+            })
+        })
+    }
+
+    fn put_queue(
+        &self,
+        ns: &Namespace,
+        name: &QueueName,
+        spec: QueueSpec,
+        managed: bool,
+    ) -> Answer<Result<Arc<Queue>, QueueRefused>> {
+        let (ns, name) = (ns.clone(), name.clone());
+        self.write(move |tx| queues::put(tx, &ns, &name, &spec, managed))
+    }
+
+    fn queue(&self, ns: &Namespace, name: &QueueName) -> Answer<Option<QueueStatus>> {
+        let (ns, name) = (ns.clone(), name.clone());
+        self.ask(move |tx| Ok(queues::status(tx, &ns, &name)))
+    }
+
+    fn queues(&self, ns: &Namespace) -> Answer<Vec<QueueStatus>> {
+        let ns = ns.clone();
+        self.ask(move |tx| Ok(queues::list(tx, Some(&ns))))
+    }
+
+    fn all_queues(&self) -> Answer<Vec<Arc<Queue>>> {
+        self.ask(move |tx| {
+            Ok(queues::list(tx, None)
+                .into_iter()
+                .map(|status| status.queue)
+                .collect())
+        })
+    }
+
+    fn pause(
+        &self,
+        ns: &Namespace,
+        name: &QueueName,
+        paused: bool,
+    ) -> Answer<Result<Arc<Queue>, QueueRefused>> {
+        let (ns, name) = (ns.clone(), name.clone());
+        self.write(move |tx| queues::pause(tx, &ns, &name, paused))
+    }
+
+    fn purge(&self, ns: &Namespace, name: &QueueName, limit: u32) -> Answer<Result<Slice, QueueRefused>> {
+        let (ns, name) = (ns.clone(), name.clone());
+        self.write(move |tx| queues::purge(tx, &ns, &name, limit))
+    }
+
+    fn delete_queue(&self, ns: &Namespace, name: &QueueName) -> Answer<Result<(), QueueRefused>> {
+        let (ns, name) = (ns.clone(), name.clone());
+        self.write(move |tx| queues::delete(tx, &ns, &name))
+    }
+
+    fn check(&self) -> Answer<()> {
+        self.ask(|_| Ok(()))
+    }
+
+    fn close(&self) -> Answer<()> {
+        self.0.handover.close();
+        let ended = self.0.ended.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Box::pin(async move {
+            let Some(ended) = ended else {
+                return Err(StoreError::Closed);
+            };
+            // An error means that the writer is gone, which is what was asked for.
+            let _ = ended.await;
+            Ok(())
+        })
+    }
+}

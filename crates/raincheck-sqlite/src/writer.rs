@@ -1,0 +1,373 @@
+//! The one thread that writes.
+//!
+//! A pass takes all that was handed over, runs it in one transaction, syncs once, then answers everybody. Invariants: no
+//! answer of a writing pass leaves before its commit returned; after a rollback the memory is built from the rows
+//! again; after a failed write or sync nothing is tried again and nothing more is taken ([`StoreError::Failed`]).
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use raincheck_core::clock::Clock;
+use raincheck_core::id::JobId;
+use raincheck_core::job::Job;
+use raincheck_core::name::Namespace;
+use raincheck_core::store::{Change, Missing, Observer, StoreError};
+use raincheck_core::time::Timestamp;
+use rusqlite::{Connection, ErrorCode};
+
+use crate::apply::settle;
+use crate::checkpoint::Checkpoint;
+use crate::handover::{Handover, Round, Taken};
+use crate::memory::Memory;
+use crate::operation::Operation;
+use crate::row::{self, QueueKey, QueueNames};
+
+/// What the writer shares with the handles of the store.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    /// Whom to tell of commits.
+    pub(crate) observer: RwLock<Option<Arc<dyn Observer>>>,
+    /// Who each queue's key stands for, as far as committed.
+    pub(crate) names: RwLock<Arc<QueueNames>>,
+}
+
+/// What an operation works with inside the transaction.
+pub(crate) struct Tx<'a> {
+    pub(crate) conn: &'a Connection,
+    pub(crate) memory: &'a mut Memory,
+    /// The stamp of every operation of this pass.
+    pub(crate) now: Timestamp,
+    /// What the observer is told after the commit.
+    changes: &'a mut Vec<Change>,
+    woken: &'a mut Vec<QueueKey>,
+}
+
+impl Tx<'_> {
+    /// Reads a job with its lease as it stands.
+    pub(crate) fn load(
+        &self,
+        ns: &Namespace,
+        id: JobId,
+    ) -> rusqlite::Result<Result<(QueueKey, Job), Missing>> {
+        let found = row::load(self.conn, &self.memory.names, ns, id)?;
+        Ok(found.map(|(key, job)| (key, self.renewed(job))))
+    }
+
+    /// Reads a job that the memory knows.
+    pub(crate) fn load_seq(&self, seq: u64) -> rusqlite::Result<Option<(QueueKey, Job)>> {
+        Ok(
+            match row::load_key(self.conn, &self.memory.names, seq.cast_signed())? {
+                Some(row::Found::Job(key, job)) => Some((key, self.renewed(*job))),
+                Some(row::Found::Gone(..)) | None => None,
+            },
+        )
+    }
+
+    fn renewed(&self, mut job: Job) -> Job {
+        if let raincheck_core::job::Phase::Running(lease) = &mut job.phase {
+            lease.expires_at = self.memory.lease_expiry(job.id.seq()).unwrap_or(lease.expires_at);
+        }
+        job
+    }
+
+    /// Writes a transition back, in the row and in memory.
+    pub(crate) fn store(&mut self, key: QueueKey, before: &Job, after: &Job) -> rusqlite::Result<()> {
+        row::write(self.conn, after)?;
+        self.memory.leave(key, before);
+        self.memory.enter(key, after, self.now);
+        Ok(())
+    }
+
+    /// Has the observer told of a change once it is committed.
+    pub(crate) fn tell(&mut self, change: Change) {
+        self.changes.push(change);
+    }
+
+    /// Has the observer told that a queue has jobs to claim again.
+    pub(crate) fn wake(&mut self, key: QueueKey) {
+        self.woken.push(key);
+    }
+}
+
+/// Why a transaction came to nothing.
+enum Fault {
+    /// No space is left; rolled back.
+    Full,
+    /// The file cannot be relied on any more. Whether the commit happened is not known if `in_doubt`.
+    Broken { reason: String, in_doubt: bool },
+    /// One operation cannot be run; rolled back.
+    Operation(rusqlite::Error),
+}
+
+fn fault(error: rusqlite::Error, committing: bool) -> Fault {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => Fault::Full,
+        Some(
+            ErrorCode::SystemIoFailure
+            | ErrorCode::DatabaseCorrupt
+            | ErrorCode::NotADatabase
+            | ErrorCode::CannotOpen,
+        ) => Fault::Broken {
+            reason: error.to_string(),
+            in_doubt: committing,
+        },
+        _ if committing => Fault::Broken {
+            reason: error.to_string(),
+            in_doubt: true,
+        },
+        _ => Fault::Operation(error),
+    }
+}
+
+/// The writing thread's state.
+pub(crate) struct Writer {
+    conn: Connection,
+    memory: Memory,
+    handover: Arc<Handover>,
+    clock: Arc<dyn Clock>,
+    shared: Arc<Shared>,
+    checkpoint: Checkpoint,
+    failed: Option<String>,
+    changes: Vec<Change>,
+    woken: Vec<QueueKey>,
+}
+
+impl Writer {
+    pub(crate) fn new(
+        conn: Connection,
+        memory: Memory,
+        handover: Arc<Handover>,
+        clock: Arc<dyn Clock>,
+        shared: &Arc<Shared>,
+        checkpoint: Checkpoint,
+    ) -> Self {
+        *shared.names.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&memory.names);
+        let shared = Arc::clone(shared);
+        Self {
+            conn,
+            memory,
+            handover,
+            clock,
+            shared,
+            checkpoint,
+            failed: None,
+            changes: Vec::new(),
+            woken: Vec::new(),
+        }
+    }
+
+    /// Ends or mends the attempts that a former process left behind, before anybody can ask for anything.
+    pub(crate) fn end_former_attempts(&mut self, now: Timestamp) -> rusqlite::Result<()> {
+        let running = self.memory.running();
+        let conn = &self.conn;
+        conn.execute_batch("BEGIN IMMEDIATE")?;
+        let (memory, changes, woken) = (&mut self.memory, &mut self.changes, &mut self.woken);
+        let mut tx = Tx {
+            conn,
+            memory,
+            now,
+            changes,
+            woken,
+        };
+        settle::interrupt_on_open(&mut tx, &running, rand::random())?;
+        conn.execute_batch("COMMIT")?;
+        self.memory.release_staged();
+        // Nobody listens yet, and who comes later asks for everything first.
+        self.changes.clear();
+        Ok(())
+    }
+
+    /// Runs until the store is closed and everything pushed was answered.
+    pub(crate) fn run(mut self) {
+        loop {
+            let now = self.clock.now();
+            let patience = self.memory.next_timer().map(|due| due.since(now));
+            match self.handover.take(patience) {
+                Taken::Rounds(rounds) => self.pass(rounds),
+                Taken::Closing => break,
+            }
+        }
+        self.checkpoint.stop();
+    }
+
+    fn pass(&mut self, mut rounds: Vec<Round>) {
+        let now = self.clock.now();
+        self.woken.extend(self.memory.promote(now));
+        if let Some(reason) = self.checkpoint.failure() {
+            self.fail(reason);
+        }
+        if self.failed.is_none() {
+            self.run_all(&mut rounds, now);
+        }
+        if let Some(reason) = &self.failed {
+            let error = StoreError::Failed(reason.clone());
+            requests(&mut rounds)
+                .filter(|request| request.unanswered())
+                .for_each(|request| request.fail(&error));
+        }
+        self.publish();
+        rounds.into_iter().for_each(Round::finish);
+        if self.failed.is_none()
+            && let Err(error) = self.checkpoint.after_commit(&self.conn)
+        {
+            self.fail(error.to_string());
+        }
+    }
+
+    /// Runs the pass in one transaction; where one operation cannot be run, each in one of its own.
+    fn run_all(&mut self, rounds: &mut [Round], now: Timestamp) {
+        if requests(rounds).next().is_none() {
+            return;
+        }
+        let outcome = self.transact(&mut requests(rounds), now);
+        match outcome {
+            Ok(()) => {}
+            Err(Fault::Operation(_)) => {
+                for request in requests(rounds) {
+                    let mut alone = std::iter::once(&mut *request);
+                    if let Err(fault) = self.transact(&mut alone, now) {
+                        self.answer_fault(fault, &mut std::iter::once(request));
+                    }
+                }
+            }
+            Err(fault) => self.answer_fault(fault, &mut requests(rounds)),
+        }
+    }
+
+    fn answer_fault(&mut self, fault: Fault, requests: &mut dyn Iterator<Item = &mut Box<dyn Operation>>) {
+        let error = match fault {
+            Fault::Full => StoreError::DiskFull,
+            Fault::Broken { reason, in_doubt } => {
+                self.fail(reason.clone());
+                if in_doubt {
+                    StoreError::Unknown
+                } else {
+                    StoreError::Failed(reason)
+                }
+            }
+            Fault::Operation(error) => {
+                tracing::error!(error = %error, "an operation could not be run");
+                StoreError::Unavailable("the operation could not be run".to_owned())
+            }
+        };
+        requests.for_each(|request| request.fail(&error));
+    }
+
+    fn transact(
+        &mut self,
+        requests: &mut dyn Iterator<Item = &mut Box<dyn Operation>>,
+        now: Timestamp,
+    ) -> Result<(), Fault> {
+        if let Some(reason) = &self.failed {
+            return Err(Fault::Broken {
+                reason: reason.clone(),
+                in_doubt: false,
+            });
+        }
+        let mut writing = false;
+        for request in requests {
+            if request.writes() && !writing {
+                writing = true;
+                let begun = self
+                    .conn
+                    .prepare_cached("BEGIN IMMEDIATE")
+                    .and_then(|mut begin| begin.execute([]));
+                begun.map_err(|error| fault(error, false))?;
+            }
+            let mut tx = Tx {
+                conn: &self.conn,
+                memory: &mut self.memory,
+                now,
+                changes: &mut self.changes,
+                woken: &mut self.woken,
+            };
+            if let Err(error) = request.apply(&mut tx) {
+                let fault = fault(error, false);
+                self.roll_back(now)?;
+                return Err(fault);
+            }
+        }
+        if writing {
+            let committed = self
+                .conn
+                .prepare_cached("COMMIT")
+                .and_then(|mut commit| commit.execute([]));
+            if let Err(error) = committed {
+                let fault = fault(error, true);
+                if matches!(fault, Fault::Full) {
+                    self.roll_back(now)?;
+                }
+                return Err(fault);
+            }
+        }
+        let woken = self.memory.release_staged();
+        self.woken.extend(woken);
+        Ok(())
+    }
+
+    fn roll_back(&mut self, now: Timestamp) -> Result<(), Fault> {
+        self.changes.clear();
+        let broken = |error: rusqlite::Error| Fault::Broken {
+            reason: error.to_string(),
+            in_doubt: false,
+        };
+        if !self.conn.is_autocommit() {
+            self.conn.execute_batch("ROLLBACK").map_err(broken)?;
+        }
+        self.memory = Memory::load(&self.conn, now).map_err(broken)?;
+        Ok(())
+    }
+
+    fn fail(&mut self, reason: String) {
+        if self.failed.is_some() {
+            return;
+        }
+        tracing::error!(
+            reason,
+            "the store failed and takes nothing more; it must be opened anew"
+        );
+        if let Some(observer) = &*self
+            .shared
+            .observer
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+        {
+            observer.failed(&reason);
+        }
+        self.failed = Some(reason);
+    }
+
+    /// Tells readers of new queues and the observer of what was committed.
+    fn publish(&mut self) {
+        let known = Arc::clone(&self.shared.names.read().unwrap_or_else(PoisonError::into_inner));
+        if !Arc::ptr_eq(&known, &self.memory.names) {
+            *self.shared.names.write().unwrap_or_else(PoisonError::into_inner) =
+                Arc::clone(&self.memory.names);
+        }
+        let changes = std::mem::take(&mut self.changes);
+        let mut woken = std::mem::take(&mut self.woken);
+        if changes.is_empty() && woken.is_empty() {
+            return;
+        }
+        let observer = self
+            .shared
+            .observer
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let Some(observer) = observer else { return };
+        if !changes.is_empty() {
+            observer.changed(changes);
+        }
+        woken.sort_unstable();
+        woken.dedup();
+        let names = &self.memory.names;
+        let ready: Vec<_> = woken.iter().filter_map(|key| names.get(key).cloned()).collect();
+        if !ready.is_empty() {
+            observer.ready(ready);
+        }
+    }
+}
+
+fn requests(rounds: &mut [Round]) -> impl Iterator<Item = &mut Box<dyn Operation>> {
+    rounds.iter_mut().flat_map(|round| round.requests.iter_mut())
+}

@@ -1,0 +1,152 @@
+//! What the embedded store promises beyond every store: its directory, its file, and what opening it again brings.
+
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use raincheck_core::clock::ManualClock;
+use raincheck_core::content::Input;
+use raincheck_core::decide::NewJob;
+use raincheck_core::job::Options as JobOptions;
+use raincheck_core::name::{Namespace, QueueName};
+use raincheck_core::queue::QueueSpec;
+use raincheck_core::store::{Store, StoreError, Submission, Submitted};
+use raincheck_sqlite::{OpenError, Options, SqliteStore};
+
+fn open(dir: &std::path::Path) -> Result<SqliteStore, OpenError> {
+    SqliteStore::open(Options::new(dir, Arc::new(ManualClock::default())))
+}
+
+fn queue() -> QueueName {
+    QueueName::new("q").expect("a plain name")
+}
+
+fn submission(store: &SqliteStore, body: &'static [u8]) -> Submission {
+    let job = NewJob {
+        id: store.mint(),
+        namespace: Namespace::default(),
+        queue: queue(),
+        group: None,
+        priority: 5,
+        run_at: None,
+        delay: None,
+        options: JobOptions::default(),
+        retry_of: None,
+    };
+    let input = Input { body: Bytes::from_static(body), ..Input::default() };
+    Submission { job, input, idempotency: None, create_queue: true }
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_there_after_opening_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let ns = Namespace::default();
+    let store = open(dir.path()).unwrap();
+    let submission = submission(&store, b"hello");
+    let id = submission.job.id;
+    assert_eq!(store.submit(&ns, vec![submission]).await, Ok(vec![Ok(Submitted::Created)]));
+    store.close().await.unwrap();
+    assert_eq!(store.get(&ns, id).await, Err(StoreError::Closed));
+    let store = open(dir.path()).unwrap();
+    assert_eq!(store.get(&ns, id).await.unwrap().unwrap().id, id);
+    assert_eq!(&*store.input(&ns, id).await.unwrap().unwrap().body, b"hello");
+    assert_eq!(store.queue(&ns, &queue()).await.unwrap().unwrap().counts.queued, 1);
+    assert!(store.mint() > id);
+}
+
+#[tokio::test]
+async fn a_second_process_is_refused_and_the_directory_is_free_after_closing() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).unwrap();
+    assert!(matches!(open(dir.path()), Err(OpenError::InUse { .. })));
+    store.close().await.unwrap();
+    open(dir.path()).unwrap();
+}
+
+#[test]
+fn only_the_owner_can_read_what_is_stored() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("deep/store");
+    let store = open(&path).unwrap();
+    let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&path), 0o700);
+    let names: Vec<_> = std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(names.len() >= 3, "{names:?}");
+    for name in names {
+        assert_eq!(mode(&name), 0o600, "{}", name.display());
+    }
+    drop(store);
+}
+
+#[test]
+fn a_file_of_another_program_or_of_a_newer_version_is_refused_and_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("raincheck.db");
+    let foreign = rusqlite::Connection::open(&file).unwrap();
+    foreign.execute_batch("CREATE TABLE t (x)").unwrap();
+    drop(foreign);
+    assert!(matches!(open(dir.path()), Err(OpenError::Foreign { .. })));
+    std::fs::write(&file, b"this is no database, and long enough to be looked at").unwrap();
+    assert!(matches!(open(dir.path()), Err(OpenError::Database { .. })));
+
+    let newer = tempfile::tempdir().unwrap();
+    drop(open(newer.path()).unwrap());
+    let file = newer.path().join("raincheck.db");
+    let conn = rusqlite::Connection::open(&file).unwrap();
+    conn.pragma_update(None, "user_version", 99).unwrap();
+    drop(conn);
+    let refused = loop {
+        match open(newer.path()) {
+            // The writer of the first store may still be closing.
+            Err(OpenError::InUse { .. }) => std::thread::yield_now(),
+            other => break other,
+        }
+    };
+    assert!(matches!(refused, Err(OpenError::Newer { found: 99, .. })));
+}
+
+#[tokio::test]
+async fn requests_of_one_round_share_one_transaction() {
+    let dir = tempfile::tempdir().unwrap();
+    let ns = Namespace::default();
+    let store = open(dir.path()).unwrap();
+    store.put_queue(&ns, &queue(), QueueSpec::default(), false).await.unwrap().unwrap();
+    let wal = || std::fs::metadata(dir.path().join("raincheck.db-wal")).unwrap().len();
+    let before = wal();
+    let answers: Vec<_> = (0..64).map(|_| store.submit(&ns, vec![submission(&store, b"x")])).collect();
+    for answer in answers {
+        answer.await.unwrap().remove(0).unwrap();
+    }
+    // 64 transactions would have written at least two pages each.
+    assert!((wal() - before) / 4096 < 20, "{} pages", (wal() - before) / 4096);
+}
+
+#[test]
+fn an_answer_comes_without_a_runtime_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).unwrap();
+    let answer = store.submit(&Namespace::default(), vec![submission(&store, b"x")]);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    assert_eq!(runtime.block_on(answer), Ok(vec![Ok(Submitted::Created)]));
+}
+
+#[test]
+fn a_round_survives_the_runtime_it_came_from() {
+    let dir = tempfile::tempdir().unwrap();
+    let ns = Namespace::default();
+    let store = open(dir.path()).unwrap();
+    let first = submission(&store, b"x");
+    let id = first.job.id;
+    let short = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let answer = {
+        let _inside = short.enter();
+        store.submit(&ns, vec![first])
+    };
+    drop(short);
+    drop(answer);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        store.check().await.unwrap();
+        assert_eq!(store.get(&ns, id).await.unwrap().unwrap().id, id);
+    });
+}
