@@ -13,6 +13,8 @@ pub mod intake;
 pub mod node;
 mod observe;
 mod queues;
+#[cfg(feature = "sqlite")]
+pub mod store;
 pub mod tasks;
 pub mod watch;
 
