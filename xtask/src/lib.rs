@@ -1,4 +1,12 @@
-//! The project's own chores, as a library so that they can be tested.
+//! The project's own chores, as a library so that they can be tested themselves.
+//!
+//! Invariant: nothing here links Raincheck. The crash test and the proofs know the server as its users do: a
+//! program to start, and the contract of `API.md`.
 
+pub mod flags;
 pub mod ledger;
 pub mod rng;
+pub mod setup;
+pub mod suite;
+pub mod tidy;
+pub mod tree;

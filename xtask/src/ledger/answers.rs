@@ -79,7 +79,7 @@ impl Ledger {
         if may_be_not_done && open.finished {
             let detail = format!("{verb} says that it is not done, and it was");
             self.violation(Fault::OlderState, Some(id), None, detail);
-        } else if !may_be_not_done && !matches!(reply.status, 429 | 503 | 507) {
+        } else if !may_be_not_done && !matches!(reply.status, 408 | 429 | 503 | 507) {
             let detail = format!("{verb} answered {}", reply.summary());
             self.violation(Fault::Unexpected, Some(id), None, detail);
         }

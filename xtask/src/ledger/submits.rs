@@ -71,7 +71,7 @@ impl Ledger {
         if open.acknowledged && submit.key.is_some() && !unavailable {
             let detail = format!("a key whose job was acknowledged answered {}", reply.summary());
             self.violation(Fault::KeyForgotten, None, Some(token), detail);
-        } else if submit.valid && !matches!(reply.status, 429 | 503 | 507) {
+        } else if submit.valid && !matches!(reply.status, 408 | 429 | 503 | 507) {
             let detail = format!("a valid submission answered {}", reply.summary());
             self.violation(Fault::Unexpected, None, Some(token), detail);
         }

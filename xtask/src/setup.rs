@@ -1,0 +1,56 @@
+//! Brings what the tests need and Rust does not bring.
+//!
+//! Invariant: what is there is never touched, and what cannot be brought is an error that says what to install.
+
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use crate::tree::{cargo, has, run};
+
+/// Programs and the Debian packages that have them.
+const PROGRAMS: [(&str, &str); 2] = [("strace", "strace"), ("curl", "curl")];
+
+/// Parts of the Rust toolchain: the cargo command and the component that has it.
+const COMPONENTS: [(&str, &str); 2] = [("fmt", "rustfmt"), ("clippy", "clippy")];
+
+/// Installs what is missing, where this may.
+///
+/// # Errors
+/// When something is missing and cannot be installed.
+pub fn setup() -> Result<()> {
+    for (command, component) in COMPONENTS {
+        let there = cargo()
+            .args([command, "--version"])
+            .output()
+            .is_ok_and(|said| said.status.success());
+        if !there {
+            if !has("rustup") {
+                bail!("`cargo {command}` is missing: install {component}");
+            }
+            run(Command::new("rustup").args(["component", "add", component]))?;
+        }
+    }
+    let missing: Vec<&str> = PROGRAMS
+        .into_iter()
+        .filter(|(program, _)| !has(program))
+        .map(|(_, package)| package)
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let list = missing.join(" ");
+    if !has("apt-get") || !rustix::process::geteuid().is_root() {
+        bail!("missing: {list}; install it, for example as root: apt-get install {list}");
+    }
+    run(apt().arg("update"))?;
+    run(apt()
+        .args(["install", "--yes", "--no-install-recommends"])
+        .args(&missing))
+}
+
+fn apt() -> Command {
+    let mut apt = Command::new("apt-get");
+    apt.arg("--quiet").env("DEBIAN_FRONTEND", "noninteractive");
+    apt
+}

@@ -1,0 +1,202 @@
+//! `cargo xtask test`: everything that has to hold before a change lands, in one command.
+//!
+//! Invariant: a step that fails does not hide the others; the last line says how many passed and how many failed,
+//! counting each test of cargo's and each step that is not tests.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use tokio::time::Instant;
+
+use crate::tree::{cargo, line, target, top};
+
+/// One step of the suite.
+struct Step {
+    name: &'static str,
+    command: Command,
+}
+
+/// What one step came to.
+struct Outcome {
+    name: &'static str,
+    took: Duration,
+    passed: u64,
+    failed: u64,
+}
+
+fn step(name: &'static str, command: &mut Command) -> Step {
+    let empty = Command::new("");
+    Step {
+        name,
+        command: std::mem::replace(command, empty),
+    }
+}
+
+fn xtask(words: &[&str]) -> Command {
+    let mut command = cargo();
+    command.args(["xtask"]).args(words);
+    command
+}
+
+/// The steps, cheapest first, so that a slip is told soon. `cycles` is how often the crash test kills.
+fn steps(top: &Path, cycles: u64) -> Result<Vec<Step>> {
+    let binary = target()?.join("release").join("raincheck");
+    let binary = binary.to_str().context("the target folder's name is text")?;
+    let cycles = cycles.to_string();
+    let mut steps = vec![
+        step("setup", &mut xtask(&["setup"])),
+        step("fmt", cargo().args(["fmt", "--all", "--check"])),
+        step("tidy", &mut xtask(&["tidy"])),
+        step(
+            "clippy",
+            cargo().args([
+                "clippy",
+                "--workspace",
+                "--all-targets",
+                "--locked",
+                "--",
+                "-D",
+                "warnings",
+            ]),
+        ),
+        step(
+            "tests",
+            cargo().args(["test", "--workspace", "--locked", "--no-fail-fast"]),
+        ),
+        step(
+            "docs",
+            cargo().env("RUSTDOCFLAGS", "-D warnings").args([
+                "doc",
+                "--workspace",
+                "--no-deps",
+                "--locked",
+                "--document-private-items",
+            ]),
+        ),
+        step("openapi", &mut xtask(&["openapi", "--check"])),
+        step(
+            "build",
+            cargo().args(["build", "--release", "--locked", "--package", "raincheck-cli"]),
+        ),
+        step(
+            "crash",
+            &mut xtask(&["soak", "kill", "--cycles", &cycles, "--binary", binary]),
+        ),
+        step("strace", &mut xtask(&["strace", "--binary", binary])),
+        step(
+            "example",
+            Command::new("examples/thumbs/run").env("RAINCHECK", binary),
+        ),
+    ];
+    for step in &mut steps {
+        step.command.current_dir(top);
+    }
+    Ok(steps)
+}
+
+/// Runs all steps, or those named, and says at the end how it went.
+///
+/// # Errors
+/// When a step failed or could not be started.
+pub fn test(only: Option<&str>, cycles: u64, say: &dyn Fn(&str)) -> Result<()> {
+    let steps = steps(&top()?, cycles)?;
+    let names: Vec<&str> = steps.iter().map(|step| step.name).collect();
+    let wanted: Option<Vec<&str>> = only.map(|only| only.split(',').collect());
+    if let Some(unknown) = wanted.iter().flatten().find(|name| !names.contains(name)) {
+        bail!("no such step: {unknown}; there are: {}", names.join(" "));
+    }
+    let mut outcomes = Vec::new();
+    for step in steps {
+        if wanted.as_ref().is_none_or(|wanted| wanted.contains(&step.name)) {
+            say(&format!("── {}: {}", step.name, line(&step.command)));
+            outcomes.push(run(step, say));
+        }
+    }
+    say("");
+    say("step          took    passed  failed");
+    for outcome in &outcomes {
+        let took = outcome.took.as_secs_f64();
+        say(&format!(
+            "{:<10} {took:>6.1} s  {:>7} {:>7}",
+            outcome.name, outcome.passed, outcome.failed
+        ));
+    }
+    let passed: u64 = outcomes.iter().map(|outcome| outcome.passed).sum();
+    let failed: u64 = outcomes.iter().map(|outcome| outcome.failed).sum();
+    say(&format!("{passed} passed, {failed} failed"));
+    if failed > 0 {
+        bail!("{failed} failed");
+    }
+    Ok(())
+}
+
+/// Runs one step, shows what it prints, and counts cargo's test results in it.
+fn run(mut step: Step, say: &dyn Fn(&str)) -> Outcome {
+    let began = Instant::now();
+    let (mut passed, mut failed) = (0, 0);
+    let mut watch = || -> Result<bool> {
+        let mut child = step.command.stdout(Stdio::piped()).spawn()?;
+        let stdout = child.stdout.take().context("its output is piped")?;
+        for text in BufReader::new(stdout).lines() {
+            let text = text?;
+            say(&text);
+            if let Some((ok, bad)) = results(&text) {
+                passed += ok;
+                failed += bad;
+            }
+        }
+        Ok(child.wait()?.success())
+    };
+    let succeeded = watch().unwrap_or_else(|error| {
+        say(&format!("{}: {error:#}", step.name));
+        false
+    });
+    // A step that is not tests counts as one; one that broke down without a failed test counts as failed.
+    if succeeded && passed == 0 {
+        passed = 1;
+    }
+    if !succeeded && failed == 0 {
+        failed = 1;
+    }
+    Outcome {
+        name: step.name,
+        took: began.elapsed(),
+        passed,
+        failed,
+    }
+}
+
+/// Passed and failed of a line such as `test result: ok. 24 passed; 0 failed; 0 ignored; …`.
+fn results(line: &str) -> Option<(u64, u64)> {
+    let (_, counts) = line.strip_prefix("test result: ")?.split_once(". ")?;
+    let mut counts = counts.split("; ").map(|count| count.split_once(' '));
+    let (passed, _) = counts.next()??;
+    let (failed, _) = counts.next()??;
+    Some((passed.parse().ok()?, failed.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cargos_results_are_counted() {
+        let line = "test result: FAILED. 22 passed; 2 failed; 1 ignored; 0 measured; 0 filtered out";
+        assert_eq!(results(line), Some((22, 2)));
+        assert_eq!(results("running 3 tests"), None);
+    }
+
+    #[test]
+    fn a_step_that_fails_counts_as_failed() {
+        let quiet = |_: &str| {};
+        let failed = run(step("false", &mut Command::new("false")), &quiet);
+        assert_eq!((failed.passed, failed.failed), (0, 1));
+        let passed = run(step("true", &mut Command::new("true")), &quiet);
+        assert_eq!((passed.passed, passed.failed), (1, 0));
+        let missing = run(step("none", &mut Command::new("no-such-program")), &quiet);
+        assert_eq!((missing.passed, missing.failed), (0, 1));
+    }
+}

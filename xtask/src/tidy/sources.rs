@@ -1,0 +1,89 @@
+//! The form of Rust files, and what no file may name.
+
+use super::Finding;
+
+/// Longer files are a smell.
+const LINES_SMELL: usize = 300;
+/// Longer files are refused: a file holds one idea.
+const LINES_MAX: usize = 450;
+
+/// A Rust file opens with its purpose and is not too long.
+pub(super) fn check(path: &str, text: &str) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let opens = text
+        .lines()
+        .find(|line| !line.trim().is_empty())
+        .unwrap_or_default();
+    if !opens.starts_with("//!") {
+        findings.push(Finding::new(
+            path,
+            "open it with `//!`: its purpose, then the invariant it owns",
+        ));
+    }
+    let lines = text.lines().count();
+    if lines > LINES_SMELL {
+        findings.push(Finding {
+            smell: lines <= LINES_MAX,
+            ..Finding::new(
+                path,
+                format!("{lines} lines (at most {LINES_MAX}): split it by idea"),
+            )
+        });
+    }
+    findings
+}
+
+/// No file names a path of the machine that it was written on.
+pub(super) fn machine_paths(path: &str, text: &str) -> Vec<Finding> {
+    // Put together here, so that this file does not find itself.
+    let homes = ["home", "root", "Users", "work", "farm"].map(|dir| format!("/{dir}/"));
+    let temporary = ["wt", "target", "plan", "studio", "bash_jobs"].map(|dir| format!("/tmp/{dir}"));
+    let banned: Vec<&String> = homes.iter().chain(&temporary).collect();
+    let mut findings = Vec::new();
+    for (n, line) in text.lines().enumerate() {
+        let starts_a_path = |at: usize| {
+            let before = line[..at].chars().next_back();
+            before.is_none_or(|c| c.is_whitespace() || "\"'`(=<[:".contains(c))
+        };
+        let named = banned.iter().find(|banned| {
+            line.match_indices(banned.as_str())
+                .any(|(at, _)| starts_a_path(at))
+        });
+        if let Some(named) = named {
+            let advice = format!("{named}… is a path of one machine: use a relative one");
+            findings.push(Finding::new(format!("{path}:{}", n + 1), advice));
+        }
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_without_a_purpose_is_found() {
+        assert_eq!(check("a.rs", "\n//! Purpose.\nfn a() {}\n"), []);
+        assert_eq!(check("a.rs", "fn a() {}\n").len(), 1);
+    }
+
+    #[test]
+    fn a_long_file_is_a_smell_and_a_longer_one_an_error() {
+        let smell = |lines: usize| {
+            check("a.rs", &"//! x\n".repeat(lines))
+                .first()
+                .map(|found| found.smell)
+        };
+        assert_eq!(
+            (smell(300), smell(301), smell(451)),
+            (None, Some(true), Some(false))
+        );
+    }
+
+    #[test]
+    fn a_path_of_this_machine_is_found() {
+        let line = ["see /ho", "me/ann/notes"].concat();
+        assert_eq!(machine_paths("a.md", &line).len(), 1);
+        assert_eq!(machine_paths("a.md", "GET /v1/work/x and crates/work/a"), []);
+    }
+}
