@@ -17,6 +17,7 @@ mod memory;
 mod operation;
 mod reader;
 mod ready;
+mod recent;
 mod row;
 mod schema;
 mod store;

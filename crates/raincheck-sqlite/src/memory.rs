@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use raincheck_core::content::Input;
 use raincheck_core::job::{Job, Outcome, Phase};
 use raincheck_core::name::{GroupName, Namespace, QueueName, WorkerName};
 use raincheck_core::queue::Queue;
@@ -13,6 +14,7 @@ use raincheck_core::store::Counts;
 use raincheck_core::time::Timestamp;
 
 use crate::ready::{Place, Ready};
+use crate::recent::Recent;
 use crate::row::{QueueKey, QueueNames};
 
 mod load;
@@ -94,7 +96,7 @@ struct Held {
 type ClaimKey = (QueueKey, WorkerName, String);
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Memory {
     /// Who each queue's key stands for; shared with the readers whenever it grows.
     pub(crate) names: Arc<QueueNames>,
@@ -110,10 +112,35 @@ pub(crate) struct Memory {
     held: HashMap<u64, Held>,
     claims: HashMap<ClaimKey, Vec<u64>>,
     staged: Vec<(QueueKey, Option<GroupName>, Place)>,
+    recent: Recent<(QueueKey, Arc<Job>, Option<Input>)>,
 }
+
+/// Jobs kept beside their rows: some thousand in flight, about a kilobyte each.
+const RECENT_JOBS: usize = 4096;
+
+/// The largest input kept with its job.
+const RECENT_INPUT_BYTES: usize = 4096;
 
 fn place(job: &Job) -> Place {
     (job.priority, job.run_at.as_millis(), job.id.seq())
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self {
+            names: Arc::default(),
+            keys: HashMap::new(),
+            queues: HashMap::new(),
+            timers: BTreeMap::new(),
+            overdue: BTreeMap::new(),
+            aside: BTreeMap::new(),
+            leases: BTreeSet::new(),
+            held: HashMap::new(),
+            claims: HashMap::new(),
+            staged: Vec::new(),
+            recent: Recent::new(RECENT_JOBS),
+        }
+    }
 }
 
 impl Memory {
@@ -210,9 +237,23 @@ impl Memory {
         }
     }
 
+    /// Keeps a job that was just written for its next step; its input, where that is at hand and small, too.
+    pub(crate) fn keep(&mut self, key: QueueKey, job: &Arc<Job>, input: Option<&Input>) {
+        let input = input
+            .filter(|input| input.body.len() <= RECENT_INPUT_BYTES)
+            .cloned();
+        self.recent.put(job.id.seq(), (key, Arc::clone(job), input));
+    }
+
+    /// A job that was just written.
+    pub(crate) fn kept(&self, seq: u64) -> Option<&(QueueKey, Arc<Job>, Option<Input>)> {
+        self.recent.get(seq)
+    }
+
     /// Takes a job out of the phase it is in.
     pub(crate) fn leave(&mut self, key: QueueKey, job: &Job) {
         let seq = job.id.seq();
+        self.recent.take(seq);
         match &job.phase {
             Phase::Waiting => {
                 self.leave_waiting(key, job);

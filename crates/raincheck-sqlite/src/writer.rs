@@ -7,14 +7,15 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use raincheck_core::clock::Clock;
+use raincheck_core::content::Input;
 use raincheck_core::id::JobId;
-use raincheck_core::job::Job;
+use raincheck_core::job::{Job, Phase};
 use raincheck_core::name::Namespace;
 use raincheck_core::store::{Change, Missing, Observer, StoreError};
 use raincheck_core::time::Timestamp;
 use rusqlite::{Connection, ErrorCode};
 
-use crate::apply::settle;
+use crate::apply::{self, settle};
 use crate::checkpoint::Checkpoint;
 use crate::handover::{Handover, Round, Taken};
 use crate::memory::Memory;
@@ -47,34 +48,61 @@ impl Tx<'_> {
         &self,
         ns: &Namespace,
         id: JobId,
-    ) -> rusqlite::Result<Result<(QueueKey, Job), Missing>> {
+    ) -> rusqlite::Result<Result<(QueueKey, Arc<Job>), Missing>> {
+        if let Some((key, job, _)) = self.memory.kept(id.seq())
+            && job.id == id
+            && job.namespace == *ns
+        {
+            return Ok(Ok((*key, Arc::clone(job))));
+        }
         let found = row::load(self.conn, &self.memory.names, ns, id)?;
-        Ok(found.map(|(key, job)| (key, self.renewed(job))))
+        Ok(found.map(|(key, job)| (key, Arc::new(self.renewed(job)))))
     }
 
     /// Reads a job that the memory knows.
-    pub(crate) fn load_seq(&self, seq: u64) -> rusqlite::Result<Option<(QueueKey, Job)>> {
+    pub(crate) fn load_seq(&self, seq: u64) -> rusqlite::Result<Option<(QueueKey, Arc<Job>)>> {
+        if let Some((key, job, _)) = self.memory.kept(seq) {
+            return Ok(Some((*key, Arc::clone(job))));
+        }
         Ok(
             match row::load_key(self.conn, &self.memory.names, seq.cast_signed())? {
-                Some(row::Found::Job(key, job)) => Some((key, self.renewed(*job))),
+                Some(row::Found::Job(key, job)) => Some((key, Arc::new(self.renewed(*job)))),
                 Some(row::Found::Gone(..)) | None => None,
             },
         )
     }
 
+    /// Reads a job's input.
+    pub(crate) fn input(&self, id: JobId) -> rusqlite::Result<Input> {
+        if let Some((_, job, Some(input))) = self.memory.kept(id.seq())
+            && job.id == id
+        {
+            return Ok(input.clone());
+        }
+        Ok(apply::input(self.conn, id)?.unwrap_or_default())
+    }
+
     fn renewed(&self, mut job: Job) -> Job {
-        if let raincheck_core::job::Phase::Running(lease) = &mut job.phase {
+        if let Phase::Running(lease) = &mut job.phase {
             lease.expires_at = self.memory.lease_expiry(job.id.seq()).unwrap_or(lease.expires_at);
         }
         job
     }
 
     /// Writes a transition back, in the row and in memory.
-    pub(crate) fn store(&mut self, key: QueueKey, before: &Job, after: &Job) -> rusqlite::Result<()> {
+    pub(crate) fn store(&mut self, key: QueueKey, before: &Job, after: &Arc<Job>) -> rusqlite::Result<()> {
         row::write(self.conn, after)?;
+        self.follow(key, before, after);
+        Ok(())
+    }
+
+    /// Follows a transition in memory alone.
+    pub(crate) fn follow(&mut self, key: QueueKey, before: &Job, after: &Arc<Job>) {
         self.memory.leave(key, before);
         self.memory.enter(key, after, self.now);
-        Ok(())
+        if !after.done() {
+            self.memory.keep(key, after, None);
+        }
     }
 
     /// Has the observer told of a change once it is committed.

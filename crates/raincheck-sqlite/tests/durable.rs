@@ -33,8 +33,16 @@ fn submission(store: &SqliteStore, body: &'static [u8]) -> Submission {
         options: JobOptions::default(),
         retry_of: None,
     };
-    let input = Input { body: Bytes::from_static(body), ..Input::default() };
-    Submission { job, input, idempotency: None, create_queue: true }
+    let input = Input {
+        body: Bytes::from_static(body),
+        ..Input::default()
+    };
+    Submission {
+        job,
+        input,
+        idempotency: None,
+        create_queue: true,
+    }
 }
 
 #[tokio::test]
@@ -44,13 +52,19 @@ async fn what_was_acknowledged_is_there_after_opening_again() {
     let store = open(dir.path()).unwrap();
     let submission = submission(&store, b"hello");
     let id = submission.job.id;
-    assert_eq!(store.submit(&ns, vec![submission]).await, Ok(vec![Ok(Submitted::Created)]));
+    assert_eq!(
+        store.submit(&ns, vec![submission]).await,
+        Ok(vec![Ok(Submitted::Created)])
+    );
     store.close().await.unwrap();
     assert_eq!(store.get(&ns, id).await, Err(StoreError::Closed));
     let store = open(dir.path()).unwrap();
     assert_eq!(store.get(&ns, id).await.unwrap().unwrap().id, id);
     assert_eq!(&*store.input(&ns, id).await.unwrap().unwrap().body, b"hello");
-    assert_eq!(store.queue(&ns, &queue()).await.unwrap().unwrap().counts.queued, 1);
+    assert_eq!(
+        store.queue(&ns, &queue()).await.unwrap().unwrap().counts.queued,
+        1
+    );
     assert!(store.mint() > id);
 }
 
@@ -70,7 +84,10 @@ fn only_the_owner_can_read_what_is_stored() {
     let store = open(&path).unwrap();
     let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&path), 0o700);
-    let names: Vec<_> = std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let names: Vec<_> = std::fs::read_dir(&path)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     assert!(names.len() >= 3, "{names:?}");
     for name in names {
         assert_eq!(mode(&name), 0o600, "{}", name.display());
@@ -110,10 +127,20 @@ async fn requests_of_one_round_share_one_transaction() {
     let dir = tempfile::tempdir().unwrap();
     let ns = Namespace::default();
     let store = open(dir.path()).unwrap();
-    store.put_queue(&ns, &queue(), QueueSpec::default(), false).await.unwrap().unwrap();
-    let wal = || std::fs::metadata(dir.path().join("raincheck.db-wal")).unwrap().len();
+    store
+        .put_queue(&ns, &queue(), QueueSpec::default(), false)
+        .await
+        .unwrap()
+        .unwrap();
+    let wal = || {
+        std::fs::metadata(dir.path().join("raincheck.db-wal"))
+            .unwrap()
+            .len()
+    };
     let before = wal();
-    let answers: Vec<_> = (0..64).map(|_| store.submit(&ns, vec![submission(&store, b"x")])).collect();
+    let answers: Vec<_> = (0..64)
+        .map(|_| store.submit(&ns, vec![submission(&store, b"x")]))
+        .collect();
     for answer in answers {
         answer.await.unwrap().remove(0).unwrap();
     }

@@ -27,11 +27,11 @@ pub(crate) fn cancel(
 }
 
 /// Cancels a job that was read.
-pub(crate) fn cancel_loaded(tx: &mut Tx<'_>, key: QueueKey, job: Job) -> rusqlite::Result<Arc<Job>> {
+pub(crate) fn cancel_loaded(tx: &mut Tx<'_>, key: QueueKey, job: Arc<Job>) -> rusqlite::Result<Arc<Job>> {
     let policy = tx.memory.settings(key, &job).policy(&job.options);
     let next = match decide::cancel(&job, &policy, tx.now) {
         Cancelled::Ended(next) | Cancelled::Asked(next) => Arc::new(next),
-        Cancelled::Already => return Ok(Arc::new(job)),
+        Cancelled::Already => return Ok(job),
     };
     tx.store(key, &job, &next)?;
     tx.tell(Change {

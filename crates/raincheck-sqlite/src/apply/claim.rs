@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use raincheck_core::decide::{self, Renewed};
-use raincheck_core::job::Phase;
+use raincheck_core::job::{Job, Phase};
 use raincheck_core::limit;
 use raincheck_core::name::Namespace;
 use raincheck_core::store::{Claim, Leased, Renew};
@@ -49,12 +49,10 @@ pub(crate) fn claim(tx: &mut Tx<'_>, ns: &Namespace, claim: &Claim) -> rusqlite:
         let (_, job) = tx.load_seq(seq)?.ok_or_else(gone)?;
         let policy = queue.policy(&job.options);
         let next = decide::claim(&job, claimer, *nonce, &policy, tx.now).ok_or_else(gone)?;
+        let input = tx.input(job.id)?;
+        let next = Arc::new(next);
         tx.store(key, &job, &next)?;
-        let input = super::input(tx.conn, next.id)?.unwrap_or_default();
-        leased.push(Leased {
-            job: Arc::new(next),
-            input,
-        });
+        leased.push(Leased { job: next, input });
     }
     Ok(leased)
 }
@@ -63,11 +61,8 @@ fn repeated(tx: &Tx<'_>, seq: u64) -> rusqlite::Result<Option<Leased>> {
     let Some((_, job)) = tx.load_seq(seq)? else {
         return Ok(None);
     };
-    let input = super::input(tx.conn, job.id)?.unwrap_or_default();
-    Ok(Some(Leased {
-        job: Arc::new(job),
-        input,
-    }))
+    let input = tx.input(job.id)?;
+    Ok(Some(Leased { job, input }))
 }
 
 /// Extends a lease. The row is written only when the term changes: a reopened store grants each lease its full term
@@ -79,10 +74,10 @@ pub(crate) fn renew(tx: &mut Tx<'_>, ns: &Namespace, renew: &Renew) -> rusqlite:
     let Some(renewed) = decide::renew(&job, &renew.lease, renew.term, tx.now) else {
         return Ok(None);
     };
-    let mut next = job.clone();
+    let mut next = Job::clone(&job);
     next.phase = Phase::Running(renewed.lease.clone());
-    tx.memory.leave(key, &job);
-    tx.memory.enter(key, &next, tx.now);
+    let next = Arc::new(next);
+    tx.follow(key, &job, &next);
     if job.lease().is_some_and(|lease| lease.term != renewed.lease.term) {
         row::write(tx.conn, &next)?;
     }

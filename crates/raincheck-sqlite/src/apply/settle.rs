@@ -43,7 +43,7 @@ pub(crate) fn settle(tx: &mut Tx<'_>, ns: &Namespace, settle: &Settle) -> rusqli
             });
             Ok(next)
         }
-        Ok(SettleStep::Repeated) => Ok(Arc::new(job)),
+        Ok(SettleStep::Repeated) => Ok(job),
         Err(refused) => Err(refused),
     })
 }
@@ -93,9 +93,10 @@ pub(crate) fn interrupt_on_open(tx: &mut Tx<'_>, running: &[u64], seed: u64) -> 
 }
 
 fn moved(tx: &mut Tx<'_>, key: QueueKey, job: &Job, next: Job) -> rusqlite::Result<()> {
+    let next = Arc::new(next);
     tx.store(key, job, &next)?;
     tx.tell(Change {
-        job: Arc::new(next),
+        job: next,
         result: None,
     });
     Ok(())

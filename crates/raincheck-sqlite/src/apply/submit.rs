@@ -54,7 +54,7 @@ fn accept(
     new: &NewJob,
     input: &Input,
     idempotency: Option<&Idempotency>,
-) -> rusqlite::Result<Job> {
+) -> rusqlite::Result<Arc<Job>> {
     let job = decide::submit(new);
     row::insert(
         tx.conn,
@@ -73,7 +73,9 @@ fn accept(
         )?;
         insert.execute(params![key, word, row::key(job.id), fingerprint])?;
     }
+    let job = Arc::new(job);
     tx.memory.enter(key, &job, tx.now);
+    tx.memory.keep(key, &job, Some(input));
     Ok(job)
 }
 
@@ -124,7 +126,7 @@ pub(crate) fn retry(
         && let Ok((_, earlier)) = tx.load(ns, earlier)?
         && !earlier.done()
     {
-        return Ok(Ok(Arc::new(earlier)));
+        return Ok(Ok(earlier));
     }
     let Ok((new, retried)) = decide::retry(&job, retry.new_id) else {
         return Ok(Err(ChangeRefused::NotDone));
@@ -132,12 +134,13 @@ pub(crate) fn retry(
     if let Err(refused) = admit(tx, ns, &job.queue) {
         return Ok(Err(refused.into()));
     }
-    let input = super::input(tx.conn, job.id)?.unwrap_or_default();
+    let input = tx.input(job.id)?;
+    let retried = Arc::new(retried);
     let new = accept(tx, key, &new, &input, None)?;
     tx.store(key, &job, &retried)?;
     tx.tell(raincheck_core::store::Change {
-        job: Arc::new(retried),
+        job: retried,
         result: None,
     });
-    Ok(Ok(Arc::new(new)))
+    Ok(Ok(new))
 }
