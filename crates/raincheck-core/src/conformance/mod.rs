@@ -9,9 +9,10 @@
 //! its first claimable job joins at the back; several that joined since the last claim stand in the order of their
 //! longest-waiting jobs. Jobs without a group are one group.
 //!
-//! A store may keep its ring as it likes as long as this holds: **no group gets a turn while another, whose jobs have
-//! been claimable since before that group's last turn (or, where it had none, since before its first job came),
-//! still waits for its own.** Opening a store anew may begin the ring anew.
+//! A store may keep its ring as it likes as long as this holds. A group waits from its last turn on, or, where that
+//! is later, from when it came to have a claimable job. **No group gets a turn while another has been waiting since
+//! before that group's own last turn, or, where it had none yet, since before its first job came.** A job that becomes
+//! due by the clock alone counts from the next claim of its queue on. Opening a store anew may begin the ring anew.
 //!
 //! # What time ends, a commit ends
 //!
@@ -19,9 +20,13 @@
 //! has passed is there until [`prune`](crate::store::Store::prune) took it. A tombstone and its idempotency key live
 //! for 24 hours at least; when those are over a store may forget them by itself, and at the next prune it must.
 
+pub mod invariants;
 pub mod model;
-
-pub use model::ModelStore;
-
+#[doc(hidden)]
+pub mod promises;
+mod suite;
 #[cfg(test)]
 mod tests;
+
+pub use model::ModelStore;
+pub use suite::{Opened, run};

@@ -1,66 +1,76 @@
-//! The model under the suite.
+//! The model under the suite, and the suite under a look at its own completeness.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::ModelStore;
-use crate::clock::{Clock, ManualClock};
-use crate::content::{Input, JobResult};
-use crate::decide::{Claimer, NewJob, Settlement};
-use crate::id::Nonce;
-use crate::job::{Options, Outcome};
-use crate::lease::WorkerKind;
-use crate::name::{Namespace, QueueName, WorkerName};
-use crate::store::{Claim, Settle, Store, Submission, Submitted};
+use super::{ModelStore, Opened};
+use crate::clock::ManualClock;
 
-#[tokio::test]
-async fn the_model_takes_a_job_from_submit_to_its_result() {
+/// A fresh model.
+fn open() -> Opened {
     let clock = Arc::new(ManualClock::default());
-    let store = ModelStore::new(clock.clone());
-    let (ns, queue) = (Namespace::default(), QueueName::new("q").unwrap());
-    let job = NewJob {
-        id: store.mint(),
-        namespace: ns.clone(),
-        queue: queue.clone(),
-        group: None,
-        priority: 5,
-        run_at: None,
-        delay: None,
-        options: Options::default(),
-        retry_of: None,
+    let store = Arc::new(ModelStore::new(clock.clone()));
+    Opened {
+        store: store.clone(),
+        clock,
+        guard: Box::new(store),
+    }
+}
+
+/// The model as it would be if it were durable.
+fn reopen(opened: Opened) -> Opened {
+    let old = opened.guard.downcast::<Arc<ModelStore>>().unwrap();
+    let store = Arc::new(old.reopened(3));
+    Opened {
+        store: store.clone(),
+        clock: opened.clock,
+        guard: Box::new(store),
+    }
+}
+
+crate::conformance!(open, reopen);
+
+/// The names of the promises in one file.
+fn written(source: &str) -> Vec<&str> {
+    let lines = source
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub async fn "));
+    lines.filter_map(|line| line.split(['(', '<']).next()).collect()
+}
+
+macro_rules! listed {
+    (; $($subject:ident { $($name:ident)* })*) => {
+        pub(super) const SUBJECTS: &[(&str, &str, &[&str])] = &[$((
+            stringify!($subject),
+            include_str!(concat!("promises/", stringify!($subject), ".rs")),
+            &[$(stringify!($name)),*],
+        )),*];
     };
-    let submission = Submission {
-        job: job.clone(),
-        input: Input::default(),
-        idempotency: None,
-        create_queue: true,
-    };
-    assert_eq!(
-        store.submit(&ns, vec![submission]).await.unwrap(),
-        [Ok(Submitted::Created)]
-    );
-    let claim = Claim {
-        queue,
-        claimer: Claimer {
-            worker: WorkerName::new("w").unwrap(),
-            kind: WorkerKind::Pull,
-            term: Duration::from_secs(30),
-            claim_id: None,
-        },
-        nonces: vec![Nonce([1; 12]), Nonce([2; 12])],
-    };
-    let leased = store.claim(&ns, claim).await.unwrap();
-    assert_eq!(leased.len(), 1);
-    assert_eq!(leased[0].job.started_at, Some(clock.now()));
-    let result = JobResult::new(200, None, Vec::new(), bytes::Bytes::from_static(b"done"));
-    let settle = Settle {
-        lease: leased[0].job.lease_id().unwrap(),
-        settlement: Settlement::Succeed(result.clone()),
-        digest: [0; 16],
-        seed: 0,
-    };
-    let settled = store.settle(&ns, vec![settle]).await.unwrap();
-    assert_eq!(settled[0].as_ref().unwrap().outcome(), Some(Outcome::Succeeded));
-    let read = store.result(&ns, job.id).await.unwrap().unwrap();
-    assert_eq!(read.result.as_deref(), Some(&result));
+}
+
+mod every_store {
+    crate::conformance_promises!(listed);
+}
+
+mod durable_stores {
+    crate::conformance_durable_promises!(listed);
+}
+
+#[test]
+fn the_suite_leaves_no_promise_out() {
+    let subjects = [every_store::SUBJECTS, durable_stores::SUBJECTS].concat();
+    for (subject, source, names) in &subjects {
+        assert_eq!(
+            *names,
+            written(source),
+            "the list of {subject} names what the file holds, in its order"
+        );
+    }
+    for line in include_str!("promises/mod.rs").lines() {
+        let file = line
+            .strip_prefix("pub mod ")
+            .and_then(|line| line.strip_suffix(';'));
+        let listed =
+            file.is_none_or(|file| file == "kit" || subjects.iter().any(|(subject, ..)| *subject == file));
+        assert!(listed, "{file:?} is not in the list");
+    }
 }

@@ -1,0 +1,21 @@
+//! One test per promise of the [`Store`](crate::store::Store), by subject.
+//!
+//! Invariant: every promise is in the list that [`conformance!`](crate::conformance!) runs (a test of this crate
+//! compares the list with the files), so a store cannot leave one out.
+
+pub mod by_hand;
+pub mod cancel;
+pub mod claim;
+pub mod closing;
+pub mod idempotency;
+pub mod kit;
+pub mod lease;
+pub mod namespaces;
+pub mod observer;
+pub mod order;
+pub mod overdue;
+pub mod queues;
+pub mod reopen;
+pub mod retention;
+pub mod settle;
+pub mod submit;

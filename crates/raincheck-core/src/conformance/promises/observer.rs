@@ -1,0 +1,213 @@
+//! Promises about the observer: whoever waits for a change or for work hears of it.
+
+use std::sync::{Arc, Mutex};
+
+use super::kit::{
+    Draft, Kit, TERM, answer, eventually, fail_after, h, queue_name, refuse, release, s, succeed,
+};
+use crate::id::JobId;
+use crate::job::{Options, State};
+use crate::name::{Namespace, QueueName};
+use crate::queue::QueueSpec;
+use crate::store::{Change, Observer};
+
+/// Writes down what it is told.
+#[derive(Debug, Default)]
+struct Ear {
+    changes: Mutex<Vec<Change>>,
+    ready: Mutex<Vec<(Namespace, QueueName)>>,
+}
+
+impl Observer for Ear {
+    fn changed(&self, changes: Vec<Change>) {
+        self.changes
+            .lock()
+            .expect("no test panics in here")
+            .extend(changes);
+    }
+
+    fn ready(&self, queues: Vec<(Namespace, QueueName)>) {
+        self.ready.lock().expect("no test panics in here").extend(queues);
+    }
+
+    fn failed(&self, reason: &str) {
+        panic!("the store failed: {reason}");
+    }
+}
+
+impl Ear {
+    fn on(kit: &Kit) -> Arc<Self> {
+        let ear = Arc::new(Self::default());
+        kit.store.observe(ear.clone());
+        ear
+    }
+
+    /// Waits until it is told of this version of the job.
+    async fn hears(&self, id: JobId, version: u32) -> Change {
+        eventually("a change", || {
+            let changes = self.changes.lock().expect("no test panics in here");
+            changes
+                .iter()
+                .find(|change| change.job.id == id && change.job.version == version)
+                .cloned()
+        })
+        .await
+    }
+
+    /// Waits until it is told that the queue is ready, and forgets it.
+    async fn hears_ready(&self, name: &str) {
+        let name = queue_name(name);
+        eventually("a ready queue", || {
+            let mut ready = self.ready.lock().expect("no test panics in here");
+            let heard = ready.iter().any(|(_, queue)| *queue == name);
+            if heard {
+                ready.clear();
+            }
+            heard.then_some(())
+        })
+        .await;
+    }
+
+    fn forget(&self) {
+        self.ready.lock().expect("no test panics in here").clear();
+    }
+}
+
+pub async fn a_settlement_is_told_with_its_result(kit: Kit) {
+    kit.q().await;
+    let ear = Ear::on(&kit);
+    for (settlement, result) in [
+        (succeed("yes"), Some(answer("yes"))),
+        (refuse(), Some(answer("why not"))),
+        (fail_after(h(1)), None),
+        (release(h(1)), None),
+    ] {
+        let held = kit.running(Draft::default()).await;
+        let now = kit.settle(&held, settlement).await.expect("the lease is held");
+        let change = ear.hears(now.id, now.version).await;
+        assert_eq!((change.job, change.result.as_deref()), (now, result.as_ref()));
+    }
+}
+
+pub async fn a_cancel_is_told(kit: Kit) {
+    kit.q().await;
+    let ear = Ear::on(&kit);
+    let held = kit.running(Draft::default()).await;
+    let asked = kit.cancel(held.id).await.expect("the job is there");
+    assert_eq!(ear.hears(asked.id, asked.version).await.job, asked);
+    let waiting = kit.submit(Draft::default()).await;
+    let ended = kit.cancel(waiting).await.expect("the job is there");
+    assert_eq!(ear.hears(ended.id, ended.version).await.job, ended);
+    let purged = kit.submit(Draft::default()).await;
+    kit.store
+        .purge(&kit.ns, &queue_name("q"), 9)
+        .await
+        .expect("the store answers")
+        .expect("it is there");
+    assert_eq!(ear.hears(purged, 2).await.job.state(kit.now()), State::Cancelled);
+}
+
+pub async fn a_reclaim_and_an_expiry_are_told(kit: Kit) {
+    kit.q().await;
+    let ear = Ear::on(&kit);
+    let held = kit.running(Draft::default()).await;
+    let options = Options {
+        start_before: Some(s(5)),
+        ..Options::default()
+    };
+    let overdue = kit.submit(Draft::with(options)).await;
+    kit.advance(TERM);
+    assert_eq!(kit.reclaim().await.count, 2);
+    for (id, version) in [(held.id, held.version + 1), (overdue, 2)] {
+        let change = ear.hears(id, version).await;
+        assert_eq!(change.job, kit.get(id).await);
+    }
+}
+
+pub async fn a_job_that_is_retried_by_hand_is_told(kit: Kit) {
+    kit.q().await;
+    let ear = Ear::on(&kit);
+    let old = kit.finished(Draft::default(), refuse()).await;
+    let new = kit.retry(old.id).await.expect("the job is done");
+    let change = ear.hears(old.id, old.version + 1).await;
+    assert_eq!(change.job.retried_as, Some(new.id));
+    assert_eq!(
+        change.result.as_deref(),
+        Some(&answer("why not")),
+        "it still has its result"
+    );
+}
+
+pub async fn a_queue_that_has_more_to_claim_is_told(kit: Kit) {
+    kit.q().await;
+    kit.put("other", QueueSpec::default()).await;
+    let ear = Ear::on(&kit);
+    kit.submit(Draft::default()).await;
+    ear.hears_ready("q").await;
+    kit.submit(Draft {
+        queue: "other",
+        ..Draft::default()
+    })
+    .await;
+    ear.hears_ready("other").await;
+    let held = kit.claim_one().await;
+    ear.forget();
+    kit.settle(&held, release(s(0))).await.expect("the lease is held");
+    ear.hears_ready("q").await;
+    let held = kit.claim_one().await;
+    ear.forget();
+    kit.settle(&held, refuse()).await.expect("the lease is held");
+    kit.retry(held.id).await.expect("the job is done");
+    ear.hears_ready("q").await;
+}
+
+pub async fn a_resumed_queue_is_told(kit: Kit) {
+    kit.q().await;
+    kit.submit(Draft::default()).await;
+    let pause = async |paused| {
+        let answer = kit.store.pause(&kit.ns, &queue_name("q"), paused).await;
+        answer.expect("the store answers").expect("the queue is there");
+    };
+    pause(true).await;
+    let ear = Ear::on(&kit);
+    pause(false).await;
+    ear.hears_ready("q").await;
+    assert_eq!(kit.claim_up_to(9).await.len(), 1);
+}
+
+pub async fn a_place_that_becomes_free_is_told(kit: Kit) {
+    kit.put(
+        "q",
+        QueueSpec {
+            concurrency: Some(1),
+            ..QueueSpec::default()
+        },
+    )
+    .await;
+    kit.submit_many(&Draft::default(), 4).await;
+    let ear = Ear::on(&kit);
+    let held = kit.claim_one().await;
+    ear.forget();
+    kit.settle(&held, succeed("yes"))
+        .await
+        .expect("the lease is held");
+    ear.hears_ready("q").await;
+    kit.claim_one().await;
+    ear.forget();
+    kit.advance(TERM);
+    kit.reclaim().await;
+    ear.hears_ready("q").await;
+    kit.claim_one().await;
+    ear.forget();
+    kit.put("q", QueueSpec::default()).await;
+    ear.hears_ready("q").await;
+}
+
+pub async fn the_last_observer_is_told(kit: Kit) {
+    kit.q().await;
+    let (first, second) = (Ear::on(&kit), Ear::on(&kit));
+    let id = kit.submit(Draft::default()).await;
+    kit.cancel(id).await.expect("the job is there");
+    second.hears(id, 2).await;
+    assert!(first.changes.lock().expect("no test panics in here").is_empty());
+}

@@ -1,0 +1,542 @@
+//! Promises of durable stores: what was acknowledged is there when the store is opened again.
+//!
+//! Each takes a function that opens what a closed store has kept.
+
+use std::future::IntoFuture;
+
+use super::kit::{
+    Draft, Kit, TERM, Take, answer, fail_after, h, input, key, lease, ms, queue_name, refuse, release, s,
+    succeed,
+};
+use crate::conformance::Opened;
+use crate::decide::SettleRefused;
+use crate::id::Fence;
+use crate::job::{AttemptOutcome, Options, Outcome};
+use crate::lease::WorkerKind;
+use crate::queue::QueueSpec;
+use crate::store::{Counts, Missing, SubmitRefused, Submitted};
+
+/// Opens what a closed store has kept.
+pub trait Reopen<F>: Fn(Opened) -> F {}
+
+impl<F, T: Fn(Opened) -> F> Reopen<F> for T {}
+
+pub async fn an_accepted_job_survives<F: IntoFuture<Output = Opened>>(kit: Kit, reopen: impl Reopen<F>) {
+    kit.q().await;
+    let options = Options {
+        start_before: Some(h(9)),
+        timeout: Some(s(7)),
+        deadline: Some(h(50)),
+        max_attempts: Some(3),
+        backoff: Some(crate::retry::Backoff::Constant { base: s(9) }),
+        keep: Some(h(1)),
+        traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
+        tracestate: Some("a=b".to_owned()),
+    };
+    let body = bytes::Bytes::from((0..100_000u32).map(|i| i.to_le_bytes()[0]).collect::<Vec<_>>());
+    let rich = Draft {
+        group: Some("tenant 7 / München"),
+        priority: 1,
+        options,
+        body,
+        ..Draft::default()
+    };
+    let later = Draft {
+        delay: Some(h(1)),
+        ..Draft::default()
+    };
+    let mut before = Vec::new();
+    for draft in [rich, later, Draft::default()] {
+        let id = kit.submit(draft.clone()).await;
+        before.push((kit.get(id).await, draft.body));
+    }
+    let kit = kit.reopen(reopen).await;
+    for (job, body) in &before {
+        assert_eq!(kit.get(job.id).await, *job);
+        assert_eq!(kit.store.input(&kit.ns, job.id).await, Ok(Ok(input(body))));
+    }
+    kit.counts_become(
+        "q",
+        Counts {
+            scheduled: 1,
+            queued: 2,
+            ..Counts::default()
+        },
+    )
+    .await;
+    let mut claimed: Vec<_> = kit
+        .claim_up_to(9)
+        .await
+        .iter()
+        .map(|leased| leased.job.id)
+        .collect();
+    claimed.sort();
+    assert_eq!(
+        claimed,
+        [before[0].0.id, before[2].0.id],
+        "they are claimable as before"
+    );
+    kit.advance(h(1));
+    assert_eq!(kit.claim_one().await.id, before[1].0.id);
+}
+
+pub async fn the_order_of_a_group_survives<F: IntoFuture<Output = Opened>>(kit: Kit, reopen: impl Reopen<F>) {
+    kit.q().await;
+    let mut expected = kit.submit_many(&Draft::default(), 3).await;
+    let urgent = kit
+        .submit(Draft {
+            priority: 0,
+            ..Draft::default()
+        })
+        .await;
+    let idle = kit
+        .submit(Draft {
+            priority: 9,
+            ..Draft::default()
+        })
+        .await;
+    expected.insert(0, urgent);
+    expected.push(idle);
+    let kit = kit.reopen(reopen).await;
+    let claimed: Vec<_> = kit
+        .claim_up_to(9)
+        .await
+        .iter()
+        .map(|leased| leased.job.id)
+        .collect();
+    assert_eq!(claimed, expected);
+}
+
+pub async fn a_finished_job_and_its_result_survive<F: IntoFuture<Output = Opened>>(
+    kit: Kit,
+    reopen: impl Reopen<F>,
+) {
+    kit.q().await;
+    let succeeded = kit.finished(Draft::default(), succeed("the picture")).await;
+    let failed = kit.finished(Draft::default(), refuse()).await;
+    let waiting = kit.submit(Draft::default()).await;
+    let cancelled = kit.cancel(waiting).await.expect("the job is there");
+    let retried = kit.retry(failed.id).await.expect("the job is done");
+    let failed = kit.get(failed.id).await;
+    let kit = kit.reopen(reopen).await;
+    for (job, result) in [
+        (succeeded, Some("the picture")),
+        (failed.clone(), Some("why not")),
+        (cancelled, None),
+    ] {
+        let read = kit.result(job.id).await.expect("the job is there");
+        assert_eq!(
+            (read.job, read.result.as_deref()),
+            (job, result.map(answer).as_ref())
+        );
+    }
+    assert_eq!(
+        kit.retry(failed.id).await,
+        Ok(retried),
+        "an unfinished retry is still known"
+    );
+    let counts = Counts {
+        queued: 1,
+        succeeded: 1,
+        failed: 1,
+        cancelled: 1,
+        ..Counts::default()
+    };
+    kit.counts_become("q", counts).await;
+}
+
+pub async fn a_settlement_can_be_repeated_after_opening<F: IntoFuture<Output = Opened>>(
+    kit: Kit,
+    reopen: impl Reopen<F>,
+) {
+    kit.q().await;
+    let first = kit.running(Draft::default()).await;
+    let done = kit
+        .settle(&first, succeed("yes"))
+        .await
+        .expect("the lease is held");
+    let second = kit.running(Draft::default()).await;
+    let waits = kit
+        .settle(&second, fail_after(h(1)))
+        .await
+        .expect("the lease is held");
+    let kit = kit.reopen(reopen).await;
+    assert_eq!(kit.settle(&first, succeed("yes")).await, Ok(done));
+    assert_eq!(kit.settle(&second, fail_after(h(1))).await, Ok(waits));
+    assert_eq!(
+        kit.settle(&first, succeed("no")).await,
+        Err(SettleRefused::AlreadySettled)
+    );
+}
+
+pub async fn idempotency_keys_survive<F: IntoFuture<Output = Opened>>(kit: Kit, reopen: impl Reopen<F>) {
+    kit.q().await;
+    let waiting = kit.submit(Draft::keyed("waiting", 1)).await;
+    let deleted = kit.submit(Draft::keyed("deleted", 1)).await;
+    kit.cancel(deleted).await.expect("the job is there");
+    kit.delete(deleted).await.expect("the job is done");
+    let kit = kit.reopen(reopen).await;
+    let batch = [
+        Draft::keyed("waiting", 1),
+        Draft::keyed("waiting", 2),
+        Draft::keyed("deleted", 1),
+    ];
+    let answers: Vec<_> = kit
+        .try_submit(&batch)
+        .await
+        .into_iter()
+        .map(|(_, answer)| answer)
+        .collect();
+    assert_eq!(
+        answers[0],
+        Ok(Submitted::Replayed(Ok(kit.get(waiting).await), waiting))
+    );
+    assert_eq!(answers[1], Err(SubmitRefused::IdempotencyMismatch));
+    assert_eq!(
+        answers[2],
+        Ok(Submitted::Replayed(Err(Missing::Deleted), deleted))
+    );
+    let idempotency = key(&Draft::keyed("new", 1)).expect("the draft has a key");
+    assert_eq!(
+        kit.store.replay(&kit.ns, &queue_name("q"), idempotency).await,
+        Ok(None)
+    );
+}
+
+pub async fn tombstones_survive_and_end<F: IntoFuture<Output = Opened>>(kit: Kit, reopen: impl Reopen<F>) {
+    kit.q().await;
+    let deleted = kit.finished(Draft::default(), succeed("yes")).await.id;
+    let pruned = kit.finished(Draft::default(), succeed("yes")).await.id;
+    kit.delete(deleted).await.expect("the job is done");
+    kit.advance(h(24) - ms(1));
+    let kit = kit.reopen(&reopen).await;
+    assert_eq!(kit.find(deleted).await, Err(Missing::Deleted));
+    kit.advance(ms(1));
+    kit.prune().await;
+    let kit = kit.reopen(&reopen).await;
+    assert_eq!(kit.find(deleted).await, Err(Missing::Unknown));
+    assert_eq!(kit.find(pruned).await, Err(Missing::Expired));
+    kit.counts_become("q", Counts::default()).await;
+    kit.advance(h(24));
+    assert_eq!(kit.prune().await, 1);
+}
+
+pub async fn queues_survive<F: IntoFuture<Output = Opened>>(kit: Kit, reopen: impl Reopen<F>) {
+    let spec = QueueSpec {
+        concurrency: Some(2),
+        depth: Some(9),
+        timeout: Some(s(61)),
+        max_attempts: Some(2),
+        ..QueueSpec::default()
+    };
+    kit.put("a", spec.clone()).await;
+    kit.put("b", QueueSpec::default()).await;
+    kit.put("gone", QueueSpec::default()).await;
+    kit.store
+        .put_queue(&kit.ns, &queue_name("c"), spec, true)
+        .await
+        .expect("the store answers")
+        .expect("free");
+    kit.advance(s(1));
+    kit.store
+        .pause(&kit.ns, &queue_name("b"), true)
+        .await
+        .expect("the store answers")
+        .expect("it is there");
+    kit.store
+        .delete_queue(&kit.ns, &queue_name("gone"))
+        .await
+        .expect("the store answers")
+        .expect("it is empty");
+    let before = kit.store.queues(&kit.ns).await.expect("the store answers");
+    let kit = kit.reopen(reopen).await;
+    assert_eq!(kit.store.queues(&kit.ns).await, Ok(before));
+    kit.submit_many(
+        &Draft {
+            queue: "a",
+            ..Draft::default()
+        },
+        5,
+    )
+    .await;
+    assert_eq!(
+        kit.take(Take {
+            queue: "a",
+            count: 9,
+            ..Take::default()
+        })
+        .await
+        .len(),
+        2
+    );
+    kit.submit(Draft {
+        queue: "b",
+        ..Draft::default()
+    })
+    .await;
+    assert!(
+        kit.take(Take {
+            queue: "b",
+            ..Take::default()
+        })
+        .await
+        .is_empty(),
+        "a pause is durable"
+    );
+}
+
+pub async fn a_pull_lease_gets_its_full_term<F: IntoFuture<Output = Opened>>(
+    kit: Kit,
+    reopen: impl Reopen<F>,
+) {
+    kit.put(
+        "q",
+        QueueSpec {
+            concurrency: Some(1),
+            ..QueueSpec::default()
+        },
+    )
+    .await;
+    let held = kit.running(Draft::default()).await;
+    kit.submit(Draft::default()).await;
+    kit.advance(TERM + s(60));
+    let kit = kit.reopen(reopen).await;
+    assert_eq!(kit.reclaim().await.count, 0);
+    let now = kit.get(held.id).await;
+    assert_eq!(
+        (lease(&now), now.version, now.attempt),
+        (lease(&held), held.version, 1)
+    );
+    assert_eq!(
+        now.lease().map(|lease| lease.expires_at),
+        Some(kit.now().plus(TERM))
+    );
+    assert!(kit.claim_up_to(9).await.is_empty(), "it still holds its place");
+    kit.advance(TERM - ms(1));
+    assert_eq!(kit.reclaim().await.count, 0);
+    let done = kit
+        .settle(&held, succeed("yes"))
+        .await
+        .expect("the lease is held");
+    assert_eq!(done.outcome(), Some(Outcome::Succeeded));
+    assert_eq!(kit.claim_up_to(9).await.len(), 1);
+}
+
+pub async fn a_renewed_term_survives<F: IntoFuture<Output = Opened>>(kit: Kit, reopen: impl Reopen<F>) {
+    kit.q().await;
+    let held = kit.running(Draft::default()).await;
+    kit.renew(lease(&held), s(100)).await.expect("the lease is held");
+    let kit = kit.reopen(reopen).await;
+    let now = kit.get(held.id).await;
+    let term = now.lease().map(|lease| (lease.term, lease.expires_at));
+    assert_eq!(term, Some((s(100), kit.now().plus(s(100)))));
+}
+
+pub async fn no_full_term_passes_the_attempts_time<F: IntoFuture<Output = Opened>>(
+    kit: Kit,
+    reopen: impl Reopen<F>,
+) {
+    kit.q().await;
+    let held = kit
+        .running(Draft::with(Options {
+            timeout: Some(s(40)),
+            ..Options::default()
+        }))
+        .await;
+    kit.advance(s(39));
+    let kit = kit.reopen(reopen).await;
+    kit.advance(s(1));
+    assert_eq!(kit.reclaim().await.count, 1);
+    assert_eq!(
+        kit.get(held.id).await.attempts[0].outcome,
+        AttemptOutcome::TimedOut
+    );
+}
+
+pub async fn a_claim_can_be_repeated_after_opening<F: IntoFuture<Output = Opened>>(
+    kit: Kit,
+    reopen: impl Reopen<F>,
+) {
+    kit.q().await;
+    kit.submit_many(&Draft::default(), 4).await;
+    let named = Take {
+        claim_id: Some("c1"),
+        count: 2,
+        ..Take::default()
+    };
+    let mut first: Vec<_> = kit
+        .take(named.clone())
+        .await
+        .iter()
+        .map(|leased| lease(&leased.job))
+        .collect();
+    let kit = kit.reopen(reopen).await;
+    let mut again: Vec<_> = kit
+        .take(named)
+        .await
+        .iter()
+        .map(|leased| lease(&leased.job))
+        .collect();
+    first.sort_by_key(|lease| lease.job);
+    again.sort_by_key(|lease| lease.job);
+    assert_eq!(again, first);
+}
+
+pub async fn attempts_of_the_former_process_are_over_and_counted<F: IntoFuture<Output = Opened>>(
+    kit: Kit,
+    reopen: impl Reopen<F>,
+) {
+    kit.q().await;
+    let mut held = Vec::new();
+    for kind in [WorkerKind::Push, WorkerKind::Process, WorkerKind::Function] {
+        kit.submit(Draft::default()).await;
+        held.extend(
+            kit.take(Take {
+                kind,
+                ..Take::default()
+            })
+            .await,
+        );
+    }
+    let last = kit
+        .submit(Draft::with(Options {
+            max_attempts: Some(1),
+            ..Options::default()
+        }))
+        .await;
+    let last = kit
+        .take(Take {
+            kind: WorkerKind::Push,
+            ..Take::default()
+        })
+        .await
+        .remove(0)
+        .job
+        .id
+        .min(last);
+    let kit = kit.reopen(reopen).await;
+    for leased in &held {
+        let job = kit.get(leased.job.id).await;
+        assert!(
+            job.lease().is_none() && !job.done(),
+            "it waits for its next attempt"
+        );
+        assert_eq!(
+            (job.attempt, job.fence, job.version),
+            (1, Fence(1), leased.job.version + 1)
+        );
+        assert_eq!(job.attempts[0].outcome, AttemptOutcome::LeaseLost);
+        assert!(
+            kit.settle(&leased.job, succeed("stale")).await.is_err(),
+            "its lease is over"
+        );
+    }
+    assert_eq!(
+        kit.get(last).await.outcome(),
+        Some(Outcome::Failed),
+        "attempts run out"
+    );
+    kit.counts_become(
+        "q",
+        Counts {
+            failed: 1,
+            ..kit.counts("q").await
+        },
+    )
+    .await;
+    kit.advance(s(600));
+    let again = kit.claim_up_to(9).await;
+    assert_eq!(again.len(), 3);
+    assert!(
+        again
+            .iter()
+            .all(|leased| leased.job.attempt == 2 && leased.job.fence == Fence(2))
+    );
+}
+
+pub async fn a_cancelled_attempt_of_the_former_process_ends_cancelled<F: IntoFuture<Output = Opened>>(
+    kit: Kit,
+    reopen: impl Reopen<F>,
+) {
+    kit.q().await;
+    kit.submit(Draft::default()).await;
+    let push = kit
+        .take(Take {
+            kind: WorkerKind::Push,
+            ..Take::default()
+        })
+        .await
+        .remove(0)
+        .job;
+    let pull = kit.running(Draft::default()).await;
+    kit.cancel(push.id).await.expect("the job is there");
+    kit.cancel(pull.id).await.expect("the job is there");
+    let kit = kit.reopen(reopen).await;
+    assert_eq!(kit.get(push.id).await.outcome(), Some(Outcome::Cancelled));
+    let pull_now = kit.get(pull.id).await;
+    assert!(pull_now.cancel_requested && pull_now.lease().is_some());
+    kit.advance(s(30));
+    assert_eq!(kit.reclaim().await.count, 1, "the grace counts from the request");
+    assert_eq!(kit.get(pull.id).await.outcome(), Some(Outcome::Cancelled));
+}
+
+pub async fn waiting_jobs_still_become_overdue_after_opening<F: IntoFuture<Output = Opened>>(
+    kit: Kit,
+    reopen: impl Reopen<F>,
+) {
+    kit.q().await;
+    let id = kit
+        .submit(Draft::with(Options {
+            start_before: Some(s(10)),
+            ..Options::default()
+        }))
+        .await;
+    let held = kit
+        .running(Draft {
+            priority: 0,
+            ..Draft::default()
+        })
+        .await;
+    kit.settle(&held, release(s(5))).await.expect("the lease is held");
+    let kit = kit.reopen(reopen).await;
+    assert_eq!(kit.reclaim().await.next_at, Some(kit.now().plus(s(10))));
+    kit.advance(s(10));
+    assert_eq!(kit.reclaim().await.count, 1);
+    assert_eq!(kit.get(id).await.outcome(), Some(Outcome::Expired));
+    assert_eq!(kit.claim_one().await.id, held.id);
+}
+
+pub async fn retentions_still_end_after_opening<F: IntoFuture<Output = Opened>>(
+    kit: Kit,
+    reopen: impl Reopen<F>,
+) {
+    kit.q().await;
+    let done = kit.finished(Draft::default(), succeed("yes")).await;
+    let kit = kit.reopen(reopen).await;
+    kit.advance(h(24) - ms(1));
+    assert_eq!(kit.prune().await, 0);
+    kit.advance(ms(1));
+    assert_eq!(kit.prune().await, 1);
+    assert_eq!(kit.find(done.id).await, Err(Missing::Expired));
+}
+
+pub async fn ids_keep_growing_after_opening<F: IntoFuture<Output = Opened>>(
+    kit: Kit,
+    reopen: impl Reopen<F>,
+) {
+    kit.q().await;
+    let ids = kit.submit_many(&Draft::default(), 50).await;
+    let kit = kit.reopen(&reopen).await;
+    let next = kit.submit(Draft::default()).await;
+    assert!(ids.iter().all(|id| id.seq() < next.seq()));
+    let kit = kit.reopen(&reopen).await;
+    assert!(kit.store.mint().seq() > next.seq());
+}
+
+pub async fn an_empty_store_opens_again<F: IntoFuture<Output = Opened>>(kit: Kit, reopen: impl Reopen<F>) {
+    let kit = kit.reopen(&reopen).await;
+    assert_eq!(kit.store.queues(&kit.ns).await, Ok(Vec::new()));
+    let kit = kit.reopen(&reopen).await;
+    kit.q().await;
+    kit.running(Draft::default()).await;
+}

@@ -1,0 +1,332 @@
+//! The suite as a macro: every promise becomes a test of the store that calls it.
+//!
+//! Invariant: the lists below are the only place that names the promises, and they name all of them.
+
+use std::any::Any;
+use std::future::{Future, IntoFuture, Ready, ready};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::ManualClock;
+use crate::store::Store;
+
+/// A store under test.
+#[derive(Debug)]
+pub struct Opened {
+    /// The store, empty and fresh, with the clock below as its time.
+    pub store: Arc<dyn Store>,
+    /// Its clock, turned by the test.
+    pub clock: Arc<ManualClock>,
+    /// Whatever must live as long as the store, such as its directory. A function that opens a store again gets it
+    /// back.
+    pub guard: Box<dyn Any + Send>,
+}
+
+impl IntoFuture for Opened {
+    type Output = Self;
+    type IntoFuture = Ready<Self>;
+
+    /// Lets a plain function open a store where an asynchronous one is welcome too.
+    fn into_future(self) -> Self::IntoFuture {
+        ready(self)
+    }
+}
+
+/// How long one promise may take before its store is said to hang.
+const TIME_LIMIT: Duration = Duration::from_secs(120);
+
+/// Runs one promise to its end on a runtime of its own.
+///
+/// # Panics
+/// When the promise is broken, or takes longer than two minutes.
+pub fn run(promise: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.expect("a runtime needs a few file descriptors");
+    let ended = runtime.block_on(async { tokio::time::timeout(TIME_LIMIT, promise).await });
+    assert!(ended.is_ok(), "the store did not answer within {TIME_LIMIT:?}");
+}
+
+/// Makes one test of every promise that a [`Store`] gives.
+///
+/// `conformance!(open)` takes a function, plain or asynchronous, that gives a fresh [`Opened`]. Durable stores
+/// write `conformance!(open, reopen)`: `reopen` takes the [`Opened`] whose store was just closed and opens what it
+/// kept, over the same clock. The tests come in a module `promises`; `RAINCHECK_SEED` and `RAINCHECK_SLOW_TESTS`
+/// are read by the random one.
+///
+/// ```
+/// # use std::sync::Arc;
+/// use raincheck_core::conformance::{ModelStore, Opened};
+///
+/// fn open() -> Opened {
+///     let clock = Arc::new(raincheck_core::clock::ManualClock::default());
+///     Opened { store: Arc::new(ModelStore::new(clock.clone())), clock, guard: Box::new(()) }
+/// }
+///
+/// raincheck_core::conformance!(open);
+/// ```
+#[macro_export]
+macro_rules! conformance {
+    ($open:expr) => {
+        mod promises {
+            #[allow(
+                unused_imports,
+                reason = "the store is opened by a function of the module above"
+            )]
+            use super::*;
+            $crate::conformance_promises!($crate::conformance_tests, $open);
+        }
+    };
+    ($open:expr, $reopen:expr) => {
+        mod promises {
+            #[allow(
+                unused_imports,
+                reason = "the store is opened by functions of the module above"
+            )]
+            use super::*;
+            $crate::conformance_promises!($crate::conformance_tests, $open);
+            $crate::conformance_durable_promises!($crate::conformance_tests, $open, $reopen);
+        }
+    };
+}
+
+/// Makes the tests of one list of promises.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! conformance_tests {
+    ($open:expr; $($subject:ident { $($name:ident)* })*) => {
+        $(mod $subject {
+            use super::*;
+            $(#[test]
+            fn $name() {
+                $crate::conformance::run(async {
+                    let kit = $crate::conformance::promises::kit::Kit::new($open().await);
+                    $crate::conformance::promises::$subject::$name(kit).await;
+                });
+            })*
+        })*
+    };
+    ($open:expr, $reopen:expr; $($subject:ident { $($name:ident)* })*) => {
+        $(mod $subject {
+            use super::*;
+            $(#[test]
+            fn $name() {
+                $crate::conformance::run(async {
+                    let kit = $crate::conformance::promises::kit::Kit::new($open().await);
+                    $crate::conformance::promises::$subject::$name(kit, $reopen).await;
+                });
+            })*
+        })*
+    };
+}
+
+/// The promises of every store, given to the macro `$then`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! conformance_promises {
+    ($then:path $(, $args:expr)*) => {
+        $then! { $($args),*;
+            submit {
+                a_submitted_job_is_there_as_it_was_asked
+                an_input_comes_back_to_the_byte
+                an_input_without_a_description_has_none
+                ids_grow_and_tell_the_time
+                a_job_of_an_unknown_queue_is_refused_and_leaves_no_trace
+                a_missing_queue_is_created_where_that_is_asked
+                a_queue_that_is_there_is_not_created_again
+                a_full_queue_refuses_and_drops_nothing
+                scheduled_jobs_and_jobs_in_backoff_count_as_depth
+                a_paused_queue_still_accepts
+                a_dropped_answer_drops_only_the_wait
+                jobs_handed_over_at_the_same_time_are_all_kept
+                an_empty_batch_is_answered
+            }
+            idempotency {
+                a_repeated_request_makes_no_second_job
+                a_repeated_request_gets_the_job_as_it_is_now
+                another_request_under_the_same_key_is_refused
+                a_key_is_looked_up_before_every_refusal
+                a_key_belongs_to_its_queue
+                twins_in_one_batch_make_one_job
+                twins_at_the_same_time_make_one_job
+                a_refused_request_leaves_its_key_free
+                a_key_can_be_asked_for_without_submitting
+                a_key_of_a_forgotten_job_never_runs_it_again
+                a_key_lives_as_long_as_the_tombstone_of_its_job
+                a_key_lives_as_long_as_its_job
+            }
+            order {
+                jobs_are_claimed_in_the_order_of_their_ids
+                priority_goes_before_due_time_and_that_before_id
+                priority_is_strict
+                a_job_does_not_start_before_its_time
+                groups_take_turns
+                a_backlog_does_not_stand_before_another_groups_job
+                a_group_does_not_gain_by_coming_and_going
+                many_new_groups_do_not_stand_before_an_old_one
+                priority_orders_a_groups_own_jobs_only
+                a_job_in_backoff_does_not_hold_its_group_up
+                a_job_that_comes_back_waits_by_its_new_due_time
+            }
+            claim {
+                a_claim_counts_the_attempt_before_the_work_begins
+                a_claim_brings_the_input
+                a_claim_takes_no_more_than_it_brings_nonces
+                every_lease_has_one_of_the_nonces_that_came
+                no_two_claims_get_the_same_job
+                a_running_job_is_not_claimed_again
+                an_unknown_queue_has_nothing_to_claim
+                a_paused_queue_gives_nothing_until_it_is_resumed
+                concurrency_is_never_exceeded
+                claims_at_the_same_time_respect_concurrency
+                a_changed_concurrency_holds_for_the_next_claim
+                concurrency_is_each_queues_own
+                a_leases_term_is_cut_to_its_bounds
+                an_attempts_time_ends_with_the_timeout_or_the_deadline
+                the_fence_grows_with_every_claim
+                a_repeated_claim_gives_back_its_leases
+                a_repeated_claim_gives_back_what_still_lives
+                a_lapsed_lease_is_given_back_until_it_is_reclaimed
+                a_repeated_claim_needs_no_room
+                a_claim_id_is_its_workers_and_its_queues_own
+            }
+            lease {
+                a_renewal_extends_the_lease
+                a_renewal_never_passes_the_attempts_time
+                a_renewals_term_is_cut_to_its_bounds
+                a_lapsed_lease_lives_until_it_is_reclaimed
+                a_live_lease_is_not_reclaimed
+                a_reclaimed_job_is_tried_again_after_its_backoff
+                jobs_that_lost_their_worker_together_do_not_come_back_together
+                a_job_that_kills_its_workers_runs_out_of_attempts
+                an_attempt_over_its_time_is_timed_out
+                a_reclaimed_lease_is_fenced
+                a_lease_that_nobody_was_given_is_refused
+                one_lost_lease_in_a_batch_of_renewals_harms_no_other
+                a_reclaim_ends_no_more_than_its_limit
+                the_next_end_is_told
+            }
+            settle {
+                a_store_keeps_what_was_decided
+                a_success_is_final_and_its_result_stays
+                settling_twice_with_the_same_content_is_harmless
+                settling_twice_in_one_batch_counts_once
+                a_settlement_is_forgotten_at_the_next_claim
+                one_lost_lease_in_a_batch_of_settlements_harms_no_other
+                a_failed_attempt_is_tried_again_after_its_backoff
+                a_handlers_retry_after_is_the_least_delay
+                a_job_that_its_handler_refuses_is_not_tried_again
+                an_attempt_given_back_is_not_charged
+                a_document_tells_of_the_last_attempts
+                a_deadline_ends_the_retries
+                a_result_without_bytes_is_a_result
+                a_result_comes_back_to_the_byte
+            }
+            cancel {
+                a_waiting_job_is_cancelled_at_once
+                a_running_job_is_asked_to_stop
+                success_wins_over_a_cancel_request
+                anything_but_success_ends_cancelled_when_that_was_asked
+                a_worker_that_does_not_stop_loses_its_lease_after_the_grace
+                a_finished_job_stays_as_it_is_when_cancelled
+                one_unknown_id_in_a_batch_of_cancels_harms_no_other
+                a_cancel_and_a_claim_at_the_same_time_agree
+                a_cancel_and_a_success_at_the_same_time_agree
+                purging_cancels_what_waits_and_nothing_else
+            }
+            overdue {
+                a_job_that_was_not_started_in_time_expires
+                a_job_that_is_claimed_in_time_is_started_in_time
+                an_overdue_job_is_not_claimed_even_before_it_is_ended
+                a_deadline_before_any_start_expires_the_job
+                a_deadline_between_attempts_fails_the_job
+                a_deadline_ends_a_running_attempt
+                the_earlier_of_two_limits_counts
+            }
+            by_hand {
+                a_retry_is_a_new_job_with_the_same_request
+                every_outcome_can_be_retried
+                an_unfinished_job_is_not_retried
+                a_retry_repeated_while_it_is_unfinished_is_the_same_job
+                a_retry_that_was_forgotten_can_be_made_anew
+                a_batch_of_retries_is_independent
+                a_refused_retry_leaves_the_old_job_alone
+                a_retry_keeps_its_input_when_the_old_job_is_forgotten
+                a_deleted_job_is_gone_and_said_to_be
+                a_tombstone_lasts_24_hours
+                an_unfinished_job_is_not_deleted
+            }
+            retention {
+                a_finished_job_stays_until_its_retention_is_over
+                a_pruned_job_is_said_to_be_gone_for_24_hours
+                an_unfinished_job_is_never_pruned
+                a_prune_takes_no_more_than_its_limit
+                a_job_that_outlives_its_queue_is_kept_as_long
+            }
+            queues {
+                a_queue_is_there_as_it_was_written
+                a_put_replaces_the_settings_whole
+                changed_settings_hold_for_jobs_that_are_there
+                queues_are_listed_by_name
+                an_unknown_queue_is_said_to_be
+                a_managed_queue_is_changed_by_its_manager_only
+                a_queue_can_become_managed
+                pausing_twice_is_pausing_once
+                counts_follow_the_jobs
+                a_queue_with_unfinished_jobs_is_not_deleted
+                a_queue_made_again_begins_with_fresh_settings
+            }
+            namespaces {
+                a_stranger_sees_no_job_of_another_namespace
+                a_stranger_sees_no_queue_of_another_namespace
+                queues_of_one_name_have_nothing_in_common
+                an_idempotency_key_is_its_namespaces_own
+                a_claim_id_is_its_namespaces_own
+                upkeep_works_on_every_namespace
+            }
+            observer {
+                a_settlement_is_told_with_its_result
+                a_cancel_is_told
+                a_reclaim_and_an_expiry_are_told
+                a_job_that_is_retried_by_hand_is_told
+                a_queue_that_has_more_to_claim_is_told
+                a_resumed_queue_is_told
+                a_place_that_becomes_free_is_told
+                the_last_observer_is_told
+            }
+            closing {
+                an_open_store_can_write
+                a_close_finishes_what_was_handed_over
+                a_closed_store_takes_nothing
+            }
+        }
+    };
+}
+
+/// The promises of durable stores, given to the macro `$then`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! conformance_durable_promises {
+    ($then:path $(, $args:expr)*) => {
+        $then! { $($args),*;
+            reopen {
+                an_accepted_job_survives
+                the_order_of_a_group_survives
+                a_finished_job_and_its_result_survive
+                a_settlement_can_be_repeated_after_opening
+                idempotency_keys_survive
+                tombstones_survive_and_end
+                queues_survive
+                a_pull_lease_gets_its_full_term
+                a_renewed_term_survives
+                no_full_term_passes_the_attempts_time
+                a_claim_can_be_repeated_after_opening
+                attempts_of_the_former_process_are_over_and_counted
+                a_cancelled_attempt_of_the_former_process_ends_cancelled
+                waiting_jobs_still_become_overdue_after_opening
+                retentions_still_end_after_opening
+                ids_keep_growing_after_opening
+                an_empty_store_opens_again
+            }
+        }
+    };
+}
