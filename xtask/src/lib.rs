@@ -7,6 +7,7 @@ pub mod flags;
 pub mod ledger;
 pub mod rng;
 pub mod setup;
+pub mod soak;
 pub mod suite;
 pub mod tidy;
 pub mod tree;

@@ -1,16 +1,19 @@
 //! `cargo xtask`: the project's own chores.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use xtask::flags::Flags;
-use xtask::{setup, suite, tidy, tree};
+use xtask::{rng, setup, soak, suite, tidy, tree};
 
 const HELP: &str = "\
 The project's own chores.
 
   cargo xtask test [--only STEP,STEP] [--cycles N]
       everything that has to hold, in one command; what .ci/run runs
+  cargo xtask soak kill [--cycles N] [--seed S] [--binary PATH] [--keep]
+      the real server under load, killed N times; every promise checked by what its clients saw
   cargo xtask setup
       install what the tests need (strace, curl, rustfmt, clippy) where it is missing
   cargo xtask tidy
@@ -59,6 +62,7 @@ fn dispatch(words: &[String]) -> Result<()> {
             let only: Option<String> = flags.value("only")?;
             suite::test(only.as_deref(), flags.value("cycles")?.unwrap_or(CYCLES), &say)
         }
+        "soak" => soak(rest),
         "setup" => {
             Flags::parse(rest, &[], &[])?;
             setup::setup()
@@ -69,6 +73,38 @@ fn dispatch(words: &[String]) -> Result<()> {
         }
         other => bail!("no such command: {other}; see cargo xtask help"),
     }
+}
+
+fn soak(words: &[String]) -> Result<()> {
+    let Some((kind, rest)) = words.split_first() else {
+        bail!("which soak? There is: kill");
+    };
+    if kind != "kill" {
+        bail!("no such soak: {kind}; there is: kill");
+    }
+    let flags = Flags::parse(rest, &["cycles", "seed", "binary"], &["keep"])?;
+    let options = soak::Options {
+        cycles: flags.value("cycles")?.unwrap_or(CYCLES),
+        seed: flags
+            .value("seed")?
+            .unwrap_or_else(|| rng::fresh_seed() % 1_000_000_000),
+        binary: binary(&flags)?,
+        keep: flags.has("keep"),
+    };
+    soak::kill(&options, &say, &complain)
+}
+
+/// The server to test: the one named, or a fresh build.
+fn binary(flags: &Flags) -> Result<PathBuf> {
+    if let Some(binary) = flags.value("binary")? {
+        return Ok(binary);
+    }
+    let mut build = tree::cargo();
+    build
+        .current_dir(tree::top()?)
+        .args(["build", "--quiet", "--package", "raincheck-cli"]);
+    tree::run(&mut build).context("building the server")?;
+    Ok(tree::target()?.join("debug").join("raincheck"))
 }
 
 fn tidy() -> Result<()> {

@@ -37,7 +37,7 @@ impl Ledger {
         if self.owns(token, &id) {
             self.surface(token, &id);
             self.may_run(&id, handed);
-            self.fence_grows(&id, handed.fence);
+            self.fence_grows(&id, handed);
         }
     }
 
@@ -76,8 +76,7 @@ impl Ledger {
             (Some(last), Some(attempt)) => attempt > last,
             _ => false,
         };
-        // Where the fence is told the handler is asked while the server waits, so what it sees happens now.
-        let after_deletion = known.gone && handed.fence.is_some();
+        let after_deletion = known.gone && handed.live;
         if !later_server && !later_attempt && !after_deletion {
             return;
         }
@@ -95,16 +94,16 @@ impl Ledger {
         self.violation(fault, Some(id), None, detail);
     }
 
-    fn fence_grows(&mut self, id: &JobId, fence: Option<u64>) {
-        let (Some(fence), Some(known)) = (fence, self.known.get_mut(id)) else {
+    fn fence_grows(&mut self, id: &JobId, handed: &Handed) {
+        let (Some(fence), Some(known)) = (handed.fence, self.known.get_mut(id)) else {
             return;
         };
-        let before = known.fence.replace(fence);
-        if let Some(before) = before
-            && before >= fence
-        {
-            known.fence = Some(before);
-            let detail = format!("fence {fence} after fence {before}");
+        let highest = known.fences.iter().copied().max().unwrap_or(0);
+        let repeated = known.fences.contains(&fence);
+        known.fences.push(fence);
+        // A log is read later than it was written, and two attempts of two servers may write at once.
+        if repeated || (handed.live && fence < highest) {
+            let detail = format!("fence {fence} after fence {highest}");
             self.violation(Fault::FenceRepeated, Some(id), None, detail);
         }
     }

@@ -195,6 +195,8 @@ pub struct Handed {
     pub fence: Option<u64>,
     /// Which attempt, where the handler is told.
     pub attempt: Option<u64>,
+    /// Whether it is recorded while the server waits for the handler, rather than read from the handler's log later.
+    pub live: bool,
     /// The server process (from 1, in the order of [`Event::Started`]) that gave it; 0 where that is not known.
     pub server: u64,
 }

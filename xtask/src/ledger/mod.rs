@@ -18,8 +18,7 @@ mod submits;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 pub use fault::{Fault, Violation};
 pub use history::{CallId, Doc, Event, Handed, JobId, Reply, Request, Shown, Submit, Token, Verdict};
@@ -39,6 +38,8 @@ pub struct Ledger {
     known: HashMap<JobId, Known>,
     owner: HashMap<JobId, Token>,
     retired: HashSet<Token>,
+    /// Submissions with a key that lost an answer and whose job nobody has seen.
+    doubtful: BTreeSet<Token>,
     tally: Tally,
     violations: Vec<Violation>,
 }
@@ -96,6 +97,12 @@ impl Ledger {
             .is_some_and(|known| known.outcome.is_some() && !known.gone)
     }
 
+    /// Whether the job's id was shown before.
+    #[must_use]
+    pub fn is_known(&self, id: &str) -> bool {
+        self.known.contains_key(id)
+    }
+
     /// Whether the job is known to be deleted.
     #[must_use]
     pub fn is_gone(&self, id: &str) -> bool {
@@ -109,9 +116,9 @@ impl Ledger {
 
     /// Submissions that may have made a job which nobody has seen, and that can be repeated under their key.
     pub fn in_doubt(&self) -> impl Iterator<Item = &Submit> {
-        self.families
-            .values()
-            .filter(|family| family.root.is_none() && !family.refused() && family.submit.key.is_some())
+        let families = self.doubtful.iter().filter_map(|token| self.families.get(token));
+        families
+            .filter(|family| family.root.is_none() && !family.refused())
             .map(|family| &family.submit)
     }
 
@@ -230,6 +237,9 @@ impl Ledger {
                 family.unknown += u32::from(maybe);
             }
             self.tally.unknown += u64::from(maybe);
+            if maybe && submit.key.is_some() {
+                self.doubtful.insert(submit.token);
+            }
             if !maybe {
                 self.refused_ran(submit.token);
             }
@@ -256,12 +266,14 @@ impl Ledger {
         }
     }
 
-    fn counted(&mut self, queue: &Arc<str>, jobs: u64) {
+    /// How many jobs a resting server may show in this queue: all that are known, and some of those in doubt.
+    #[must_use]
+    pub fn expected(&self, queue: &str) -> std::ops::RangeInclusive<u64> {
         let (mut least, mut most) = (0, 0);
         for family in self
             .families
             .values()
-            .filter(|family| family.submit.queue == *queue)
+            .filter(|family| *family.submit.queue == *queue)
         {
             most += family.unseen();
             for known in family.ids().filter_map(|id| self.known.get(id)) {
@@ -270,20 +282,27 @@ impl Ledger {
                 most += u64::from(!known.gone);
             }
         }
-        if !(least..=most).contains(&jobs) {
-            let detail = format!("queue {queue} counts {jobs} jobs, the clients know of {least} to {most}");
+        least..=most
+    }
+
+    fn counted(&mut self, queue: &str, jobs: u64) {
+        let expected = self.expected(queue);
+        if !expected.contains(&jobs) {
+            let detail = format!("queue {queue} counts {jobs} jobs, the clients know of {expected:?}");
             self.violation(Fault::Miscounted, None, None, detail);
         }
     }
 
-    fn settled(&mut self) {
-        let waiting: Vec<JobId> = self
-            .known
+    /// Jobs that are known and neither finished nor gone.
+    pub fn unfinished(&self) -> impl Iterator<Item = &JobId> {
+        self.known
             .iter()
             .filter(|(_, known)| known.outcome.is_none() && !known.gone)
-            .map(|(id, _)| id.clone())
-            .collect();
-        for id in waiting {
+            .map(|(id, _)| id)
+    }
+
+    fn settled(&mut self) {
+        for id in self.unfinished().cloned().collect::<Vec<_>>() {
             self.violation(
                 Fault::Unfinished,
                 Some(&id),

@@ -70,8 +70,8 @@ pub(super) struct Known {
     pub(super) fixed: Option<Arc<str>>,
     /// Its result, once seen.
     pub(super) result: Option<Arc<str>>,
-    /// The highest fence that a handler saw.
-    pub(super) fence: Option<u64>,
+    /// The fences that handlers saw.
+    pub(super) fences: Vec<u64>,
     /// Set by an acknowledged cancel and by a final document: no later attempt may start.
     pub(super) last_attempt: Option<u64>,
     /// The server under which it was cancelled, finished or deleted: no later one may start it.

@@ -24,7 +24,12 @@ impl Ledger {
         }
         match verdict {
             Verdict::Acknowledged => self.submit_acknowledged(open, submit, reply),
-            Verdict::Unknown => self.tally.unknown += 1,
+            Verdict::Unknown => {
+                self.tally.unknown += 1;
+                if submit.key.is_some() {
+                    self.doubtful.insert(token);
+                }
+            }
             Verdict::Refused => self.submit_refused(open, submit, reply),
             Verdict::Broken => {
                 let detail = format!("submit answered {}", reply.summary());
@@ -126,6 +131,7 @@ impl Ledger {
     /// The job's id was shown: from now on it may not be missing.
     pub(super) fn meet(&mut self, token: Token, id: &JobId) {
         self.owner.insert(id.clone(), token);
+        self.doubtful.remove(&token);
         let short_lived = self
             .families
             .get(&token)

@@ -344,6 +344,7 @@ fn a_retired_job_that_runs_is_found() {
             token: Some(token),
             fence: Some(9),
             attempt: Some(1),
+            live: false,
             server: 99,
         }),
     );

@@ -316,6 +316,7 @@ impl Server {
             token: Some(job.token),
             fence: Some(job.fence),
             attempt: Some(job.attempt),
+            live: true,
             server: self.number,
         })
     }
