@@ -86,8 +86,8 @@ impl Drop for Inner {
 }
 
 impl SqliteStore {
-    /// Opens the store, creating or migrating it as need be, and ends the attempts that a former process left behind.
-    /// Blocks: some tenths of a second for each million of jobs.
+    /// Opens the store, creating or migrating it as need be, ends the attempts that a former process left behind,
+    /// and makes the queues that its configuration managed ordinary ones. Blocks: some tenths of a second for each million of jobs.
     ///
     /// # Errors
     /// When the directory is in use or cannot be used, or the database is damaged, foreign or newer.
@@ -97,6 +97,9 @@ impl SqliteStore {
         let conn = schema::open_writer(&database, options.cache_kib)?;
         let failed = |source| row_error(&database, source);
         let now = options.clock.now();
+        // Whoever opens the store says anew which queues its configuration defines.
+        conn.execute("UPDATE queues SET managed = 0 WHERE managed", [])
+            .map_err(failed)?;
         let memory = Memory::load(&conn, now).map_err(failed)?;
         let last: Option<i64> = conn
             .query_row("SELECT max(seq) FROM jobs", [], |row| row.get(0))

@@ -69,6 +69,31 @@ async fn what_was_acknowledged_is_there_after_opening_again() {
 }
 
 #[tokio::test]
+async fn a_queue_is_managed_only_while_the_configuration_that_defines_it_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let ns = Namespace::default();
+    let spec = QueueSpec {
+        depth: Some(7),
+        ..QueueSpec::default()
+    };
+    let store = open(dir.path()).unwrap();
+    let put = store.put_queue(&ns, &queue(), spec.clone(), true).await.unwrap();
+    assert!(put.unwrap().managed);
+    assert!(store.pause(&ns, &queue(), true).await.unwrap().unwrap().managed);
+    store.close().await.unwrap();
+    let store = open(dir.path()).unwrap();
+    let there = store.queue(&ns, &queue()).await.unwrap().unwrap().queue;
+    assert!(!there.managed && there.paused.is_some());
+    assert_eq!(there.spec, spec);
+    let put = store
+        .put_queue(&ns, &queue(), QueueSpec::default(), false)
+        .await
+        .unwrap();
+    assert!(put.is_ok());
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_second_process_is_refused_and_the_directory_is_free_after_closing() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).unwrap();
