@@ -30,11 +30,21 @@ pub struct NewJob {
     pub retry_of: Option<JobId>,
 }
 
+impl NewJob {
+    /// Its earliest start: what was asked, counted from the instant its id was made and never before it.
+    #[must_use]
+    pub fn starts_at(&self) -> Timestamp {
+        let created_at = self.id.created_at();
+        self.delay.map_or_else(
+            || self.run_at.unwrap_or(created_at).max(created_at),
+            |delay| created_at.plus(delay),
+        )
+    }
+}
+
 /// The job as it is accepted. It is accepted at the instant its id was made.
 #[must_use]
 pub fn submit(new: &NewJob) -> Job {
-    let created_at = new.id.created_at();
-    let earliest = new.run_at.unwrap_or(created_at).max(created_at);
     Job {
         id: new.id,
         namespace: new.namespace.clone(),
@@ -42,8 +52,8 @@ pub fn submit(new: &NewJob) -> Job {
         group: new.group.clone(),
         priority: new.priority,
         options: new.options.clone(),
-        created_at,
-        run_at: new.delay.map_or(earliest, |delay| created_at.plus(delay)),
+        created_at: new.id.created_at(),
+        run_at: new.starts_at(),
         started_at: None,
         phase: Phase::Waiting,
         version: 1,
