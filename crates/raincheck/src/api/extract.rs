@@ -1,0 +1,127 @@
+//! What routes take out of a request's head.
+//!
+//! Invariant: a path names a job or a queue in exactly one spelling; any other names none.
+
+use axum::extract::FromRequestParts;
+use bytes::Bytes;
+use http::header::{self, HeaderMap};
+use http::request::Parts;
+use raincheck_core::id::JobId;
+use raincheck_core::name::{Namespace, QueueName};
+
+use crate::server::{BodyError, read_body};
+
+use super::Api;
+use super::answer::{unknown_job, unknown_queue};
+use super::code::Code;
+use super::problem::Problem;
+
+/// What the caller may see and touch. Every store operation on a caller's behalf takes its namespace.
+#[derive(Clone, Debug)]
+pub(crate) struct Scope {
+    pub(crate) namespace: Namespace,
+}
+
+impl FromRequestParts<Api> for Scope {
+    type Rejection = Problem;
+
+    async fn from_request_parts(_: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        let namespace = api.namespace.clone();
+        Ok(Self { namespace })
+    }
+}
+
+/// The path's third segment: `/v1/jobs/{this}` and `/v1/queues/{this}`. Names and ids hold only characters that a
+/// path holds as they are, so nothing is to be decoded.
+fn named(parts: &Parts) -> &str {
+    parts.uri.path().split('/').nth(3).unwrap_or_default()
+}
+
+/// The job that the path names.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct JobPath(pub(crate) JobId);
+
+impl FromRequestParts<Api> for JobPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Api) -> Result<Self, Problem> {
+        named(parts).parse().map(Self).map_err(|_| unknown_job())
+    }
+}
+
+/// The queue that the path names.
+#[derive(Clone, Debug)]
+pub(crate) struct QueuePath(pub(crate) QueueName);
+
+impl FromRequestParts<Api> for QueuePath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Api) -> Result<Self, Problem> {
+        QueueName::new(named(parts))
+            .map(Self)
+            .map_err(|_| unknown_queue(named(parts)))
+    }
+}
+
+/// Reads a body that may be at most so large; `whose` limit it is, for the detail.
+///
+/// # Errors
+/// When it is larger, too slow or broken off. The connection is then closed.
+pub(crate) async fn body(
+    api: &Api,
+    body: axum::body::Body,
+    limit: u64,
+    whose: &str,
+) -> Result<Bytes, Problem> {
+    let read = read_body(body, limit, api.options.body_pace).await;
+    let problem = match read {
+        Ok(bytes) => return Ok(bytes),
+        Err(BodyError::TooLarge { limit }) => Problem::new(
+            Code::BodyTooLarge,
+            format!("the body is larger than {limit} bytes, the limit of {whose}"),
+        ),
+        Err(BodyError::TooSlow) => {
+            let pace = api.options.body_pace;
+            let (rate, grace) = (pace.bytes_per_second, pace.grace.as_secs());
+            let detail = format!("the body came slower than {rate} bytes per second after {grace} s");
+            Problem::new(Code::RequestTimeout, detail)
+        }
+        Err(BodyError::Broken) => Problem::bad_request("the body broke off or is not well-formed"),
+    };
+    Err(problem.header(header::CONNECTION, http::HeaderValue::from_static("close")))
+}
+
+/// The largest JSON body that is not a submission.
+pub(crate) const SETTINGS_BYTES_MAX: u64 = 64 << 10;
+
+/// Takes JSON only, uncompressed.
+///
+/// # Errors
+/// When the head announces anything else.
+pub(crate) fn json_only(headers: &HeaderMap) -> Result<(), Problem> {
+    if headers.contains_key(header::CONTENT_ENCODING) {
+        let detail = "a JSON body is taken only without Content-Encoding; the raw form, POST /v1/queues/{queue}/jobs, \
+                      takes any coding and keeps it";
+        return Err(Problem::new(Code::UnsupportedMediaType, detail));
+    }
+    let Some(kind) = headers.get(header::CONTENT_TYPE) else {
+        return Ok(());
+    };
+    let kind = kind
+        .to_str()
+        .unwrap_or_default()
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
+    if kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json")) {
+        return Ok(());
+    }
+    let detail = if kind == "application/x-ndjson" || kind == "application/jsonl" {
+        "NDJSON is not taken here; send one JSON object per request"
+    } else {
+        "this path takes JSON: send Content-Type: application/json (with curl: --json)"
+    };
+    Err(Problem::new(Code::UnsupportedMediaType, detail))
+}

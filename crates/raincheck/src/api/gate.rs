@@ -1,0 +1,292 @@
+//! What every request passes before it is routed, and every answer before it leaves.
+//!
+//! In: the request gets its id; its URI and headers are measured; a request that names its host twice, not at all or in
+//! two ways is refused (RFC 9112 section 3.2), as is, while the server is closed, one for a foreign host or from a
+//! foreign page. Out: problems get their body, and every answer its `X-Request-Id`.
+//!
+//! Invariant: no answer leaves without an id, and a panic in a handler is a problem like any other.
+
+use std::convert::Infallible;
+use std::fmt::Write as _;
+use std::hash::{BuildHasher, RandomState};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use http::header::{self, HeaderName, HeaderValue};
+use http::{Method, Version};
+use tower::{Layer, Service};
+
+use super::code::Code;
+use super::problem::{Problem, Unwritten};
+
+/// The longest URI, in bytes.
+const URI_BYTES_MAX: usize = 8 << 10;
+/// The largest header block, in bytes: names, values and four bytes around each.
+const HEADER_BYTES_MAX: usize = 32 << 10;
+/// The longest request id that is taken from a caller.
+const REQUEST_ID_BYTES_MAX: usize = 128;
+
+pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// Wraps every route.
+#[derive(Clone, Debug)]
+pub(crate) struct GateLayer(Arc<Rules>);
+
+#[derive(Debug)]
+struct Rules {
+    /// Whether only requests of this host for this host are let in.
+    closed: bool,
+    /// Request ids are this server's number and a counter.
+    origin: u64,
+    count: AtomicU64,
+}
+
+impl GateLayer {
+    pub(crate) fn new(closed: bool) -> Self {
+        Self(Arc::new(Rules {
+            closed,
+            origin: RandomState::new().hash_one(0),
+            count: AtomicU64::new(0),
+        }))
+    }
+}
+
+impl<S> Layer<S> for GateLayer {
+    type Service = Gate<S>;
+
+    fn layer(&self, inner: S) -> Gate<S> {
+        Gate {
+            inner,
+            rules: self.0.clone(),
+        }
+    }
+}
+
+/// A route behind the gate.
+#[derive(Clone, Debug)]
+pub(crate) struct Gate<S> {
+    inner: S,
+    rules: Arc<Rules>,
+}
+
+impl<S> Service<Request> for Gate<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible>,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Passing<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let looked = look(&request, self.rules.closed);
+        let request_id = looked.request_id.unwrap_or_else(|| self.rules.mint());
+        let answer = match looked.verdict {
+            Ok(()) => Ok(Box::pin(self.inner.call(request))),
+            Err(problem) => Err(Some(problem)),
+        };
+        Passing { answer, request_id }
+    }
+}
+
+impl Rules {
+    fn mint(&self) -> HeaderValue {
+        let count = self.count.fetch_add(1, Ordering::Relaxed);
+        let mut text = String::with_capacity(24);
+        // Writing to a string does not fail.
+        let _ = write!(text, "{:08x}-{count:x}", self.origin >> 32);
+        HeaderValue::try_from(text).expect("hexadecimal digits are visible")
+    }
+}
+
+struct Looked {
+    request_id: Option<HeaderValue>,
+    verdict: Result<(), Problem>,
+}
+
+/// Looks at the head once.
+fn look(request: &Request, closed: bool) -> Looked {
+    let mut bytes = 0;
+    let mut hosts = 0;
+    let (mut host, mut origin, mut fetch_site, mut request_id) = (None, None, None, None);
+    for (name, value) in request.headers() {
+        bytes += name.as_str().len() + value.len() + 4;
+        if name == header::HOST {
+            hosts += 1;
+            host = Some(value);
+        } else if name == header::ORIGIN {
+            origin = Some(value);
+        } else if name == SEC_FETCH_SITE {
+            fetch_site = Some(value);
+        } else if name == X_REQUEST_ID {
+            request_id = Some(value);
+        }
+    }
+    let verdict = || {
+        let uri = request.uri();
+        let uri_bytes = uri.path().len() + uri.query().map_or(0, |query| query.len() + 1);
+        if uri_bytes > URI_BYTES_MAX {
+            let detail = "the URI is longer than 8 KiB; put what is long into the body";
+            return Err(Problem::new(Code::UriTooLong, detail).header(header::CONNECTION, CLOSE));
+        }
+        if bytes > HEADER_BYTES_MAX {
+            let detail = "the headers are larger than 32 KiB together; put what is large into the body";
+            return Err(Problem::new(Code::HeadersTooLarge, detail).header(header::CONNECTION, CLOSE));
+        }
+        let host = single_host(request, hosts, host)?;
+        if closed {
+            own_host(host)?;
+            own_page(host, origin, fetch_site)?;
+        }
+        Ok(())
+    };
+    Looked {
+        verdict: verdict(),
+        request_id: request_id.filter(|id| fit_request_id(id)).cloned(),
+    }
+}
+
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
+
+fn fit_request_id(id: &HeaderValue) -> bool {
+    let bytes = id.as_bytes();
+    (1..=REQUEST_ID_BYTES_MAX).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic)
+}
+
+/// The host that the request is for, named once (RFC 9112 section 3.2); `None` on HTTP/1.0 without one.
+fn single_host<'a>(
+    request: &'a Request,
+    hosts: usize,
+    host: Option<&'a HeaderValue>,
+) -> Result<Option<&'a str>, Problem> {
+    let refuse = |detail| Err(Problem::bad_request(detail).header(header::CONNECTION, CLOSE));
+    if hosts > 1 {
+        return refuse("the request has more than one Host header");
+    }
+    if request.method() == Method::CONNECT {
+        return refuse("this server is no proxy: CONNECT is not taken");
+    }
+    let named = match host.map(|value| value.to_str()) {
+        Some(Ok(text)) => Some(text),
+        Some(Err(_)) => return refuse("the Host header is not a host"),
+        None if request.version() == Version::HTTP_11 => return refuse("the request has no Host header"),
+        None => None,
+    };
+    match (request.uri().authority(), named) {
+        (Some(target), Some(named)) if !target.as_str().eq_ignore_ascii_case(named) => {
+            refuse("the Host header and the request's target name different hosts")
+        }
+        (Some(target), None) => Ok(Some(target.as_str())),
+        (_, named) => Ok(named),
+    }
+}
+
+/// The host without its port.
+fn without_port(authority: &str) -> &str {
+    match authority.rfind(':') {
+        Some(colon) if authority[colon + 1..].bytes().all(|b| b.is_ascii_digit()) => &authority[..colon],
+        Some(_) | None => authority,
+    }
+}
+
+/// Lets in what was meant for this very host: a name that somebody made point here (DNS rebinding) is foreign.
+fn own_host(host: Option<&str>) -> Result<(), Problem> {
+    let name = host.map(without_port).unwrap_or_default();
+    if ["localhost", "127.0.0.1", "[::1]"]
+        .iter()
+        .any(|own| name.eq_ignore_ascii_case(own))
+    {
+        return Ok(());
+    }
+    Err(Problem::new(
+        Code::Forbidden,
+        "this server answers only to the hosts localhost, 127.0.0.1 and [::1]; use one of them in the URL",
+    ))
+}
+
+/// Lets in what no page of another origin sent.
+fn own_page(
+    host: Option<&str>,
+    origin: Option<&HeaderValue>,
+    fetch_site: Option<&HeaderValue>,
+) -> Result<(), Problem> {
+    let same_origin = origin.is_none_or(|origin| {
+        let text = origin.to_str().unwrap_or_default();
+        let authority = text.strip_prefix("http://");
+        authority.is_some_and(|authority| host.is_some_and(|host| host.eq_ignore_ascii_case(authority)))
+    });
+    let cross_site = fetch_site.is_some_and(|site| site.as_bytes().eq_ignore_ascii_case(b"cross-site"));
+    if same_origin && !cross_site {
+        return Ok(());
+    }
+    Err(Problem::new(
+        Code::Forbidden,
+        "the request comes from a page of another origin; call this server from a program, or from a page it serves",
+    ))
+}
+
+/// A request on its way through a route.
+pub(crate) struct Passing<F> {
+    answer: Result<Pin<Box<F>>, Option<Problem>>,
+    request_id: HeaderValue,
+}
+
+impl<F: Future<Output = Result<Response, Infallible>>> Future for Passing<F> {
+    type Output = Result<Response, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut response = match &mut self.answer {
+            Err(problem) => problem.take().map(Problem::into_response).unwrap_or_default(),
+            Ok(future) => match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+                Ok(Poll::Pending) => return Poll::Pending,
+                Ok(Poll::Ready(Ok(response))) => response,
+                Ok(Poll::Ready(Err(never))) => match never {},
+                Err(_) => {
+                    tracing::error!(request_id = ?self.request_id, "a request's handler panicked");
+                    let detail = "a defect of the server; the log tells more under this request's id";
+                    Problem::new(Code::Internal, detail).into_response()
+                }
+            },
+        };
+        write_problem(&mut response, &self.request_id);
+        response
+            .headers_mut()
+            .insert(X_REQUEST_ID, self.request_id.clone());
+        Poll::Ready(Ok(response))
+    }
+}
+
+/// Writes the body of a problem.
+fn write_problem(response: &mut Response, request_id: &HeaderValue) {
+    let Some(Unwritten(problem)) = response.extensions_mut().remove::<Unwritten>() else {
+        return;
+    };
+    let body = problem.render(request_id.to_str().unwrap_or_default());
+    *response.body_mut() = Body::from(body);
+}
+
+/// The path's last resort.
+pub(crate) async fn not_found() -> Problem {
+    Problem::new(
+        Code::NotFound,
+        "no such path; /openapi.json lists those that exist, all of the API's begin with /v1/",
+    )
+}
+
+/// The path exists, but not with this method; the router adds `Allow`.
+pub(crate) async fn method_not_allowed() -> Problem {
+    Problem::new(
+        Code::MethodNotAllowed,
+        "this path does not take that method; the Allow header lists those it takes",
+    )
+}

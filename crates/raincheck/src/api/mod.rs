@@ -1,0 +1,100 @@
+//! The HTTP contract: the only place that knows wire types.
+//!
+//! A request passes the [`gate`], its route under `routes` reads it, `options` and `wire` say what it may hold, the node
+//! does the work, and `answer`, `redeem` and `problem` say what came of it. The list of codes is [`code::Code`].
+//!
+//! Invariants: a 202 is built only from something [committed](committed::Committed); every answer about a stored job
+//! says which and how it ended; every refusal is a problem with a stable code.
+
+mod answer;
+pub mod code;
+mod committed;
+mod conditional;
+mod extract;
+mod gate;
+mod openapi;
+mod options;
+mod prefer;
+mod problem;
+mod redeem;
+mod routes;
+mod sandbox;
+mod text;
+mod wait;
+mod wire;
+
+use std::sync::Arc;
+
+use axum::Router;
+use raincheck_core::name::Namespace;
+
+use crate::node::Node;
+use crate::server::BodyPace;
+
+pub use openapi::openapi_json;
+
+/// How the API behaves.
+#[derive(Clone, Debug)]
+pub struct ApiOptions {
+    /// How many requests may wait for jobs at once.
+    pub waiters_max: usize,
+    /// How slowly a request's body may come.
+    pub body_pace: BodyPace,
+    /// Whether only requests for this very host, and from no foreign page, are let in. A server without keys must be
+    /// closed.
+    pub closed: bool,
+}
+
+impl Default for ApiOptions {
+    /// 10,000 waiters, bodies of at least 1 KiB/s after 5 s, closed.
+    fn default() -> Self {
+        Self {
+            waiters_max: 10_000,
+            body_pace: BodyPace::default(),
+            closed: true,
+        }
+    }
+}
+
+/// What every route needs. Cloning gives another handle.
+#[derive(Clone, Debug)]
+pub(crate) struct Api(Arc<Shared>);
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) node: Node,
+    pub(crate) options: ApiOptions,
+    pub(crate) waiters: wait::Waiters,
+    /// Whose requests all are, until there are keys.
+    pub(crate) namespace: Namespace,
+}
+
+impl std::ops::Deref for Api {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+/// The whole API over a node, closed, with default limits.
+pub fn router(node: Node) -> Router {
+    router_with(node, ApiOptions::default())
+}
+
+/// The whole API over a node.
+pub fn router_with(node: Node, options: ApiOptions) -> Router {
+    let gate = gate::GateLayer::new(options.closed);
+    let api = Api(Arc::new(Shared {
+        node,
+        waiters: wait::Waiters::new(options.waiters_max),
+        options,
+        namespace: Namespace::default(),
+    }));
+    let (router, _) = routes::all().split_for_parts();
+    router
+        .fallback(gate::not_found)
+        .method_not_allowed_fallback(gate::method_not_allowed)
+        .with_state(api)
+        .layer(gate)
+}

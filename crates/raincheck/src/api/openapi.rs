@@ -1,0 +1,156 @@
+//! The OpenAPI document: made of the routes, completed with what all of them share.
+//!
+//! Invariant: an option is described where it is parsed, a code where it is listed; here they are only laid out. The
+//! document is committed as `openapi.json` and compared in a test.
+
+use serde_json::{Value, json};
+use utoipa::PartialSchema as _;
+use utoipa::openapi::OpenApi;
+
+use super::code::Code;
+use super::options::{Kind, TABLE};
+use super::problem::ProblemDocument;
+use super::routes;
+
+/// The OpenAPI 3.1 document of the API, as it is committed: indented, with a newline at its end.
+#[must_use]
+pub fn openapi_json() -> String {
+    let (_, document): (axum::Router<super::Api>, OpenApi) = routes::all().split_for_parts();
+    let mut document = serde_json::to_value(document).expect("an OpenAPI document is JSON");
+    complete(&mut document);
+    let mut text = serde_json::to_string_pretty(&document).expect("JSON can be written");
+    text.push('\n');
+    text
+}
+
+fn complete(document: &mut Value) {
+    document["info"] = json!({
+        "title": "Raincheck",
+        "version": env!("CARGO_PKG_VERSION"),
+        "description": "Durable background jobs: submit work, be answered at once, redeem the result. Answers about a \
+                        stored job carry `Raincheck-Job` and `Raincheck-Outcome` (pending, succeeded, failed, \
+                        cancelled, expired; unknown where a commit is in doubt): branch on those first, on the status \
+                        second. Ignore fields that you do not know.",
+        "license": {"name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0"},
+    });
+    document["components"]["schemas"]["Problem"] = problem_schema();
+    document["components"]["parameters"] = shared_parameters();
+    let problem = json!({
+        "description": "Refused: a problem (RFC 9457) with a stable `code`, see /problems.",
+        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    });
+    let paths = document["paths"].as_object_mut().expect("paths are an object");
+    for item in paths.values_mut() {
+        for operation in item.as_object_mut().expect("a path is an object").values_mut() {
+            operation["responses"]["default"] = problem.clone();
+            add_parameters(operation);
+        }
+    }
+    let raw = &mut document["paths"]["/v1/queues/{queue}/jobs"]["post"];
+    extend(
+        &mut raw["parameters"],
+        TABLE.iter().map(|rule| parameter_ref(&header_name(rule.header))),
+    );
+    let fields = "/paths/~1v1~1jobs/post/requestBody/content/application~1json/schema";
+    let schema = document.pointer_mut(fields).expect("the JSON form has a schema");
+    for rule in &TABLE {
+        schema["properties"][rule.field] = with_doc(option_schema(rule.kind, rule.example, true), rule.doc);
+    }
+    schema["additionalProperties"] = json!(false);
+    let settings = "/paths/~1v1~1queues~1{queue}/put/requestBody/content/application~1json/schema";
+    document.pointer_mut(settings).expect("settings have a schema")["additionalProperties"] = json!(false);
+}
+
+fn problem_schema() -> Value {
+    let mut schema = serde_json::to_value(ProblemDocument::schema()).expect("a schema is JSON");
+    let codes: Vec<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();
+    schema["properties"]["code"]["examples"] = json!(codes);
+    schema
+}
+
+/// `Raincheck-Max-Attempts`.
+fn header_name(header: &str) -> String {
+    super::options::title(header)
+}
+
+fn parameter_ref(name: &str) -> Value {
+    json!({"$ref": format!("#/components/parameters/{name}")})
+}
+
+fn extend(list: &mut Value, more: impl Iterator<Item = Value>) {
+    if list.is_null() {
+        *list = json!([]);
+    }
+    list.as_array_mut().expect("parameters are a list").extend(more);
+}
+
+/// What an operation takes beside its own parameters.
+fn add_parameters(operation: &mut Value) {
+    let shared: &[&str] = match operation["operationId"].as_str().unwrap_or_default() {
+        "submit" | "submitJson" => &["Idempotency-Key", "Prefer", "wait", "traceparent", "tracestate"],
+        "getJob" => &["Prefer", "wait", "If-None-Match"],
+        "getResult" => &["Prefer", "wait", "If-None-Match", "Range", "If-Range"],
+        _ => return,
+    };
+    extend(
+        &mut operation["parameters"],
+        shared.iter().map(|name| parameter_ref(name)),
+    );
+}
+
+fn option_schema(kind: Kind, example: &str, json_form: bool) -> Value {
+    match kind {
+        Kind::Integer(least, most) => {
+            let example: u32 = example.parse().unwrap_or(least);
+            json!({"type": "integer", "minimum": least, "maximum": most, "examples": [example]})
+        }
+        Kind::Names if json_form => {
+            let names: Vec<&str> = example.split(", ").collect();
+            json!({"type": "array", "items": {"type": "string"}, "examples": [names]})
+        }
+        Kind::Text | Kind::Names => json!({"type": "string", "examples": [example]}),
+    }
+}
+
+fn with_doc(mut schema: Value, doc: &str) -> Value {
+    schema["description"] = json!(doc);
+    schema
+}
+
+fn shared_parameters() -> Value {
+    let header = |name: &str, doc: &str, example: &str| {
+        let schema = json!({"type": "string", "examples": [example]});
+        json!({"name": name, "in": "header", "description": doc, "schema": schema})
+    };
+    let key = "Same key and same request within 24 h, and while the job is kept: the same job, with \
+               `Idempotency-Replayed: true`. Same key, other request: 422. A quoted string, or 1 to 255 visible ASCII \
+               characters. Scope: the queue.";
+    let mut parameters = json!({
+        "Idempotency-Key": header("Idempotency-Key", key, "\"8e03978e-40d5-43e8-bc93-6894a57f9324\""),
+        "Prefer": header(
+            "Prefer",
+            "`wait=N`: hold the answer up to N seconds (at most 60), counted from receipt; `respond-async`: do not. \
+             `Preference-Applied` tells what was granted.",
+            "wait=30",
+        ),
+        "wait": {
+            "name": "wait", "in": "query", "schema": {"type": "integer", "minimum": 0, "maximum": 60},
+            "description": "The same as `Prefer: wait=N`, where headers cannot be set.",
+        },
+        "If-None-Match": header("If-None-Match", "Answer 304 where the version or result is still this one.", "W/\"3\""),
+        "If-Range": header("If-Range", "Obey `Range` only where the result is still this one.", "\"5f2c\""),
+        "Range": header("Range", "Answer with a part of a stored 200 only; one range.", "bytes=0-1023"),
+        "traceparent": header(
+            "traceparent",
+            "The caller's trace (W3C Trace Context), handed to the handler.",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        ),
+        "tracestate": header("tracestate", "The rest of the trace context.", "vendor=1"),
+    });
+    for rule in &TABLE {
+        let name = header_name(rule.header);
+        let schema = option_schema(rule.kind, rule.example, false);
+        parameters[&name] = json!({"name": name, "in": "header", "description": rule.doc, "schema": schema});
+    }
+    parameters
+}

@@ -1,0 +1,145 @@
+//! A refusal as the caller sees it: `application/problem+json` (RFC 9457).
+//!
+//! Invariant: a detail names the thing, the limit and the way out, and never holds an input, a secret, SQL or a path
+//! of the server. The body is written by the [gate](super::gate), which knows the request's id.
+
+use std::borrow::Cow;
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::code::Code;
+
+/// The media type of a problem.
+pub(crate) const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
+
+/// Why a request was refused.
+#[derive(Debug)]
+pub(crate) struct Problem(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    code: Code,
+    detail: Cow<'static, str>,
+    errors: Vec<Flaw>,
+    headers: HeaderMap,
+}
+
+/// One flaw of a request.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct Flaw {
+    /// Where, as a JSON pointer (RFC 6901) into the body.
+    #[schema(example = "/priority")]
+    pub(crate) pointer: String,
+    /// What is wrong with it.
+    pub(crate) detail: String,
+}
+
+/// Why a request was refused (RFC 9457). Branch on `code`, which never changes its meaning.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct ProblemDocument<'a> {
+    /// The URL of the code's page.
+    #[serde(rename = "type")]
+    #[schema(example = "/problems/queue-full")]
+    kind: &'static str,
+    /// The same for every occurrence of the code.
+    #[schema(example = "The queue is full")]
+    title: &'static str,
+    /// The HTTP status.
+    #[schema(example = 429)]
+    status: u16,
+    /// What happened this time and what to do.
+    #[schema(example = "queue \"thumbs\" holds 100000 jobs, its limit; try again in 3 s")]
+    detail: &'a str,
+    /// The stable code.
+    #[schema(example = "queue-full")]
+    code: &'static str,
+    /// Names this request in the server's log.
+    request_id: &'a str,
+    /// The flaws of the request one by one, where there are several places to look at.
+    #[serde(skip_serializing_if = "<[Flaw]>::is_empty")]
+    #[schema(required = false)]
+    errors: &'a [Flaw],
+}
+
+impl Problem {
+    pub(crate) fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self(Box::new(Inner {
+            code,
+            detail: detail.into(),
+            errors: Vec::new(),
+            headers: HeaderMap::new(),
+        }))
+    }
+
+    /// A request that breaks the rules.
+    pub(crate) fn bad_request(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Code::BadRequest, detail)
+    }
+
+    /// Points at the place in a JSON body.
+    pub(crate) fn at(mut self, pointer: impl Into<String>) -> Self {
+        let detail = self.0.detail.clone().into_owned();
+        self.0.errors.push(Flaw {
+            pointer: pointer.into(),
+            detail,
+        });
+        self
+    }
+
+    /// Says after how many seconds trying again can help.
+    pub(crate) fn retry_after(self, seconds: u64) -> Self {
+        self.header(header::RETRY_AFTER, HeaderValue::from(seconds))
+    }
+
+    /// Sends this header with the answer.
+    pub(crate) fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.0.headers.insert(name, value);
+        self
+    }
+
+    #[cfg(test)]
+    pub(crate) fn detail(&self) -> &str {
+        &self.0.detail
+    }
+
+    /// The body, once the request's id is known.
+    pub(crate) fn render(&self, request_id: &str) -> Vec<u8> {
+        let code = self.0.code;
+        let document = ProblemDocument {
+            kind: code.url(),
+            title: code.title(),
+            status: code.status().as_u16(),
+            detail: &self.0.detail,
+            code: code.as_str(),
+            request_id,
+            errors: &self.0.errors,
+        };
+        serde_json::to_vec(&document).expect("a problem is plain text and numbers")
+    }
+}
+
+/// A problem whose body is still to be written; travels in the response's extensions.
+#[derive(Clone, Debug)]
+pub(crate) struct Unwritten(pub(crate) std::sync::Arc<Problem>);
+
+impl IntoResponse for Problem {
+    fn into_response(mut self) -> Response {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = self.0.code.status();
+        *response.headers_mut() = std::mem::take(&mut self.0.headers);
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, PROBLEM_JSON);
+        headers
+            .entry(header::CACHE_CONTROL)
+            .or_insert(HeaderValue::from_static("no-store"));
+        response
+            .extensions_mut()
+            .insert(Unwritten(std::sync::Arc::new(self)));
+        response
+    }
+}

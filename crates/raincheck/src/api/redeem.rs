@@ -1,0 +1,187 @@
+//! The answers that tell of a job: its document, and its result as it was made.
+//!
+//! Invariant: what a finished job answers never changes while it is kept; every row of the contract's table is one arm
+//! of one match.
+
+use std::borrow::Cow;
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::header::{self, HeaderMap, HeaderValue};
+use raincheck_core::content::JobResult;
+use raincheck_core::id::JobId;
+use raincheck_core::job::{Job, Outcome, Phase};
+use raincheck_core::store::{Change, StoreError};
+
+use super::Api;
+use super::answer::{json, render, retry_after, stamp, value};
+use super::code::Code;
+use super::conditional::{Asked, none_match, range, strong_tag, weak_tag};
+use super::problem::Problem;
+use super::sandbox;
+use super::wire::job::JobDocument;
+
+/// The job document as an answer.
+///
+/// # Errors
+/// When the store cannot be read.
+pub(crate) async fn document(api: &Api, status: StatusCode, job: &Job) -> Result<Response, StoreError> {
+    let queue = api.node.queue(&job.namespace, &job.queue).await?;
+    let now = api.node.store().now();
+    let document = JobDocument::of(job, queue.as_deref(), now);
+    let mut response = json(status, render(&document));
+    describe(response.headers_mut(), job, api);
+    Ok(response)
+}
+
+/// The headers of an answer whose body is, or would be, the job document.
+pub(crate) fn describe(headers: &mut HeaderMap, job: &Job, api: &Api) {
+    stamp(headers, job.id, job.outcome());
+    headers.insert(header::ETAG, weak_tag(job.version));
+    if let Some(seconds) = retry_after(job, api.node.store().now()) {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+}
+
+/// How a result is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Asking<'a> {
+    /// By a GET with these headers, which may hold conditions.
+    Get(&'a HeaderMap),
+    /// By a HEAD, which has no ranges.
+    Head(&'a HeaderMap),
+    /// By a submit that waited.
+    Submit,
+}
+
+/// The result of a job, or why there is none.
+///
+/// # Errors
+/// When the store cannot be read.
+pub(crate) async fn result(api: &Api, change: &Change, asking: Asking<'_>) -> Result<Response, StoreError> {
+    let job = &*change.job;
+    let Phase::Done { outcome, .. } = &job.phase else {
+        let mut response = document(api, StatusCode::ACCEPTED, job).await?;
+        response
+            .headers_mut()
+            .insert(header::CONTENT_LOCATION, value(job_path(job.id)));
+        return Ok(response);
+    };
+    let mut response = match (outcome, &change.result) {
+        (Outcome::Succeeded | Outcome::Failed, Some(result)) => stored(result, asking),
+        (Outcome::Failed, None) => failed(job).into_response(),
+        (Outcome::Cancelled, _) => Problem::new(
+            Code::JobCancelled,
+            format!("{} was cancelled and has no result", job.id),
+        )
+        .into_response(),
+        (Outcome::Expired, _) => {
+            let detail = format!("{} was not started in time and has no result", job.id);
+            Problem::new(Code::JobExpired, detail).into_response()
+        }
+        (Outcome::Succeeded, None) => {
+            tracing::error!(job.id = %job.id, "a succeeded job has no result");
+            Problem::new(Code::Internal, "the result is missing from the store").into_response()
+        }
+    };
+    stamp(response.headers_mut(), job.id, Some(*outcome));
+    Ok(response)
+}
+
+/// Where a job is.
+pub(crate) fn job_path(id: JobId) -> String {
+    format!("/v1/jobs/{id}")
+}
+
+/// Where a job's result is.
+pub(crate) fn result_path(id: JobId) -> String {
+    format!("/v1/jobs/{id}/result")
+}
+
+/// A job that failed without an answer of its handler.
+fn failed(job: &Job) -> Problem {
+    let (word, detail) = job
+        .error
+        .as_ref()
+        .map_or(("", ""), |error| (error.code.as_str(), error.detail.as_str()));
+    let code = match word {
+        "timed-out" => Code::TimedOut,
+        "handler-unreachable" => Code::HandlerUnreachable,
+        "handler-redirected" => Code::HandlerRedirected,
+        "result-too-large" => Code::ResultTooLarge,
+        _ => Code::HandlerFailed,
+    };
+    let detail = match (word, detail) {
+        ("", "") => Cow::Borrowed("the job failed"),
+        (word, "") => Cow::Owned(word.to_owned()),
+        (word, detail) if code == Code::HandlerFailed && word != "handler-failed" => {
+            Cow::Owned(format!("{word}: {detail}"))
+        }
+        (_, detail) => Cow::Owned(detail.to_owned()),
+    };
+    Problem::new(code, detail)
+}
+
+/// Statuses whose answers have no body (RFC 9110 sections 15.3.5, 15.3.6, 15.4.5).
+const fn bodiless(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED
+    )
+}
+
+/// The handler's answer as it was kept: status, bytes, content type and headers.
+fn stored(result: &JobResult, asking: Asking<'_>) -> Response {
+    let status = StatusCode::from_u16(result.status)
+        .ok()
+        .filter(|status| !status.is_informational())
+        .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let tag = strong_tag(&result.digest);
+    let mut response = Response::new(Body::empty());
+    let part = match asking {
+        Asking::Get(headers) | Asking::Head(headers) if status.is_success() && none_match(headers, &tag) => {
+            None
+        }
+        Asking::Get(headers) if status == StatusCode::OK => Some(range(headers, &tag, result.body.len())),
+        Asking::Get(_) | Asking::Head(_) | Asking::Submit => Some(Asked::Whole),
+    };
+    *response.status_mut() = match &part {
+        None => StatusCode::NOT_MODIFIED,
+        Some(Asked::Whole) => status,
+        Some(Asked::Part(_)) => StatusCode::PARTIAL_CONTENT,
+        Some(Asked::Outside) => return outside(result, tag),
+    };
+    let headers = response.headers_mut();
+    sandbox::describe(headers, result.content_type.as_deref(), &result.headers);
+    headers.insert(header::ETAG, value(tag));
+    headers.insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("private, no-cache"),
+    );
+    if status == StatusCode::OK {
+        headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    }
+    match part {
+        Some(Asked::Part(part)) => {
+            let (first, last, len) = (part.start, part.end - 1, result.body.len());
+            headers.insert(
+                header::CONTENT_RANGE,
+                value(format!("bytes {first}-{last}/{len}")),
+            );
+            *response.body_mut() = Body::from(result.body.slice(part));
+        }
+        Some(_) if !bodiless(status) => *response.body_mut() = Body::from(result.body.clone()),
+        Some(_) | None => {}
+    }
+    response
+}
+
+/// A range outside the bytes.
+fn outside(result: &JobResult, tag: String) -> Response {
+    let len = result.body.len();
+    Problem::new(Code::RangeNotSatisfiable, format!("the result has {len} bytes"))
+        .header(header::CONTENT_RANGE, value(format!("bytes */{len}")))
+        .header(header::ETAG, value(tag))
+        .into_response()
+}

@@ -1,0 +1,50 @@
+//! A job's input as it came.
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::header::{self, HeaderValue};
+
+use crate::api::Api;
+use crate::api::answer::{missing, stamp};
+use crate::api::extract::{JobPath, Scope};
+use crate::api::prefer::no_query;
+use crate::api::problem::Problem;
+use crate::api::sandbox;
+
+/// Read a job's input as it came: bytes, content type and the headers its handler sees.
+#[utoipa::path(
+    get, path = "/v1/jobs/{id}/input", operation_id = "getInput", tag = "jobs",
+    params(("id" = String, Path, description = "The job.")),
+    responses((status = 200, description = "The input.", body = Vec<u8>, content_type = "*/*"))
+)]
+pub(crate) async fn get_input(
+    State(api): State<Api>,
+    scope: Scope,
+    JobPath(id): JobPath,
+    request: Request,
+) -> Result<Response, Problem> {
+    no_query(&request.into_parts().0)?;
+    let store = api.node.store();
+    let job = store
+        .get(&scope.namespace, id)
+        .await?
+        .map_err(|why| missing(why, id))?;
+    let input = store
+        .input(&scope.namespace, id)
+        .await?
+        .map_err(|why| missing(why, id))?;
+    // Of the headers only those that describe the bytes mean anything in an answer.
+    let describing: Vec<_> = input
+        .headers
+        .iter()
+        .filter(|(name, _)| name.starts_with("content-"))
+        .cloned()
+        .collect();
+    let mut response = Response::new(Body::from(input.body));
+    let headers = response.headers_mut();
+    sandbox::describe(headers, input.content_type.as_deref(), &describing);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    stamp(headers, id, job.outcome());
+    Ok(response)
+}

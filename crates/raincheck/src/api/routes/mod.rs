@@ -1,0 +1,42 @@
+//! One file per thing that has a path.
+//!
+//! Invariant: a path is declared once, with what it answers, where its handler is; the OpenAPI document is made of it.
+
+mod health;
+mod input;
+mod jobs;
+mod problems;
+mod queues;
+mod result;
+mod submit;
+
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Api;
+
+/// Every path.
+pub(crate) fn all() -> OpenApiRouter<Api> {
+    OpenApiRouter::default()
+        .routes(routes!(submit::submit_raw))
+        .routes(routes!(submit::submit_json))
+        .routes(routes!(jobs::get_job, jobs::delete_job))
+        .routes(routes!(result::get_result))
+        .routes(routes!(input::get_input))
+        .routes(routes!(jobs::cancel_job))
+        .routes(routes!(jobs::retry_job))
+        .routes(routes!(queues::list_queues))
+        .routes(routes!(
+            queues::get_queue,
+            queues::put_queue,
+            queues::delete_queue
+        ))
+        .routes(routes!(queues::pause_queue))
+        .routes(routes!(queues::resume_queue))
+        .routes(routes!(queues::purge_queue))
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::readyz))
+        .routes(routes!(problems::list_problems))
+        .routes(routes!(problems::get_problem))
+        .routes(routes!(problems::openapi))
+}

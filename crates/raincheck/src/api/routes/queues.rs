@@ -1,0 +1,248 @@
+//! Queues: their settings, what is in them, pausing and purging.
+//!
+//! Invariant: changes go through the node, so that dispatch hears of them; a command to run never comes over the API.
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::{StatusCode, Uri, header};
+use raincheck_core::name::{Namespace, QueueName};
+use raincheck_core::queue::{QueueSpec, Worker};
+use raincheck_core::store::QueueRefused;
+
+use crate::api::Api;
+use crate::api::answer::{NO_STORE, draining, json, render, unknown_queue};
+use crate::api::code::Code;
+use crate::api::extract::{QueuePath, SETTINGS_BYTES_MAX, Scope, body, json_only};
+use crate::api::prefer::no_query;
+use crate::api::problem::Problem;
+use crate::api::text;
+use crate::api::wire::queue::{Purged, QueueDocument, QueueSettings, QueuesDocument};
+use crate::api::wire::submit::object;
+
+/// So many jobs one step of a purge cancels: the store's writer is free for others in between.
+const PURGE_STEP: u32 = 1_000;
+
+/// List all queues by name.
+#[utoipa::path(
+    get, path = "/v1/queues", operation_id = "listQueues", tag = "queues",
+    responses((status = 200, description = "The queues.", body = QueuesDocument<'_>, content_type = "application/json"))
+)]
+pub(crate) async fn list_queues(
+    State(api): State<Api>,
+    scope: Scope,
+    request: Request,
+) -> Result<Response, Problem> {
+    no_query(&request.into_parts().0)?;
+    let all = api.node.store().queues(&scope.namespace).await?;
+    let cores = api.node.options().cores;
+    let queues = all
+        .iter()
+        .map(|status| QueueDocument::of(status, cores))
+        .collect();
+    Ok(json(StatusCode::OK, render(&QueuesDocument { queues })))
+}
+
+/// Read a queue: its settings in force, where each comes from, and what is in it.
+#[utoipa::path(
+    get, path = "/v1/queues/{queue}", operation_id = "getQueue", tag = "queues",
+    params(("queue" = String, Path, description = "The queue.")),
+    responses((status = 200, description = "The queue.", body = QueueDocument<'_>, content_type = "application/json"))
+)]
+pub(crate) async fn get_queue(
+    State(api): State<Api>,
+    scope: Scope,
+    QueuePath(name): QueuePath,
+    request: Request,
+) -> Result<Response, Problem> {
+    no_query(&request.into_parts().0)?;
+    queue_document(&api, &scope.namespace, &name).await
+}
+
+async fn queue_document(api: &Api, namespace: &Namespace, name: &QueueName) -> Result<Response, Problem> {
+    let status = api.node.store().queue(namespace, name).await?;
+    let status = status.ok_or_else(|| unknown_queue(name.as_str()))?;
+    let document = QueueDocument::of(&status, api.node.options().cores);
+    Ok(json(StatusCode::OK, render(&document)))
+}
+
+fn refused(why: QueueRefused, name: &QueueName) -> Problem {
+    match why {
+        QueueRefused::Unknown => unknown_queue(name.as_str()),
+        QueueRefused::Managed => {
+            let detail =
+                format!("queue \"{name}\" is defined by the server's flags or file; change it there");
+            Problem::new(Code::QueueManaged, detail)
+        }
+        QueueRefused::NotEmpty(count) => {
+            let detail = format!(
+                "queue \"{name}\" has {count} unfinished jobs; wait for them, or pause it and POST \
+                 /v1/queues/{name}/purge"
+            );
+            Problem::new(Code::QueueNotEmpty, detail)
+        }
+    }
+}
+
+/// Create a queue, or replace its settings whole.
+#[utoipa::path(
+    put, path = "/v1/queues/{queue}", operation_id = "putQueue", tag = "queues",
+    params(("queue" = String, Path, description = "The queue.")),
+    request_body(content = inline(QueueSettings), content_type = "application/json"),
+    responses((status = 200, description = "The queue.", body = QueueDocument<'_>, content_type = "application/json"))
+)]
+pub(crate) async fn put_queue(
+    State(api): State<Api>,
+    scope: Scope,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, content) = request.into_parts();
+    no_query(&parts)?;
+    json_only(&parts.headers)?;
+    let name = parts.uri.path().split('/').nth(3).unwrap_or_default();
+    let name = QueueName::new(name).map_err(|why| Problem::bad_request(why.to_string()))?;
+    let content = body(&api, content, SETTINGS_BYTES_MAX, "settings").await?;
+    let spec = settings(&content)?;
+    if api.node.draining() {
+        return Err(draining());
+    }
+    let put = api.node.put_queue(&scope.namespace, &name, spec, false).await?;
+    put.map_err(|why| refused(why, &name))?;
+    queue_document(&api, &scope.namespace, &name).await
+}
+
+/// Reads and checks settings.
+fn settings(body: &[u8]) -> Result<QueueSpec, Problem> {
+    object(body)?;
+    let spec: QueueSpec = serde_json::from_slice(body).map_err(|error| {
+        let mut why = error.to_string();
+        // What it says of unknown fields lists all that there are; a caller's long text is cut.
+        if why.len() > 400 {
+            why = text::short(&why).into_owned();
+        }
+        Problem::bad_request(format!("the settings cannot be: {why}"))
+    })?;
+    if matches!(spec.worker, Some(Worker::Process(_))) {
+        let detail = "a queue that runs a command is defined only by the server itself: raincheck serve --queue \
+                      NAME='cmd:…'";
+        return Err(Problem::new(Code::ProcessWorkerForbidden, detail).at("/worker"));
+    }
+    spec.check()
+        .map_err(|why| Problem::bad_request(why.to_string()).at(format!("/{}", why.field)))?;
+    if let Some(Worker::Push(urls)) = &spec.worker {
+        for (index, url) in urls.iter().enumerate() {
+            target(url).map_err(|why| Problem::bad_request(why).at(format!("/worker/push/{index}")))?;
+        }
+    }
+    Ok(spec)
+}
+
+/// Checks that a URL can be pushed to.
+fn target(url: &str) -> Result<(), &'static str> {
+    let uri: Uri = url
+        .parse()
+        .map_err(|_| "worker: push takes absolute URLs such as http://localhost:8000/jobs")?;
+    if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none_or(str::is_empty) {
+        return Err("worker: push takes http:// and https:// URLs only");
+    }
+    if uri
+        .authority()
+        .is_some_and(|authority| authority.as_str().contains('@'))
+    {
+        return Err("worker: a push URL must hold no user or password");
+    }
+    Ok(())
+}
+
+/// Forget a queue's settings. Its finished jobs stay as long as they would have.
+#[utoipa::path(
+    delete, path = "/v1/queues/{queue}", operation_id = "deleteQueue", tag = "queues",
+    params(("queue" = String, Path, description = "The queue.")),
+    responses((status = 204, description = "It is forgotten."))
+)]
+pub(crate) async fn delete_queue(
+    State(api): State<Api>,
+    scope: Scope,
+    QueuePath(name): QueuePath,
+    request: Request,
+) -> Result<Response, Problem> {
+    no_query(&request.into_parts().0)?;
+    let deleted = api.node.delete_queue(&scope.namespace, &name).await?;
+    deleted.map_err(|why| refused(why, &name))?;
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response.headers_mut().insert(header::CACHE_CONTROL, NO_STORE);
+    Ok(response)
+}
+
+/// Stop claiming from a queue; submits go on, what runs goes on. Doing it again changes nothing.
+#[utoipa::path(
+    post, path = "/v1/queues/{queue}/pause", operation_id = "pauseQueue", tag = "queues",
+    params(("queue" = String, Path, description = "The queue.")),
+    responses((status = 200, description = "The queue.", body = QueueDocument<'_>, content_type = "application/json"))
+)]
+pub(crate) async fn pause_queue(
+    State(api): State<Api>,
+    scope: Scope,
+    QueuePath(name): QueuePath,
+    request: Request,
+) -> Result<Response, Problem> {
+    no_query(&request.into_parts().0)?;
+    set_paused(&api, &scope.namespace, &name, true).await
+}
+
+/// Claim from a queue again.
+#[utoipa::path(
+    post, path = "/v1/queues/{queue}/resume", operation_id = "resumeQueue", tag = "queues",
+    params(("queue" = String, Path, description = "The queue.")),
+    responses((status = 200, description = "The queue.", body = QueueDocument<'_>, content_type = "application/json"))
+)]
+pub(crate) async fn resume_queue(
+    State(api): State<Api>,
+    scope: Scope,
+    QueuePath(name): QueuePath,
+    request: Request,
+) -> Result<Response, Problem> {
+    no_query(&request.into_parts().0)?;
+    set_paused(&api, &scope.namespace, &name, false).await
+}
+
+async fn set_paused(
+    api: &Api,
+    namespace: &Namespace,
+    name: &QueueName,
+    paused: bool,
+) -> Result<Response, Problem> {
+    let answer = api.node.pause_queue(namespace, name, paused).await?;
+    answer.map_err(|why| refused(why, name))?;
+    queue_document(api, namespace, name).await
+}
+
+/// Cancel all jobs that wait in a queue.
+#[utoipa::path(
+    post, path = "/v1/queues/{queue}/purge", operation_id = "purgeQueue", tag = "queues",
+    params(("queue" = String, Path, description = "The queue.")),
+    responses((status = 200, description = "How many were cancelled.", body = Purged,
+               content_type = "application/json"))
+)]
+pub(crate) async fn purge_queue(
+    State(api): State<Api>,
+    scope: Scope,
+    QueuePath(name): QueuePath,
+    request: Request,
+) -> Result<Response, Problem> {
+    no_query(&request.into_parts().0)?;
+    let mut cancelled = 0;
+    loop {
+        let step = api
+            .node
+            .store()
+            .purge(&scope.namespace, &name, PURGE_STEP)
+            .await?;
+        let step = step.map_err(|why| refused(why, &name))?;
+        cancelled += u64::from(step.count);
+        if !step.more {
+            return Ok(json(StatusCode::OK, render(&Purged { cancelled })));
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Redeeming a job's result.
+//!
+//! Invariant: the wait is begun before the store is read.
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::Method;
+use tokio::time::Instant;
+
+use crate::api::Api;
+use crate::api::answer::missing;
+use crate::api::extract::{JobPath, Scope};
+use crate::api::prefer::{PREFERENCE_APPLIED, Prefer};
+use crate::api::problem::Problem;
+use crate::api::redeem::{Asking, result};
+use crate::api::wire::job::JobDocument;
+
+/// Redeem a job's result: the answer of its handler as it was made.
+///
+/// Status, bytes, content type and kept headers are the handler's. Branch on `Raincheck-Outcome` first: a status of 404
+/// may be the handler's own answer. With `Prefer: wait=N` held until the job is done.
+#[utoipa::path(
+    get, path = "/v1/jobs/{id}/result", operation_id = "getResult", tag = "jobs",
+    params(("id" = String, Path, description = "The job.")),
+    responses(
+        (status = 200, description = "The result; its status may be any other as well.", body = Vec<u8>,
+         content_type = "*/*"),
+        (status = 202, description = "The job is not done.", body = JobDocument<'_>, content_type = "application/json"),
+        (status = 206, description = "The part of a 200 that `Range` asked for.", body = Vec<u8>,
+         content_type = "*/*"),
+        (status = 304, description = "The result is the one in `If-None-Match`."),
+    )
+)]
+pub(crate) async fn get_result(
+    State(api): State<Api>,
+    scope: Scope,
+    JobPath(id): JobPath,
+    request: Request,
+) -> Result<Response, Problem> {
+    let received = Instant::now();
+    let (parts, _) = request.into_parts();
+    let prefer = Prefer::of(&parts)?;
+    let store = api.node.store();
+    let change = match prefer.wait {
+        None => store
+            .result(&scope.namespace, id)
+            .await?
+            .map_err(|why| missing(why, id))?,
+        Some(wait) => {
+            let waiter = api.waiters.begin(&api.node, id, received, wait);
+            let mut waiter = waiter.ok_or_else(|| api.waiters.refused())?;
+            let now = store
+                .result(&scope.namespace, id)
+                .await?
+                .map_err(|why| missing(why, id))?;
+            if now.job.done() {
+                now
+            } else {
+                match waiter.done().await {
+                    Some(change) => change,
+                    None => store
+                        .result(&scope.namespace, id)
+                        .await?
+                        .map_err(|why| missing(why, id))?,
+                }
+            }
+        }
+    };
+    let asking = if parts.method == Method::HEAD {
+        Asking::Head(&parts.headers)
+    } else {
+        Asking::Get(&parts.headers)
+    };
+    let mut response = result(&api, &change, asking).await?;
+    if let Some(applied) = prefer.applied(!change.job.done()) {
+        response.headers_mut().insert(PREFERENCE_APPLIED, applied);
+    }
+    Ok(response)
+}

@@ -1,0 +1,308 @@
+//! Submitting a job: its body as it is, or as one JSON object.
+//!
+//! Invariant: what can be refused without the body is refused before the body is read; the 202 is rendered while the
+//! commit runs and sent only after it.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::StatusCode;
+use http::header::{self, HeaderValue};
+use raincheck_core::content::Input;
+use raincheck_core::decide::NewJob;
+use raincheck_core::id::JobId;
+use raincheck_core::job::Job;
+use raincheck_core::name::{Namespace, QueueName};
+use raincheck_core::queue::{BODY_MAX_LIMIT, Queue};
+use raincheck_core::store::{Change, Idempotency, Submission};
+use tokio::time::Instant;
+
+use crate::api::Api;
+use crate::api::answer::{
+    IDEMPOTENCY_REPLAYED, draining, json, render, retry_after, seconds_until, stamp, unknown_queue, value,
+};
+use crate::api::code::Code;
+use crate::api::committed::{self, Accepted, Committed};
+use crate::api::extract::{QueuePath, Scope, body, json_only};
+use crate::api::options::{Asked, Fingerprinter, Head, describing, named, trace_context};
+use crate::api::prefer::{PREFERENCE_APPLIED, Prefer};
+use crate::api::problem::Problem;
+use crate::api::redeem::{self, Asking, job_path, result_path};
+use crate::api::wire::job::{AcceptedDocument, JobDocument};
+use crate::api::wire::submit::{self as wire, SubmissionSchema};
+
+/// The largest input of a queue that does not exist yet.
+const BODY_BYTES_DEFAULT: u64 = 1 << 20;
+
+/// The largest JSON form: a body of the largest size as base64, and as much again for the rest as anyone needs.
+const JSON_BYTES_MAX: u64 = BODY_MAX_LIMIT / 3 * 4 + (1 << 20);
+
+/// Submit a job: the body is its input, of any content type, kept byte for byte.
+///
+/// Answered only after the job is on stable storage. With `Prefer: wait=N` the answer is held until the job is done, at
+/// most N seconds, and is then its result.
+#[utoipa::path(
+    post, path = "/v1/queues/{queue}/jobs", operation_id = "submit", tag = "jobs",
+    params(("queue" = String, Path, description = "The line to wait in.", example = "thumbs")),
+    request_body(content = Vec<u8>, content_type = "*/*", description = "The input."),
+    responses(
+        (status = 202, description = "Accepted and on stable storage; the start of its document.", body = JobDocument<'_>,
+         content_type = "application/json"),
+        (status = 200, description = "Under `Prefer: wait`, done in time: its result, with the result's own status."),
+    )
+)]
+pub(crate) async fn submit_raw(
+    State(api): State<Api>,
+    scope: Scope,
+    QueuePath(name): QueuePath,
+    request: Request,
+) -> Result<Response, Problem> {
+    let received = Instant::now();
+    let (parts, content) = request.into_parts();
+    let prefer = Prefer::of(&parts)?;
+    let head = Head::read(&parts.headers)?;
+    let mut headers = describing(&parts.headers)?;
+    headers.extend(named(&parts.headers, &head.asked.forward)?);
+    let queue = door(&api, &scope.namespace, &name, head.key.is_some()).await?;
+    let content = body(&api, content, body_max(queue.as_deref()), "the queue").await?;
+    let input = Input {
+        content_type: head.content_type.map(str::to_owned),
+        headers,
+        body: content,
+    };
+    let submission = order(&api, &scope.namespace, name, head.asked, head.key, input);
+    // The head's buffer is not held while the answer is waited for.
+    drop(parts);
+    place(&api, &scope.namespace, submission, prefer, received).await
+}
+
+/// Submit a job as JSON: queue, input and options in one object.
+#[utoipa::path(
+    post, path = "/v1/jobs", operation_id = "submitJson", tag = "jobs",
+    request_body(content = inline(SubmissionSchema), content_type = "application/json"),
+    responses(
+        (status = 202, description = "Accepted and on stable storage; the start of its document.", body = JobDocument<'_>,
+         content_type = "application/json"),
+        (status = 200, description = "Under `Prefer: wait`, done in time: its result, with the result's own status."),
+    )
+)]
+pub(crate) async fn submit_json(
+    State(api): State<Api>,
+    scope: Scope,
+    request: Request,
+) -> Result<Response, Problem> {
+    let received = Instant::now();
+    let (parts, content) = request.into_parts();
+    json_only(&parts.headers)?;
+    let prefer = Prefer::of(&parts)?;
+    let head = Head::read_for_json(&parts.headers)?;
+    let content = body(&api, content, JSON_BYTES_MAX, "the JSON form").await?;
+    let read = wire::Submission::read(&content)?;
+    let key = one_key(head.key, read.key)?;
+    let mut asked = read.asked;
+    trace_context(&parts.headers, &mut asked.options);
+    let headers = named(&parts.headers, &asked.forward)?;
+    let queue = door(&api, &scope.namespace, &read.queue, key.is_some()).await?;
+    let limit = body_max(queue.as_deref());
+    if read.body.len() as u64 > limit {
+        let detail = format!("the input is larger than {limit} bytes, the limit of the queue");
+        return Err(Problem::new(Code::BodyTooLarge, detail));
+    }
+    let input = Input {
+        content_type: read.content_type,
+        headers,
+        body: read.body,
+    };
+    let submission = order(&api, &scope.namespace, read.queue, asked, key, input);
+    drop((parts, content));
+    place(&api, &scope.namespace, submission, prefer, received).await
+}
+
+/// The key of a JSON submission may stand in the head or in the body.
+fn one_key(head: Option<String>, field: Option<String>) -> Result<Option<String>, Problem> {
+    match (head, field) {
+        (Some(head), Some(field)) if head != field => Err(Problem::bad_request(
+            "Idempotency-Key and the field \"idempotency_key\" differ",
+        )
+        .at("/idempotency_key")),
+        (head, field) => Ok(head.or(field)),
+    }
+}
+
+fn body_max(queue: Option<&Queue>) -> u64 {
+    queue.map_or(BODY_BYTES_DEFAULT, Queue::body_max)
+}
+
+/// Refuses at the door what the store would refuse anyway. A request with an idempotency key is let through, since a
+/// repetition is recognised before any such refusal.
+async fn door(
+    api: &Api,
+    namespace: &Namespace,
+    name: &QueueName,
+    keyed: bool,
+) -> Result<Option<Arc<Queue>>, Problem> {
+    if api.node.draining() && !keyed {
+        return Err(draining());
+    }
+    let queue = api.node.queue(namespace, name).await?;
+    if queue.is_none() && !keyed && !api.node.options().dev {
+        return Err(unknown_queue(name.as_str()));
+    }
+    Ok(queue)
+}
+
+/// What the store is given.
+fn order(
+    api: &Api,
+    namespace: &Namespace,
+    queue: QueueName,
+    asked: Asked<'_>,
+    key: Option<String>,
+    input: Input,
+) -> Submission {
+    let idempotency = key.map(|key| Idempotency {
+        key,
+        fingerprint: Fingerprinter::new(input.content_type.as_deref(), &asked).finish(&input.body),
+    });
+    let job = NewJob {
+        id: api.node.store().mint(),
+        namespace: namespace.clone(),
+        queue,
+        group: asked.group,
+        priority: asked.priority,
+        run_at: asked.run_at,
+        delay: asked.delay,
+        options: asked.options,
+        retry_of: None,
+    };
+    Submission {
+        job,
+        input,
+        idempotency,
+        create_queue: false,
+    }
+}
+
+/// Hands the submission over and answers with what became of it.
+async fn place(
+    api: &Api,
+    namespace: &Namespace,
+    submission: Submission,
+    mut prefer: Prefer,
+    received: Instant,
+) -> Result<Response, Problem> {
+    let (id, queue, starts_at) = (
+        submission.job.id,
+        submission.job.queue.clone(),
+        submission.job.starts_at(),
+    );
+    // Registered before the job exists, so that not even its first change is missed. Where all places are taken the
+    // wait is not granted: a preference may be ignored, a submission may not be lost.
+    let waiter = prefer
+        .wait
+        .and_then(|wait| api.waiters.begin(&api.node, id, received, wait));
+    if waiter.is_none() {
+        prefer.wait = None;
+    }
+    let fate = committed::submit(&**api.node.store(), api.node.intake(), namespace, submission);
+    let document = render(&AcceptedDocument::of(id, &queue, starts_at));
+    let new = match fate.await? {
+        Accepted::New(new) => new,
+        Accepted::Replayed(job) => {
+            drop(waiter);
+            return replayed(api, namespace, &job, prefer, received).await;
+        }
+    };
+    let Some(mut waiter) = waiter else {
+        let seconds = seconds_until(starts_at, id.created_at());
+        return Ok(accepted(&new, document, Some(seconds), prefer));
+    };
+    if let Some(change) = waiter.done().await {
+        return finished(api, &change, prefer).await;
+    }
+    // The job was accepted a while ago: tell how it stands now.
+    match api.node.store().get(namespace, id).await {
+        Ok(Ok(job)) => standing(api, &job, prefer).await,
+        Ok(Err(_)) | Err(_) => Ok(accepted(&new, document, Some(1), prefer)),
+    }
+}
+
+/// The 202 of a job that is on stable storage. Nothing else builds one for a new job.
+fn accepted(new: &Committed<JobId>, document: Vec<u8>, retry_after: Option<u64>, prefer: Prefer) -> Response {
+    let id = *new.get();
+    let mut response = json(StatusCode::ACCEPTED, document);
+    let headers = response.headers_mut();
+    headers.insert(header::LOCATION, value(job_path(id)));
+    stamp(headers, id, None);
+    if let Some(seconds) = retry_after {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if let Some(applied) = prefer.applied(true) {
+        headers.insert(PREFERENCE_APPLIED, applied);
+    }
+    response
+}
+
+/// The 202 with a job's document as it is now.
+async fn standing(api: &Api, job: &Job, prefer: Prefer) -> Result<Response, Problem> {
+    let queue = api.node.queue(&job.namespace, &job.queue).await?;
+    let now = api.node.store().now();
+    let document = render(&JobDocument::of(job, queue.as_deref(), now));
+    let committed = Committed::read(job);
+    let mut response = accepted(&committed, document, retry_after(job, now), prefer);
+    stamp(response.headers_mut(), job.id, job.outcome());
+    Ok(response)
+}
+
+/// The answer to a repetition: its job as it is now, or under a wait its result.
+async fn replayed(
+    api: &Api,
+    namespace: &Namespace,
+    job: &Committed<Arc<Job>>,
+    mut prefer: Prefer,
+    received: Instant,
+) -> Result<Response, Problem> {
+    let id = job.get().id;
+    let waiter = prefer
+        .wait
+        .and_then(|wait| api.waiters.begin(&api.node, id, received, wait));
+    if waiter.is_none() {
+        prefer.wait = None;
+    }
+    let mut current = job.get().clone();
+    let mut answer = None;
+    if let Some(mut waiter) = waiter {
+        let now = api.node.store().result(namespace, id).await?;
+        let now = now.map_err(|why| crate::api::answer::missing(why, id))?;
+        current = now.job.clone();
+        let done = if now.job.done() {
+            Some(now)
+        } else {
+            waiter.done().await
+        };
+        if let Some(change) = done {
+            answer = Some(finished(api, &change, prefer).await?);
+        }
+    }
+    let mut answer = match answer {
+        Some(answer) => answer,
+        None => standing(api, &current, prefer).await?,
+    };
+    answer
+        .headers_mut()
+        .insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
+    Ok(answer)
+}
+
+/// The result as the answer to the submit itself.
+async fn finished(api: &Api, change: &Change, prefer: Prefer) -> Result<Response, Problem> {
+    let mut response = redeem::result(api, change, Asking::Submit).await?;
+    let headers = response.headers_mut();
+    headers.insert(header::LOCATION, value(job_path(change.job.id)));
+    headers.insert(header::CONTENT_LOCATION, value(result_path(change.job.id)));
+    if let Some(applied) = prefer.applied(false) {
+        headers.insert(PREFERENCE_APPLIED, applied);
+    }
+    Ok(response)
+}

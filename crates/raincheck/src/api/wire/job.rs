@@ -1,0 +1,337 @@
+//! The job document, and the short one that answers a submit.
+//!
+//! Invariant: a client tests `done`; every other field may be null.
+
+use std::sync::LazyLock;
+
+use raincheck_core::id::JobId;
+use raincheck_core::job::{ATTEMPTS_SHOWN, Attempt, AttemptOutcome, Failure, Job, Phase, State};
+use raincheck_core::name::{GroupName, Namespace, QueueName, WorkerName};
+use raincheck_core::queue::{Queue, QueueSpec};
+use raincheck_core::time::Timestamp;
+use serde::{Serialize, Serializer};
+use utoipa::ToSchema;
+
+/// Where a job is found; paths on this server.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+pub(crate) struct Urls {
+    /// The job document; DELETE forgets the finished job.
+    #[serde(rename = "self")]
+    #[schema(value_type = String, example = "/v1/jobs/job_01jd8zq3k5e7rv2m4n6p8s0t1w")]
+    own: Path,
+    /// The result, once there is one.
+    #[schema(value_type = String)]
+    result: Path,
+    /// The input as it came.
+    #[schema(value_type = String)]
+    input: Path,
+    /// POST here to cancel.
+    #[schema(value_type = String)]
+    cancel: Path,
+    /// POST here to submit the finished job again.
+    #[schema(value_type = String)]
+    retry: Path,
+}
+
+/// A path below a job's.
+#[derive(Clone, Copy, Debug)]
+struct Path(JobId, &'static str);
+
+impl Serialize for Path {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("/v1/jobs/{}{}", self.0, self.1))
+    }
+}
+
+impl Urls {
+    const fn of(id: JobId) -> Self {
+        Self {
+            own: Path(id, ""),
+            result: Path(id, "/result"),
+            input: Path(id, "/input"),
+            cancel: Path(id, "/cancel"),
+            retry: Path(id, "/retry"),
+        }
+    }
+}
+
+/// A job that was just accepted: the start of its document.
+#[derive(Debug, Serialize)]
+pub(crate) struct AcceptedDocument<'a> {
+    id: JobId,
+    queue: &'a QueueName,
+    state: State,
+    done: bool,
+    outcome: Option<State>,
+    version: u32,
+    attempt: u32,
+    created_at: Timestamp,
+    run_at: Timestamp,
+    urls: Urls,
+}
+
+impl<'a> AcceptedDocument<'a> {
+    /// The document of a job that is about to be accepted.
+    pub(crate) fn of(id: JobId, queue: &'a QueueName, run_at: Timestamp) -> Self {
+        let created_at = id.created_at();
+        let later = run_at > created_at;
+        Self {
+            id,
+            queue,
+            state: if later { State::Scheduled } else { State::Queued },
+            done: false,
+            outcome: None,
+            version: 1,
+            attempt: 0,
+            created_at,
+            run_at,
+            urls: Urls::of(id),
+        }
+    }
+}
+
+/// A job. Test `done`, then branch on `outcome`; ignore fields you do not know.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Job)]
+pub(crate) struct JobDocument<'a> {
+    /// Its identity, opaque.
+    #[schema(value_type = String, example = "job_01jd8zq3k5e7rv2m4n6p8s0t1w")]
+    id: JobId,
+    /// The line it waits in.
+    #[schema(value_type = String, example = "thumbs")]
+    queue: &'a QueueName,
+    /// Where it stands. `queued` is a scheduled job whose `run_at` has come.
+    #[schema(value_type = JobState)]
+    state: State,
+    /// Whether it is finished.
+    done: bool,
+    /// How it ended: null, then equal to the final state.
+    #[schema(value_type = Option<JobState>)]
+    outcome: Option<State>,
+    /// Stored transitions so far; the ETag.
+    #[schema(example = 1)]
+    version: u32,
+    /// Attempts charged so far.
+    #[schema(example = 0)]
+    attempt: u32,
+    /// How often it is attempted at most. The answer to a submit leaves this out, and all that follows but
+    /// `created_at`, `run_at` and `urls`.
+    #[schema(required = false, example = 5)]
+    max_attempts: u32,
+    /// 0 (first) to 9 (last).
+    #[schema(required = false, maximum = 9, example = 5)]
+    priority: u8,
+    /// Whose job it is within the queue.
+    #[schema(value_type = Option<String>)]
+    group: Option<&'a GroupName>,
+    /// Labels to search by; always empty so far.
+    #[schema(value_type = Vec<String>, required = false)]
+    tags: [&'a str; 0],
+    /// When it was accepted.
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Timestamp,
+    /// Its earliest start.
+    #[schema(value_type = String, format = DateTime)]
+    run_at: Timestamp,
+    /// When it was first claimed.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    started_at: Option<Timestamp>,
+    /// When it ended.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    finished_at: Option<Timestamp>,
+    /// When the finished job will be pruned.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    expires_at: Option<Timestamp>,
+    /// How far its handler says it is; always null so far.
+    #[schema(value_type = Option<Object>)]
+    progress: Option<()>,
+    /// Why it failed, or why its last attempt did.
+    error: Option<ErrorDocument<'a>>,
+    /// The last 20 attempts, the running one included.
+    #[schema(required = false)]
+    attempts: Vec<AttemptDocument<'a>>,
+    /// Whether its worker is to stop.
+    #[schema(required = false)]
+    cancel_requested: bool,
+    /// The batch it belongs to; always null so far.
+    #[schema(value_type = Option<String>)]
+    batch: Option<()>,
+    /// The finished job that this one repeats.
+    #[schema(value_type = Option<String>)]
+    retry_of: Option<JobId>,
+    /// The job that repeats this one.
+    #[schema(value_type = Option<String>)]
+    retried_as: Option<JobId>,
+    /// What a waiting job waits for; only on GET.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) waiting_for: Option<WaitingFor>,
+    /// Its place among those who wait, null where that would be dear to know, as it is so far; only on GET.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u64>)]
+    pub(crate) position: Option<Option<u64>>,
+    /// Where everything about it is found; paths on this server.
+    urls: Urls,
+}
+
+/// What a waiting job waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum WaitingFor {
+    /// For a worker.
+    Worker,
+    /// For its `run_at`.
+    RunAt,
+    /// For running jobs of its queue to end.
+    Concurrency,
+    /// For its queue to be resumed.
+    Pause,
+}
+
+/// Where a job stands.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(
+    dead_code,
+    reason = "describes raincheck_core's State, which knows nothing of OpenAPI"
+)]
+pub(crate) enum JobState {
+    Scheduled,
+    Queued,
+    Running,
+    Succeeded,
+    Failed,
+    Cancelled,
+    Expired,
+}
+
+/// Why a job or an attempt failed.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = JobError)]
+pub(crate) struct ErrorDocument<'a> {
+    /// A stable word: `handler-failed`, `timed-out`, `handler-unreachable`, `handler-redirected`, `result-too-large`,
+    /// `lease-lost`, or the handler's own.
+    #[schema(example = "handler-failed")]
+    code: &'a str,
+    /// What happened, for people.
+    detail: &'a str,
+    /// The handler's HTTP status, where there was one.
+    status: Option<u16>,
+}
+
+impl<'a> ErrorDocument<'a> {
+    fn of(failure: &'a Failure) -> Self {
+        Self {
+            code: &failure.code,
+            detail: &failure.detail,
+            status: failure.status,
+        }
+    }
+}
+
+/// One counted run.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Attempt)]
+pub(crate) struct AttemptDocument<'a> {
+    /// Which run, from 1.
+    n: u32,
+    /// Who ran it.
+    #[schema(value_type = String)]
+    worker: &'a WorkerName,
+    /// When it was claimed.
+    #[schema(value_type = String, format = DateTime)]
+    started_at: Timestamp,
+    /// When it was over; null while it runs.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    ended_at: Option<Timestamp>,
+    /// `succeeded`, `failed`, `timed_out`, `cancelled`, `released`, `interrupted` or `lease_lost`; null while it runs.
+    #[schema(value_type = Option<String>)]
+    outcome: Option<AttemptOutcome>,
+    /// Why, where it failed.
+    error: Option<ErrorDocument<'a>>,
+}
+
+impl<'a> AttemptDocument<'a> {
+    fn of(attempt: &'a Attempt) -> Self {
+        Self {
+            n: attempt.n,
+            worker: &attempt.worker,
+            started_at: attempt.started_at,
+            ended_at: Some(attempt.ended_at),
+            outcome: Some(attempt.outcome),
+            error: attempt.error.as_ref().map(ErrorDocument::of),
+        }
+    }
+}
+
+fn attempts(job: &Job) -> Vec<AttemptDocument<'_>> {
+    let running = job.lease().map(|lease| AttemptDocument {
+        n: job.attempt,
+        worker: &lease.worker,
+        started_at: lease.started_at,
+        ended_at: None,
+        outcome: None,
+        error: None,
+    });
+    let mut attempts: Vec<_> = job
+        .attempts
+        .iter()
+        .map(AttemptDocument::of)
+        .chain(running)
+        .collect();
+    let surplus = attempts.len().saturating_sub(ATTEMPTS_SHOWN);
+    attempts.drain(..surplus);
+    attempts
+}
+
+/// The settings of a queue that is gone: the defaults.
+static NO_QUEUE: LazyLock<Queue> = LazyLock::new(|| {
+    let name = QueueName::new("gone").expect("letters are a name");
+    Queue::new(
+        Namespace::default(),
+        name,
+        QueueSpec::default(),
+        Timestamp::default(),
+    )
+});
+
+impl<'a> JobDocument<'a> {
+    /// The document of `job` as it stands at `now`.
+    pub(crate) fn of(job: &'a Job, queue: Option<&Queue>, now: Timestamp) -> Self {
+        let (finished_at, expires_at) = match &job.phase {
+            Phase::Done {
+                finished_at,
+                expires_at,
+                ..
+            } => (Some(*finished_at), Some(*expires_at)),
+            Phase::Waiting | Phase::Running(_) => (None, None),
+        };
+        Self {
+            id: job.id,
+            queue: &job.queue,
+            state: job.state(now),
+            done: job.done(),
+            outcome: job.outcome().map(State::from),
+            version: job.version,
+            attempt: job.attempt,
+            max_attempts: queue.unwrap_or(&NO_QUEUE).policy(&job.options).max_attempts,
+            priority: job.priority,
+            group: job.group.as_ref(),
+            tags: [],
+            created_at: job.created_at,
+            run_at: job.run_at,
+            started_at: job.started_at,
+            finished_at,
+            expires_at,
+            progress: None,
+            error: job.error.as_ref().map(ErrorDocument::of),
+            attempts: attempts(job),
+            cancel_requested: job.cancel_requested,
+            batch: None,
+            retry_of: job.retry_of,
+            retried_as: job.retried_as,
+            waiting_for: None,
+            position: None,
+            urls: Urls::of(job.id),
+        }
+    }
+}

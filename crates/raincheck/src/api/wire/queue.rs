@@ -1,0 +1,226 @@
+//! The queue document: every setting with the value in force and where it comes from, and what is in the queue.
+//!
+//! Invariant: what a PUT takes, the document shows under the same name.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use raincheck_core::job::Options;
+use raincheck_core::name::QueueName;
+use raincheck_core::queue::{ByteSize, Queue, QueueSpec, Worker};
+use raincheck_core::retry::Backoff;
+use raincheck_core::store::{Counts, QueueStatus};
+use raincheck_core::time::{Timestamp, text};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// A queue: its settings in force, where each comes from, and what is in it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Queue)]
+pub(crate) struct QueueDocument<'a> {
+    /// Its name.
+    #[schema(value_type = String, example = "thumbs")]
+    name: &'a QueueName,
+    /// How it is worked.
+    #[schema(value_type = QueueWorker)]
+    worker: Worker,
+    /// At most so many jobs run at once; null where there is no bound.
+    #[schema(example = 8)]
+    concurrency: Option<u32>,
+    /// At most so many jobs wait.
+    #[schema(example = 1_000_000)]
+    depth: u64,
+    /// The largest input.
+    #[schema(value_type = String, example = "1MiB")]
+    body_max: ByteSize,
+    /// The largest result.
+    #[schema(value_type = String, example = "16MiB")]
+    result_max: ByteSize,
+    /// The content type of what a process prints; null: that of the input.
+    result_type: Option<&'a str>,
+    /// One attempt's time.
+    #[serde(with = "text")]
+    #[schema(value_type = String, example = "5m")]
+    timeout: Duration,
+    /// How long a worker holds a job without renewing.
+    #[serde(with = "text")]
+    #[schema(value_type = String, example = "30s")]
+    lease_for: Duration,
+    /// How long a worker that was told to cancel may go on.
+    #[serde(with = "text")]
+    #[schema(value_type = String, example = "30s")]
+    cancel_grace: Duration,
+    /// How often a job is attempted.
+    #[schema(example = 5)]
+    max_attempts: u32,
+    /// How long a job waits after a failed attempt.
+    #[schema(value_type = String, example = "exponential;base=2s;cap=10m")]
+    backoff: Backoff,
+    /// How long a finished job stays.
+    #[serde(with = "text")]
+    #[schema(value_type = String, example = "24h")]
+    keep: Duration,
+    /// How long a failed job stays.
+    #[serde(with = "text")]
+    #[schema(value_type = String, example = "7d")]
+    keep_failed: Duration,
+    /// Where each setting comes from: `set`, `config` (the server's flags or file) or `default`.
+    origin: BTreeMap<&'static str, &'static str>,
+    /// How many jobs stand where; may be a moment old.
+    counts: CountsDocument,
+    /// Since when it is paused, or null.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    paused: Option<Timestamp>,
+    /// Whether the server's flags or a file define it, so that the API may not.
+    managed: bool,
+    /// When it was made.
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Timestamp,
+}
+
+/// How many jobs of a queue stand where.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Counts)]
+pub(crate) struct CountsDocument {
+    scheduled: u64,
+    queued: u64,
+    running: u64,
+    succeeded: u64,
+    failed: u64,
+    cancelled: u64,
+    expired: u64,
+}
+
+impl From<Counts> for CountsDocument {
+    fn from(counts: Counts) -> Self {
+        Self {
+            scheduled: counts.scheduled,
+            queued: counts.queued,
+            running: counts.running,
+            succeeded: counts.succeeded,
+            failed: counts.failed,
+            cancelled: counts.cancelled,
+            expired: counts.expired,
+        }
+    }
+}
+
+/// All queues.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Queues)]
+pub(crate) struct QueuesDocument<'a> {
+    /// By name.
+    pub(crate) queues: Vec<QueueDocument<'a>>,
+}
+
+/// What a purge did.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Purged {
+    /// How many waiting jobs were cancelled.
+    #[schema(example = 3)]
+    pub(crate) cancelled: u64,
+}
+
+fn origins(spec: &QueueSpec, managed: bool) -> BTreeMap<&'static str, &'static str> {
+    let written = if managed { "config" } else { "set" };
+    let from = |is_written| if is_written { written } else { "default" };
+    BTreeMap::from([
+        ("worker", from(spec.worker.is_some())),
+        ("concurrency", from(spec.concurrency.is_some())),
+        ("depth", from(spec.depth.is_some())),
+        ("body_max", from(spec.body_max.is_some())),
+        ("result_max", from(spec.result_max.is_some())),
+        ("result_type", from(spec.result_type.is_some())),
+        ("timeout", from(spec.timeout.is_some())),
+        ("lease_for", from(spec.lease_for.is_some())),
+        ("cancel_grace", from(spec.cancel_grace.is_some())),
+        ("max_attempts", from(spec.max_attempts.is_some())),
+        ("backoff", from(spec.backoff.is_some())),
+        ("keep", from(spec.keep.is_some())),
+        ("keep_failed", from(spec.keep_failed.is_some())),
+    ])
+}
+
+impl<'a> QueueDocument<'a> {
+    /// The document of a queue on a node with so many cores.
+    pub(crate) fn of(status: &'a QueueStatus, cores: u32) -> Self {
+        let queue: &Queue = &status.queue;
+        let policy = queue.policy(&Options::default());
+        Self {
+            name: &queue.name,
+            worker: queue.worker(),
+            concurrency: queue.concurrency(cores),
+            depth: queue.depth(),
+            body_max: ByteSize(queue.body_max()),
+            result_max: ByteSize(queue.result_max()),
+            result_type: queue.spec.result_type.as_deref(),
+            timeout: policy.timeout,
+            lease_for: queue.lease_for(),
+            cancel_grace: policy.cancel_grace,
+            max_attempts: policy.max_attempts,
+            backoff: policy.backoff,
+            keep: policy.keep,
+            keep_failed: policy.keep_failed,
+            origin: origins(&queue.spec, queue.managed),
+            counts: status.counts.into(),
+            paused: queue.paused,
+            managed: queue.managed,
+            created_at: queue.created_at,
+        }
+    }
+}
+
+/// How a queue is worked: `"pull"`, `{"push": ["http://…"]}` or, only from the server's flags, `{"process": [..]}`.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(
+    dead_code,
+    reason = "describes raincheck_core's Worker, which knows nothing of OpenAPI"
+)]
+pub(crate) enum QueueWorker {
+    /// Workers ask for jobs.
+    Pull,
+    /// The server sends each job to one of these URLs, in turn.
+    Push(Vec<String>),
+    /// The server starts this command for each job.
+    Process(Vec<String>),
+}
+
+/// A queue's settings; what is left out has its default. A PUT replaces the whole.
+#[derive(ToSchema)]
+#[expect(
+    dead_code,
+    reason = "describes raincheck_core's QueueSpec, which knows nothing of OpenAPI"
+)]
+pub(crate) struct QueueSettings {
+    /// How it is worked: `pull` unless given.
+    worker: Option<QueueWorker>,
+    /// At most so many jobs run at once, 1 to 100,000: unless given the cores for process, 16 for push, no bound for
+    /// pull.
+    #[schema(minimum = 1, maximum = 100_000)]
+    concurrency: Option<u32>,
+    /// At most so many jobs wait; beyond it a submit is refused: 1,000,000 unless given.
+    #[schema(minimum = 1)]
+    depth: Option<u64>,
+    /// The largest input, at most `16MiB`: `1MiB` unless given.
+    body_max: Option<String>,
+    /// The largest result, at most `16MiB`, which it is unless given.
+    result_max: Option<String>,
+    /// The content type of what a process prints: that of the input unless given.
+    result_type: Option<String>,
+    /// One attempt's time: `5m` unless given.
+    timeout: Option<String>,
+    /// How long a worker holds a job without renewing, `1s` to `12h`: `30s` unless given.
+    lease_for: Option<String>,
+    /// How long a worker that was told to cancel may go on: `30s` unless given.
+    cancel_grace: Option<String>,
+    /// How often a job is attempted, 1 to 100: 5 unless given.
+    #[schema(minimum = 1, maximum = 100)]
+    max_attempts: Option<u32>,
+    /// How long a job waits after a failed attempt: `exponential;base=2s;cap=10m` unless given.
+    backoff: Option<String>,
+    /// How long a finished job stays: `24h` unless given.
+    keep: Option<String>,
+    /// How long a failed job stays: `7d` unless given.
+    keep_failed: Option<String>,
+}
