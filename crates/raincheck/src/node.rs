@@ -57,6 +57,8 @@ struct Inner {
     draining: Arc<AtomicBool>,
     /// Cancelled when nobody wants to wait any longer.
     hurry: CancellationToken,
+    /// Cancelled when nothing happens on this node any more.
+    drained: CancellationToken,
 }
 
 /// A running node. Cloning gives another handle; the node runs until it is shut down.
@@ -100,6 +102,7 @@ impl Node {
             tasks: Group::with_on_failure("node", move |why| on_failure.set(why)),
             draining,
             hurry: CancellationToken::new(),
+            drained: CancellationToken::new(),
         })))
     }
 
@@ -131,6 +134,13 @@ impl Node {
     #[must_use]
     pub fn draining(&self) -> bool {
         self.0.draining.load(Ordering::SeqCst)
+    }
+
+    /// Cancelled when the drain is over, or was cut short: no job changes on this node any more, so those who wait for
+    /// one are answered with how it stands.
+    #[must_use]
+    pub fn drained(&self) -> &CancellationToken {
+        &self.0.drained
     }
 
     /// Why the node cannot go on, where it cannot: the store has failed, or a loop of the engine has.
@@ -248,11 +258,13 @@ impl Node {
     /// changing the store goes on until [`Node::close`].
     pub async fn drain(&self) {
         self.0.draining.store(true, Ordering::SeqCst);
+        self.0.drained.cancel();
     }
 
     /// Stops the rest and closes the store.
     pub async fn close(&self) {
         self.0.draining.store(true, Ordering::SeqCst);
+        self.0.drained.cancel();
         self.0.tasks.shutdown(Duration::from_secs(1)).await;
         // A store that failed has told so already.
         let _ = self.0.store.close().await;
@@ -262,6 +274,7 @@ impl Node {
     pub fn abort(&self) {
         self.0.draining.store(true, Ordering::SeqCst);
         self.0.hurry.cancel();
+        self.0.drained.cancel();
         self.0.tasks.abort();
     }
 }
