@@ -8,6 +8,7 @@ pub mod ledger;
 pub mod rng;
 pub mod setup;
 pub mod soak;
+pub mod strace;
 pub mod suite;
 pub mod tidy;
 pub mod tree;

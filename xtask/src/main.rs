@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 use xtask::flags::Flags;
-use xtask::{rng, setup, soak, suite, tidy, tree};
+use xtask::{rng, setup, soak, strace, suite, tidy, tree};
 
 const HELP: &str = "\
 The project's own chores.
@@ -14,6 +14,8 @@ The project's own chores.
       everything that has to hold, in one command; what .ci/run runs
   cargo xtask soak kill [--cycles N] [--seed S] [--binary PATH] [--keep]
       the real server under load, killed N times; every promise checked by what its clients saw
+  cargo xtask strace [--binary PATH] [--seed S] [--points N]
+      what the kernel saw: the sync returns before the 202, syncs are shared, a failed one is fatal
   cargo xtask setup
       install what the tests need (strace, curl, rustfmt, clippy) where it is missing
   cargo xtask tidy
@@ -22,6 +24,8 @@ The project's own chores.
 
 /// Cycles of the crash test in the suite.
 const CYCLES: u64 = 50;
+/// Failing syncs, and failing writes, in the suite.
+const POINTS: u64 = 5;
 
 #[expect(
     clippy::print_stdout,
@@ -63,6 +67,15 @@ fn dispatch(words: &[String]) -> Result<()> {
             suite::test(only.as_deref(), flags.value("cycles")?.unwrap_or(CYCLES), &say)
         }
         "soak" => soak(rest),
+        "strace" => {
+            let flags = Flags::parse(rest, &["binary", "seed", "points"], &[])?;
+            let options = strace::Options {
+                binary: binary(&flags)?,
+                seed: flags.value("seed")?.unwrap_or_else(rng::short_seed),
+                points: flags.value("points")?.unwrap_or(POINTS),
+            };
+            strace::prove(&options, &say)
+        }
         "setup" => {
             Flags::parse(rest, &[], &[])?;
             setup::setup()
@@ -85,9 +98,7 @@ fn soak(words: &[String]) -> Result<()> {
     let flags = Flags::parse(rest, &["cycles", "seed", "binary"], &["keep"])?;
     let options = soak::Options {
         cycles: flags.value("cycles")?.unwrap_or(CYCLES),
-        seed: flags
-            .value("seed")?
-            .unwrap_or_else(|| rng::fresh_seed() % 1_000_000_000),
+        seed: flags.value("seed")?.unwrap_or_else(rng::short_seed),
         binary: binary(&flags)?,
         keep: flags.has("keep"),
     };

@@ -46,9 +46,9 @@ impl Rng {
     }
 }
 
-/// A seed that was not used before, for runs that were not given one.
+/// A seed of nine digits that was hardly used before, for runs that were not given one.
 #[must_use]
-pub fn fresh_seed() -> u64 {
+pub fn short_seed() -> u64 {
     use std::hash::{BuildHasher, Hasher};
     // The standard library seeds its hash maps from the operating system: no crate is needed for 64 random bits.
     std::collections::hash_map::RandomState::new()

@@ -24,7 +24,7 @@ const EYES: usize = 8;
 const SETTLED_WITHIN: Duration = Duration::from_secs(60);
 
 /// Asks each job this, several at once.
-pub(super) async fn ask(
+pub(crate) async fn ask(
     desk: &Arc<Desk>,
     to: SocketAddr,
     jobs: Vec<JobId>,
@@ -47,13 +47,13 @@ pub(super) async fn ask(
 }
 
 /// Reads documents and results of these jobs.
-pub(super) async fn look(desk: &Arc<Desk>, to: SocketAddr, jobs: Vec<JobId>) {
+pub(crate) async fn look(desk: &Arc<Desk>, to: SocketAddr, jobs: Vec<JobId>) {
     ask(desk, to, jobs.clone(), Request::Read, 0).await;
     ask(desk, to, jobs, Request::Redeem, 0).await;
 }
 
 /// Repeats every submission in doubt under its key.
-pub(super) async fn resolve(desk: &Desk, to: SocketAddr) {
+pub(crate) async fn resolve(desk: &Desk, to: SocketAddr) {
     let mut client = Client::default();
     let doubtful: Vec<Submit> = desk.ledger().in_doubt().cloned().collect();
     for submit in doubtful {
@@ -63,7 +63,7 @@ pub(super) async fn resolve(desk: &Desk, to: SocketAddr) {
 }
 
 /// Cancels what nobody will ever work.
-pub(super) async fn purge(to: SocketAddr) -> Result<()> {
+pub(crate) async fn purge(to: SocketAddr) -> Result<()> {
     let mut client = Client::default();
     let path = format!("/v1/queues/{PULL}/purge");
     loop {
@@ -86,7 +86,7 @@ pub(super) async fn purge(to: SocketAddr) -> Result<()> {
 }
 
 /// Waits until every known job is finished, or its time is up; the ledger then says which are not.
-pub(super) async fn settle(desk: &Arc<Desk>, to: SocketAddr) -> Result<()> {
+pub(crate) async fn settle(desk: &Arc<Desk>, to: SocketAddr) -> Result<()> {
     let deadline = Instant::now() + SETTLED_WITHIN;
     loop {
         // A delayed job may still surface in the pull queue: purge again.
@@ -101,7 +101,7 @@ pub(super) async fn settle(desk: &Arc<Desk>, to: SocketAddr) -> Result<()> {
 }
 
 /// Compares each queue's own count with the ledger's. Counts may be a moment old, so they get a moment.
-pub(super) async fn count(desk: &Desk, to: SocketAddr) -> Result<()> {
+pub(crate) async fn count(desk: &Desk, to: SocketAddr) -> Result<()> {
     for queue in QUEUES {
         let deadline = Instant::now() + Duration::from_secs(5);
         loop {
@@ -142,7 +142,7 @@ async fn counted(to: SocketAddr, queue: &str) -> Result<u64> {
 
 /// Deletes old finished jobs, sees that they are gone, and forgets them, so that a run of thousands of cycles
 /// stays as small as one of a hundred.
-pub(super) async fn retire(desk: &Arc<Desk>, to: SocketAddr, keep: usize) {
+pub(crate) async fn retire(desk: &Arc<Desk>, to: SocketAddr, keep: usize) {
     let jobs = desk.jobs_from(0);
     let old = jobs.len().saturating_sub(keep);
     let old: Vec<JobId> = {

@@ -17,18 +17,18 @@ use crate::ledger::{CallId, Event, JobId, Ledger, Reply, Request, Submit, Token}
 
 /// The run's memory, shared by all of its tasks.
 #[derive(Debug)]
-pub(super) struct Desk {
+pub(crate) struct Desk {
     /// The run's seed.
-    pub(super) seed: u64,
+    pub(crate) seed: u64,
     ledger: Mutex<Ledger>,
     /// Jobs in the order in which their ids were shown, and submissions whose key is in use.
     lists: Mutex<(Vec<JobId>, Vec<Submit>)>,
     /// The process ids of the servers, in the order of their starts.
     pids: Mutex<Vec<u32>>,
     /// Where the server is, while it is to be used.
-    pub(super) address: watch::Sender<Option<SocketAddr>>,
+    pub(crate) address: watch::Sender<Option<SocketAddr>>,
     /// Calls that a living server never answered.
-    pub(super) silent: AtomicU64,
+    pub(crate) silent: AtomicU64,
     closing: AtomicBool,
     began: Instant,
     calls: AtomicU64,
@@ -36,7 +36,7 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self {
             seed,
             ledger: Mutex::default(),
@@ -52,24 +52,24 @@ impl Desk {
     }
 
     /// The ledger, locked.
-    pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
+    pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes a fact down.
-    pub(super) fn record(&self, event: Event) {
+    pub(crate) fn record(&self, event: Event) {
         let mut ledger = self.ledger();
         let at = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         ledger.record(at, event);
     }
 
     /// The server with this process id was started; under which number.
-    pub(super) fn started(&self, pid: u32) {
+    pub(crate) fn started(&self, pid: u32) {
         self.pids.lock().unwrap_or_else(PoisonError::into_inner).push(pid);
     }
 
     /// The number of the server with this process id, 0 where it was none.
-    pub(super) fn server_of(&self, pid: u32) -> u64 {
+    pub(crate) fn server_of(&self, pid: u32) -> u64 {
         let pids = self.pids.lock().unwrap_or_else(PoisonError::into_inner);
         pids.iter()
             .rposition(|known| *known == pid)
@@ -77,40 +77,40 @@ impl Desk {
     }
 
     /// Whether the clients are to go home.
-    pub(super) fn closing(&self) -> bool {
+    pub(crate) fn closing(&self) -> bool {
         self.closing.load(Ordering::Acquire)
     }
 
     /// Sends the clients home once their call in flight is answered.
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         self.closing.store(true, Ordering::Release);
     }
 
     /// A number that no submission had before.
-    pub(super) fn token(&self) -> Token {
+    pub(crate) fn token(&self) -> Token {
         Token(self.tokens.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
     /// One of the jobs known, by a function of how many there are.
-    pub(super) fn job(&self, choose: impl FnOnce(usize) -> usize) -> Option<JobId> {
+    pub(crate) fn job(&self, choose: impl FnOnce(usize) -> usize) -> Option<JobId> {
         let lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
         lists.0.get(choose(lists.0.len())).cloned()
     }
 
     /// The same for submissions that were acknowledged under a key.
-    pub(super) fn keyed(&self, choose: impl FnOnce(usize) -> usize) -> Option<Submit> {
+    pub(crate) fn keyed(&self, choose: impl FnOnce(usize) -> usize) -> Option<Submit> {
         let lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
         lists.1.get(choose(lists.1.len())).cloned()
     }
 
     /// Every job in the order in which the ids were shown, from the given place on.
-    pub(super) fn jobs_from(&self, place: usize) -> Vec<JobId> {
+    pub(crate) fn jobs_from(&self, place: usize) -> Vec<JobId> {
         let lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
         lists.0.get(place..).unwrap_or_default().to_vec()
     }
 
     /// Leaves out jobs that were retired.
-    pub(super) fn forget(&self, retired: &[JobId]) {
+    pub(crate) fn forget(&self, retired: &[JobId]) {
         let mut lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
         let retired: std::collections::HashSet<&JobId> = retired.iter().collect();
         lists.0.retain(|id| !retired.contains(id));
@@ -143,7 +143,7 @@ impl Desk {
     }
 
     /// Sends a request and writes down what became of it.
-    pub(super) async fn call(
+    pub(crate) async fn call(
         &self,
         client: &mut Client,
         to: SocketAddr,
@@ -176,7 +176,7 @@ impl Desk {
     }
 
     /// Submits.
-    pub(super) async fn submit(&self, client: &mut Client, to: SocketAddr, spec: Spec) -> Option<Reply> {
+    pub(crate) async fn submit(&self, client: &mut Client, to: SocketAddr, spec: Spec) -> Option<Reply> {
         let how = How {
             method: "POST",
             path: &spec.path,
@@ -187,7 +187,7 @@ impl Desk {
     }
 
     /// Asks about a job, waiting up to `wait` seconds where that means something.
-    pub(super) async fn ask(&self, client: &mut Client, to: SocketAddr, request: Request, wait: u64) {
+    pub(crate) async fn ask(&self, client: &mut Client, to: SocketAddr, request: Request, wait: u64) {
         let Some(id) = request.job().cloned() else {
             return;
         };
@@ -212,7 +212,7 @@ impl Desk {
 
 /// A request's form on the wire.
 #[derive(Debug)]
-pub(super) struct How<'a> {
+pub(crate) struct How<'a> {
     method: &'a str,
     path: &'a str,
     headers: &'a [(&'static str, String)],

@@ -9,11 +9,11 @@
 //!
 //! Invariant: nothing of the server is linked or trusted; it is a program, a directory and the contract in API.md.
 
-mod audit;
-mod desk;
+pub(crate) mod audit;
+pub(crate) mod desk;
 pub(crate) mod http;
 mod load;
-mod plan;
+pub(crate) mod plan;
 mod receiver;
 mod report;
 pub(crate) mod server;

@@ -12,25 +12,25 @@ use crate::ledger::{Submit, Token};
 use crate::rng::Rng;
 
 /// Worked by a command that the server starts.
-pub(super) const PROCESS: &str = "process";
+pub(crate) const PROCESS: &str = "process";
 /// Worked by the receiver in this program.
-pub(super) const PUSH: &str = "push";
+pub(crate) const PUSH: &str = "push";
 /// Worked by nobody: its jobs wait, expire or are cancelled.
-pub(super) const PULL: &str = "pull";
+pub(crate) const PULL: &str = "pull";
 /// All of them.
-pub(super) const QUEUES: [&str; 3] = [PROCESS, PUSH, PULL];
+pub(crate) const QUEUES: [&str; 3] = [PROCESS, PUSH, PULL];
 
 /// A submission, ready to be sent.
 #[derive(Clone, Debug)]
-pub(super) struct Spec {
+pub(crate) struct Spec {
     /// For the ledger.
-    pub(super) submit: Submit,
+    pub(crate) submit: Submit,
     /// The path.
-    pub(super) path: String,
+    pub(crate) path: String,
     /// The headers.
-    pub(super) headers: Vec<(&'static str, String)>,
+    pub(crate) headers: Vec<(&'static str, String)>,
     /// The body.
-    pub(super) body: Bytes,
+    pub(crate) body: Bytes,
 }
 
 /// What the options of a job are called in the two forms of a submission.
@@ -38,7 +38,7 @@ type Wanted = (&'static str, &'static str, String);
 
 impl Spec {
     /// The submission of this number.
-    pub(super) fn new(seed: u64, token: Token) -> Self {
+    pub(crate) fn new(seed: u64, token: Token) -> Self {
         let mut rng = Rng::new(seed).fork(token.0);
         let queue = match rng.below(10) {
             0..=5 => PUSH,
@@ -66,7 +66,7 @@ impl Spec {
     }
 
     /// A submission that the server must refuse. `taken` is one whose key is certainly in use.
-    pub(super) fn invalid(seed: u64, token: Token, taken: Option<&Submit>) -> Self {
+    pub(crate) fn invalid(seed: u64, token: Token, taken: Option<&Submit>) -> Self {
         let mut rng = Rng::new(seed).fork(token.0);
         let mut submit = Submit {
             queue: PUSH.into(),
@@ -91,7 +91,7 @@ impl Spec {
     }
 
     /// The same, asking to wait for the result: no part of what an idempotency key compares.
-    pub(super) fn waiting(mut self) -> Self {
+    pub(crate) fn waiting(mut self) -> Self {
         self.headers.push(("Prefer", "wait=1".to_owned()));
         self
     }
