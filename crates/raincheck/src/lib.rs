@@ -1,23 +1,30 @@
 //! Durable background jobs over HTTP: hand a slow request a rain check.
 //!
 //! One job's path is the list of modules: [`server`] lets a request in, [`api`] reads it, [`intake`] accepts it, the
-//! store keeps it, `dispatch` claims it, `workers` run it, `settle` ends the attempt, [`watch`]
-//! tells who waits; `upkeep` mends what workers drop. [`node`] starts and stops them all.
+//! store keeps it, `dispatch` claims it, [`workers`] run it, `settle` ends the attempt, [`watch`] tells who waits;
+//! `upkeep` mends what workers drop. [`node`] starts and stops them all.
 //!
 //! Invariant: nothing here decides about a job. Decisions are made in [`core::decide`], inside the store.
 
 pub use raincheck_core as core;
 
 pub mod api;
+mod backoff;
 pub mod clock;
+mod dispatch;
 pub mod intake;
 pub mod node;
 mod observe;
 mod queues;
 pub mod server;
+mod settle;
 #[cfg(feature = "sqlite")]
 pub mod store;
 pub mod tasks;
+#[cfg(test)]
+mod testing;
+mod upkeep;
 pub mod watch;
+pub mod workers;
 
 pub use node::{Node, NodeOptions};

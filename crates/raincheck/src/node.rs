@@ -9,17 +9,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use raincheck_core::name::{Namespace, QueueName};
+use raincheck_core::name::{Namespace, QueueName, WorkerName};
 use raincheck_core::queue::{Queue, QueueSpec};
 use raincheck_core::store::{QueueRefused, Store, StoreError};
 use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
 
+use crate::dispatch::{Dispatch, Wakes};
 use crate::intake::Intake;
 use crate::observe::{Fault, Listener};
 use crate::queues::Queues;
+use crate::settle::{self, Gatherer};
 use crate::tasks::{Group, TaskKind};
+use crate::upkeep::{prune, reclaim};
 use crate::watch::Watch;
+use crate::workers::Shop;
 
 /// How a node behaves.
 #[derive(Clone, Debug)]
@@ -32,6 +38,8 @@ pub struct NodeOptions {
     pub dev: bool,
     /// The server's own URL as handlers reach it, for the URLs in push requests.
     pub public_url: Option<String>,
+    /// How this node calls itself in the attempts it runs.
+    pub worker: WorkerName,
 }
 
 impl Default for NodeOptions {
@@ -42,9 +50,17 @@ impl Default for NodeOptions {
             cores: u32::try_from(cores).unwrap_or(u32::MAX),
             dev: false,
             public_url: None,
+            worker: WorkerName::new("node").expect("a plain word is a worker's name"),
         }
     }
 }
+
+/// How much of a drain is kept for stopping what still runs.
+const WIND_DOWN_MAX: Duration = Duration::from_secs(2);
+/// How long the node waits for what should have ended before it cuts it.
+const CUT_AFTER: Duration = Duration::from_secs(2);
+/// How long closing the store may take.
+const CLOSE_MAX: Duration = Duration::from_secs(10);
 
 struct Inner {
     store: Arc<dyn Store>,
@@ -53,8 +69,16 @@ struct Inner {
     intake: Intake,
     queues: Arc<Queues>,
     fault: Fault,
+    shop: Arc<Shop>,
+    dispatch: Arc<Dispatch>,
+    /// Reclaim and prune.
+    upkeep: Group,
+    /// What attempts need to end: stopped after them.
+    services: Group,
+    /// Changes of queues that are under way.
     tasks: Group,
     draining: Arc<AtomicBool>,
+    shutting_down: AtomicBool,
     /// Cancelled when nobody wants to wait any longer.
     hurry: CancellationToken,
     /// Cancelled when nothing happens on this node any more.
@@ -81,29 +105,68 @@ impl Node {
     /// When the store cannot tell its queues.
     pub async fn start(store: Arc<dyn Store>, options: NodeOptions) -> Result<Self, StoreError> {
         let fault = Fault::new();
-        let watch = Watch::new();
-        store.observe(Arc::new(Listener {
-            watch: watch.clone(),
-            fault: fault.clone(),
-        }));
-        let queues = Arc::new(Queues::new(store.clone()));
-        for queue in store.all_queues().await? {
-            queues.put(queue);
-        }
+        let group = |name| {
+            let fault = fault.clone();
+            Group::with_on_failure(name, move |why| fault.set(why))
+        };
+        let (watch, wakes) = (Watch::new(), Wakes::default());
+        let (settler, gatherer) = settle::settler(store.clone());
+        let shop = Arc::new(Shop::new(store.clone(), settler, group("attempts")));
+        let dispatch = Arc::new(Dispatch::new(
+            shop.clone(),
+            wakes.clone(),
+            group("dispatch"),
+            options.cores,
+            options.worker.clone(),
+        ));
         let draining = Arc::new(AtomicBool::new(false));
-        let on_failure = fault.clone();
-        Ok(Self(Arc::new(Inner {
+        let node = Self(Arc::new(Inner {
+            watch: watch.clone(),
             intake: Intake::new(store.clone(), draining.clone(), options.dev),
-            store,
-            options,
-            watch,
-            queues,
-            fault,
-            tasks: Group::with_on_failure("node", move |why| on_failure.set(why)),
-            draining,
+            queues: Arc::new(Queues::new(store.clone())),
+            fault: fault.clone(),
+            upkeep: group("upkeep"),
+            services: group("services"),
+            tasks: group("node"),
             hurry: CancellationToken::new(),
             drained: CancellationToken::new(),
-        })))
+            shutting_down: AtomicBool::new(false),
+            shop: shop.clone(),
+            store: store.clone(),
+            options,
+            dispatch,
+            draining,
+        }));
+        // Listening before the first read: what changes after it is heard.
+        store.observe(Arc::new(Listener {
+            watch,
+            running: shop.running.clone(),
+            wakes,
+            fault,
+        }));
+        let queues = store.all_queues().await?;
+        node.start_services(gatherer);
+        for queue in &queues {
+            node.take_in(queue);
+        }
+        Ok(node)
+    }
+
+    fn start_services(&self, gatherer: Gatherer) {
+        let node = &self.0;
+        let settling = gatherer.run(node.services.stopping().clone());
+        node.services.spawn(TaskKind::Service, settling);
+        let reclaiming = reclaim::run(node.store.clone(), node.shop.timing_out.clone());
+        node.upkeep.spawn(TaskKind::Upkeep, reclaiming);
+        node.upkeep
+            .spawn(TaskKind::Upkeep, prune::run(node.store.clone()));
+        let on_fault = stop_on_fault(
+            node.fault.clone(),
+            node.shop.clone(),
+            node.dispatch.clone(),
+            node.upkeep.clone(),
+        );
+        node.services.spawn(TaskKind::Upkeep, on_fault);
     }
 
     /// The store below.
@@ -220,7 +283,10 @@ impl Node {
         self.errand(async move {
             let _one_at_a_time = node.0.queues.changing.lock().await;
             let answer = node.0.store.delete_queue(&ns, &name).await?;
-            Ok(answer.inspect(|()| node.0.queues.remove(&ns, &name)))
+            Ok(answer.inspect(|()| {
+                node.0.queues.remove(&ns, &name);
+                node.0.dispatch.remove(&(ns, name));
+            }))
         })
         .await
     }
@@ -228,6 +294,7 @@ impl Node {
     /// A queue as it was committed goes to those who work by it.
     fn take_in(&self, queue: &Arc<Queue>) {
         self.0.queues.put(queue.clone());
+        self.0.dispatch.put(queue);
     }
 
     /// Runs a change in a task of its own, so that cache and dispatch follow the store though the caller went away.
@@ -246,7 +313,7 @@ impl Node {
 
     /// Drains and closes: see [`Node::drain`] and [`Node::close`]. A second call, or [`Node::abort`], leaves at once.
     pub async fn shutdown(&self) {
-        if self.draining() {
+        if self.0.shutting_down.swap(true, Ordering::SeqCst) {
             self.abort();
             return;
         }
@@ -255,26 +322,80 @@ impl Node {
     }
 
     /// Not ready, stop claiming, let attempts finish within [`NodeOptions::drain`], give back the rest. Reading and
-    /// changing the store goes on until [`Node::close`].
+    /// changing the store goes on until [`Node::close`]. Returns within [`NodeOptions::drain`] and 2 s.
     pub async fn drain(&self) {
         self.0.draining.store(true, Ordering::SeqCst);
+        tokio::select! {
+            biased;
+            () = self.0.hurry.cancelled() => {}
+            () = self.let_finish() => {}
+        }
         self.0.drained.cancel();
     }
 
-    /// Stops the rest and closes the store.
+    async fn let_finish(&self) {
+        let (shop, drain) = (&self.0.shop, self.0.options.drain);
+        let wind_down = (drain / 5).min(WIND_DOWN_MAX);
+        let stop_at = Instant::now() + drain.saturating_sub(wind_down);
+        info!(running = shop.attempts.running(), "draining");
+        self.0.dispatch.stop(drain.saturating_sub(wind_down)).await;
+        if timeout_at(stop_at, shop.attempts.idle()).await.is_ok() {
+            return;
+        }
+        info!(
+            running = shop.attempts.running(),
+            "attempts that still run are stopped and given back"
+        );
+        // What is left of the time is for committing that.
+        shop.closing.send_replace(Some(stop_at + wind_down.mul_f32(0.75)));
+        if timeout_at(stop_at + wind_down + CUT_AFTER, shop.attempts.idle())
+            .await
+            .is_err()
+        {
+            warn!(
+                running = shop.attempts.running(),
+                "attempts could not be given back in time"
+            );
+        }
+    }
+
+    /// Stops the rest and closes the store. Attempts that still run are cut: their leases are reclaimed.
     pub async fn close(&self) {
-        self.0.draining.store(true, Ordering::SeqCst);
-        self.0.drained.cancel();
-        self.0.tasks.shutdown(Duration::from_secs(1)).await;
-        // A store that failed has told so already.
-        let _ = self.0.store.close().await;
+        let node = &self.0;
+        node.draining.store(true, Ordering::SeqCst);
+        node.drained.cancel();
+        node.upkeep.abort();
+        node.dispatch.stop(Duration::ZERO).await;
+        node.shop.attempts.abort();
+        node.shop.attempts.shutdown(Duration::ZERO).await;
+        node.tasks.shutdown(CUT_AFTER).await;
+        node.services.shutdown(CUT_AFTER).await;
+        match timeout(CLOSE_MAX, node.store.close()).await {
+            // A store that failed has told so already.
+            Ok(Ok(()) | Err(StoreError::Closed | StoreError::Failed(_))) => {}
+            Ok(Err(error)) => warn!(%error, "the store could not be closed"),
+            Err(_) => warn!("the store did not close in time"),
+        }
     }
 
-    /// Cuts everything where it stands: the same as a crash, and as safe.
+    /// Cuts everything where it stands: the same as a crash, and as safe. Processes are killed.
     pub fn abort(&self) {
         self.0.draining.store(true, Ordering::SeqCst);
         self.0.hurry.cancel();
         self.0.drained.cancel();
-        self.0.tasks.abort();
+        self.0.upkeep.abort();
+        self.0.dispatch.abort();
+        self.0.shop.attempts.abort();
     }
 }
+
+/// Where the node cannot go on: nothing new is begun, and what runs is stopped, for nothing of it can be kept.
+async fn stop_on_fault(fault: Fault, shop: Arc<Shop>, dispatch: Arc<Dispatch>, upkeep: Group) {
+    fault.wait().await;
+    dispatch.abort();
+    shop.closing.send_replace(Some(Instant::now()));
+    upkeep.abort();
+}
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,9 @@ use raincheck_core::store::{Change, Observer};
 use tokio::sync::watch;
 use tracing::error;
 
+use crate::dispatch::Wakes;
 use crate::watch::Watch;
+use crate::workers::running::Running;
 
 /// The first reason why the node cannot go on.
 #[derive(Clone, Debug)]
@@ -43,11 +45,11 @@ impl Fault {
     /// Waits for the reason.
     pub(crate) async fn wait(&self) -> String {
         let mut receiver = self.0.subscribe();
-        match receiver.wait_for(Option::is_some).await {
-            Ok(reason) => reason.as_deref().unwrap_or_default().to_owned(),
-            // The sender lives as long as `self`.
-            Err(_) => std::future::pending().await,
-        }
+        let reason = receiver.wait_for(Option::is_some).await.ok();
+        // The sender lives as long as `self`, so there is always one.
+        reason
+            .and_then(|reason| reason.as_deref().map(str::to_owned))
+            .unwrap_or_default()
     }
 }
 
@@ -55,15 +57,20 @@ impl Fault {
 #[derive(Debug)]
 pub(crate) struct Listener {
     pub(crate) watch: Watch,
+    pub(crate) running: Running,
+    pub(crate) wakes: Wakes,
     pub(crate) fault: Fault,
 }
 
 impl Observer for Listener {
     fn changed(&self, changes: Vec<Change>) {
+        self.running.tell(&changes);
         self.watch.tell(&changes);
     }
 
-    fn ready(&self, _queues: Vec<(Namespace, QueueName)>) {}
+    fn ready(&self, queues: Vec<(Namespace, QueueName)>) {
+        self.wakes.wake(&queues);
+    }
 
     fn failed(&self, reason: &str) {
         self.fault.set(reason);

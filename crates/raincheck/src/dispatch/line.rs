@@ -1,0 +1,188 @@
+//! One queue's line: claims for its free slots and starts the attempts.
+//!
+//! Invariants: it never asks the store again without a reason (a slot, a hint, a change, some seconds); a claim is
+//! never dropped half way, and jobs that were claimed too late to be begun are given back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use raincheck_core::decide::Claimer;
+use raincheck_core::id::Nonce;
+use raincheck_core::name::WorkerName;
+use raincheck_core::queue::{Queue, Worker};
+use raincheck_core::store::{Claim, Leased, StoreError};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use super::{Dispatch, Slots};
+use crate::backoff::Backoff;
+use crate::workers::attempt::{self, Attempt};
+use crate::workers::{Runner, Shop};
+
+/// The most jobs of one claim (GUARANTEES.md section 2 item 11).
+const CLAIM_MAX: usize = 100;
+/// How long a line goes without asking; hints may be lost. Jitter of the same size again comes on top.
+const POLL: Duration = Duration::from_secs(5);
+
+pub(super) struct Line {
+    shop: Arc<Shop>,
+    stopping: CancellationToken,
+    settings: watch::Receiver<Option<Arc<Queue>>>,
+    slots: Arc<Slots>,
+    cores: u32,
+    worker: WorkerName,
+    /// Whether the store may have more jobs than it gave so far.
+    hungry: bool,
+    /// Whether nobody can tell it anything any more.
+    orphaned: bool,
+    backoff: Backoff,
+    runner: Option<Arc<dyn Runner>>,
+    /// For which settings the runner was made.
+    made_for: Option<Worker>,
+}
+
+/// What a line does next.
+enum Step {
+    Leave,
+    Wait { poll: bool },
+    Pause(Duration),
+    Claim(Arc<Queue>, Arc<dyn Runner>, usize),
+}
+
+impl Line {
+    pub(super) fn new(
+        dispatch: &Dispatch,
+        settings: watch::Receiver<Option<Arc<Queue>>>,
+        slots: Arc<Slots>,
+    ) -> Self {
+        Self {
+            shop: dispatch.shop.clone(),
+            stopping: dispatch.tasks.stopping().clone(),
+            settings,
+            slots,
+            cores: dispatch.cores,
+            worker: dispatch.worker.clone(),
+            hungry: true,
+            orphaned: false,
+            backoff: Backoff::default(),
+            runner: None,
+            made_for: None,
+        }
+    }
+
+    /// Works until the queue is deleted, dispatch stops or the store has failed.
+    pub(super) async fn run(mut self) {
+        loop {
+            match self.step() {
+                Step::Leave => return,
+                Step::Wait { poll } => self.wait(poll).await,
+                Step::Pause(pause) => {
+                    tokio::select! {
+                        biased;
+                        () = self.stopping.cancelled() => {}
+                        () = sleep(pause) => {}
+                    }
+                }
+                Step::Claim(queue, runner, free) => {
+                    if self.claim(&queue, &runner, free).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    fn step(&mut self) -> Step {
+        let queue = self.settings.borrow_and_update().clone();
+        let leaving = self.orphaned || self.stopping.is_cancelled();
+        let Some(queue) = queue.filter(|_| !leaving) else {
+            return Step::Leave;
+        };
+        let worker = queue.worker();
+        if self.made_for.as_ref() != Some(&worker) {
+            self.runner = self.shop.runner(&queue);
+            self.made_for = Some(worker);
+        }
+        let Some(runner) = self.runner.clone().filter(|_| queue.paused.is_none()) else {
+            return Step::Wait { poll: false };
+        };
+        if self.shop.unrenewed.any() {
+            return Step::Pause(self.backoff.next());
+        }
+        let concurrency = queue.concurrency(self.cores).map_or(usize::MAX, |n| n as usize);
+        let free = concurrency.saturating_sub(self.slots.taken());
+        if free == 0 || !self.hungry {
+            return Step::Wait { poll: free > 0 };
+        }
+        Step::Claim(queue, runner, free.min(CLAIM_MAX))
+    }
+
+    async fn wait(&mut self, poll: bool) {
+        let pause = POLL + POLL.mul_f32(rand::random());
+        tokio::select! {
+            biased;
+            () = self.stopping.cancelled() => {}
+            // Fails only where dispatch itself is gone.
+            changed = self.settings.changed() => self.orphaned |= changed.is_err(),
+            () = self.slots.wake.notified() => {}
+            () = sleep(pause), if poll => {}
+        }
+        self.hungry = true;
+    }
+
+    /// Claims and starts. `Err` where the store takes nothing any more.
+    async fn claim(&mut self, queue: &Arc<Queue>, runner: &Arc<dyn Runner>, free: usize) -> Result<(), ()> {
+        let claim = Claim {
+            queue: queue.name.clone(),
+            claimer: Claimer {
+                worker: self.worker.clone(),
+                kind: runner.kind(),
+                term: queue.lease_for(),
+                claim_id: None,
+            },
+            nonces: (0..free).map(|_| Nonce(rand::random())).collect(),
+        };
+        let asked = Instant::now();
+        match self.shop.store.claim(&queue.namespace, claim).await {
+            Ok(leased) => {
+                self.backoff.reset();
+                self.hungry = leased.len() >= free;
+                self.start(queue, runner, asked, leased);
+                Ok(())
+            }
+            Err(StoreError::Failed(_) | StoreError::Closed) => Err(()),
+            Err(error) => {
+                warn!(queue = %queue.name, %error, "jobs could not be claimed");
+                let pause = self.backoff.next();
+                tokio::select! {
+                    biased;
+                    () = self.stopping.cancelled() => {}
+                    () = sleep(pause) => {}
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn start(&self, queue: &Arc<Queue>, runner: &Arc<dyn Runner>, asked: Instant, leased: Vec<Leased>) {
+        let late = asked.elapsed() > queue.lease_for().mul_f32(0.8);
+        let interrupted = self.stopping.is_cancelled();
+        for leased in leased {
+            let slot = self.slots.take();
+            if late || interrupted {
+                attempt::give_back(&self.shop, &leased, interrupted, slot);
+                continue;
+            }
+            let attempt = Attempt {
+                leased,
+                queue: queue.clone(),
+                runner: runner.clone(),
+                asked,
+                slot,
+            };
+            attempt::start(&self.shop, attempt);
+        }
+    }
+}

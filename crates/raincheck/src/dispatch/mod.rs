@@ -1,0 +1,140 @@
+//! Dispatch: claims jobs for the queues that this node works itself, as many as it has free slots for.
+//!
+//! One [`line`] per queue: a task that is woken by the store, by attempts that end and by changes of the queue.
+//! Invariant: no more attempts of a queue run here than its concurrency, and none is begun once dispatch was stopped.
+
+mod line;
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use raincheck_core::name::WorkerName;
+use raincheck_core::queue::{Queue, Worker};
+use tokio::sync::{Notify, watch};
+
+use crate::queues::QueueKey;
+use crate::tasks::{Group, TaskKind};
+use crate::workers::Shop;
+
+/// Who is woken when a queue has jobs. Kept apart from what claims them, so that the store's observer does not hold
+/// the store. Cloning gives another handle.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wakes(Arc<Mutex<HashMap<QueueKey, Arc<Slots>>>>);
+
+impl Wakes {
+    fn wakes(&self) -> MutexGuard<'_, HashMap<QueueKey, Arc<Slots>>> {
+        // Nothing under this lock can panic half way.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes those who work these queues. Called from the store's own thread.
+    pub(crate) fn wake(&self, queues: &[QueueKey]) {
+        let wakes = self.wakes();
+        for slots in queues.iter().filter_map(|queue| wakes.get(queue)) {
+            slots.wake.notify_one();
+        }
+    }
+}
+
+/// How many attempts of one queue run here, and the bell of its line.
+#[derive(Debug, Default)]
+pub(crate) struct Slots {
+    taken: AtomicUsize,
+    wake: Notify,
+}
+
+impl Slots {
+    fn take(self: &Arc<Self>) -> Slot {
+        self.taken.fetch_add(1, Ordering::SeqCst);
+        Slot(self.clone())
+    }
+
+    fn taken(&self) -> usize {
+        self.taken.load(Ordering::SeqCst)
+    }
+}
+
+/// One running attempt's place; free again when dropped.
+#[derive(Debug)]
+pub(crate) struct Slot(Arc<Slots>);
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.taken.fetch_sub(1, Ordering::SeqCst);
+        self.0.wake.notify_one();
+    }
+}
+
+/// Starts and tells the lines.
+pub(crate) struct Dispatch {
+    shop: Arc<Shop>,
+    wakes: Wakes,
+    lines: Mutex<HashMap<QueueKey, watch::Sender<Option<Arc<Queue>>>>>,
+    tasks: Group,
+    cores: u32,
+    worker: WorkerName,
+}
+
+impl fmt::Debug for Dispatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dispatch")
+            .field("tasks", &self.tasks)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Dispatch {
+    pub(crate) fn new(shop: Arc<Shop>, wakes: Wakes, tasks: Group, cores: u32, worker: WorkerName) -> Self {
+        Self {
+            shop,
+            wakes,
+            lines: Mutex::default(),
+            tasks,
+            cores,
+            worker,
+        }
+    }
+
+    /// Takes in a queue's settings, which are in force from now on.
+    pub(crate) fn put(&self, queue: &Arc<Queue>) {
+        let key = (queue.namespace.clone(), queue.name.clone());
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        match lines.entry(key.clone()) {
+            Entry::Occupied(line) => {
+                line.get().send_replace(Some(queue.clone()));
+            }
+            Entry::Vacant(_) if queue.worker() == Worker::Pull => {}
+            Entry::Vacant(place) => {
+                let (tell, settings) = watch::channel(Some(queue.clone()));
+                place.insert(tell);
+                let slots = Arc::new(Slots::default());
+                self.wakes.wakes().insert(key, slots.clone());
+                let line = line::Line::new(self, settings, slots);
+                self.tasks.spawn(TaskKind::Service, line.run());
+            }
+        }
+    }
+
+    /// Forgets a queue that was deleted.
+    pub(crate) fn remove(&self, key: &QueueKey) {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(line) = lines.remove(key) {
+            line.send_replace(None);
+            self.wakes.wakes().remove(key);
+        }
+    }
+
+    /// Stops claiming, and returns once no claim is under way: at most after `bound`.
+    pub(crate) async fn stop(&self, bound: Duration) {
+        self.tasks.shutdown(bound).await;
+    }
+
+    /// Cuts the lines where they stand; what a claim under way brings is reclaimed.
+    pub(crate) fn abort(&self) {
+        self.tasks.abort();
+    }
+}

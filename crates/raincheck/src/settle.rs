@@ -1,0 +1,180 @@
+//! The end of attempts: settlements are gathered, so that those which end together share one commit.
+//!
+//! Invariant: a settlement is handed to the store until the store has answered it or the lease under which it ran is
+//! over; after that the attempt is dropped and its lease lapses. Handing it over twice is harmless (the digest tells).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use raincheck_core::decide::Settlement;
+use raincheck_core::id::LeaseId;
+use raincheck_core::job::Job;
+use raincheck_core::name::Namespace;
+use raincheck_core::store::{Settle, Store, StoreError};
+use raincheck_core::time::Timestamp;
+use sha2::{Digest, Sha256};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::backoff::Backoff;
+
+/// Settlements that wait to be handed over; beyond it attempts wait to end, holding their slots.
+const WAITING_MAX: usize = 1024;
+/// Settlements handed over together; bounds what one commit carries.
+const BATCH_MAX: usize = 256;
+
+/// One attempt that has ended.
+struct Entry {
+    ns: Namespace,
+    settle: Settle,
+    /// When the lease is over as far as this node knows.
+    until: Timestamp,
+    done: oneshot::Sender<Option<Arc<Job>>>,
+}
+
+/// Hands settlements to the one who gathers them. Cloning gives another handle.
+#[derive(Clone, Debug)]
+pub(crate) struct Settler(mpsc::Sender<Entry>);
+
+/// Gathers settlements: the service behind [`Settler`].
+#[derive(Debug)]
+pub(crate) struct Gatherer {
+    store: Arc<dyn Store>,
+    entries: mpsc::Receiver<Entry>,
+}
+
+/// A handle and the service behind it.
+pub(crate) fn settler(store: Arc<dyn Store>) -> (Settler, Gatherer) {
+    let (sender, entries) = mpsc::channel(WAITING_MAX);
+    (Settler(sender), Gatherer { store, entries })
+}
+
+impl Settler {
+    /// Settles an attempt; durable where it gives back the job as it is then. `None` where the lease was over, or the
+    /// store could not be reached for as long as it lived: then nothing has changed.
+    pub(crate) async fn settle(
+        &self,
+        ns: Namespace,
+        lease: LeaseId,
+        settlement: Settlement,
+        until: Timestamp,
+    ) -> Option<Arc<Job>> {
+        let (done, answer) = oneshot::channel();
+        let settle = Settle {
+            lease,
+            digest: digest(&settlement),
+            settlement,
+            seed: rand::random(),
+        };
+        let entry = Entry {
+            ns,
+            settle,
+            until,
+            done,
+        };
+        self.0.send(entry).await.ok()?;
+        answer.await.ok().flatten()
+    }
+}
+
+impl Gatherer {
+    /// Settles until `stopping` is cancelled and nothing is left.
+    pub(crate) async fn run(mut self, stopping: CancellationToken) {
+        let mut batch = Vec::new();
+        let mut backoff = Backoff::default();
+        loop {
+            if batch.is_empty() {
+                tokio::select! {
+                    biased;
+                    received = self.entries.recv_many(&mut batch, BATCH_MAX) => if received == 0 { return },
+                    () = stopping.cancelled() => return,
+                }
+            }
+            batch = self.hand_over(batch).await;
+            if batch.is_empty() {
+                backoff.reset();
+            } else {
+                tokio::time::sleep(backoff.next()).await;
+                self.drop_lapsed(&mut batch);
+            }
+        }
+    }
+
+    /// Hands a batch over and gives back what is to be tried again.
+    async fn hand_over(&self, batch: Vec<Entry>) -> Vec<Entry> {
+        let mut by_namespace: HashMap<Namespace, Vec<Entry>> = HashMap::new();
+        for entry in batch {
+            by_namespace.entry(entry.ns.clone()).or_default().push(entry);
+        }
+        let mut again = Vec::new();
+        for (ns, entries) in by_namespace {
+            let settles = entries.iter().map(|entry| entry.settle.clone()).collect();
+            match self.store.settle(&ns, settles).await {
+                Ok(answers) => {
+                    for (entry, answer) in entries.into_iter().zip(answers) {
+                        let job = answer.inspect_err(|refused| {
+                            info!(job.id = %entry.settle.lease.job, %refused, "an attempt ended after its lease");
+                        });
+                        // The attempt may have been cut meanwhile.
+                        let _ = entry.done.send(job.ok());
+                    }
+                }
+                // Nothing will be taken any more: dropping the entries tells those who wait.
+                Err(StoreError::Failed(_) | StoreError::Closed) => {}
+                Err(error) => {
+                    warn!(%error, attempts = entries.len(), "attempts could not be settled yet");
+                    again.extend(entries);
+                }
+            }
+        }
+        again
+    }
+
+    fn drop_lapsed(&self, batch: &mut Vec<Entry>) {
+        let now = self.store.now();
+        batch.retain(|entry| {
+            let live = entry.until > now;
+            if !live {
+                warn!(job.id = %entry.settle.lease.job, "an attempt is dropped: its lease lapsed before it could be settled");
+            }
+            live
+        });
+    }
+}
+
+/// Stands for verb and content of a settlement.
+fn digest(settlement: &Settlement) -> [u8; 16] {
+    let mut hash = Sha256::new();
+    match settlement {
+        Settlement::Succeed(result) => {
+            hash.update(b"succeed");
+            hash.update(result.digest);
+        }
+        Settlement::Fail {
+            failure,
+            retry,
+            result,
+            timed_out,
+        } => {
+            hash.update(b"fail");
+            for part in [&failure.code, &failure.detail] {
+                hash.update(part.as_bytes());
+                hash.update([0]);
+            }
+            hash.update(failure.status.unwrap_or(0).to_be_bytes());
+            hash.update([u8::from(retry.is_some()), u8::from(*timed_out)]);
+            hash.update(retry.unwrap_or_default().as_millis().to_be_bytes());
+            hash.update(result.as_ref().map_or([0; 16], |result| result.digest));
+        }
+        Settlement::Release { delay, interrupted } => {
+            hash.update(b"release");
+            hash.update(delay.as_millis().to_be_bytes());
+            hash.update([u8::from(*interrupted)]);
+        }
+        Settlement::Cancel => hash.update(b"cancel"),
+    }
+    let mut digest = [0; 16];
+    digest.copy_from_slice(&hash.finalize()[..16]);
+    digest
+}

@@ -1,0 +1,186 @@
+//! A store that fails when told to, and counts what it is asked.
+//!
+//! Invariant: what it refuses never reaches the store below.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use raincheck_core::content::Input;
+use raincheck_core::decide::Renewed;
+use raincheck_core::decide::SettleRefused;
+use raincheck_core::id::JobId;
+use raincheck_core::job::Job;
+use raincheck_core::name::{Namespace, QueueName};
+use raincheck_core::queue::{Queue, QueueSpec};
+use raincheck_core::store::{
+    Answer, Change, ChangeRefused, Claim, Idempotency, Leased, Missing, Observer, QueueRefused, QueueStatus,
+    Reclaimed, Renew, Retry, Settle, Slice, Store, StoreError, Submission, SubmitRefused, Submitted,
+};
+use raincheck_core::time::Timestamp;
+
+/// Which operations fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Op {
+    Claim,
+    Renew,
+    Settle,
+}
+
+#[derive(Debug)]
+pub(crate) struct Faulty {
+    inner: Arc<dyn Store>,
+    failing: Mutex<Vec<(Op, StoreError)>>,
+    observer: Mutex<Option<Arc<dyn Observer>>>,
+    pub(crate) claims: AtomicU64,
+    /// The most jobs that were asked for in one claim.
+    pub(crate) wanted_max: AtomicU64,
+    pub(crate) renewals: AtomicU64,
+    pub(crate) settles: AtomicU64,
+}
+
+impl Faulty {
+    pub(crate) fn new(inner: Arc<dyn Store>) -> Self {
+        Self {
+            inner,
+            failing: Mutex::default(),
+            observer: Mutex::default(),
+            claims: AtomicU64::new(0),
+            wanted_max: AtomicU64::new(0),
+            renewals: AtomicU64::new(0),
+            settles: AtomicU64::new(0),
+        }
+    }
+
+    /// Makes an operation fail until [`Faulty::mend`].
+    pub(crate) fn fail(&self, op: Op, error: StoreError) {
+        self.failing.lock().unwrap().push((op, error));
+    }
+
+    pub(crate) fn mend(&self) {
+        self.failing.lock().unwrap().clear();
+    }
+
+    /// Plays a failed sync.
+    pub(crate) fn poison(&self) {
+        for op in [Op::Claim, Op::Renew, Op::Settle] {
+            self.fail(op, StoreError::Failed("the disk is gone".to_owned()));
+        }
+        let observer = self.observer.lock().unwrap().clone();
+        observer.unwrap().failed("the disk is gone");
+    }
+
+    fn ask<T: Send + 'static>(
+        &self,
+        op: Op,
+        counter: &AtomicU64,
+        ask: impl FnOnce() -> Answer<T>,
+    ) -> Answer<T> {
+        counter.fetch_add(1, Ordering::SeqCst);
+        let failing = self.failing.lock().unwrap();
+        match failing.iter().find(|(failing, _)| *failing == op) {
+            Some((_, error)) => Box::pin(std::future::ready(Err(error.clone()))),
+            None => ask(),
+        }
+    }
+}
+
+impl Store for Faulty {
+    fn now(&self) -> Timestamp {
+        self.inner.now()
+    }
+    fn mint(&self) -> JobId {
+        self.inner.mint()
+    }
+    fn observe(&self, observer: Arc<dyn Observer>) {
+        *self.observer.lock().unwrap() = Some(observer.clone());
+        self.inner.observe(observer);
+    }
+    fn submit(
+        &self,
+        ns: &Namespace,
+        batch: Vec<Submission>,
+    ) -> Answer<Vec<Result<Submitted, SubmitRefused>>> {
+        self.inner.submit(ns, batch)
+    }
+    fn replay(
+        &self,
+        ns: &Namespace,
+        queue: &QueueName,
+        key: Idempotency,
+    ) -> Answer<Option<Result<Submitted, SubmitRefused>>> {
+        self.inner.replay(ns, queue, key)
+    }
+    fn cancel(&self, ns: &Namespace, ids: Vec<JobId>) -> Answer<Vec<Result<Arc<Job>, Missing>>> {
+        self.inner.cancel(ns, ids)
+    }
+    fn retry(&self, ns: &Namespace, batch: Vec<Retry>) -> Answer<Vec<Result<Arc<Job>, ChangeRefused>>> {
+        self.inner.retry(ns, batch)
+    }
+    fn delete(&self, ns: &Namespace, ids: Vec<JobId>) -> Answer<Vec<Result<(), ChangeRefused>>> {
+        self.inner.delete(ns, ids)
+    }
+    fn claim(&self, ns: &Namespace, claim: Claim) -> Answer<Vec<Leased>> {
+        self.wanted_max
+            .fetch_max(claim.nonces.len() as u64, Ordering::SeqCst);
+        self.ask(Op::Claim, &self.claims, || self.inner.claim(ns, claim))
+    }
+    fn renew(&self, ns: &Namespace, batch: Vec<Renew>) -> Answer<Vec<Option<Renewed>>> {
+        self.ask(Op::Renew, &self.renewals, || self.inner.renew(ns, batch))
+    }
+    fn settle(&self, ns: &Namespace, batch: Vec<Settle>) -> Answer<Vec<Result<Arc<Job>, SettleRefused>>> {
+        self.ask(Op::Settle, &self.settles, || self.inner.settle(ns, batch))
+    }
+    fn reclaim(&self, limit: u32, seed: u64) -> Answer<Reclaimed> {
+        self.inner.reclaim(limit, seed)
+    }
+    fn prune(&self, limit: u32) -> Answer<Slice> {
+        self.inner.prune(limit)
+    }
+    fn get(&self, ns: &Namespace, id: JobId) -> Answer<Result<Arc<Job>, Missing>> {
+        self.inner.get(ns, id)
+    }
+    fn input(&self, ns: &Namespace, id: JobId) -> Answer<Result<Input, Missing>> {
+        self.inner.input(ns, id)
+    }
+    fn result(&self, ns: &Namespace, id: JobId) -> Answer<Result<Change, Missing>> {
+        self.inner.result(ns, id)
+    }
+    fn put_queue(
+        &self,
+        ns: &Namespace,
+        name: &QueueName,
+        spec: QueueSpec,
+        managed: bool,
+    ) -> Answer<Result<Arc<Queue>, QueueRefused>> {
+        self.inner.put_queue(ns, name, spec, managed)
+    }
+    fn queue(&self, ns: &Namespace, name: &QueueName) -> Answer<Option<QueueStatus>> {
+        self.inner.queue(ns, name)
+    }
+    fn queues(&self, ns: &Namespace) -> Answer<Vec<QueueStatus>> {
+        self.inner.queues(ns)
+    }
+    fn all_queues(&self) -> Answer<Vec<Arc<Queue>>> {
+        self.inner.all_queues()
+    }
+    fn pause(
+        &self,
+        ns: &Namespace,
+        name: &QueueName,
+        paused: bool,
+    ) -> Answer<Result<Arc<Queue>, QueueRefused>> {
+        self.inner.pause(ns, name, paused)
+    }
+    fn purge(&self, ns: &Namespace, name: &QueueName, limit: u32) -> Answer<Result<Slice, QueueRefused>> {
+        self.inner.purge(ns, name, limit)
+    }
+    fn delete_queue(&self, ns: &Namespace, name: &QueueName) -> Answer<Result<(), QueueRefused>> {
+        self.inner.delete_queue(ns, name)
+    }
+    fn check(&self) -> Answer<()> {
+        self.inner.check()
+    }
+    fn close(&self) -> Answer<()> {
+        self.inner.close()
+    }
+}

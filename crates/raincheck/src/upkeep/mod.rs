@@ -1,0 +1,6 @@
+//! Upkeep: mends what workers drop, and forgets what nobody needs any more.
+//!
+//! Invariant: every step is bounded, durable by itself and harmless to repeat; nothing here decides.
+
+pub(crate) mod prune;
+pub(crate) mod reclaim;

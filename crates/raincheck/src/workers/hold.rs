@@ -1,0 +1,247 @@
+//! One attempt's hold on its job: renews the lease and hears of everything that ends it.
+//!
+//! Invariant: as long as [`Hold::next`] is polled, the lease is renewed at a third of its term, and nothing that is to
+//! stop the attempt goes unheard for longer than until the next renewal.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use raincheck_core::decide::Renewed;
+use raincheck_core::id::LeaseId;
+use raincheck_core::lease::Lease;
+use raincheck_core::name::Namespace;
+use raincheck_core::store::{Answer, Renew, StoreError};
+use raincheck_core::time::Timestamp;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+use tracing::{info, warn};
+
+use super::running::{Entered, Heard};
+use super::{Mark, Shop, Stop, StopReason};
+use crate::backoff::Backoff;
+
+/// How long a runner may wind down when the attempt's time is over. Its lease has lapsed then; upkeep leaves it alone for a
+/// little longer than this (`upkeep::reclaim`).
+pub(crate) const TIMED_OUT_GRACE: Duration = Duration::from_millis(500);
+/// How long it may wind down where the lease is over and nobody waits for it.
+const OVER_GRACE: Duration = Duration::from_secs(1);
+
+pub(crate) struct Hold {
+    shop: Arc<Shop>,
+    ns: Namespace,
+    lease: LeaseId,
+    term: Duration,
+    /// When the lease lapses, as last granted.
+    expires_at: Timestamp,
+    /// When the last grant was asked for: the term counts from no earlier than that.
+    granted: Instant,
+    renew_at: Instant,
+    renewal: Option<(Instant, Answer<Vec<Option<Renewed>>>)>,
+    backoff: Backoff,
+    unrenewed: Option<Mark>,
+    timing_out: Option<Mark>,
+    /// When the attempt's time is over; `None` once that was told.
+    deadline: Option<Instant>,
+    heard: watch::Receiver<Heard>,
+    cancel_told: bool,
+    /// Whether the lease is over, as far as is known: nothing is renewed then.
+    over: bool,
+    closing: watch::Receiver<Option<Instant>>,
+    closing_told: bool,
+    _entered: Entered,
+}
+
+enum Event {
+    RenewalDue,
+    Renewed(Result<Vec<Option<Renewed>>, StoreError>),
+    RenewalLate,
+    TimeOver,
+    Heard,
+    Closing,
+}
+
+impl Hold {
+    /// A hold on a job claimed at `asked` or later.
+    pub(crate) fn new(shop: &Arc<Shop>, ns: &Namespace, id: LeaseId, lease: &Lease, asked: Instant) -> Self {
+        let (entered, heard) = shop.running.enter(&id);
+        let time = lease.attempt_deadline.since(shop.store.now());
+        Self {
+            shop: shop.clone(),
+            ns: ns.clone(),
+            lease: id,
+            term: lease.term,
+            expires_at: lease.expires_at,
+            granted: asked,
+            renew_at: asked + lease.term / 3,
+            renewal: None,
+            backoff: Backoff::default(),
+            unrenewed: None,
+            timing_out: None,
+            deadline: Some(Instant::now() + time),
+            heard,
+            cancel_told: false,
+            over: false,
+            closing: shop.closing.subscribe(),
+            closing_told: false,
+            _entered: entered,
+        }
+    }
+
+    /// Lets go of the job, which is about to be settled: from here on the lease's end is our own doing. Gives back when
+    /// the lease lapses, as last granted, and the mark of an attempt whose time is over, to be kept until it is settled.
+    pub(crate) fn leave(self) -> (Timestamp, Option<Mark>) {
+        (self.expires_at, self.timing_out)
+    }
+
+    /// The next thing that is to stop the attempt, each once.
+    ///
+    /// # Cancel safety
+    /// Safe: a renewal that is under way goes on at the next call.
+    pub(crate) async fn next(&mut self) -> Stop {
+        loop {
+            let event = self.event().await;
+            if let Some(stop) = self.handle(event) {
+                return stop;
+            }
+        }
+    }
+
+    async fn event(&mut self) -> Event {
+        let renewing = self.renewal.is_some();
+        let late_at = self.granted + self.term.mul_f32(0.8);
+        tokio::select! {
+            biased;
+            () = news(&mut self.heard, self.cancel_told), if !self.over => Event::Heard,
+            () = closing(&mut self.closing), if !self.closing_told => Event::Closing,
+            () = until(self.deadline) => Event::TimeOver,
+            answer = answered(&mut self.renewal) => Event::Renewed(answer),
+            () = sleep_until(self.renew_at), if !renewing && !self.over => Event::RenewalDue,
+            () = sleep_until(late_at), if self.unrenewed.is_none() && !self.over => Event::RenewalLate,
+        }
+    }
+
+    fn handle(&mut self, event: Event) -> Option<Stop> {
+        match event {
+            Event::RenewalDue => {
+                let renew = Renew {
+                    lease: self.lease,
+                    term: self.term,
+                };
+                let answer = self.shop.store.renew(&self.ns, vec![renew]);
+                self.renewal = Some((Instant::now(), answer));
+                None
+            }
+            Event::Renewed(answer) => self.renewed(answer),
+            Event::RenewalLate => {
+                warn!(job.id = %self.lease.job, "a lease could not be renewed in time; nothing new is started");
+                self.unrenewed = Some(self.shop.unrenewed.mark());
+                None
+            }
+            Event::TimeOver => {
+                self.deadline = None;
+                self.timing_out = Some(self.shop.timing_out.mark());
+                Some(stop(StopReason::TimedOut, TIMED_OUT_GRACE))
+            }
+            Event::Heard => {
+                let heard = *self.heard.borrow_and_update();
+                match heard {
+                    Heard::Nothing => None,
+                    Heard::Cancel(by) => self.cancel(by),
+                    Heard::Over => self.lost(),
+                }
+            }
+            Event::Closing => {
+                self.closing_told = true;
+                let by = (*self.closing.borrow_and_update())?;
+                Some(Stop {
+                    reason: StopReason::Draining,
+                    by,
+                })
+            }
+        }
+    }
+
+    fn cancel(&mut self, by: Timestamp) -> Option<Stop> {
+        if self.cancel_told {
+            return None;
+        }
+        self.cancel_told = true;
+        let grace = by.since(self.shop.store.now());
+        Some(stop(StopReason::Cancelled, grace))
+    }
+
+    fn lost(&mut self) -> Option<Stop> {
+        if self.over {
+            return None;
+        }
+        info!(job.id = %self.lease.job, "an attempt lost its lease");
+        self.over = true;
+        self.unrenewed = None;
+        Some(stop(StopReason::LeaseOver, OVER_GRACE))
+    }
+
+    fn renewed(&mut self, answer: Result<Vec<Option<Renewed>>, StoreError>) -> Option<Stop> {
+        let asked = self.renewal.take().map_or_else(Instant::now, |(asked, _)| asked);
+        match answer.map(|mut answers| answers.pop().flatten()) {
+            Ok(Some(renewed)) => {
+                self.backoff.reset();
+                self.unrenewed = None;
+                self.granted = asked;
+                self.expires_at = renewed.lease.expires_at;
+                self.renew_at = asked + self.term / 3;
+                if renewed.cancel_requested {
+                    return self.cancel(renewed.lease.cancel_by.unwrap_or(self.expires_at));
+                }
+                None
+            }
+            Ok(None) => self.lost(),
+            Err(error) => {
+                let pause = self.backoff.next();
+                warn!(job.id = %self.lease.job, %error, ?pause, "a lease could not be renewed yet");
+                self.renew_at = Instant::now() + pause;
+                None
+            }
+        }
+    }
+}
+
+fn stop(reason: StopReason, grace: Duration) -> Stop {
+    Stop {
+        reason,
+        by: Instant::now() + grace,
+    }
+}
+
+async fn until(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => sleep_until(instant).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn answered(
+    renewal: &mut Option<(Instant, Answer<Vec<Option<Renewed>>>)>,
+) -> Result<Vec<Option<Renewed>>, StoreError> {
+    match renewal {
+        Some((_, answer)) => answer.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits for news about the attempt; after a cancel request only the lease's end is news.
+async fn news(heard: &mut watch::Receiver<Heard>, cancel_told: bool) {
+    let is_news = |heard: &Heard| match heard {
+        Heard::Nothing => false,
+        Heard::Cancel(_) => !cancel_told,
+        Heard::Over => true,
+    };
+    if heard.wait_for(is_news).await.is_err() {
+        std::future::pending().await
+    }
+}
+
+async fn closing(closing: &mut watch::Receiver<Option<Instant>>) {
+    if closing.wait_for(Option::is_some).await.is_err() {
+        std::future::pending().await
+    }
+}

@@ -1,0 +1,220 @@
+//! Running attempts: one path for every kind ([`attempt`]), one file for what is special about each.
+//!
+//! A [`Runner`] gets a [`Ctx`] and says how the attempt ended. Invariant: a runner knows nothing of leases,
+//! renewals and settlements; when told to [`Stop`] it winds down by itself, and what it leaves behind when its future is
+//! dropped is nothing.
+
+pub(crate) mod attempt;
+pub(crate) mod hold;
+mod process;
+mod push;
+pub(crate) mod running;
+
+use std::fmt::Debug;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use raincheck_core::content::{Input, JobResult};
+use raincheck_core::job::{Failure, Job};
+use raincheck_core::lease::WorkerKind;
+use raincheck_core::queue::{Queue, QueueSpec, SettingError, Worker};
+use raincheck_core::store::Store;
+use raincheck_core::time::Timestamp;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::settle::Settler;
+use crate::tasks::Group;
+
+/// Checks of a queue's settings what only its worker can tell: that push has URLs which can be asked.
+///
+/// # Errors
+/// The first setting that cannot be.
+pub fn check(spec: &QueueSpec) -> Result<(), SettingError> {
+    match &spec.worker {
+        Some(Worker::Push(urls)) => push::check(urls),
+        Some(Worker::Process(_) | Worker::Pull) | None => Ok(()),
+    }
+}
+
+/// What the attempts of a node share.
+#[derive(Debug)]
+pub(crate) struct Shop {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) settler: Settler,
+    /// The tasks of the attempts.
+    pub(crate) attempts: Group,
+    pub(crate) running: running::Running,
+    /// Set when the attempts shall end: until when they may wind down.
+    pub(crate) closing: watch::Sender<Option<Instant>>,
+    /// Those that could not renew their lease in time: while there are any, nothing new is started.
+    pub(crate) unrenewed: Marks,
+    /// Those whose time is over and who wind down: a reclaim leaves them a moment to settle it themselves.
+    pub(crate) timing_out: Marks,
+    pub(crate) push: push::Pusher,
+}
+
+impl Shop {
+    pub(crate) fn new(store: Arc<dyn Store>, settler: Settler, attempts: Group) -> Self {
+        Self {
+            store,
+            settler,
+            attempts,
+            running: running::Running::default(),
+            closing: watch::Sender::new(None),
+            unrenewed: Marks::default(),
+            timing_out: Marks::default(),
+            push: push::Pusher::new(),
+        }
+    }
+
+    /// Who runs the attempts of a queue with these settings; `None` where workers come for its jobs.
+    pub(crate) fn runner(&self, queue: &Queue) -> Option<Arc<dyn Runner>> {
+        match queue.worker() {
+            Worker::Pull => None,
+            Worker::Push(urls) => Some(Arc::new(push::Push::new(self.push.clone(), &urls))),
+            Worker::Process(argv) => Some(Arc::new(process::Process::new(argv))),
+        }
+    }
+}
+
+/// How many attempts are in a certain state now. Cloning gives another handle.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Marks(Arc<AtomicUsize>);
+
+/// One attempt that is in that state; no longer when dropped.
+#[derive(Debug)]
+pub(crate) struct Mark(Marks);
+
+impl Marks {
+    pub(crate) fn mark(&self) -> Mark {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Mark(self.clone())
+    }
+
+    pub(crate) fn any(&self) -> bool {
+        self.0.load(Ordering::SeqCst) > 0
+    }
+}
+
+impl Drop for Mark {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Why an attempt is to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StopReason {
+    /// Somebody asked for the job to be cancelled; a success still counts.
+    Cancelled,
+    /// The attempt's time is over.
+    TimedOut,
+    /// The node leaves.
+    Draining,
+    /// The lease is over: whatever comes of the attempt counts for nothing.
+    LeaseOver,
+}
+
+/// Tells a runner to wind down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stop {
+    pub(crate) reason: StopReason,
+    /// When patience ends; soon after it the runner's future is dropped.
+    pub(crate) by: Instant,
+}
+
+/// A runner's end of the line on which it is told to stop.
+#[derive(Clone, Debug)]
+pub(crate) struct Stops(watch::Receiver<Option<Stop>>);
+
+impl Stops {
+    pub(crate) fn channel() -> (watch::Sender<Option<Stop>>, Self) {
+        let (sender, receiver) = watch::channel(None);
+        (sender, Self(receiver))
+    }
+
+    /// Waits until the attempt is to stop.
+    pub(crate) async fn told(&mut self) -> Stop {
+        let told = self.0.wait_for(Option::is_some).await.ok().and_then(|stop| *stop);
+        match told {
+            Some(stop) => stop,
+            // Whoever tells is gone, and this future is about to be dropped.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Waits until patience has ended. Meanwhile it may become shorter.
+    pub(crate) async fn out_of_patience(&mut self) {
+        loop {
+            let stop = self.told().await;
+            self.0.mark_unchanged();
+            tokio::select! {
+                biased;
+                changed = self.0.changed() => if changed.is_err() { return },
+                () = tokio::time::sleep_until(stop.by) => return,
+            }
+        }
+    }
+}
+
+/// What a runner gets to run one attempt.
+#[derive(Debug)]
+pub(crate) struct Ctx {
+    pub(crate) job: Arc<Job>,
+    pub(crate) input: Input,
+    pub(crate) queue: Arc<Queue>,
+    /// When the attempt's time is over.
+    pub(crate) deadline: Timestamp,
+    pub(crate) stops: Stops,
+    pub(crate) store: Arc<dyn Store>,
+}
+
+/// What came of an attempt, as its runner says.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum AttemptEnd {
+    /// The handler succeeded.
+    Succeeded(JobResult),
+    /// The handler failed or could not be reached.
+    Failed {
+        failure: Failure,
+        /// Whether another attempt may help, and the least delay before it.
+        retry: Option<Duration>,
+        /// The handler's answer.
+        result: Option<JobResult>,
+    },
+    /// It stopped because it was told to.
+    Stopped,
+}
+
+impl AttemptEnd {
+    /// Another attempt may help.
+    pub(crate) fn retry(failure: Failure) -> Self {
+        Self::Failed {
+            failure,
+            retry: Some(Duration::ZERO),
+            result: None,
+        }
+    }
+
+    /// No other attempt will help.
+    pub(crate) fn for_good(failure: Failure) -> Self {
+        Self::Failed {
+            failure,
+            retry: None,
+            result: None,
+        }
+    }
+}
+
+/// One of the ways to run an attempt.
+pub(crate) trait Runner: Debug + Send + Sync + 'static {
+    /// Which way.
+    fn kind(&self) -> WorkerKind;
+
+    /// Runs one attempt. Dropping the future ends it with all that belongs to it.
+    fn run(self: Arc<Self>, ctx: Ctx) -> Pin<Box<dyn Future<Output = AttemptEnd> + Send>>;
+}

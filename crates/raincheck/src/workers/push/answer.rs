@@ -1,0 +1,196 @@
+//! What a handler's answer means.
+//!
+//! | answer | the attempt |
+//! |---|---|
+//! | 2xx, whole | succeeded, the answer is the result |
+//! | 408, 425, 429, 5xx | failed, another attempt, not before `Retry-After`; the last answer is the result |
+//! | other 4xx | failed for good, the answer is the result |
+//! | 3xx, 1xx | failed for good, `handler-redirected` |
+//! | broken off | failed, another attempt |
+//! | larger than the queue's limit | failed for good, `result-too-large` |
+//!
+//! Invariant: no more than the queue's limit is ever held of a body.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use bytes::{Bytes, BytesMut};
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, Response, StatusCode};
+use http_body_util::BodyExt;
+use hyper::body::{Body, Incoming};
+use raincheck_core::content::JobResult;
+use raincheck_core::job::Failure;
+use raincheck_core::time::Timestamp;
+
+use super::{AttemptEnd, root_cause};
+
+/// The headers of an answer that are kept with a result, beside its content type: those that say how to read the
+/// bytes. Never what speaks for an origin (cookies, authentication, CORS and security policies, caching), nor what only
+/// made sense between handler and Raincheck (validators, ranges, links and locations relative to the handler).
+pub(super) const KEPT_HEADERS: [&str; 5] = [
+    "content-disposition",
+    "content-digest",
+    "content-encoding",
+    "content-language",
+    "repr-digest",
+];
+
+/// A longer `Retry-After` counts as this much: a handler shall not put a job to sleep for years.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// Reads the answer whole and says what it means.
+pub(super) async fn read(response: Response<Incoming>, result_max: u64, now: Timestamp) -> AttemptEnd {
+    let (head, body) = response.into_parts();
+    let status = head.status;
+    if status.is_redirection() || status.is_informational() {
+        let detail = format!("the handler answered {status}; redirects are not followed");
+        return AttemptEnd::for_good(failure("handler-redirected", detail, status));
+    }
+    let retry = retriable(status).then(|| retry_after(&head.headers, now));
+    let body = match read_body(body, result_max).await {
+        Ok(body) => body,
+        Err(Unread::TooLarge) if retry.is_none() => {
+            let detail = format!("the handler's answer is larger than {result_max} bytes, the queue's limit");
+            return AttemptEnd::for_good(failure("result-too-large", detail, status));
+        }
+        Err(Unread::TooLarge) => {
+            return AttemptEnd::Failed {
+                failure: answered(status),
+                retry,
+                result: None,
+            };
+        }
+        Err(Unread::BrokenOff { after, why }) => {
+            let detail = format!("the handler's answer broke off after {after} bytes: {why}");
+            return AttemptEnd::retry(failure("handler-unreachable", detail, status));
+        }
+    };
+    let result = JobResult::new(
+        status.as_u16(),
+        content_type(&head.headers),
+        kept(&head.headers),
+        body,
+    );
+    if status.is_success() {
+        return AttemptEnd::Succeeded(result);
+    }
+    AttemptEnd::Failed {
+        failure: answered(status),
+        retry,
+        result: Some(result),
+    }
+}
+
+fn failure(code: &str, detail: String, status: StatusCode) -> Failure {
+    Failure {
+        status: Some(status.as_u16()),
+        ..Failure::new(code, detail)
+    }
+}
+
+fn answered(status: StatusCode) -> Failure {
+    failure("handler-failed", format!("the handler answered {status}"), status)
+}
+
+fn retriable(status: StatusCode) -> bool {
+    status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429)
+}
+
+/// Why a body was not read whole.
+enum Unread {
+    TooLarge,
+    BrokenOff { after: usize, why: String },
+}
+
+async fn read_body(mut body: Incoming, max: u64) -> Result<Bytes, Unread> {
+    if body.size_hint().lower() > max {
+        return Err(Unread::TooLarge);
+    }
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Unread::BrokenOff {
+            after: whole.len(),
+            why: root_cause(&error),
+        })?;
+        // Trailers are not part of the result.
+        let Ok(data) = frame.into_data() else { continue };
+        if (whole.len() + data.len()) as u64 > max {
+            return Err(Unread::TooLarge);
+        }
+        whole.extend_from_slice(&data);
+    }
+    Ok(whole.freeze())
+}
+
+fn content_type(headers: &HeaderMap) -> Option<String> {
+    Some(headers.get(CONTENT_TYPE)?.to_str().ok()?.to_owned())
+}
+
+fn kept(headers: &HeaderMap) -> Vec<(String, String)> {
+    let named = |name: &'static str| {
+        let values = headers.get_all(name).iter();
+        values.filter_map(move |value| Some((name.to_owned(), value.to_str().ok()?.to_owned())))
+    };
+    KEPT_HEADERS.into_iter().flat_map(named).collect()
+}
+
+/// The least delay before another attempt: seconds or an HTTP date (RFC 9110 section 10.2.3); zero where there is none
+/// or it cannot be read.
+fn retry_after(headers: &HeaderMap, now: Timestamp) -> Duration {
+    let text = headers
+        .get(RETRY_AFTER)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default()
+        .trim();
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let delay = if digits {
+        // More digits than fit are more than the cap as well.
+        Duration::from_secs(text.parse().unwrap_or(u64::MAX))
+    } else {
+        let date = httpdate::parse_http_date(text).ok();
+        let since_epoch = date.and_then(|date| date.duration_since(UNIX_EPOCH).ok());
+        since_epoch.map_or(Duration::ZERO, |instant| {
+            Timestamp::default().plus(instant).since(now)
+        })
+    };
+    delay.min(RETRY_AFTER_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let now: Timestamp = "2026-11-21T06:00:00Z".parse().unwrap();
+        let delay = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, text.parse().unwrap());
+            retry_after(&headers, now).as_secs()
+        };
+        for (text, seconds) in [
+            ("7", 7),
+            (" 7 ", 7),
+            ("Sat, 21 Nov 2026 06:00:30 GMT", 30),
+            ("Sat, 21 Nov 2026 05:00:00 GMT", 0),
+            ("99999999999999999999999", 86_400),
+            ("soon", 0),
+            ("-5", 0),
+            ("", 0),
+        ] {
+            assert_eq!(delay(text), seconds, "{text:?}");
+        }
+        assert_eq!(retry_after(&HeaderMap::new(), now), Duration::ZERO);
+    }
+
+    #[test]
+    fn no_kept_header_speaks_for_an_origin() {
+        for name in KEPT_HEADERS {
+            assert!(
+                name.starts_with("content-") || name.ends_with("-digest"),
+                "{name}"
+            );
+            assert_ne!(name, "content-security-policy");
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! The request that a handler gets.
+//!
+//! Invariant: headers that the submitter had forwarded cannot pass for Raincheck's own, nor steer the connection.
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
+use http_body_util::Full;
+
+use super::Ctx;
+
+/// Headers that belong to a connection or to whoever speaks on it (RFC 9110 section 7.6.1), never to the input.
+const NEVER_FORWARDED: [&str; 15] = [
+    "connection",
+    "content-length",
+    "content-type",
+    "expect",
+    "host",
+    "idempotency-key",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "user-agent",
+];
+
+/// The input as it came, and what Raincheck says of the attempt.
+pub(super) fn request(target: Uri, ctx: &Ctx) -> Request<Full<Bytes>> {
+    let mut request = Request::new(Full::new(ctx.input.body.clone()));
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = target;
+    let headers = request.headers_mut();
+    for (name, value) in &ctx.input.headers {
+        let own = name.starts_with("raincheck-") || NEVER_FORWARDED.contains(&name.as_str());
+        if let (false, Ok(name)) = (own, HeaderName::from_bytes(name.as_bytes())) {
+            append(headers, name, value);
+        }
+    }
+    let job = &ctx.job;
+    let options = &job.options;
+    headers.insert(
+        USER_AGENT,
+        HeaderValue::from_static(concat!("raincheck/", env!("CARGO_PKG_VERSION"))),
+    );
+    if let Some(content_type) = &ctx.input.content_type {
+        insert(headers, CONTENT_TYPE, content_type);
+    }
+    for (name, value) in [
+        ("raincheck-job", Some(job.id.to_string())),
+        ("raincheck-attempt", Some(job.attempt.to_string())),
+        ("raincheck-fence", Some(job.fence.to_string())),
+        ("raincheck-attempt-deadline", Some(ctx.deadline.to_string())),
+        ("idempotency-key", Some(job.id.to_string())),
+        ("traceparent", options.traceparent.clone()),
+        ("tracestate", options.tracestate.clone()),
+    ] {
+        if let Some(value) = value {
+            insert(headers, HeaderName::from_static(name), &value);
+        }
+    }
+    request
+}
+
+fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    // What came in as a header goes out as one; a value that cannot is left out.
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}
+
+fn append(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.append(name, value);
+    }
+}
