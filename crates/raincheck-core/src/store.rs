@@ -263,7 +263,8 @@ pub trait Observer: Debug + Send + Sync + 'static {
     /// These jobs changed (cancel requested, settled, reclaimed, expired …); acceptance and claims are not told.
     fn changed(&self, changes: Vec<Change>);
 
-    /// These queues have jobs to claim that they did not have before, or were resumed.
+    /// These queues have jobs to claim that they did not have before (new ones, or a place that concurrency lets
+    /// them have), or were resumed.
     fn ready(&self, queues: Vec<(Namespace, QueueName)>);
 
     /// The store failed and takes nothing any more.
@@ -312,7 +313,8 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// and that are not over are given back as they are, instead of anything new, even where the queue is paused.
     fn claim(&self, ns: &Namespace, claim: Claim) -> Answer<Vec<Leased>>;
 
-    /// Extends leases; `None` where a lease is over.
+    /// Extends leases; `None` where a lease is over. The holder alone is told of the lease's new end: whoever reads
+    /// the job may see an older one.
     fn renew(&self, ns: &Namespace, batch: Vec<Renew>) -> Answer<Vec<Option<Renewed>>>;
 
     /// Ends attempts. Gives back each job as it is then. Once returned, outcome and result survive any crash and

@@ -33,12 +33,12 @@ impl IntoFuture for Opened {
 }
 
 /// How long one promise may take before its store is said to hang.
-const TIME_LIMIT: Duration = Duration::from_secs(120);
+const TIME_LIMIT: Duration = Duration::from_secs(60);
 
 /// Runs one promise to its end on a runtime of its own.
 ///
 /// # Panics
-/// When the promise is broken, or takes longer than two minutes.
+/// When the promise is broken, or takes longer than a minute.
 pub fn run(promise: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a runtime needs a few file descriptors");

@@ -50,14 +50,14 @@ pub async fn a_running_job_is_asked_to_stop(kit: Kit) {
     let renewed = kit.renew(lease(&held), TERM).await.expect("the lease is held");
     assert!(renewed.cancel_requested, "its worker learns at the next renewal");
     kit.advance(s(5));
-    assert_eq!(
-        kit.cancel(held.id).await,
-        Ok(kit.get(held.id).await),
-        "asking again changes nothing"
-    );
-    let now = kit.get(held.id).await;
     let grace = |job: &crate::job::Job| job.lease().and_then(|lease| lease.cancel_by);
-    assert_eq!((now.version, grace(&now)), (asked.version, grace(&asked)));
+    for now in [
+        kit.cancel(held.id).await.expect("the job is there"),
+        kit.get(held.id).await,
+    ] {
+        let same = (now.version, grace(&now)) == (asked.version, grace(&asked));
+        assert!(same, "asking again changes nothing");
+    }
     assert!(kit.claim_up_to(9).await.is_empty());
 }
 

@@ -197,10 +197,6 @@ pub async fn a_place_that_becomes_free_is_told(kit: Kit) {
     kit.advance(TERM);
     kit.reclaim().await;
     ear.hears_ready("q").await;
-    kit.claim_one().await;
-    ear.forget();
-    kit.put("q", QueueSpec::default()).await;
-    ear.hears_ready("q").await;
 }
 
 pub async fn the_last_observer_is_told(kit: Kit) {
