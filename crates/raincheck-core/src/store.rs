@@ -339,7 +339,8 @@ pub trait Store: Debug + Send + Sync + 'static {
     fn result(&self, ns: &Namespace, id: JobId) -> Answer<Result<Change, Missing>>;
 
     /// Creates the queue, or replaces its settings whole. A caller who is not `managed` may not touch a queue
-    /// that is.
+    /// that is. Opening a store forgets which are: the configuration that opens it says so anew, so that a queue which
+    /// is named no longer becomes an ordinary one.
     fn put_queue(
         &self,
         ns: &Namespace,

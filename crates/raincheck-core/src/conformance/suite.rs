@@ -316,6 +316,7 @@ macro_rules! conformance_durable_promises {
                 idempotency_keys_survive
                 tombstones_survive_and_end
                 queues_survive
+                a_queue_is_managed_only_while_its_configuration_runs
                 a_pull_lease_gets_its_full_term
                 a_renewed_term_survives
                 no_full_term_passes_the_attempts_time

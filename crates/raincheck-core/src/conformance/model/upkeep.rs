@@ -2,11 +2,14 @@
 //!
 //! Invariant: a slice deals with at most `limit` rows and tells whether more is due.
 
+use std::sync::Arc;
+
 use super::state::Model;
 use crate::decide::{expire, expires_at, interrupt_on_open, reclaim};
 use crate::id::JobId;
 use crate::job::Job;
 use crate::name::Namespace;
+use crate::queue::Queue;
 use crate::retry::seed_for;
 use crate::store::{Missing, Reclaimed, Slice};
 use crate::time::Timestamp;
@@ -73,7 +76,8 @@ impl Model {
         }
     }
 
-    /// What opening a store does to the jobs that ran when it ended.
+    /// What opening a store does: attempts of the former process are over, rings begin anew, and no configuration has
+    /// said yet which queues it manages.
     pub(in crate::conformance) fn reopen(&mut self, seed: u64, now: Timestamp) {
         for id in self.jobs.keys().copied().collect::<Vec<_>>() {
             let job = self.jobs[&id].job.clone();
@@ -83,6 +87,9 @@ impl Model {
         }
         for line in self.lines.values_mut() {
             line.ring.clear();
+            let mut queue = Queue::clone(&line.queue);
+            queue.managed = false;
+            line.queue = Arc::new(queue);
         }
     }
 }

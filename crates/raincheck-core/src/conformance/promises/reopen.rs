@@ -229,14 +229,9 @@ pub async fn queues_survive<F: IntoFuture<Output = Opened>>(kit: Kit, reopen: im
         max_attempts: Some(2),
         ..QueueSpec::default()
     };
-    kit.put("a", spec.clone()).await;
+    kit.put("a", spec).await;
     kit.put("b", QueueSpec::default()).await;
     kit.put("gone", QueueSpec::default()).await;
-    kit.store
-        .put_queue(&kit.ns, &queue_name("c"), spec, true)
-        .await
-        .expect("the store answers")
-        .expect("free");
     kit.advance(s(1));
     kit.store
         .pause(&kit.ns, &queue_name("b"), true)
@@ -283,6 +278,24 @@ pub async fn queues_survive<F: IntoFuture<Output = Opened>>(kit: Kit, reopen: im
         .is_empty(),
         "a pause is durable"
     );
+}
+
+pub async fn a_queue_is_managed_only_while_its_configuration_runs<F: IntoFuture<Output = Opened>>(
+    kit: Kit,
+    reopen: impl Reopen<F>,
+) {
+    let (ns, name) = (kit.ns.clone(), queue_name("q"));
+    let managed = QueueSpec {
+        depth: Some(9),
+        ..QueueSpec::default()
+    };
+    let put = kit.store.put_queue(&ns, &name, managed.clone(), true);
+    assert!(put.await.expect("the store answers").expect("it is new").managed);
+    let kit = kit.reopen(reopen).await;
+    let status = kit.store.queue(&ns, &name).await.expect("the store answers");
+    let queue = status.expect("the queue is there").queue;
+    assert_eq!((&queue.spec, queue.managed), (&managed, false));
+    kit.put("q", QueueSpec::default()).await;
 }
 
 pub async fn a_pull_lease_gets_its_full_term<F: IntoFuture<Output = Opened>>(
