@@ -5,6 +5,7 @@
 
 pub mod flags;
 pub mod ledger;
+pub mod openapi;
 pub mod rng;
 pub mod setup;
 pub mod soak;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 use xtask::flags::Flags;
-use xtask::{rng, setup, soak, strace, suite, tidy, tree};
+use xtask::{openapi, rng, setup, soak, strace, suite, tidy, tree};
 
 const HELP: &str = "\
 The project's own chores.
@@ -18,6 +18,8 @@ The project's own chores.
       what the kernel saw: the sync returns before the 202, syncs are shared, a failed one is fatal
   cargo xtask setup
       install what the tests need (strace, curl, rustfmt, clippy) where it is missing
+  cargo xtask openapi [--check]
+      write openapi.json from the code, or see that it is up to date
   cargo xtask tidy
       the form of the project's files: module docs, lengths, layers, words, pages
 ";
@@ -79,6 +81,10 @@ fn dispatch(words: &[String]) -> Result<()> {
         "setup" => {
             Flags::parse(rest, &[], &[])?;
             setup::setup()
+        }
+        "openapi" => {
+            let flags = Flags::parse(rest, &[], &["check"])?;
+            openapi::openapi(&tree::top()?, flags.has("check"))
         }
         "tidy" => {
             Flags::parse(rest, &[], &[])?;

@@ -6,6 +6,8 @@ use super::Finding;
 const LINES_SMELL: usize = 300;
 /// Longer files are refused: a file holds one idea.
 const LINES_MAX: usize = 450;
+/// The same for tests, which are lists by nature.
+const TEST_LINES_MAX: usize = 600;
 
 /// A Rust file opens with its purpose and is not too long.
 pub(super) fn check(path: &str, text: &str) -> Vec<Finding> {
