@@ -1,5 +1,101 @@
-//! The door: accepts connections and serves any tower service on them.
+//! The door: accepts connections and serves any tower service on them, HTTP/1.1 only.
+//!
+//! ```text
+//! accept ─► caps ─► Connection { hyper ── Line ── TcpStream }
+//!                        └── Pulse: what the connection is doing, and since when
+//! ```
+//!
+//! Invariants: every state of a connection has an end that the client cannot put off: a head, a body, an idle
+//! keep-alive, a stalled answer, a silent socket. Connections are counted before anything is read from them. A stop
+//! finishes what is being answered, in bounded time.
 
+mod accept;
 mod body;
+mod caps;
+mod connection;
+mod line;
+mod listen;
+mod pulse;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tower::Service;
+
+use crate::tasks::{Group, TaskKind};
 
 pub use body::{BodyError, BodyPace, read_body};
+pub use listen::{ListenRefused, check_listen};
+
+/// How the door behaves.
+#[derive(Clone, Debug)]
+pub struct ServerOptions {
+    /// How long a request's head may take, from its first byte; and how long a new connection may be silent.
+    pub head_time: Duration,
+    /// How long a connection may be idle between two requests.
+    pub idle_time: Duration,
+    /// How long the client may take nothing of an answer that is being sent.
+    pub write_time: Duration,
+    /// How long a request is still worked on after its client has closed its side. A client that closed only its
+    /// sending side looks the same as one that is gone.
+    pub gone_time: Duration,
+    /// How long answers may take after a stop.
+    pub stop_time: Duration,
+    /// Connections from one address, loopback excepted.
+    pub per_address_max: u32,
+    /// Connections in all; `None`: as many files as the process may open, less a reserve.
+    pub connections_max: Option<u32>,
+}
+
+impl Default for ServerOptions {
+    fn default() -> Self {
+        Self {
+            head_time: Duration::from_secs(10),
+            idle_time: Duration::from_secs(75),
+            write_time: Duration::from_secs(30),
+            gone_time: Duration::from_secs(5),
+            stop_time: Duration::from_secs(5),
+            per_address_max: 256,
+            connections_max: None,
+        }
+    }
+}
+
+/// Serves `service` on the listeners until `stop` is cancelled, then stops accepting, finishes the answers under way
+/// within [`ServerOptions::stop_time`] and returns how many connections it had to cut.
+pub async fn serve<S, B>(
+    listeners: Vec<TcpListener>,
+    service: S,
+    options: ServerOptions,
+    stop: CancellationToken,
+) -> usize
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + Sync + 'static,
+    S::Future: Send,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let group = Group::new("server");
+    let caps = Arc::new(caps::Caps::new(&options));
+    let stop_time = options.stop_time;
+    let options = Arc::new(options);
+    for listener in listeners {
+        let acceptor = accept::Acceptor {
+            listener,
+            service: service.clone(),
+            options: options.clone(),
+            caps: caps.clone(),
+            group: group.clone(),
+        };
+        group.spawn(TaskKind::Service, acceptor.run());
+    }
+    stop.cancelled().await;
+    group.shutdown(stop_time).await
+}

@@ -1,0 +1,190 @@
+//! One connection from its acceptance to its end.
+//!
+//! Invariant: the driver has one timer for all deadlines, moved only when it rings too early or would ring too late,
+//! so that a request costs no timer.
+
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tower::{Service, ServiceExt as _};
+
+use super::ServerOptions;
+use super::line::Line;
+use super::pulse::{Phase, Pulse};
+
+/// The largest read buffer: a head that does not fit is 431. Larger than the API's own limit on heads, so that most
+/// that are too large get a proper answer.
+const BUFFER_BYTES_MAX: usize = 64 << 10;
+/// So many headers a request may have.
+const HEADERS_MAX: usize = 100;
+
+/// Serves one connection until it ends, its time is up, or `stopping` is cancelled and its answer sent.
+pub(super) async fn drive<S, B>(
+    stream: TcpStream,
+    service: S,
+    options: Arc<ServerOptions>,
+    stopping: CancellationToken,
+) where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone,
+    B: Body + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let pulse = Arc::new(Pulse::new());
+    let line = TokioIo::new(Line::new(stream, pulse.clone()));
+    let handling = Handling {
+        service,
+        pulse: pulse.clone(),
+    };
+    let connection = http1::Builder::new()
+        // Our own deadlines cover more: hyper's closes an idle keep-alive as if it were a slow head.
+        .header_read_timeout(None)
+        .max_buf_size(BUFFER_BYTES_MAX)
+        .max_headers(HEADERS_MAX)
+        // hyper would allocate a read buffer for every waiter to notice a client that is gone; the line peeks.
+        .half_close(true)
+        .pipeline_flush(true)
+        .serve_connection(line, handling);
+    let mut connection = pin!(connection);
+    let mut stopped = pin!(stopping.cancelled());
+    let mut stopping_told = false;
+    let mut alarm = Alarm::default();
+    poll_fn(|cx| {
+        if !stopping_told && stopped.as_mut().poll(cx).is_ready() {
+            stopping_told = true;
+            // Nobody's stop waits for a client that does not close.
+            pulse.set_sending(false);
+            connection.as_mut().graceful_shutdown();
+        }
+        loop {
+            if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "a connection ended early");
+                }
+                return Poll::Ready(());
+            }
+            ready!(alarm.poll(&pulse, &options, cx));
+            if pulse.expired() {
+                return Poll::Ready(());
+            }
+            // A last turn, in which the line may tell the client why.
+            pulse.expire();
+        }
+    })
+    .await;
+}
+
+/// The one timer of a connection.
+#[derive(Default)]
+struct Alarm(Option<Pin<Box<Sleep>>>);
+
+impl Alarm {
+    /// Ready when the connection's time is up.
+    fn poll(&mut self, pulse: &Pulse, options: &ServerOptions, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(deadline) = pulse.deadline(options) else {
+            return Poll::Pending;
+        };
+        let sleep = self.0.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        if sleep.deadline() > deadline {
+            sleep.as_mut().reset(deadline);
+        }
+        while sleep.as_mut().poll(cx).is_ready() {
+            if Instant::now() >= deadline {
+                return Poll::Ready(());
+            }
+            sleep.as_mut().reset(deadline);
+        }
+        Poll::Pending
+    }
+}
+
+/// The service as hyper calls it.
+struct Handling<S> {
+    service: S,
+    pulse: Arc<Pulse>,
+}
+
+impl<S, B> hyper::service::Service<Request<Incoming>> for Handling<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone,
+    B: Body,
+{
+    type Response = Response<Tracked<B>>;
+    type Error = Infallible;
+    type Future = Answering<tower::util::Oneshot<S, Request<Incoming>>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        self.pulse.enter(Phase::Busy);
+        self.pulse.set_sending(!request.body().is_end_stream());
+        Answering {
+            answer: Box::pin(self.service.clone().oneshot(request)),
+            pulse: self.pulse.clone(),
+        }
+    }
+}
+
+/// A request being worked on.
+struct Answering<F> {
+    answer: Pin<Box<F>>,
+    pulse: Arc<Pulse>,
+}
+
+impl<F, B> Future for Answering<F>
+where
+    F: Future<Output = Result<Response<B>, Infallible>>,
+    B: Body,
+{
+    type Output = Result<Response<Tracked<B>>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Ok(response) = ready!(self.answer.as_mut().poll(cx));
+        self.pulse.enter(Phase::Answering);
+        let pulse = self.pulse.clone();
+        Poll::Ready(Ok(response.map(|body| Tracked {
+            body: Box::pin(body),
+            pulse,
+        })))
+    }
+}
+
+/// An answer's body; when it is gone, the answer is written.
+struct Tracked<B> {
+    body: Pin<Box<B>>,
+    pulse: Arc<Pulse>,
+}
+
+impl<B> Drop for Tracked<B> {
+    fn drop(&mut self) {
+        self.pulse.enter(Phase::Idle);
+    }
+}
+
+impl<B: Body> Body for Tracked<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        self.body.as_mut().poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,146 @@
+//! A connection's bytes: passes them through and notes on the [`Pulse`] what happens.
+//!
+//! Invariant: a client that closed its side while it is waited on is noticed without a read, so without a buffer: that
+//! keeps an idle waiter small.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use crate::api::code::Code;
+
+use super::pulse::{Phase, Pulse};
+
+/// The socket under hyper.
+#[derive(Debug)]
+pub(super) struct Line {
+    stream: TcpStream,
+    pulse: Arc<Pulse>,
+    /// Set when more bytes are there than the request being worked on: then the client is there as well.
+    ahead: bool,
+}
+
+impl Line {
+    pub(super) const fn new(stream: TcpStream, pulse: Arc<Pulse>) -> Self {
+        Self {
+            stream,
+            pulse,
+            ahead: false,
+        }
+    }
+
+    /// Notes that the client closed its side, where it did.
+    fn listen(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        if self.ahead || self.pulse.phase() != Phase::Busy {
+            return Ok(());
+        }
+        let mut byte = [0];
+        match self.stream.poll_peek(cx, &mut ReadBuf::new(&mut byte)) {
+            Poll::Pending => {}
+            Poll::Ready(Ok(0)) => {
+                self.ahead = true;
+                self.pulse.close();
+            }
+            Poll::Ready(Ok(_)) => self.ahead = true,
+            Poll::Ready(Err(error)) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn note<T>(&self, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        match written {
+            Poll::Pending => self.pulse.stall(),
+            Poll::Ready(_) => self.pulse.flow(),
+        }
+        written
+    }
+}
+
+/// An answer for those whom hyper does not answer.
+pub(super) fn bare_answer(code: Code, detail: &str) -> Vec<u8> {
+    let status = code.status();
+    let (number, reason) = (status.as_u16(), status.canonical_reason().unwrap_or_default());
+    let (name, title) = (code.as_str(), code.title());
+    let body = format!(
+        r#"{{"type":"/problems/{name}","title":"{title}","status":{number},"detail":"{detail}","code":"{name}"}}"#
+    );
+    let length = body.len();
+    format!(
+        "HTTP/1.1 {number} {reason}\r\ncontent-type: application/problem+json\r\ncontent-length: {length}\r\n\
+         cache-control: no-store\r\nretry-after: 1\r\nconnection: close\r\n\r\n{body}"
+    )
+    .into_bytes()
+}
+
+impl AsyncRead for Line {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.pulse.expired() {
+            if self.pulse.phase() == Phase::Head {
+                let answer = bare_answer(Code::RequestTimeout, "the request's head took too long");
+                // Best effort: whoever sends so slowly may not read either.
+                let _ = self.stream.try_write(&answer);
+            }
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if buf.filled().len() > before {
+            self.ahead = false;
+            self.pulse.heard();
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Line {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.note(written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.note(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    /// hyper flushes whenever it is woken, so this is where a waiting connection listens for its client.
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.listen(cx)?;
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    /// Says that nothing more is coming, then throws away what an interrupted request still sends.
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.pulse.phase() != Phase::Leaving {
+            ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+            if !self.pulse.sending() {
+                return Poll::Ready(Ok(()));
+            }
+            self.pulse.enter(Phase::Leaving);
+        }
+        loop {
+            let mut waste = [0; 4096];
+            let mut waste = ReadBuf::new(&mut waste);
+            let read = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut waste));
+            if read.is_err() || waste.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+}
