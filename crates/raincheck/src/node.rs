@@ -169,6 +169,12 @@ impl Node {
         node.services.spawn(TaskKind::Upkeep, on_fault);
     }
 
+    /// What its attempts share.
+    #[cfg(test)]
+    pub(crate) fn shop(&self) -> &Arc<Shop> {
+        &self.0.shop
+    }
+
     /// The store below.
     #[must_use]
     pub fn store(&self) -> &Arc<dyn Store> {

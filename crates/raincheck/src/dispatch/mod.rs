@@ -48,7 +48,8 @@ pub(crate) struct Slots {
 }
 
 impl Slots {
-    fn take(self: &Arc<Self>) -> Slot {
+    /// Takes a place; whether one is free is the line's to know.
+    pub(crate) fn take(self: &Arc<Self>) -> Slot {
         self.taken.fetch_add(1, Ordering::SeqCst);
         Slot(self.clone())
     }
@@ -138,3 +139,6 @@ impl Dispatch {
         self.tasks.abort();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,6 +24,7 @@ pub(crate) enum Op {
     Claim,
     Renew,
     Settle,
+    Reclaim,
 }
 
 #[derive(Debug)]
@@ -36,6 +37,7 @@ pub(crate) struct Faulty {
     pub(crate) wanted_max: AtomicU64,
     pub(crate) renewals: AtomicU64,
     pub(crate) settles: AtomicU64,
+    reclaims: AtomicU64,
 }
 
 impl Faulty {
@@ -48,6 +50,7 @@ impl Faulty {
             wanted_max: AtomicU64::new(0),
             renewals: AtomicU64::new(0),
             settles: AtomicU64::new(0),
+            reclaims: AtomicU64::new(0),
         }
     }
 
@@ -67,6 +70,18 @@ impl Faulty {
         }
         let observer = self.observer.lock().unwrap().clone();
         observer.unwrap().failed("the disk is gone");
+    }
+
+    /// From now on nobody is told anything, as if every hint were lost.
+    pub(crate) fn observe_nobody(&self) {
+        #[derive(Debug)]
+        struct Nobody;
+        impl Observer for Nobody {
+            fn changed(&self, _: Vec<Change>) {}
+            fn ready(&self, _: Vec<(Namespace, QueueName)>) {}
+            fn failed(&self, _: &str) {}
+        }
+        self.inner.observe(Arc::new(Nobody));
     }
 
     fn ask<T: Send + 'static>(
@@ -131,7 +146,7 @@ impl Store for Faulty {
         self.ask(Op::Settle, &self.settles, || self.inner.settle(ns, batch))
     }
     fn reclaim(&self, limit: u32, seed: u64) -> Answer<Reclaimed> {
-        self.inner.reclaim(limit, seed)
+        self.ask(Op::Reclaim, &self.reclaims, || self.inner.reclaim(limit, seed))
     }
     fn prune(&self, limit: u32) -> Answer<Slice> {
         self.inner.prune(limit)

@@ -114,6 +114,10 @@ async fn supervise(
     ctx: Ctx,
     tell: &watch::Sender<Option<Stop>>,
 ) -> (AttemptEnd, Option<Stop>) {
+    // A cancel request may have overtaken the claim's answer: then the work is not begun.
+    if let Some(stop) = at_once(hold).await {
+        return (AttemptEnd::Stopped, Some(stop));
+    }
     let mut running = CatchPanic(runner.run(ctx));
     let mut stopped: Option<Stop> = None;
     loop {
@@ -137,6 +141,15 @@ async fn supervise(
                 return (AttemptEnd::Stopped, stopped);
             }
         }
+    }
+}
+
+/// What is to stop the attempt already, where there is something.
+async fn at_once(hold: &mut Hold) -> Option<Stop> {
+    tokio::select! {
+        biased;
+        stop = hold.next() => Some(stop),
+        () = std::future::ready(()) => None,
     }
 }
 
@@ -190,3 +203,6 @@ fn settlement(end: AttemptEnd, stopped: Option<StopReason>, lease: &Lease) -> Op
         }),
     }
 }
+
+#[cfg(test)]
+mod tests;
