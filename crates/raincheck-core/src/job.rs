@@ -9,12 +9,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{Fence, JobId, LeaseId, Nonce};
 use crate::lease::Lease;
-use crate::name::{GroupName, Namespace, QueueName, WorkerName};
+use crate::name::{GroupName, Namespace, QueueName, Tag, WorkerName};
 use crate::retry::Backoff;
 use crate::time::Timestamp;
 
 /// How many attempts a job document tells of, the last ones.
 pub const ATTEMPTS_SHOWN: usize = 20;
+
+/// The most tags of one job.
+pub const TAGS_MAX: usize = 16;
 
 /// The priority of a job that does not say: 0 is first, 9 last.
 pub const PRIORITY_DEFAULT: u8 = 5;
@@ -177,6 +180,9 @@ pub struct Options {
     /// How long it stays when finished.
     #[serde(with = "crate::time::text::option", skip_serializing_if = "Option::is_none")]
     pub keep: Option<Duration>,
+    /// Labels to search by, at most [`TAGS_MAX`].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<Tag>,
     /// The submitter's trace context (W3C Trace Context), handed to the handler.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,

@@ -38,6 +38,19 @@ impl WorkerKind {
     }
 }
 
+/// How far an attempt is, as its worker tells.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// From 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fraction: Option<f64>,
+    /// For people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+impl Eq for Progress {}
+
 /// A hold on a job, from its claim until it is settled, released or reclaimed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease {
@@ -57,6 +70,8 @@ pub struct Lease {
     pub attempt_deadline: Timestamp,
     /// Set by a cancel request: when the worker's grace is over.
     pub cancel_by: Option<Timestamp>,
+    /// What the worker last said of its progress.
+    pub progress: Option<Progress>,
     /// What the worker called its claim, so that a claim whose answer was lost can be repeated.
     pub claim_id: Option<String>,
 }

@@ -14,6 +14,7 @@ pub mod id;
 pub mod job;
 pub mod lease;
 pub mod limit;
+pub mod list;
 pub mod name;
 pub mod queue;
 pub mod retry;

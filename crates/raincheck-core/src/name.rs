@@ -121,6 +121,14 @@ name!(
     PRINTABLE
 );
 
+name!(
+    /// A label to search jobs by.
+    Tag,
+    "a tag",
+    printable,
+    PRINTABLE
+);
+
 impl Default for Namespace {
     /// `default`, which everything belongs to when nobody says otherwise.
     fn default() -> Self {

@@ -16,9 +16,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::content::{Input, JobResult};
-use crate::decide::{Claimer, Fingerprint, NewJob, Renewed, SettleRefused, Settlement};
+use crate::decide::{Claimer, Fingerprint, NewJob, Patch, PatchRefused, Renewed, SettleRefused, Settlement};
 use crate::id::{JobId, LeaseId, Nonce};
 use crate::job::Job;
+use crate::lease::Progress;
+use crate::list::{Listed, Page};
 use crate::name::{Namespace, QueueName};
 use crate::queue::{Queue, QueueSpec};
 use crate::time::Timestamp;
@@ -135,6 +137,8 @@ pub struct Renew {
     pub lease: LeaseId,
     /// Its new term.
     pub term: Duration,
+    /// How far the attempt is; what was told before stays where absent.
+    pub progress: Option<Progress>,
 }
 
 /// One settlement.
@@ -171,6 +175,17 @@ pub enum ChangeRefused {
     /// The new job was refused.
     #[error(transparent)]
     Submit(#[from] SubmitRefused),
+}
+
+/// Why a job was not changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PatchError {
+    /// The job is not there.
+    #[error(transparent)]
+    Missing(#[from] Missing),
+    /// It is, but may not be changed.
+    #[error(transparent)]
+    Refused(#[from] PatchRefused),
 }
 
 /// Why an operation on a queue was refused; nothing has changed.
@@ -328,6 +343,12 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// Deletes at most `limit` finished jobs that outlived their retention and tombstones that are over, of all
     /// namespaces, and gives their space back. Until then a finished job is still there.
     fn prune(&self, limit: u32) -> Answer<Slice>;
+
+    /// Changes jobs that were never started. `Err` in the entry where one was, is done, or has changed meanwhile.
+    fn patch(&self, ns: &Namespace, batch: Vec<(JobId, Patch)>) -> Answer<Vec<Result<Arc<Job>, PatchError>>>;
+
+    /// A page of jobs, newest first. The work of one call is bounded: a page may be short or empty although more follow.
+    fn list(&self, ns: &Namespace, page: Page) -> Answer<Listed>;
 
     /// The job.
     fn get(&self, ns: &Namespace, id: JobId) -> Answer<Result<Arc<Job>, Missing>>;

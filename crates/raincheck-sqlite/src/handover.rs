@@ -67,6 +67,10 @@ impl Handover {
     /// Takes a request; it is on its way when this returns.
     pub(crate) fn push(self: &Arc<Self>, request: Box<dyn Operation>) {
         let mut state = self.lock();
+        if state.closing {
+            // Dropping the request tells its caller.
+            return;
+        }
         if let Some(round) = &mut state.gathering {
             round.requests.push(request);
             if round.requests.len() >= ROUND_REQUESTS_MAX {

@@ -13,6 +13,7 @@ mod apply;
 mod checkpoint;
 mod directory;
 mod handover;
+mod list;
 mod memory;
 mod operation;
 mod reader;

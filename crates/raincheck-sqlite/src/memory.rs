@@ -84,14 +84,6 @@ struct Timer {
     group: Option<GroupName>,
 }
 
-/// A lease as it stands: renewals that do not change the term are kept here only, since a reopened store grants
-/// every lease its full term again.
-#[derive(Clone, Copy, Debug)]
-struct Held {
-    ends_at: i64,
-    expires_at: Timestamp,
-}
-
 /// What a worker called its claim.
 type ClaimKey = (QueueKey, WorkerName, String);
 
@@ -109,7 +101,8 @@ pub(crate) struct Memory {
     aside: BTreeMap<u64, (QueueKey, bool)>,
 
     leases: BTreeSet<(i64, u64)>,
-    held: HashMap<u64, Held>,
+    /// When each running job's lease ends.
+    held: HashMap<u64, i64>,
     claims: HashMap<ClaimKey, Vec<u64>>,
     staged: Vec<(QueueKey, Option<GroupName>, Place)>,
     recent: Recent<(QueueKey, Arc<Job>, Option<Input>)>,
@@ -201,12 +194,9 @@ impl Memory {
                 }
             }
             Phase::Running(lease) => {
-                let held = Held {
-                    ends_at: lease.ends_at().as_millis(),
-                    expires_at: lease.expires_at,
-                };
-                self.leases.insert((held.ends_at, seq));
-                self.held.insert(seq, held);
+                let ends_at = lease.ends_at().as_millis();
+                self.leases.insert((ends_at, seq));
+                self.held.insert(seq, ends_at);
                 if let Some(claim_id) = &lease.claim_id {
                     self.claims
                         .entry((key, lease.worker.clone(), claim_id.clone()))
@@ -262,8 +252,8 @@ impl Memory {
                 }
             }
             Phase::Running(lease) => {
-                if let Some(held) = self.held.remove(&seq) {
-                    self.leases.remove(&(held.ends_at, seq));
+                if let Some(ends_at) = self.held.remove(&seq) {
+                    self.leases.remove(&(ends_at, seq));
                 }
                 if let Some(claim_id) = &lease.claim_id {
                     self.forget_claim((key, lease.worker.clone(), claim_id.clone()), seq);
@@ -310,9 +300,12 @@ impl Memory {
             .unwrap_or_default()
     }
 
-    /// The end of a job's lease as it stands, where a renewal moved it.
-    pub(crate) fn lease_expiry(&self, seq: u64) -> Option<Timestamp> {
-        self.held.get(&seq).map(|held| held.expires_at)
+    /// Whether a queue that limits how many run has jobs that wait for a place, and a place.
+    pub(crate) fn has_room_again(&self, key: QueueKey) -> bool {
+        self.queues.get(&key).is_some_and(|memory| {
+            let limit = memory.queue.as_ref().and_then(|queue| queue.spec.concurrency);
+            limit.is_some_and(|limit| memory.running < limit) && memory.ready.len() > 0
+        })
     }
 
     /// Makes due timers claimable, sets overdue jobs aside, and gives the queues that gained jobs.

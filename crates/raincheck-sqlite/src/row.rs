@@ -9,7 +9,7 @@ use std::time::Duration;
 use raincheck_core::content::Header;
 use raincheck_core::id::{Fence, JobId, Nonce};
 use raincheck_core::job::{Attempt, AttemptOutcome, Failure, Job, Options, Outcome, Phase, Settled};
-use raincheck_core::lease::{Lease, WorkerKind};
+use raincheck_core::lease::{Lease, Progress, WorkerKind};
 use raincheck_core::name::{GroupName, Namespace, QueueName, WorkerName};
 use raincheck_core::store::Missing;
 use raincheck_core::time::Timestamp;
@@ -50,6 +50,8 @@ macro_rules! select_jobs {
         )
     };
 }
+pub(crate) use select_jobs;
+
 const BY_KEY: &str = select_jobs!("WHERE seq = ?1");
 
 #[derive(Serialize, Deserialize)]
@@ -65,6 +67,8 @@ struct LeaseRow {
     cancel_by: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     claim_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    progress: Option<Progress>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -106,6 +110,7 @@ fn lease_text(job: &Job) -> rusqlite::Result<Option<String>> {
         deadline: lease.attempt_deadline.as_millis(),
         cancel_by: lease.cancel_by.map(Timestamp::as_millis),
         claim_id: lease.claim_id.clone(),
+        progress: lease.progress.clone(),
     };
     job.lease().map(|lease| json(&row(lease))).transpose()
 }
@@ -179,11 +184,6 @@ pub(crate) fn insert(
         "INSERT INTO jobs (seq, tail, queue, state, priority, version, attempt, fence, cancelling, run_at, job_group, \
          options, history, idempotency) VALUES (?1, ?2, ?3, 0, ?4, 1, 0, 0, 0, ?5, ?6, ?7, ?8, ?9)",
     )?;
-    let options = if job.options.is_empty() {
-        None
-    } else {
-        Some(json(&job.options)?)
-    };
     insert.execute(params![
         key(job.id),
         job.id.tail().cast_signed(),
@@ -191,10 +191,25 @@ pub(crate) fn insert(
         job.priority,
         job.run_at.as_millis(),
         job.group.as_ref().map(GroupName::as_str),
-        options,
+        options_text(job)?,
         history_text(job)?,
         idempotency,
     ])?;
+    Ok(())
+}
+
+fn options_text(job: &Job) -> rusqlite::Result<Option<String>> {
+    if job.options.is_empty() {
+        Ok(None)
+    } else {
+        json(&job.options).map(Some)
+    }
+}
+
+/// Writes a job's options back, which only a patch changes.
+pub(crate) fn write_options(conn: &Connection, job: &Job) -> rusqlite::Result<()> {
+    let mut update = conn.prepare_cached("UPDATE jobs SET options = ?2 WHERE seq = ?1")?;
+    update.execute(params![key(job.id), options_text(job)?])?;
     Ok(())
 }
 
@@ -273,6 +288,7 @@ fn lease(row: LeaseRow) -> Lease {
         attempt_deadline: Timestamp::from_millis(row.deadline),
         cancel_by: row.cancel_by.map(Timestamp::from_millis),
         claim_id: row.claim_id,
+        progress: row.progress,
     }
 }
 

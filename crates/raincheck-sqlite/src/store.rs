@@ -7,14 +7,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use raincheck_core::clock::Clock;
 use raincheck_core::content::Input;
-use raincheck_core::decide::{Renewed, SettleRefused};
+use raincheck_core::decide::{Patch, Renewed, SettleRefused};
 use raincheck_core::id::{IdGenerator, JobId};
 use raincheck_core::job::Job;
+use raincheck_core::list::{Listed, Page};
 use raincheck_core::name::{Namespace, QueueName};
 use raincheck_core::queue::{Queue, QueueSpec};
 use raincheck_core::store::{
-    Answer, Change, ChangeRefused, Claim, Idempotency, Leased, Missing, Observer, QueueRefused, QueueStatus,
-    Reclaimed, Renew, Retry, Settle, Slice, Store, StoreError, Submission, SubmitRefused, Submitted,
+    Answer, Change, ChangeRefused, Claim, Idempotency, Leased, Missing, Observer, PatchError, QueueRefused,
+    QueueStatus, Reclaimed, Renew, Retry, Settle, Slice, Store, StoreError, Submission, SubmitRefused,
+    Submitted,
 };
 use raincheck_core::time::Timestamp;
 use rusqlite::Connection;
@@ -23,6 +25,7 @@ use crate::apply::{self, change, claim, prune, queues, settle, submit};
 use crate::checkpoint::Checkpoint;
 use crate::directory::{Directory, OpenError};
 use crate::handover::Handover;
+use crate::list;
 use crate::memory::Memory;
 use crate::operation::request;
 use crate::reader::Readers;
@@ -273,6 +276,21 @@ impl Store for SqliteStore {
 
     fn prune(&self, limit: u32) -> Answer<Slice> {
         self.write(move |tx| prune::prune(tx, limit))
+    }
+
+    fn patch(&self, ns: &Namespace, batch: Vec<(JobId, Patch)>) -> Answer<Vec<Result<Arc<Job>, PatchError>>> {
+        let ns = ns.clone();
+        self.write(move |tx| {
+            batch
+                .iter()
+                .map(|(id, wanted)| change::patch(tx, &ns, *id, wanted))
+                .collect()
+        })
+    }
+
+    fn list(&self, ns: &Namespace, page: Page) -> Answer<Listed> {
+        let (ns, now) = (ns.clone(), self.0.clock.now());
+        self.read(move |conn, names| list::list(conn, names, &ns, &page, now))
     }
 
     fn get(&self, ns: &Namespace, id: JobId) -> Answer<Result<Arc<Job>, Missing>> {

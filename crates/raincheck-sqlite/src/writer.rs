@@ -9,7 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use raincheck_core::clock::Clock;
 use raincheck_core::content::Input;
 use raincheck_core::id::JobId;
-use raincheck_core::job::{Job, Phase};
+use raincheck_core::job::Job;
 use raincheck_core::name::Namespace;
 use raincheck_core::store::{Change, Missing, Observer, StoreError};
 use raincheck_core::time::Timestamp;
@@ -43,7 +43,7 @@ pub(crate) struct Tx<'a> {
 }
 
 impl Tx<'_> {
-    /// Reads a job with its lease as it stands.
+    /// Reads a job.
     pub(crate) fn load(
         &self,
         ns: &Namespace,
@@ -56,7 +56,7 @@ impl Tx<'_> {
             return Ok(Ok((*key, Arc::clone(job))));
         }
         let found = row::load(self.conn, &self.memory.names, ns, id)?;
-        Ok(found.map(|(key, job)| (key, Arc::new(self.renewed(job)))))
+        Ok(found.map(|(key, job)| (key, Arc::new(job))))
     }
 
     /// Reads a job that the memory knows.
@@ -66,7 +66,7 @@ impl Tx<'_> {
         }
         Ok(
             match row::load_key(self.conn, &self.memory.names, seq.cast_signed())? {
-                Some(row::Found::Job(key, job)) => Some((key, Arc::new(self.renewed(*job)))),
+                Some(row::Found::Job(key, job)) => Some((key, Arc::from(job))),
                 Some(row::Found::Gone(..)) | None => None,
             },
         )
@@ -82,27 +82,18 @@ impl Tx<'_> {
         Ok(apply::input(self.conn, id)?.unwrap_or_default())
     }
 
-    fn renewed(&self, mut job: Job) -> Job {
-        if let Phase::Running(lease) = &mut job.phase {
-            lease.expires_at = self.memory.lease_expiry(job.id.seq()).unwrap_or(lease.expires_at);
-        }
-        job
-    }
-
     /// Writes a transition back, in the row and in memory.
     pub(crate) fn store(&mut self, key: QueueKey, before: &Job, after: &Arc<Job>) -> rusqlite::Result<()> {
         row::write(self.conn, after)?;
-        self.follow(key, before, after);
-        Ok(())
-    }
-
-    /// Follows a transition in memory alone.
-    pub(crate) fn follow(&mut self, key: QueueKey, before: &Job, after: &Arc<Job>) {
         self.memory.leave(key, before);
         self.memory.enter(key, after, self.now);
         if !after.done() {
             self.memory.keep(key, after, None);
         }
+        if before.lease().is_some() && self.memory.has_room_again(key) {
+            self.wake(key);
+        }
+        Ok(())
     }
 
     /// Has the observer told of a change once it is committed.

@@ -160,7 +160,7 @@ pub fn follows(before: &Job, now: &Job) -> Result<(), Broken> {
     if now.version == before.version {
         rule(
             *now == renewed_like(before, now),
-            "what changes without a version is the lease's term only",
+            "what changes without a version is the term and progress of the lease only",
         )?;
     }
     rule(
@@ -215,6 +215,7 @@ fn renewed_like(before: &Job, now: &Job) -> Job {
     if let (Phase::Running(lease), Some(renewed)) = (&mut job.phase, now.lease()) {
         lease.term = renewed.term;
         lease.expires_at = renewed.expires_at;
+        lease.progress.clone_from(&renewed.progress);
     }
     job
 }

@@ -293,6 +293,20 @@ macro_rules! conformance_promises {
                 a_place_that_becomes_free_is_told
                 the_last_observer_is_told
             }
+            listing {
+                jobs_are_listed_newest_first_page_by_page
+                a_listing_shows_what_its_filter_says_and_nothing_else
+                a_forgotten_job_is_not_listed
+                a_page_goes_on_where_the_one_before_ended_whatever_happened_since
+            }
+            patch {
+                a_job_that_has_not_started_can_be_changed
+                a_changed_priority_or_start_moves_the_job
+                changed_tags_are_the_ones_it_is_found_by
+                a_job_that_has_started_or_changed_is_not_patched
+                a_patch_that_changes_nothing_is_no_transition
+                progress_is_told_until_the_attempt_ends
+            }
             closing {
                 an_open_store_can_write
                 a_close_finishes_what_was_handed_over

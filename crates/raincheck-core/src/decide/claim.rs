@@ -58,6 +58,7 @@ pub fn claim(job: &Job, claimer: &Claimer, nonce: Nonce, policy: &Policy, now: T
         expires_at: now.plus(term).min(attempt_deadline),
         attempt_deadline,
         cancel_by: None,
+        progress: None,
         claim_id: claimer.claim_id.clone(),
     });
     Some(job)

@@ -7,6 +7,7 @@
 mod cancel;
 mod claim;
 mod expire;
+mod patch;
 mod reclaim;
 mod renew;
 mod retry;
@@ -18,6 +19,7 @@ mod tests;
 pub use cancel::{Cancelled, cancel};
 pub use claim::{Claimer, claim, claimable};
 pub use expire::{expire, expires_at};
+pub use patch::{Patch, PatchRefused, patch};
 pub use reclaim::{interrupt_on_open, reclaim};
 pub use renew::{Renewed, renew};
 pub use retry::{NotDone, retry};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::id::LeaseId;
 use crate::job::{Job, Phase};
-use crate::lease::{LEASE_MAX, LEASE_MIN, Lease};
+use crate::lease::{LEASE_MAX, LEASE_MIN, Lease, Progress};
 use crate::time::Timestamp;
 
 /// A lease after its renewal.
@@ -19,7 +19,13 @@ pub struct Renewed {
 /// Extends the lease to `term` from now, never past the attempt's deadline nor the grace after a cancel request. A
 /// lapsed lease that nobody reclaimed is extended as well. `None` where the lease is over.
 #[must_use]
-pub fn renew(job: &Job, lease: &LeaseId, term: Duration, now: Timestamp) -> Option<Renewed> {
+pub fn renew(
+    job: &Job,
+    lease: &LeaseId,
+    term: Duration,
+    progress: Option<&Progress>,
+    now: Timestamp,
+) -> Option<Renewed> {
     let Phase::Running(held) = &job.phase else {
         return None;
     };
@@ -29,6 +35,7 @@ pub fn renew(job: &Job, lease: &LeaseId, term: Duration, now: Timestamp) -> Opti
     let term = term.clamp(LEASE_MIN, LEASE_MAX);
     let mut next = held.clone();
     next.term = term;
+    next.progress = progress.cloned().or(next.progress);
     next.expires_at = now.plus(term).min(next.attempt_deadline);
     Some(Renewed {
         lease: next,

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use raincheck_core::decide::{self, Cancelled, TOMBSTONE};
+use raincheck_core::decide::{self, Cancelled, Patch, TOMBSTONE};
 use raincheck_core::id::JobId;
 use raincheck_core::job::Job;
 use raincheck_core::name::Namespace;
-use raincheck_core::store::{Change, ChangeRefused, Missing};
+use raincheck_core::store::{Change, ChangeRefused, Missing, PatchError};
 use raincheck_core::time::Timestamp;
 use rusqlite::{Connection, params};
 
-use super::drop_bodies;
+use super::{drop_bodies, drop_tags, put_tags};
 use crate::row::{self, QueueKey, state};
 use crate::writer::Tx;
 
@@ -54,18 +54,49 @@ pub(crate) fn delete(
     if !job.done() {
         return Ok(Err(ChangeRefused::NotDone));
     }
-    bury(tx.conn, row::key(id), state::DELETED, tx.now)?;
+    bury(tx.conn, &job, state::DELETED, tx.now)?;
     tx.memory.leave(key, &job);
     Ok(Ok(()))
 }
 
 /// Leaves a tombstone of a job: its id, its queue and its idempotency key, nothing else.
-pub(crate) fn bury(conn: &Connection, seq: i64, state: i64, now: Timestamp) -> rusqlite::Result<()> {
+pub(crate) fn bury(conn: &Connection, job: &Job, state: i64, now: Timestamp) -> rusqlite::Result<()> {
+    let seq = row::key(job.id);
     drop_bodies(conn, seq)?;
+    drop_tags(conn, job)?;
     let mut update = conn.prepare_cached(
         "UPDATE jobs SET state = ?2, expires_at = ?3, finished_at = NULL, job_group = NULL, options = NULL, \
          lease = NULL, history = NULL, settled = NULL WHERE seq = ?1",
     )?;
     update.execute(params![seq, state, now.plus(TOMBSTONE).as_millis()])?;
     Ok(())
+}
+
+/// Changes one job that was never started.
+pub(crate) fn patch(
+    tx: &mut Tx<'_>,
+    ns: &Namespace,
+    id: JobId,
+    wanted: &Patch,
+) -> rusqlite::Result<Result<Arc<Job>, PatchError>> {
+    let (key, job) = match tx.load(ns, id)? {
+        Ok(found) => found,
+        Err(missing) => return Ok(Err(missing.into())),
+    };
+    let next = match decide::patch(&job, wanted) {
+        Ok(Some(next)) => Arc::new(next),
+        Ok(None) => return Ok(Ok(job)),
+        Err(refused) => return Ok(Err(refused.into())),
+    };
+    if next.options.tags != job.options.tags {
+        drop_tags(tx.conn, &job)?;
+        put_tags(tx.conn, &next)?;
+        row::write_options(tx.conn, &next)?;
+    }
+    tx.store(key, &job, &next)?;
+    tx.tell(Change {
+        job: Arc::clone(&next),
+        result: None,
+    });
+    Ok(Ok(next))
 }

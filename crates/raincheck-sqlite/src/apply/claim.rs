@@ -8,7 +8,6 @@ use raincheck_core::limit;
 use raincheck_core::name::Namespace;
 use raincheck_core::store::{Claim, Leased, Renew};
 
-use crate::row;
 use crate::writer::Tx;
 
 /// Leases up to as many jobs as the claim brings nonces.
@@ -65,21 +64,15 @@ fn repeated(tx: &Tx<'_>, seq: u64) -> rusqlite::Result<Option<Leased>> {
     Ok(Some(Leased { job, input }))
 }
 
-/// Extends a lease. The row is written only when the term changes: a reopened store grants each lease its full term
-/// again, which is never earlier than what was promised here.
+/// Extends a lease.
 pub(crate) fn renew(tx: &mut Tx<'_>, ns: &Namespace, renew: &Renew) -> rusqlite::Result<Option<Renewed>> {
     let Ok((key, job)) = tx.load(ns, renew.lease.job)? else {
         return Ok(None);
     };
-    let Some(renewed) = decide::renew(&job, &renew.lease, renew.term, tx.now) else {
-        return Ok(None);
-    };
+    let renewed = decide::renew(&job, &renew.lease, renew.term, renew.progress.as_ref(), tx.now);
+    let Some(renewed) = renewed else { return Ok(None) };
     let mut next = Job::clone(&job);
     next.phase = Phase::Running(renewed.lease.clone());
-    let next = Arc::new(next);
-    tx.follow(key, &job, &next);
-    if job.lease().is_some_and(|lease| lease.term != renewed.lease.term) {
-        row::write(tx.conn, &next)?;
-    }
+    tx.store(key, &job, &Arc::new(next))?;
     Ok(Some(renewed))
 }

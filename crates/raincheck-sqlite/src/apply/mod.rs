@@ -12,6 +12,7 @@ pub(crate) mod submit;
 use bytes::Bytes;
 use raincheck_core::content::{Input, JobResult};
 use raincheck_core::id::JobId;
+use raincheck_core::job::Job;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::row;
@@ -36,6 +37,24 @@ pub(crate) fn input(conn: &Connection, id: JobId) -> rusqlite::Result<Option<Inp
         })
     });
     input.optional()
+}
+
+/// Makes a job findable by its tags.
+fn put_tags(conn: &Connection, job: &Job) -> rusqlite::Result<()> {
+    for tag in &job.options.tags {
+        let mut insert = conn.prepare_cached("INSERT OR IGNORE INTO tags (tag, seq) VALUES (?1, ?2)")?;
+        insert.execute(params![tag.as_str(), row::key(job.id)])?;
+    }
+    Ok(())
+}
+
+/// Forgets a job's tags.
+fn drop_tags(conn: &Connection, job: &Job) -> rusqlite::Result<()> {
+    for tag in &job.options.tags {
+        let mut delete = conn.prepare_cached("DELETE FROM tags WHERE tag = ?1 AND seq = ?2")?;
+        delete.execute(params![tag.as_str(), row::key(job.id)])?;
+    }
+    Ok(())
 }
 
 /// Keeps a job's result.

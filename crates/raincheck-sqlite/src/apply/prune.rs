@@ -34,8 +34,8 @@ pub(crate) fn prune(tx: &mut Tx<'_>, limit: u32) -> rusqlite::Result<Slice> {
             _ => {
                 if let Some(Found::Job(key, job)) = row::load_key(tx.conn, &tx.memory.names, *seq)? {
                     tx.memory.leave(key, &job);
+                    bury(tx.conn, &job, state::PRUNED, tx.now)?;
                 }
-                bury(tx.conn, *seq, state::PRUNED, tx.now)?;
             }
         }
     }

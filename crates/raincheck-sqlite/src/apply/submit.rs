@@ -6,10 +6,12 @@ use raincheck_core::content::Input;
 use raincheck_core::decide::{self, IdempotencyMatch, NewJob};
 use raincheck_core::job::Job;
 use raincheck_core::name::{Namespace, QueueName};
-use raincheck_core::store::{ChangeRefused, Idempotency, Retry, Submission, SubmitRefused, Submitted};
+use raincheck_core::store::{
+    Change, ChangeRefused, Idempotency, Retry, Submission, SubmitRefused, Submitted,
+};
 use rusqlite::{OptionalExtension, params};
 
-use super::{put_input, queues};
+use super::{put_input, put_tags, queues};
 use crate::row::{self, Found, QueueKey};
 use crate::writer::Tx;
 
@@ -63,6 +65,7 @@ fn accept(
         idempotency.map(|idempotency| idempotency.key.as_str()),
     )?;
     put_input(tx.conn, job.id, input)?;
+    put_tags(tx.conn, &job)?;
     if let Some(Idempotency {
         key: word,
         fingerprint,
@@ -138,9 +141,7 @@ pub(crate) fn retry(
     let retried = Arc::new(retried);
     let new = accept(tx, key, &new, &input, None)?;
     tx.store(key, &job, &retried)?;
-    tx.tell(raincheck_core::store::Change {
-        job: retried,
-        result: None,
-    });
+    let result = super::result(tx.conn, job.id)?.map(Arc::new);
+    tx.tell(Change { job: retried, result });
     Ok(Ok(new))
 }

@@ -34,6 +34,12 @@ CREATE TABLE jobs (
   idempotency TEXT                 -- the job's idempotency key: its row there dies with this one
 ) STRICT;
 
+-- For listings, newest first: every index ends in the rowid, which is `seq`.
+CREATE INDEX jobs_queue ON jobs (queue);
+CREATE INDEX jobs_failed ON jobs (queue) WHERE state = 3;
+CREATE INDEX jobs_group ON jobs (job_group) WHERE job_group IS NOT NULL;
+
+-- For pruning.
 CREATE INDEX jobs_expiry ON jobs (expires_at) WHERE expires_at IS NOT NULL;
 
 CREATE TABLE inputs (
@@ -57,4 +63,10 @@ CREATE TABLE idempotency (
   seq         INTEGER NOT NULL,
   fingerprint BLOB NOT NULL,
   PRIMARY KEY (queue, key)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE tags (
+  tag TEXT NOT NULL,
+  seq INTEGER NOT NULL,
+  PRIMARY KEY (tag, seq)
 ) STRICT, WITHOUT ROWID;

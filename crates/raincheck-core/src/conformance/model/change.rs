@@ -20,7 +20,7 @@ impl Model {
         now: Timestamp,
     ) -> Option<Renewed> {
         let job = self.find(ns, wanted.lease.job).ok()?;
-        let renewed = renew(&job, &wanted.lease, wanted.term, now)?;
+        let renewed = renew(&job, &wanted.lease, wanted.term, wanted.progress.as_ref(), now)?;
         let mut next = Job::clone(&job);
         next.phase = Phase::Running(renewed.lease.clone());
         self.keep(next);

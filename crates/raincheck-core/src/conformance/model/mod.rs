@@ -6,6 +6,7 @@
 
 mod change;
 mod claim;
+mod list;
 mod queues;
 mod state;
 mod submit;
@@ -16,15 +17,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::clock::Clock;
 use crate::content::Input;
-use crate::decide::Renewed;
+use crate::decide::{Patch, Renewed};
 use crate::id::{IdGenerator, JobId};
 use crate::job::Job;
+use crate::list::{Listed, Page};
 use crate::name::{Namespace, QueueName};
 use crate::queue::{Queue, QueueSpec};
 use crate::retry::mix;
 use crate::store::{
-    Answer, Change, ChangeRefused, Claim, Idempotency, Leased, Missing, Observer, QueueRefused, QueueStatus,
-    Reclaimed, Renew, Retry, Settle, Slice, Store, StoreError, Submission, SubmitRefused, Submitted,
+    Answer, Change, ChangeRefused, Claim, Idempotency, Leased, Missing, Observer, PatchError, QueueRefused,
+    QueueStatus, Reclaimed, Renew, Retry, Settle, Slice, Store, StoreError, Submission, SubmitRefused,
+    Submitted,
 };
 use crate::time::Timestamp;
 pub(super) use state::Model;
@@ -189,6 +192,19 @@ impl Store for ModelStore {
 
     fn prune(&self, limit: u32) -> Answer<Slice> {
         self.run(|model, now| model.prune(limit, now))
+    }
+
+    fn patch(&self, ns: &Namespace, batch: Vec<(JobId, Patch)>) -> Answer<Vec<Result<Arc<Job>, PatchError>>> {
+        self.run(|model, _| {
+            batch
+                .iter()
+                .map(|(id, wanted)| model.patch(ns, *id, wanted))
+                .collect()
+        })
+    }
+
+    fn list(&self, ns: &Namespace, page: Page) -> Answer<Listed> {
+        self.run(|model, now| model.list(ns, &page, now))
     }
 
     fn get(&self, ns: &Namespace, id: JobId) -> Answer<Result<Arc<Job>, Missing>> {

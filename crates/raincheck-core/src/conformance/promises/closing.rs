@@ -25,6 +25,7 @@ pub async fn a_closed_store_takes_nothing(kit: Kit) {
     let renew = Renew {
         lease: lease(&held),
         term: TERM,
+        progress: None,
     };
     let retry = Retry { id, new_id: id };
     for (operation, refused) in [

@@ -371,7 +371,11 @@ impl Kit {
     }
 
     pub async fn renew(&self, lease: LeaseId, term: Duration) -> Option<Renewed> {
-        let batch = vec![Renew { lease, term }];
+        let batch = vec![Renew {
+            lease,
+            term,
+            progress: None,
+        }];
         let mut answers = self
             .store
             .renew(&self.ns, batch)

@@ -249,7 +249,11 @@ pub async fn one_lost_lease_in_a_batch_of_renewals_harms_no_other(kit: Kit) {
     kit.submit_many(&Draft::default(), 2).await;
     let held = kit.claim_up_to(2).await;
     kit.advance(s(20));
-    let renew = |lease| Renew { lease, term: TERM };
+    let renew = |lease| Renew {
+        lease,
+        term: TERM,
+        progress: None,
+    };
     let lost = LeaseId {
         nonce: Nonce([0; 12]),
         ..lease(&held[0].job)

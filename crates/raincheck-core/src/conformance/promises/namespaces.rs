@@ -1,11 +1,13 @@
 //! Promises about namespaces: each sees its own and nothing of any other, whatever is asked.
 
 use super::kit::{Draft, Kit, SEED, TERM, Take, h, key, lease, queue_name, s, settle, succeed};
-use crate::decide::SettleRefused;
+use crate::decide::{Patch, SettleRefused};
+use crate::list::{Filter, Page};
 use crate::name::Namespace;
 use crate::queue::QueueSpec;
 use crate::store::{
-    ChangeRefused, Counts, Idempotency, Missing, QueueRefused, Renew, Retry, SubmitRefused, Submitted,
+    ChangeRefused, Counts, Idempotency, Missing, PatchError, QueueRefused, Renew, Retry, SubmitRefused,
+    Submitted,
 };
 
 fn stranger() -> Namespace {
@@ -37,6 +39,26 @@ pub async fn a_stranger_sees_no_job_of_another_namespace(kit: Kit) {
             Ok(Some(unknown))
         );
         assert_eq!(store.cancel(&ns, vec![id]).await, Ok(vec![Err(unknown)]));
+        let patch = (
+            id,
+            Patch {
+                priority: Some(0),
+                ..Patch::default()
+            },
+        );
+        assert_eq!(
+            store.patch(&ns, vec![patch]).await,
+            Ok(vec![Err(PatchError::Missing(unknown))])
+        );
+        let page = Page {
+            filter: Filter::default(),
+            cursor: None,
+            limit: 200,
+        };
+        assert_eq!(
+            store.list(&ns, page).await.map(|listed| listed.jobs),
+            Ok(Vec::new())
+        );
         assert_eq!(
             store.delete(&ns, vec![id]).await,
             Ok(vec![Err(ChangeRefused::Missing(unknown))])
@@ -54,6 +76,7 @@ pub async fn a_stranger_sees_no_job_of_another_namespace(kit: Kit) {
     let renew = Renew {
         lease: lease(&held),
         term: TERM,
+        progress: None,
     };
     assert_eq!(store.renew(&ns, vec![renew]).await, Ok(vec![None]));
     let stolen = settle(lease(&held), succeed("stolen"));
