@@ -6,15 +6,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use raincheck_core::content::Input;
-use raincheck_core::decide::Renewed;
-use raincheck_core::decide::SettleRefused;
+use raincheck_core::decide::{Patch, Renewed, SettleRefused};
 use raincheck_core::id::JobId;
 use raincheck_core::job::Job;
+use raincheck_core::list::{Listed, Page};
 use raincheck_core::name::{Namespace, QueueName};
 use raincheck_core::queue::{Queue, QueueSpec};
 use raincheck_core::store::{
-    Answer, Change, ChangeRefused, Claim, Idempotency, Leased, Missing, Observer, QueueRefused, QueueStatus,
-    Reclaimed, Renew, Retry, Settle, Slice, Store, StoreError, Submission, SubmitRefused, Submitted,
+    Answer, Change, ChangeRefused, Claim, Idempotency, Leased, Missing, Observer, PatchError, QueueRefused,
+    QueueStatus, Reclaimed, Renew, Retry, Settle, Slice, Store, StoreError, Submission, SubmitRefused,
+    Submitted,
 };
 use raincheck_core::time::Timestamp;
 
@@ -150,6 +151,12 @@ impl Store for Faulty {
     }
     fn prune(&self, limit: u32) -> Answer<Slice> {
         self.inner.prune(limit)
+    }
+    fn patch(&self, ns: &Namespace, batch: Vec<(JobId, Patch)>) -> Answer<Vec<Result<Arc<Job>, PatchError>>> {
+        self.inner.patch(ns, batch)
+    }
+    fn list(&self, ns: &Namespace, page: Page) -> Answer<Listed> {
+        self.inner.list(ns, page)
     }
     fn get(&self, ns: &Namespace, id: JobId) -> Answer<Result<Arc<Job>, Missing>> {
         self.inner.get(ns, id)

@@ -126,6 +126,7 @@ impl Hold {
                 let renew = Renew {
                     lease: self.lease,
                     term: self.term,
+                    progress: None,
                 };
                 let answer = self.shop.store.renew(&self.ns, vec![renew]);
                 self.renewal = Some((Instant::now(), answer));
