@@ -371,9 +371,8 @@ impl Node {
         node.draining.store(true, Ordering::SeqCst);
         node.drained.cancel();
         node.upkeep.abort();
-        node.dispatch.stop(Duration::ZERO).await;
-        node.shop.attempts.abort();
-        node.shop.attempts.shutdown(Duration::ZERO).await;
+        node.dispatch.cut().await;
+        node.shop.attempts.cut().await;
         node.tasks.shutdown(CUT_AFTER).await;
         node.services.shutdown(CUT_AFTER).await;
         match timeout(CLOSE_MAX, node.store.close()).await {

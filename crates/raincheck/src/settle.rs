@@ -30,6 +30,8 @@ struct Entry {
     settle: Settle,
     /// When the lease is over as far as this node knows.
     until: Timestamp,
+    /// Whether it was in a batch that failed: it may be the reason, and is handed over alone from then on.
+    alone: bool,
     done: oneshot::Sender<Option<Arc<Job>>>,
 }
 
@@ -71,6 +73,7 @@ impl Settler {
             ns,
             settle,
             until,
+            alone: false,
             done,
         };
         self.0.send(entry).await.ok()?;
@@ -103,32 +106,50 @@ impl Gatherer {
 
     /// Hands a batch over and gives back what is to be tried again.
     async fn hand_over(&self, batch: Vec<Entry>) -> Vec<Entry> {
-        let mut by_namespace: HashMap<Namespace, Vec<Entry>> = HashMap::new();
+        let mut together: HashMap<Namespace, Vec<Entry>> = HashMap::new();
+        let mut groups = Vec::new();
         for entry in batch {
-            by_namespace.entry(entry.ns.clone()).or_default().push(entry);
-        }
-        let mut again = Vec::new();
-        for (ns, entries) in by_namespace {
-            let settles = entries.iter().map(|entry| entry.settle.clone()).collect();
-            match self.store.settle(&ns, settles).await {
-                Ok(answers) => {
-                    for (entry, answer) in entries.into_iter().zip(answers) {
-                        let job = answer.inspect_err(|refused| {
-                            info!(job.id = %entry.settle.lease.job, %refused, "an attempt ended after its lease");
-                        });
-                        // The attempt may have been cut meanwhile.
-                        let _ = entry.done.send(job.ok());
-                    }
-                }
-                // Nothing will be taken any more: dropping the entries tells those who wait.
-                Err(StoreError::Failed(_) | StoreError::Closed) => {}
-                Err(error) => {
-                    warn!(%error, attempts = entries.len(), "attempts could not be settled yet");
-                    again.extend(entries);
-                }
+            if entry.alone {
+                groups.push(vec![entry]);
+            } else {
+                together.entry(entry.ns.clone()).or_default().push(entry);
             }
         }
+        groups.extend(together.into_values());
+        let mut again = Vec::new();
+        for group in groups {
+            again.extend(self.settle(group).await);
+        }
         again
+    }
+
+    /// Settles attempts of one namespace in one step, and gives them back where that is to be tried again.
+    async fn settle(&self, mut entries: Vec<Entry>) -> Vec<Entry> {
+        let Some(ns) = entries.first().map(|entry| entry.ns.clone()) else {
+            return entries;
+        };
+        let settles = entries.iter().map(|entry| entry.settle.clone()).collect();
+        match self.store.settle(&ns, settles).await {
+            Ok(answers) => {
+                for (entry, answer) in entries.into_iter().zip(answers) {
+                    let job = answer.inspect_err(|refused| {
+                        info!(job.id = %entry.settle.lease.job, %refused, "an attempt ended after its lease");
+                    });
+                    // The attempt may have been cut meanwhile.
+                    let _ = entry.done.send(job.ok());
+                }
+                Vec::new()
+            }
+            // Nothing will be taken any more: dropping the entries tells those who wait.
+            Err(StoreError::Failed(_) | StoreError::Closed) => Vec::new(),
+            Err(error) => {
+                warn!(%error, attempts = entries.len(), "attempts could not be settled yet");
+                for entry in &mut entries {
+                    entry.alone = true;
+                }
+                entries
+            }
+        }
     }
 
     fn drop_lapsed(&self, batch: &mut Vec<Entry>) {
@@ -178,3 +199,6 @@ fn digest(settlement: &Settlement) -> [u8; 16] {
     digest.copy_from_slice(&hash.finalize()[..16]);
     digest
 }
+
+#[cfg(test)]
+mod tests;

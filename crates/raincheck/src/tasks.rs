@@ -168,10 +168,24 @@ impl Group {
             group = self.0.name,
             left, "tasks did not stop in time and are cut"
         );
-        self.abort();
-        // Best effort: a task that does not yield cannot be cut, and must not hold the shutdown.
-        let _ = tokio::time::timeout(Duration::from_secs(1), self.idle()).await;
+        self.cut().await;
         left
+    }
+
+    /// Cuts every task where it stands, and waits until they are gone: at most a second, for a task that holds its
+    /// thread cannot be cut.
+    pub async fn cut(&self) {
+        self.abort();
+        if tokio::time::timeout(Duration::from_secs(1), self.idle())
+            .await
+            .is_err()
+        {
+            let left = self.running();
+            warn!(
+                group = self.0.name,
+                left, "tasks hold their threads and are left behind"
+            );
+        }
     }
 }
 

@@ -138,6 +138,11 @@ impl Dispatch {
     pub(crate) fn abort(&self) {
         self.tasks.abort();
     }
+
+    /// The same, and waits until they are gone.
+    pub(crate) async fn cut(&self) {
+        self.tasks.cut().await;
+    }
 }
 
 #[cfg(test)]

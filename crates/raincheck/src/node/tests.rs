@@ -233,3 +233,36 @@ async fn a_node_that_is_gone_lets_its_store_go() {
     drop((node, store));
     assert!(weak.upgrade().is_none());
 }
+
+/// Starts and stops over one directory, with jobs under way each time.
+#[cfg(feature = "sqlite")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn restarts_lose_nothing_and_charge_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut ids = Vec::new();
+    for round in 0..12_u64 {
+        let last = round == 11;
+        let store = crate::store::open(dir.path(), Arc::new(SystemClock::new())).unwrap();
+        let drain = Duration::from_millis(if last { 20_000 } else { 30 * round });
+        let setup = Setup::over(store, NodeOptions { drain, ..options() }).await;
+        setup.queue("q", sh("sleep 0.05; cat"), |_| {}).await;
+        for _ in 0..5 {
+            ids.push(setup.submit("q", "x").await);
+        }
+        // Some are running by now, some wait, some are done.
+        setup.done(ids[ids.len() / 3]).await;
+        if last {
+            for id in &ids {
+                let done = setup.done(*id).await;
+                assert_eq!(
+                    (done.job.attempt, done.job.outcome()),
+                    (1, Some(Outcome::Succeeded)),
+                    "{:?}",
+                    done.job
+                );
+                assert_eq!(text(&done), "x");
+            }
+        }
+        soon("the shutdown", setup.node.shutdown()).await;
+    }
+}

@@ -78,13 +78,22 @@ impl Setup {
 
     async fn start(open: impl FnOnce(&TempDir) -> Arc<dyn Store>, options: NodeOptions) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let store = Arc::new(Faulty::new(open(&dir)));
+        let store = open(&dir);
+        Self {
+            dir,
+            ..Self::over(store, options).await
+        }
+    }
+
+    /// Over a store that the test opened.
+    pub(crate) async fn over(store: Arc<dyn Store>, options: NodeOptions) -> Self {
+        let store = Arc::new(Faulty::new(store));
         let node = Node::start(store.clone(), options).await.unwrap();
         Self {
             node,
             store,
             ns: Namespace::default(),
-            dir,
+            dir: tempfile::tempdir().unwrap(),
         }
     }
 

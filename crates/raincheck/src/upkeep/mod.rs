@@ -4,3 +4,6 @@
 
 pub(crate) mod prune;
 pub(crate) mod reclaim;
+
+#[cfg(test)]
+mod tests;

@@ -245,7 +245,7 @@ async fn a_success_after_a_cancel_request_wins(setup: Setup) {
 }
 
 async fn an_attempt_that_times_out_is_tried_again(setup: Setup) {
-    let rest = "test $RAINCHECK_ATTEMPT = 2 && kill $! && exit 0; trap '' TERM; sleep 1000";
+    let rest = "test $RAINCHECK_ATTEMPT -ge 2 && kill $! && exit 0; trap '' TERM; sleep 1000";
     let worker = family(&setup, rest);
     setup
         .queue("q", worker, |spec| {
@@ -254,7 +254,7 @@ async fn an_attempt_that_times_out_is_tried_again(setup: Setup) {
         .await;
     let id = setup.submit("q", "").await;
     let done = setup.done(id).await.job;
-    let outcomes: Vec<_> = done.attempts.iter().map(|attempt| attempt.outcome).collect();
+    let outcomes = [0, done.attempts.len() - 1].map(|n| done.attempts[n].outcome);
     assert_eq!(
         outcomes,
         [AttemptOutcome::TimedOut, AttemptOutcome::Succeeded],
