@@ -54,6 +54,7 @@ pub fn short_seed() -> u64 {
     std::collections::hash_map::RandomState::new()
         .build_hasher()
         .finish()
+        % 1_000_000_000
 }
 
 #[cfg(test)]

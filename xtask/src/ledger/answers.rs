@@ -132,30 +132,34 @@ impl Ledger {
         if doc.outcome.is_some() {
             known.over(Some(doc.attempt), server);
         }
-        match &known.newest {
-            Some(newest) if newest.version > doc.version => {}
-            Some(newest) if newest.version == doc.version => {
-                if newest.fixed != doc.fixed && doc.outcome.is_none() {
-                    let detail = format!("one version, two documents: {} and {}", newest.fixed, doc.fixed);
-                    self.violation(Fault::OlderState, Some(id), None, detail);
-                }
-            }
-            Some(_) | None => known.newest = Some(doc.clone()),
+        let newest = known.newest.as_ref();
+        let same_version = newest.filter(|newest| newest.version == doc.version && doc.outcome.is_none());
+        if let (Some(before), Some(now)) = (same_version.and_then(|same| same.fixed.as_ref()), &doc.fixed)
+            && before != now
+        {
+            let detail = format!("one version, two documents: {before} and {now}");
+            self.violation(Fault::OlderState, Some(id), None, detail);
+            return;
+        }
+        // Of one version the whole document tells more than the short one.
+        let rank = |doc: &Doc| (doc.version, doc.fixed.is_some());
+        if newest.is_none_or(|newest| rank(newest) < rank(doc)) {
+            known.newest = Some(doc.clone());
         }
     }
 
     /// A finished job's document is the one that was seen first.
     fn unchanged(&mut self, id: &JobId, doc: &Doc) {
-        let Some(known) = self.known.get_mut(id) else {
+        let (Some(known), Some(fixed)) = (self.known.get_mut(id), &doc.fixed) else {
             return;
         };
         let Some(before) = known.fixed.clone() else {
-            known.fixed = Some(doc.fixed.clone());
+            known.fixed = Some(fixed.clone());
             return;
         };
         self.tally.compared += 1;
-        if before != doc.fixed {
-            let detail = format!("the document was {before} and is {}", doc.fixed);
+        if before != *fixed {
+            let detail = format!("the document was {before} and is {fixed}");
             self.violation(Fault::OutcomeChanged, Some(id), None, detail);
         }
     }

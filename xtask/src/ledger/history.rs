@@ -135,8 +135,9 @@ pub struct Doc {
     pub cancel_requested: bool,
     /// The job that it repeats.
     pub retry_of: Option<JobId>,
-    /// All that may not change while `version` stays, as text: the document without derived and growing fields.
-    pub fixed: Arc<str>,
+    /// All that may not change while `version` stays, as text: the document without derived and growing fields;
+    /// `None` in the short document that a submission is answered with.
+    pub fixed: Option<Arc<str>>,
 }
 
 /// An answer, head at least.

@@ -157,6 +157,27 @@ impl Ledger {
             .collect()
     }
 
+    /// Every job that is known, one a line, for those who have to find out what went wrong.
+    #[must_use]
+    pub fn dump(&self) -> String {
+        let mut lines: Vec<String> = self
+            .known
+            .iter()
+            .map(|(id, known)| {
+                let token = self.owner.get(id);
+                let queue = token
+                    .and_then(|token| self.families.get(token))
+                    .map(|family| &*family.submit.queue);
+                format!(
+                    "{id} {token:?} queue {queue:?} outcome {:?} gone {} deletes {} short-lived {}\n",
+                    known.outcome, known.gone, known.deletes, known.short_lived
+                )
+            })
+            .collect();
+        lines.sort();
+        lines.concat()
+    }
+
     fn violation(&mut self, fault: Fault, id: Option<&JobId>, token: Option<Token>, detail: String) {
         let token = token.or_else(|| id.and_then(|id| self.owner.get(id)).copied());
         if let Some(token) = token {
@@ -229,6 +250,7 @@ impl Ledger {
         let Some(open) = self.open.remove(&call) else {
             return;
         };
+        self.tally.unsent += u64::from(!maybe);
         let text = if maybe { "no answer" } else { "not sent" };
         if let Request::Submit(submit) = &open.request {
             self.note(submit.token, &format!("{call:?} {text}"));
@@ -237,7 +259,7 @@ impl Ledger {
                 family.unknown += u32::from(maybe);
             }
             self.tally.unknown += u64::from(maybe);
-            if maybe && submit.key.is_some() {
+            if maybe && submit.valid && submit.key.is_some() {
                 self.doubtful.insert(submit.token);
             }
             if !maybe {

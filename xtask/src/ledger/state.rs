@@ -121,6 +121,8 @@ pub struct Tally {
     pub servers: u64,
     /// Requests sent.
     pub calls: u64,
+    /// Of these, those that never left: nobody listened.
+    pub unsent: u64,
     /// Submissions acknowledged, repetitions included.
     pub acknowledged: u64,
     /// Of these, repetitions under a known key.
@@ -158,10 +160,11 @@ pub struct Tally {
 impl Tally {
     /// Name and count, in the order of a table.
     #[must_use]
-    pub const fn rows(&self) -> [(&'static str, u64); 18] {
+    pub const fn rows(&self) -> [(&'static str, u64); 19] {
         [
             ("servers started", self.servers),
             ("requests sent", self.calls),
+            ("  nobody listened", self.unsent),
             ("submits acknowledged", self.acknowledged),
             ("  replayed under a key", self.replayed),
             ("submits in doubt", self.unknown),

@@ -26,7 +26,7 @@ impl Ledger {
             Verdict::Acknowledged => self.submit_acknowledged(open, submit, reply),
             Verdict::Unknown => {
                 self.tally.unknown += 1;
-                if submit.key.is_some() {
+                if submit.valid && submit.key.is_some() {
                     self.doubtful.insert(token);
                 }
             }

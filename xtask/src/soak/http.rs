@@ -93,9 +93,9 @@ impl Client {
     }
 
     async fn connect(&mut self, to: SocketAddr) -> Option<SendRequest<Full<Bytes>>> {
-        if let Some((open_to, sender)) = self.connection.take()
+        if let Some((open_to, mut sender)) = self.connection.take()
             && open_to == to
-            && !sender.is_closed()
+            && let Ok(Ok(())) = timeout(CONNECT_PATIENCE, sender.ready()).await
         {
             return Some(sender);
         }

@@ -88,6 +88,7 @@ pub fn kill(options: &Options, say: &(dyn Fn(&str) + Sync), progress: &(dyn Fn(&
     let trouble = report.trouble(options, &ledger);
     if options.keep || went.is_err() || !trouble.is_empty() {
         dir.disable_cleanup(true);
+        std::fs::write(dir.path().join("ledger.txt"), ledger.dump()).context("writing the ledger")?;
         say(&format!("store and logs: {}", dir.path().display()));
     }
     went?;

@@ -46,8 +46,9 @@ impl Spec {
             _ => PULL,
         };
         let short_lived = rng.chance(3, 100);
-        let options = options(&mut rng, queue, short_lived);
-        let body = format!("{token} {}\n", plan(&mut rng, queue));
+        let plan = plan(&mut rng, queue);
+        let options = options(&mut rng, queue, &plan, short_lived);
+        let body = format!("{token} {plan}\n");
         let key = rng
             .chance(1, 2)
             .then(|| Arc::<str>::from(format!("key-{}", token.0)));
@@ -97,16 +98,18 @@ impl Spec {
     }
 }
 
-fn options(rng: &mut Rng, queue: &str, short_lived: bool) -> Vec<Wanted> {
-    // A kill ends an attempt, and a killed attempt counts: a job must live through some kills of a long run.
+fn options(rng: &mut Rng, queue: &str, plan: &str, short_lived: bool) -> Vec<Wanted> {
+    // A kill ends an attempt, and a killed attempt counts: a job must live through some kills. One that hangs fails
+    // in the end, and nobody wants to wait long for that.
+    let (attempts, timeout) = if plan == "hang" {
+        (2, "400ms")
+    } else {
+        (3 + rng.below(8), "1500ms")
+    };
     let mut options = vec![
         ("Raincheck-Backoff", "backoff", "constant;base=80ms".to_owned()),
-        (
-            "Raincheck-Max-Attempts",
-            "max_attempts",
-            (3 + rng.below(8)).to_string(),
-        ),
-        ("Raincheck-Timeout", "timeout", "1500ms".to_owned()),
+        ("Raincheck-Max-Attempts", "max_attempts", attempts.to_string()),
+        ("Raincheck-Timeout", "timeout", timeout.to_owned()),
     ];
     let mut maybe = |rng: &mut Rng, n, of, option: Wanted| {
         if rng.chance(n, of) {

@@ -73,12 +73,15 @@ impl Report {
 
     /// The broken promises, each with the history of its job.
     pub(super) fn explain(&self, ledger: &Ledger, say: &dyn Fn(&str)) {
+        let mut told = Vec::new();
         for violation in ledger.violations().iter().take(TOLD) {
             say("");
             say(&violation.to_string());
-            for line in ledger.story(violation) {
-                say(&line);
+            // One history may hold several of them.
+            if violation.token.is_none() || !told.contains(&violation.token) {
+                ledger.story(violation).iter().for_each(|line| say(line));
             }
+            told.push(violation.token);
         }
         let more = ledger.violations().len().saturating_sub(TOLD);
         if more > 0 {

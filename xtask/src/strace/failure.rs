@@ -87,7 +87,7 @@ async fn point(binary: &str, dir: &Path, name: &str, calls: &str, when: u64) -> 
         );
         ensure!(took < LEAVES_FAILED_WITHIN, "the server took {took:?} to leave");
         let text = traced.trace().await?;
-        order::silent_after_failure(&trace::read(&text))?;
+        order::silent_after_failure(&trace::read(&text), &traced.store)?;
     } else {
         ensure!(
             !status.success(),

@@ -61,11 +61,14 @@ pub(super) fn shared(calls: &[Call], dir: &str) -> Result<(usize, usize)> {
 
 /// After a call that strace made fail: no 202 is written any more, and the file whose sync failed is not synced again.
 /// Says on which line the failure stands.
-pub(super) fn silent_after_failure(calls: &[Call]) -> Result<usize> {
+///
+/// A failed sync of the directory `dir` itself does not count: SQLite makes them and by design does not look at what
+/// they return (`unixSync` in `os_unix.c`); they are about the names of new files only.
+pub(super) fn silent_after_failure(calls: &[Call], dir: &str) -> Result<usize> {
     let failed = calls
         .iter()
-        .find(|call| call.injected)
-        .context("strace made no call fail")?;
+        .find(|call| call.injected && call.file() != dir)
+        .context("strace made no call fail that is about a file")?;
     let place = failed.ended;
     // One client sends one request at a time, so the request in flight is the one whose commit failed.
     if let Some(lie) = calls
@@ -131,11 +134,13 @@ mod tests {
 
     #[test]
     fn an_answer_or_a_second_sync_after_a_failure_is_found() {
-        let check = |lines: &[&str]| silent_after_failure(&read(&lines.concat()));
+        let check = |lines: &[&str]| silent_after_failure(&read(&lines.concat()), "/s");
         assert!(check(&[REQUEST, WRITE, SYNC, ANSWER, REQUEST, WRITE, FAILURE]).is_ok());
         assert!(check(&[REQUEST, WRITE, FAILURE, ANSWER]).is_err());
         assert!(check(&[REQUEST, WRITE, FAILURE, SYNC]).is_err());
         assert!(check(&[REQUEST, WRITE, SYNC, ANSWER]).is_err());
+        let directory = "2 fdatasync(8</s>) = -1 EIO (Input/output error) (INJECTED)\n";
+        assert!(check(&[directory, REQUEST, WRITE, SYNC, ANSWER, REQUEST, WRITE, FAILURE]).is_ok());
     }
 
     #[test]

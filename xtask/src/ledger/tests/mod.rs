@@ -31,7 +31,12 @@ impl Run {
         self.record(Event::Call(call, request.clone()));
         let lost = !reliable && self.rng.chance(1, 10);
         if lost && self.rng.chance(1, 2) {
-            self.record(Event::Lost(call));
+            let known = self.rng.chance(1, 3);
+            self.record(if known {
+                Event::Unsent(call)
+            } else {
+                Event::Lost(call)
+            });
             return;
         }
         let reply = self.server.serve(request);

@@ -57,11 +57,13 @@ impl Job {
             attempt: self.attempt,
             cancel_requested: self.cancel,
             retry_of: self.retry_of.clone(),
-            fixed: format!(
-                "{:?} {} {:?} {}",
-                self.outcome, self.running, self.cancel, self.finish
-            )
-            .into(),
+            fixed: Some(
+                format!(
+                    "{:?} {} {:?} {}",
+                    self.outcome, self.running, self.cancel, self.finish
+                )
+                .into(),
+            ),
         }
     }
 }
