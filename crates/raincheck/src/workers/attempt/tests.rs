@@ -287,6 +287,7 @@ async fn what_was_claimed_too_late_is_given_back(setup: Setup) {
     let renew = Renew {
         lease,
         term: Duration::from_secs(1),
+        progress: None,
     };
     assert!(setup.store.renew(&setup.ns, vec![renew]).await.unwrap()[0].is_none());
 }
