@@ -1,2 +1,36 @@
 //! The binary `raincheck`: server and command line.
-fn main() {}
+//!
+//! Invariant: every command is thin. What a job is and what happens to it is decided in the library, and a client's
+//! command knows no more than what the HTTP API says.
+
+mod cli;
+mod client;
+mod commands;
+mod confirm;
+mod document;
+mod exit;
+mod input;
+mod options;
+mod output;
+mod parcel;
+mod redeem;
+mod refused;
+mod session;
+mod table;
+mod when;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    let output = cli.output();
+    match cli.run(output) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failed) => {
+            output.error(&failed);
+            ExitCode::from(failed.exit as u8)
+        }
+    }
+}

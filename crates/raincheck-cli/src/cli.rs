@@ -1,0 +1,119 @@
+//! The command line as a whole: the commands and the flags that all of them take.
+//!
+//! Invariant: one file per command under `commands/`; this file only names them.
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Parser, Subcommand};
+
+use crate::client::{Address, URL_DEFAULT};
+use crate::commands::{completions, job, openapi, queue, serve, submit, version};
+use crate::exit::{Failed, TABLE};
+use crate::output::Output;
+use crate::session::Session;
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+const EXAMPLES: &str = "\
+Examples:
+  raincheck serve --queue thumbs='cmd:./resize.sh'        a server that works a queue with a script
+  raincheck submit thumbs @photo.png --wait -o small.png  submit a file, wait, keep the result
+  raincheck queue list                                    what is in the queues
+
+";
+
+/// Durable background jobs over HTTP: hand a slow request a rain check.
+#[derive(Debug, Parser)]
+#[command(name = "raincheck", version, styles = STYLES, after_help = format!("{EXAMPLES}{TABLE}"),
+          disable_help_subcommand = true, propagate_version = false, max_term_width = 110)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Flags that every command takes.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Global {
+    /// Where the server's API is
+    #[arg(long, global = true, env = "RAINCHECK_URL", default_value = URL_DEFAULT, help_heading = "Global options")]
+    url: Address,
+    /// One JSON document on standard output
+    #[arg(
+        long,
+        global = true,
+        conflicts_with = "quiet",
+        help_heading = "Global options"
+    )]
+    json: bool,
+    /// Ids only on standard output, no messages but errors
+    #[arg(short, long, global = true, help_heading = "Global options")]
+    quiet: bool,
+    /// No colour (so does NO_COLOR; CLICOLOR_FORCE=1 colours pipes too)
+    #[arg(long, global = true, help_heading = "Global options")]
+    no_color: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a server
+    Serve(Box<serve::Serve>),
+    /// Submit a job
+    Submit(Box<submit::Submit>),
+    /// Look at a job, redeem it, cancel it
+    #[command(subcommand)]
+    Job(job::Job),
+    /// Look at queues and change them
+    #[command(subcommand)]
+    Queue(queue::Queue),
+    /// Print the OpenAPI document of the HTTP API
+    Openapi(openapi::OpenApi),
+    /// Print a completion script for a shell
+    Completions(completions::Completions),
+    /// Print this program's version
+    Version(version::Version),
+}
+
+impl Cli {
+    /// Where this command's output goes.
+    pub(crate) fn output(&self) -> Output {
+        Output::new(self.global.json, self.global.quiet, self.global.no_color)
+    }
+
+    /// Runs the command.
+    pub(crate) fn run(self, output: Output) -> Result<(), Failed> {
+        let session = || Session::new(self.global.url.clone(), output);
+        match self.command {
+            Command::Serve(serve) => serve.run(output),
+            Command::Submit(submit) => block_on(submit.run(&session())),
+            Command::Job(job) => block_on(job.run(&session())),
+            Command::Queue(queue) => block_on(queue.run(&session())),
+            Command::Openapi(openapi) => openapi.run(output),
+            Command::Completions(completions) => completions.run(output),
+            Command::Version(version) => version.run(output),
+        }
+    }
+}
+
+/// Runs a client's command to its end, on this thread.
+fn block_on<F: Future<Output = Result<(), Failed>>>(future: F) -> Result<(), Failed> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(future)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,31 @@
+//! `raincheck job get`.
+
+use clap::Args;
+
+use crate::client::Request;
+use crate::document::JobDocument;
+use crate::exit::Failed;
+use crate::session::{About, Session};
+
+const EXAMPLES: &str = "\
+Examples:
+  raincheck job get job_01jd8zq3k5e7rv2m4n6p8s0t1w
+  raincheck job get job_01jd8zq3k5e7rv2m4n6p8s0t1w --json | jq .state";
+
+/// Shows a job.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Get {
+    /// The job
+    #[arg(value_parser = super::job_id)]
+    id: String,
+}
+
+impl Get {
+    /// Runs the command.
+    pub(crate) async fn run(self, session: &Session) -> Result<(), Failed> {
+        let request = Request::get(format!("/v1/jobs/{}", self.id));
+        let answer = session.call(request, About::Job(&self.id)).await?;
+        answer.json::<JobDocument>()?.write(session.output, &answer)
+    }
+}

@@ -1,0 +1,69 @@
+//! `raincheck job …`: one job.
+
+mod cancel;
+mod delete;
+mod get;
+mod input;
+mod result;
+mod retry;
+
+use clap::Subcommand;
+
+use crate::exit::Failed;
+use crate::session::Session;
+
+/// Commands about one job.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Job {
+    /// Show a job
+    Get(get::Get),
+    /// Redeem a job: write its result to standard output
+    Result(result::Redeemed),
+    /// Write a job's input to standard output
+    Input(input::Input),
+    /// Cancel a job: one that waits at once, a running one is asked to stop
+    Cancel(cancel::Cancel),
+    /// Submit a finished job again, as a new job
+    Retry(retry::Retry),
+    /// Forget a finished job with its input and result
+    Delete(delete::Delete),
+}
+
+impl Job {
+    /// Runs the command.
+    pub(crate) async fn run(self, session: &Session) -> Result<(), Failed> {
+        match self {
+            Self::Get(get) => get.run(session).await,
+            Self::Result(result) => result.run(session).await,
+            Self::Input(input) => input.run(session).await,
+            Self::Cancel(cancel) => cancel.run(session).await,
+            Self::Retry(retry) => retry.run(session).await,
+            Self::Delete(delete) => delete.run(session).await,
+        }
+    }
+}
+
+/// A job's id: opaque, but safe in a URL.
+pub(super) fn job_id(text: &str) -> Result<String, String> {
+    let plain = text
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    if plain && text.starts_with("job_") && text.len() <= 64 {
+        Ok(text.to_owned())
+    } else {
+        Err("not a job's id: it begins with job_ and is printed by raincheck submit".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_cannot_lead_elsewhere() {
+        assert!(job_id("job_01jd8zq3k5e7rv2m4n6p8s0t1w").is_ok());
+        for bad in ["", "job", "job_1/../x", "job_1?x", "queue_1", "job_ü"] {
+            assert!(job_id(bad).is_err(), "{bad:?}");
+        }
+    }
+}

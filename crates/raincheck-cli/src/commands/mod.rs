@@ -1,0 +1,9 @@
+//! One file per command.
+
+pub(crate) mod completions;
+pub(crate) mod job;
+pub(crate) mod openapi;
+pub(crate) mod queue;
+pub(crate) mod serve;
+pub(crate) mod submit;
+pub(crate) mod version;

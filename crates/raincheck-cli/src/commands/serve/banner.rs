@@ -1,0 +1,162 @@
+//! What the server says first: where the API is, where the data is, who may come in, and what to try.
+//!
+//! Invariant: at most eight lines.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use raincheck::core::queue::Worker;
+use raincheck::core::time::format_duration;
+
+use super::queues::QueueFlag;
+use crate::output::{Output, Paint, Shape, paint, say, visible};
+
+/// What there is to say.
+#[derive(Debug)]
+pub(crate) struct Banner {
+    /// The API's address.
+    pub(crate) url: String,
+    /// The store's directory, absolute.
+    pub(crate) store: PathBuf,
+    /// Whether the store was made just now.
+    pub(crate) fresh: bool,
+    /// The queues of the command line.
+    pub(crate) queues: Vec<QueueFlag>,
+    /// Whether unknown queues are created.
+    pub(crate) dev: bool,
+    /// How long a drain may take.
+    pub(crate) drain: Duration,
+}
+
+impl Banner {
+    /// Says it: on stdout what programs want to know, if they asked; otherwise on stderr, unless the log is JSON.
+    pub(crate) fn show(&self, output: Output, json_log: bool) -> Result<(), crate::exit::Failed> {
+        if json_log {
+            let version = env!("CARGO_PKG_VERSION");
+            tracing::info!(url = self.url, store = %self.store.display(), version, "listening");
+        }
+        match output.shape {
+            Shape::Quiet => output.line(&self.url),
+            Shape::Json => output.line(&self.document()),
+            Shape::Terminal | Shape::Plain if json_log => Ok(()),
+            Shape::Terminal | Shape::Plain => {
+                say(&self.text(output.stderr_colour));
+                Ok(())
+            }
+        }
+    }
+
+    fn document(&self) -> String {
+        serde_json::json!({
+            "url": self.url,
+            "store": self.store.display().to_string(),
+            "pid": std::process::id(),
+            "version": env!("CARGO_PKG_VERSION"),
+        })
+        .to_string()
+    }
+
+    fn text(&self, colour: bool) -> String {
+        let names = self
+            .queues
+            .iter()
+            .map(|queue| format!("{} ({})", queue.name, queue.worker.kind()));
+        let mut queues = names.collect::<Vec<_>>().join(", ");
+        if self.dev {
+            queues.push_str(if queues.is_empty() {
+                "created as they are named"
+            } else {
+                ", others as they are named"
+            });
+        } else if queues.is_empty() {
+            queues.push_str("none by flag; create one over the API, or with --queue NAME");
+        }
+        let fresh = if self.fresh { " (new)" } else { "" };
+        let store = self.store.display().to_string();
+        let lines = [
+            ("API", self.url.clone()),
+            ("Data", format!("{}{fresh}", visible(&store))),
+            ("Queues", queues),
+            ("Access", "open, without keys, to this machine only".to_owned()),
+            ("Try", self.curl()),
+            (
+                "Stop",
+                format!("Ctrl-C; running jobs get {}", format_duration(self.drain)),
+            ),
+        ];
+        let mut text = paint(
+            &format!("Raincheck {}", env!("CARGO_PKG_VERSION")),
+            Paint::Good,
+            colour,
+        )
+        .into_owned();
+        for (name, value) in lines {
+            text.push_str(&format!(
+                "\n  {} {value}",
+                paint(&format!("{name:<7}"), Paint::Dim, colour)
+            ));
+        }
+        text
+    }
+
+    /// One command that shows something.
+    fn curl(&self) -> String {
+        let url = &self.url;
+        let first = self.queues.first();
+        let name = first.map_or("hello", |queue| queue.name.as_str());
+        let known = first.is_some() || self.dev;
+        if known && !first.is_some_and(|queue| matches!(queue.worker, Worker::Process(_))) {
+            format!("curl -i {url}/v1/queues/{name}/jobs --json '{{\"hello\":\"rain\"}}'")
+        } else if known {
+            format!("curl -i '{url}/v1/queues/{name}/jobs?wait=30' --data-binary @FILE")
+        } else {
+            format!("curl -i -X PUT {url}/v1/queues/{name} --json '{{}}'")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn banner(queues: &[&str], dev: bool) -> String {
+        Banner {
+            url: "http://127.0.0.1:7246".to_owned(),
+            store: PathBuf::from("/data"),
+            fresh: true,
+            queues: queues.iter().map(|queue| queue.parse().unwrap()).collect(),
+            dev,
+            drain: Duration::from_secs(25),
+        }
+        .text(false)
+    }
+
+    #[test]
+    fn the_first_words_fit_into_eight_lines_and_hold_a_curl() {
+        for text in [
+            banner(&[], false),
+            banner(&[], true),
+            banner(&["a", "b=http://x", "c=cmd:true"], true),
+        ] {
+            assert!(text.lines().count() <= 8, "{text}");
+            assert!(text.contains("  Try     curl -i "), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_first_words_say_where_everything_is() {
+        assert_eq!(
+            banner(&["thumbs=cmd:true"], false),
+            format!(
+                "Raincheck {}
+  API     http://127.0.0.1:7246
+  Data    /data (new)
+  Queues  thumbs (process)
+  Access  open, without keys, to this machine only
+  Try     curl -i 'http://127.0.0.1:7246/v1/queues/thumbs/jobs?wait=30' --data-binary @FILE
+  Stop    Ctrl-C; running jobs get 25s",
+                env!("CARGO_PKG_VERSION")
+            )
+        );
+    }
+}

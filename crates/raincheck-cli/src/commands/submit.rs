@@ -1,0 +1,94 @@
+//! `raincheck submit`: one job, its input on the command line, in a file or on stdin.
+//!
+//! Invariant: the job is accepted (and durable) before the wait begins, so that its id is known whatever happens
+//! next.
+
+use clap::Args;
+use raincheck::core::name::QueueName;
+
+use crate::client::Request;
+use crate::document::JobDocument;
+use crate::exit::{Exit, Failed};
+use crate::options::{Options, header};
+use crate::output::Shape;
+use crate::redeem::{self, Redeem};
+use crate::session::{About, Session};
+
+const EXAMPLES: &str = "\
+The input is one JSON value, @FILE, - for standard input, or pairs: key=text, key:=json.
+Without --wait the job's id and state are printed; with it, the bytes of its result.
+
+Examples:
+  raincheck submit reports month=2026-11 pages:=3
+  raincheck submit reports '{\"month\":\"2026-11\"}' --delay 10m --priority 2
+  raincheck submit thumbs @photo.png --wait -o small.png
+  cat big.csv | raincheck submit import - --content-type text/csv --idempotency-key import-2026-11
+  id=$(raincheck submit reports month=2026-11 -q)";
+
+/// Submits a job.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Submit {
+    /// The queue
+    queue: QueueName,
+    /// The input: JSON, @FILE, - (standard input), or key=text key:=json …
+    #[arg(value_name = "INPUT")]
+    input: Vec<String>,
+    #[command(flatten)]
+    redeem: Redeem,
+    #[command(flatten)]
+    options: Options,
+}
+
+impl Submit {
+    /// Runs the command.
+    pub(crate) async fn run(self, session: &Session) -> Result<(), Failed> {
+        if self.redeem.output.is_some() && self.redeem.wait.is_none() {
+            return Err(Failed::usage("-o keeps the result, and that takes --wait"));
+        }
+        let about = About::Queue(&self.queue);
+        let answer = session
+            .call(self.request()?, about)
+            .await
+            .map_err(|failed| self.in_doubt(failed))?;
+        let job: JobDocument = answer.json()?;
+        if answer.header("idempotency-replayed") == Some("true") {
+            session
+                .output
+                .note("this key was used before by the same request: here is the job it made");
+        }
+        if self.redeem.wait.is_some() {
+            return redeem::redeem(session, &job.id, &self.redeem).await;
+        }
+        job.write_brief(session.output, &answer)?;
+        if session.output.shape == Shape::Terminal {
+            redeem::hint(session, &job.id);
+        }
+        Ok(())
+    }
+
+    fn request(&self) -> Result<Request, Failed> {
+        let body = crate::input::read(&self.input)?;
+        let content_type = match (&self.options.content_type, body.content_type) {
+            (Some(said), _) => Some(header("--content-type", said)?),
+            (None, Some(known)) => Some(header("--content-type", known)?),
+            (None, None) => None,
+        };
+        let request = Request::post(format!("/v1/queues/{}/jobs", self.queue)).body(content_type, body.bytes);
+        self.options.apply(request)
+    }
+
+    /// Where the answer was lost on its way, says what can be done about the doubt.
+    fn in_doubt(&self, failed: Failed) -> Failed {
+        let lost = failed.exit == Exit::Unreachable && failed.next.is_none();
+        match (lost, &self.options.idempotency_key) {
+            (false, _) => failed,
+            (true, Some(_)) => {
+                failed.next("Whether the job was accepted is not known: run the same command again, the key makes it safe")
+            }
+            (true, None) => failed.next(
+                "Whether the job was accepted is not known. With --idempotency-key a submit can be repeated safely",
+            ),
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! The options of a submit: flags here, `Raincheck-*` headers on the wire.
+//!
+//! Invariant: what the server can judge is judged there, once; only what cannot be a header is refused here.
+
+use clap::Args;
+use http::header::{HeaderName, HeaderValue};
+
+use crate::client::Request;
+use crate::exit::Failed;
+
+/// What may be asked of one job.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Options {
+    /// Start no earlier than this from now: 30s, 10m, 1h30m
+    #[arg(long, value_name = "DURATION", help_heading = "Job options")]
+    pub(crate) delay: Option<String>,
+    /// Start no earlier than this instant: 2026-11-21T06:00:00Z, or @1795240800
+    #[arg(
+        long,
+        value_name = "TIME",
+        conflicts_with = "delay",
+        help_heading = "Job options"
+    )]
+    pub(crate) at: Option<String>,
+    /// 0 goes first, 9 last [default: 5]
+    #[arg(long, value_name = "0-9", help_heading = "Job options")]
+    pub(crate) priority: Option<String>,
+    /// Whose job it is: groups take turns
+    #[arg(long, value_name = "GROUP", help_heading = "Job options")]
+    pub(crate) group: Option<String>,
+    /// How long one attempt may take [default: the queue's, 5m]
+    #[arg(long, value_name = "DURATION", help_heading = "Job options")]
+    pub(crate) timeout: Option<String>,
+    /// How long all attempts together may take, from acceptance
+    #[arg(long, value_name = "DURATION", help_heading = "Job options")]
+    pub(crate) deadline: Option<String>,
+    /// Expire the job where it was not started so long after it could
+    #[arg(long, value_name = "DURATION", help_heading = "Job options")]
+    pub(crate) start_before: Option<String>,
+    /// How often it is attempted, 1 to 100 [default: the queue's, 5]
+    #[arg(long, value_name = "N", help_heading = "Job options")]
+    pub(crate) max_attempts: Option<String>,
+    /// Delays between attempts: 'exponential;base=2s;cap=10m' or 'constant;base=30s'
+    #[arg(long, value_name = "BACKOFF", help_heading = "Job options")]
+    pub(crate) backoff: Option<String>,
+    /// How long the finished job and its result stay [default: the queue's, 24h]
+    #[arg(long, value_name = "DURATION", help_heading = "Job options")]
+    pub(crate) keep: Option<String>,
+    /// The same key and input make the same job, however often they are sent
+    #[arg(long, value_name = "KEY", help_heading = "Job options")]
+    pub(crate) idempotency_key: Option<String>,
+    /// What the input is [default: by its form or the file's ending]
+    #[arg(long, value_name = "TYPE", help_heading = "Job options")]
+    pub(crate) content_type: Option<String>,
+}
+
+impl Options {
+    /// Adds the options to a request, all but the content type.
+    pub(crate) fn apply(&self, mut request: Request) -> Result<Request, Failed> {
+        let headers = [
+            ("raincheck-delay", "--delay", &self.delay),
+            ("raincheck-run-at", "--at", &self.at),
+            ("raincheck-priority", "--priority", &self.priority),
+            ("raincheck-group", "--group", &self.group),
+            ("raincheck-timeout", "--timeout", &self.timeout),
+            ("raincheck-deadline", "--deadline", &self.deadline),
+            ("raincheck-start-before", "--start-before", &self.start_before),
+            ("raincheck-max-attempts", "--max-attempts", &self.max_attempts),
+            ("raincheck-backoff", "--backoff", &self.backoff),
+            ("raincheck-keep", "--keep", &self.keep),
+        ];
+        for (name, flag, value) in headers {
+            if let Some(value) = value {
+                request = request.header(HeaderName::from_static(name), header(flag, value)?);
+            }
+        }
+        if let Some(key) = &self.idempotency_key {
+            let value = header("--idempotency-key", &quoted(key)?)?;
+            request = request.header(HeaderName::from_static("idempotency-key"), value);
+        }
+        Ok(request)
+    }
+}
+
+/// A flag's text as a header's value.
+pub(crate) fn header(flag: &str, text: &str) -> Result<HeaderValue, Failed> {
+    if text.trim() != text || text.is_empty() {
+        return Err(Failed::usage(format!("{flag} takes a text without outer spaces")));
+    }
+    HeaderValue::from_str(text)
+        .map_err(|_| Failed::usage(format!("{flag} takes a text without control characters")))
+}
+
+/// The key as a structured-field string (RFC 9651 section 3.3.3), so that a key that itself looks like one stays
+/// what it is.
+fn quoted(key: &str) -> Result<String, Failed> {
+    if key.is_empty() || key.len() > 255 || !key.bytes().all(|byte| (0x20..0x7f).contains(&byte)) {
+        return Err(Failed::usage(
+            "--idempotency-key takes 1 to 255 characters of ASCII text",
+        ));
+    }
+    Ok(format!("\"{}\"", key.replace('\\', "\\\\").replace('"', "\\\"")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idempotency_key_is_sent_as_a_string_whatever_is_in_it() {
+        assert_eq!(quoted(r#"a"b\c"#).unwrap(), r#""a\"b\\c""#);
+        for bad in ["", "ü", "a\nb", &"x".repeat(256)] {
+            assert!(quoted(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_a_header_is_refused_by_its_flag() {
+        let refused = |group: &str| {
+            let options = Options {
+                group: Some(group.to_owned()),
+                ..Options::default()
+            };
+            options.apply(Request::get("/")).unwrap_err().to_string()
+        };
+        assert_eq!(refused("a\nb"), "--group takes a text without control characters");
+        assert_eq!(refused(" a"), "--group takes a text without outer spaces");
+        assert_eq!(refused(""), "--group takes a text without outer spaces");
+    }
+}

@@ -1,0 +1,209 @@
+//! Waiting for a job and delivering its result: what `submit --wait` and `job result` share.
+//!
+//! Invariant: a job that was accepted is not given up because its server is away for a while: the id is in hand,
+//! so the wait goes on until its time is over or the server stays away for [`AWAY_MAX`].
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use raincheck::core::time::parse_duration;
+use tokio::time::Instant;
+
+use crate::client::{Answer, NoAnswer, Request, WAIT_MAX};
+use crate::document::{ErrorDocument, JobDocument};
+use crate::exit::{Exit, Failed};
+use crate::output::{Shape, say};
+use crate::parcel::{Parcel, hand_over};
+use crate::refused::{Problem, refused};
+use crate::session::{About, Session};
+
+/// How long a server that was there may stay away while we wait, before we give up.
+const AWAY_MAX: Duration = Duration::from_secs(60);
+/// How often a server that is away is tried.
+const AWAY_PAUSE: Duration = Duration::from_millis(250);
+
+/// How long to wait for a job, and where its result goes.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Redeem {
+    /// Wait until the job is done, or for at most this long
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "",
+          value_parser = wait_limit)]
+    pub(crate) wait: Option<Limit>,
+    /// Write the result to this file instead of standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+/// How long to wait; `None` waits until the job is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Limit(pub(crate) Option<Duration>);
+
+fn wait_limit(text: &str) -> Result<Limit, String> {
+    match text {
+        "" => Ok(Limit(None)),
+        text => parse_duration(text)
+            .map(|limit| Limit(Some(limit)))
+            .map_err(|error| error.to_string()),
+    }
+}
+
+/// Waits as told and delivers the result of the job `id`.
+pub(crate) async fn redeem(session: &Session, id: &str, how: &Redeem) -> Result<(), Failed> {
+    let limit = how.wait.unwrap_or(Limit(Some(Duration::ZERO)));
+    let waiting = wait(session, id, limit);
+    tokio::pin!(waiting);
+    let answer = tokio::select! {
+        answer = &mut waiting => answer?,
+        _ = tokio::signal::ctrl_c() => return Err(interrupted(session, id)),
+    };
+    deliver(session, id, &answer, how.output.as_deref())
+}
+
+fn interrupted(session: &Session, id: &str) -> Failed {
+    Failed::new(Exit::Interrupted, format!("interrupted; job {id} goes on")).next(format!(
+        "Redeem it: {}",
+        session.command(&format!("job result {id} --wait"))
+    ))
+}
+
+/// Asks for the result until it is there or the time is over.
+async fn wait(session: &Session, id: &str, limit: Limit) -> Result<Answer, Failed> {
+    let started = Instant::now();
+    let mut away_since: Option<Instant> = None;
+    loop {
+        let left = limit.0.map(|limit| limit.saturating_sub(started.elapsed()));
+        let over = left.is_some_and(|left| left.is_zero());
+        let mut request = Request::get(format!("/v1/jobs/{id}/result"));
+        if !over {
+            request = request.wait(left.unwrap_or(WAIT_MAX));
+        }
+        let asked = Instant::now();
+        let error = match session.client.send(request).await {
+            Ok(answer) if pending(&answer) && over => return Err(unfinished(session, id, &answer)),
+            Ok(answer) if pending(&answer) => {
+                away_since = None;
+                // A server that answers at once without holding the request must not be asked in a tight loop.
+                if asked.elapsed() < AWAY_PAUSE {
+                    tokio::time::sleep(AWAY_PAUSE).await;
+                }
+                continue;
+            }
+            Ok(answer) if answer.status.as_u16() == 503 && answer.header("raincheck-outcome").is_none() => {
+                if over {
+                    return Err(refused(session, &answer, About::Job(id)));
+                }
+                NoAnswer::Lost(Problem::of(&answer).message())
+            }
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        if limit.0 == Some(Duration::ZERO) {
+            return Err(session.unanswered(&error));
+        }
+        let since = *away_since.get_or_insert_with(|| {
+            if !over {
+                session
+                    .output
+                    .note("the server is away; waiting for it to come back");
+            }
+            Instant::now()
+        });
+        if over || since.elapsed() >= AWAY_MAX {
+            let failed = session.unanswered(&error);
+            let text = format!("{}; job {id} was accepted", failed.message);
+            return Err(Failed::new(failed.exit, text).next(format!(
+                "Redeem it later: {}",
+                session.command(&format!("job result {id} --wait"))
+            )));
+        }
+        tokio::time::sleep(AWAY_PAUSE).await;
+    }
+}
+
+fn pending(answer: &Answer) -> bool {
+    answer.header("raincheck-outcome") == Some("pending")
+}
+
+fn unfinished(session: &Session, id: &str, answer: &Answer) -> Failed {
+    let state = answer
+        .json::<JobDocument>()
+        .map(|job| job.state)
+        .unwrap_or_default();
+    let state = if state.is_empty() { "not done" } else { &state };
+    Failed::new(Exit::Timeout, format!("job {id} is still {state}")).next(format!(
+        "Wait for it: {}",
+        session.command(&format!("job result {id} --wait"))
+    ))
+}
+
+/// Delivers what a finished job left: its result where there is one, and an exit code by its outcome.
+fn deliver(session: &Session, id: &str, answer: &Answer, file: Option<&Path>) -> Result<(), Failed> {
+    let outcome = answer.header("raincheck-outcome").unwrap_or_default().to_owned();
+    // A stored result has a strong ETag; a problem made by the server has none (API.md section 4).
+    let stored = answer.headers.contains_key("etag");
+    if stored {
+        let parcel = Parcel {
+            what: "result",
+            id,
+            outcome: Some(&outcome),
+        };
+        hand_over(session, &parcel, answer, file)?;
+    }
+    let gone = !stored
+        && matches!(
+            Problem::of(answer).code.as_str(),
+            "result-expired" | "job-deleted"
+        );
+    match outcome.as_str() {
+        _ if gone => Err(refused(session, answer, About::Job(id))),
+        "succeeded" if stored => Ok(()),
+        "failed" => Err(ended_badly(session, id, "failed", stored, answer)),
+        "cancelled" | "expired" => Err(ended_badly(session, id, &outcome, stored, answer)),
+        _ => Err(refused(session, answer, About::Job(id))),
+    }
+}
+
+fn ended_badly(session: &Session, id: &str, outcome: &str, stored: bool, answer: &Answer) -> Failed {
+    let ended = match outcome {
+        "cancelled" => "was cancelled",
+        "expired" => "expired before it was started",
+        _ => "failed",
+    };
+    let reason = if stored {
+        format!("job {id} {ended}; its handler answered {}", answer.status)
+    } else if outcome == "failed" {
+        let problem = Problem::of(answer);
+        let error = ErrorDocument::new(&problem.code, &problem.message());
+        format!("job {id} {ended}: {}", error.text())
+    } else {
+        format!("job {id} {ended}")
+    };
+    Failed::new(Exit::JobFailed, reason).next(format!(
+        "See its attempts: {}; submit it again: {}",
+        session.command(&format!("job get {id}")),
+        session.command(&format!("job retry {id}"))
+    ))
+}
+
+/// Tells on a terminal how to redeem a job that was submitted without waiting.
+pub(crate) fn hint(session: &Session, id: &str) {
+    if session.output.shape == Shape::Terminal {
+        say(&format!(
+            "Redeem it: {}",
+            session.command(&format!("job result {id} --wait"))
+        ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_endless_or_as_long_as_it_says() {
+        assert_eq!(wait_limit(""), Ok(Limit(None)));
+        assert_eq!(wait_limit("30s"), Ok(Limit(Some(Duration::from_secs(30)))));
+        assert!(wait_limit("30").is_err());
+    }
+}

@@ -1,0 +1,115 @@
+//! What the binary says of itself.
+
+use crate::rig::{Ran, raincheck};
+
+fn help(words: &[&str]) -> String {
+    Ran::of(raincheck().args(words).arg("--help")).ok()
+}
+
+#[test]
+fn the_help_of_every_command_is_as_reviewed() {
+    for (name, words) in [
+        ("raincheck", &[][..]),
+        ("serve", &["serve"]),
+        ("submit", &["submit"]),
+        ("job", &["job"]),
+        ("job_get", &["job", "get"]),
+        ("job_result", &["job", "result"]),
+        ("job_input", &["job", "input"]),
+        ("job_cancel", &["job", "cancel"]),
+        ("job_retry", &["job", "retry"]),
+        ("job_delete", &["job", "delete"]),
+        ("queue", &["queue"]),
+        ("queue_list", &["queue", "list"]),
+        ("queue_get", &["queue", "get"]),
+        ("queue_set", &["queue", "set"]),
+        ("queue_pause", &["queue", "pause"]),
+        ("queue_resume", &["queue", "resume"]),
+        ("queue_purge", &["queue", "purge"]),
+        ("queue_wait", &["queue", "wait"]),
+        ("queue_delete", &["queue", "delete"]),
+        ("openapi", &["openapi"]),
+        ("completions", &["completions"]),
+        ("version", &["version"]),
+    ] {
+        insta::assert_snapshot!(name, help(words));
+    }
+}
+
+#[test]
+fn the_version_comes_in_every_shape() {
+    let version = env!("CARGO_PKG_VERSION");
+    let run = |words: &[&str]| Ran::of(raincheck().args(words)).ok();
+    assert_eq!(run(&["version"]), format!("raincheck {version}"));
+    assert_eq!(run(&["--version"]), format!("raincheck {version}"));
+    assert_eq!(run(&["version", "-q"]), version);
+    assert_eq!(
+        run(&["version", "--json"]),
+        format!("{{\"version\":\"{version}\"}}")
+    );
+}
+
+#[test]
+fn completions_name_the_commands() {
+    for shell in ["bash", "zsh", "fish"] {
+        let script = Ran::of(raincheck().args(["completions", shell])).ok();
+        assert!(
+            script.contains("submit") && script.contains("max-attempts"),
+            "{shell}"
+        );
+    }
+}
+
+#[test]
+fn the_openapi_document_is_printed_without_a_server() {
+    let document = Ran::of(raincheck().arg("openapi")).json();
+    assert!(
+        document["openapi"]
+            .as_str()
+            .is_some_and(|version| version.starts_with("3.1"))
+    );
+    assert!(document["paths"]["/v1/jobs/{id}/result"].is_object());
+}
+
+#[test]
+fn a_command_line_that_cannot_be_ends_with_2() {
+    for words in [
+        &["nonsense"][..],
+        &["submit"],
+        &["submit", "a/b"],
+        &["submit", "q", "a", "b"],
+        &["submit", "q", "--delay", "1s", "--at", "@1"],
+        &["submit", "q", "-o", "file"],
+        &["job", "get", "../queues"],
+        &["queue", "set", "q"],
+        &["queue", "set", "q", "timeout"],
+        &["queue", "wait", "q", "--timeout", "5"],
+        &["version", "--json", "-q"],
+        &["version", "--url", "https://example.org"],
+        &["serve", "--queue", "a=b"],
+        &["serve", "--queue", "a", "--queue", "a"],
+        &["serve", "--drain", "soon"],
+        &["serve", "--listen", "nowhere"],
+        &["serve", "--store", "postgres://x"],
+    ] {
+        let ran = Ran::of(raincheck().args(words));
+        assert_eq!(ran.code, 2, "{words:?}: {ran:?}");
+        assert!(
+            ran.stdout.is_empty() && ran.stderr.starts_with("error: "),
+            "{words:?}: {ran:?}"
+        );
+    }
+}
+
+#[test]
+fn without_a_server_a_command_ends_with_69_and_says_how_to_start_one() {
+    let ran = Ran::of(raincheck().args(["queue", "list", "--url", "http://127.0.0.1:9"]));
+    assert_eq!(ran.code, 69);
+    assert!(ran.stdout.is_empty());
+    assert!(
+        ran.stderr
+            .starts_with("error: no Raincheck server answers at http://127.0.0.1:9 ("),
+        "{ran:?}"
+    );
+    assert!(ran.stderr.contains("Start one: raincheck serve"), "{ran:?}");
+}

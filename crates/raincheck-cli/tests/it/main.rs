@@ -1,0 +1,11 @@
+//! The real binary, as people and scripts use it: what it prints, where, and how it ends.
+//!
+//! Invariant: nothing here sleeps to wait for something; every server is ended by the test that started it.
+
+mod help;
+mod jobs;
+mod queues;
+mod rig;
+mod serve;
+mod stopping;
+mod terminal;

@@ -1,0 +1,226 @@
+//! Starts the real binary as a server on a free port, and runs its other commands against it.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// Nothing here takes longer, however slow the machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The binary, without the caller's own settings.
+pub(crate) fn raincheck() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_raincheck"));
+    for (name, _) in std::env::vars_os() {
+        if name
+            .to_str()
+            .is_some_and(|name| name.starts_with("RAINCHECK_") || name.starts_with("CLICOLOR"))
+        {
+            command.env_remove(name);
+        }
+    }
+    command
+        .env_remove("NO_COLOR")
+        .env_remove("STATE_DIRECTORY")
+        .stdin(Stdio::null());
+    command
+}
+
+/// What a command printed and how it ended.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: String,
+}
+
+impl Ran {
+    /// Runs a command to its end.
+    pub(crate) fn of(command: &mut Command) -> Self {
+        Self::fed(command, b"")
+    }
+
+    /// The same with this on stdin.
+    pub(crate) fn fed(command: &mut Command, input: &[u8]) -> Self {
+        if !input.is_empty() {
+            command.stdin(Stdio::piped());
+        }
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        if let Some(mut stdin) = child.stdin.take() {
+            stdin.write_all(input).expect("the binary reads its input");
+        }
+        let output = child.wait_with_output().expect("the binary ends");
+        Self {
+            code: output.status.code().expect("no signal ended it"),
+            stdout: output.stdout,
+            stderr: String::from_utf8(output.stderr).expect("messages are text"),
+        }
+    }
+
+    /// What it printed as data, as text.
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.stdout).expect("this output is text")
+    }
+
+    /// What it printed as JSON.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// The data of a command that must have succeeded, without the last line end.
+    pub(crate) fn ok(self) -> String {
+        assert_eq!(self.code, 0, "{self:?}");
+        self.text().trim_end_matches('\n').to_owned()
+    }
+}
+
+/// A server with a store of its own.
+#[derive(Debug)]
+pub(crate) struct Server {
+    child: Child,
+    stderr: ChildStderr,
+    pub(crate) url: String,
+    folder: TempDir,
+}
+
+impl Server {
+    /// A server with these further arguments.
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        Self::start_in(tempfile::tempdir().expect("a temporary folder"), arguments)
+    }
+
+    /// A server whose store lies in this folder.
+    pub(crate) fn start_in(folder: TempDir, arguments: &[&str]) -> Self {
+        let mut command = raincheck();
+        command
+            .env("RAINCHECK_LISTEN", "127.0.0.1:0")
+            .args(["serve", "-q", "--store"])
+            .arg(folder.path().join("store"));
+        command.args(arguments).current_dir(folder.path());
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("its output is piped"));
+        let mut stderr = child.stderr.take().expect("its messages are piped");
+        let mut url = String::new();
+        lines.read_line(&mut url).expect("its output can be read");
+        if url.is_empty() {
+            let mut log = String::new();
+            stderr.read_to_string(&mut log).expect("its messages can be read");
+            panic!("the server did not start: {log}");
+        }
+        url.truncate(url.trim_end().len());
+        Self {
+            child,
+            stderr,
+            url,
+            folder,
+        }
+    }
+
+    /// Where programs of queues run and files may lie.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Where the store lies.
+    pub(crate) fn store(&self) -> PathBuf {
+        self.folder.path().join("store")
+    }
+
+    /// One of the other commands, against this server.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = raincheck();
+        command
+            .env("RAINCHECK_URL", &self.url)
+            .args(arguments)
+            .current_dir(self.folder());
+        command
+    }
+
+    /// Runs one of the other commands against this server.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
+        Ran::of(&mut self.command(arguments))
+    }
+
+    /// Submits and gives back the id.
+    pub(crate) fn submit(&self, arguments: &[&str]) -> String {
+        let mut words = vec!["submit", "-q"];
+        words.extend(arguments);
+        self.run(&words).ok()
+    }
+
+    /// Asks for the job until it is in this state.
+    pub(crate) fn until(&self, id: &str, state: &str) {
+        let deadline = now() + PATIENCE;
+        loop {
+            let ran = self.run(&["job", "get", id, "--json"]);
+            if ran.json()["state"] == state {
+                return;
+            }
+            assert!(now() < deadline, "not {state}: {ran:?}");
+            std::thread::yield_now();
+        }
+    }
+
+    /// Sends a signal, such as `TERM`.
+    pub(crate) fn signal(&self, name: &str) {
+        signal(self.child.id(), name);
+    }
+
+    /// Waits until the server ended by itself; gives back how, what it logged, and its folder.
+    pub(crate) fn ended(mut self) -> (ExitStatus, String, TempDir) {
+        let (tell, told) = mpsc::channel();
+        let mut stderr = self.stderr;
+        std::thread::spawn(move || {
+            let mut log = String::new();
+            let _ = stderr.read_to_string(&mut log);
+            let _ = tell.send(log);
+        });
+        let log = told.recv_timeout(PATIENCE).expect("the server ends in time");
+        (
+            self.child.wait().expect("the server can be waited for"),
+            log,
+            self.folder,
+        )
+    }
+
+    /// Tells it to stop and waits until it did so in good order.
+    pub(crate) fn stop(self) -> TempDir {
+        self.signal("TERM");
+        let (status, log, folder) = self.ended();
+        assert!(status.success(), "{status}: {log}");
+        folder
+    }
+
+    /// Ends it as a crash would.
+    pub(crate) fn kill(self) -> TempDir {
+        self.signal("KILL");
+        self.ended().2
+    }
+}
+
+/// Sends a signal to a process that a test started.
+pub(crate) fn signal(pid: u32, name: &str) {
+    let sent = Command::new("/bin/sh")
+        .args(["-c", &format!("kill -{name} {pid}")])
+        .status();
+    assert!(sent.expect("a shell starts").success());
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test's patience is measured on the host's own clock"
+)]
+fn now() -> Instant {
+    Instant::now()
+}
