@@ -6,22 +6,30 @@ use std::time::Duration;
 
 use raincheck_core::retry::mix;
 
+use crate::random::Randomness;
+
 /// The ceiling of the first pause.
 const BASE: Duration = Duration::from_millis(50);
 /// The ceiling of every pause.
 const CAP: Duration = Duration::from_secs(5);
 
 /// Pauses that grow with each failure in a row, with jitter so that those who failed together do not return together.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Backoff {
     failures: u32,
+    random: Randomness,
 }
 
 impl Backoff {
+    /// No failure yet; `random` brings the jitter.
+    pub(crate) const fn new(random: Randomness) -> Self {
+        Self { failures: 0, random }
+    }
+
     /// The next pause.
     pub(crate) fn next(&mut self) -> Duration {
         self.failures = (self.failures + 1).min(16);
-        pause(self.failures, rand::random())
+        pause(self.failures, self.random.bits())
     }
 
     /// It worked again.
@@ -50,7 +58,7 @@ mod tests {
             assert!(pause(1, seed) >= Duration::from_millis(25) && pause(1, seed) <= BASE);
             assert!(pause(u32::MAX, seed) >= CAP / 2 && pause(u32::MAX, seed) <= CAP);
         }
-        let mut backoff = Backoff::default();
+        let mut backoff = Backoff::new(Randomness::default());
         let grown = (0..10).map(|_| backoff.next()).last();
         assert!(grown > Some(BASE));
         backoff.reset();

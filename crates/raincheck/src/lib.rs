@@ -16,6 +16,7 @@ pub mod intake;
 pub mod node;
 mod observe;
 mod queues;
+pub mod random;
 pub mod server;
 mod settle;
 #[cfg(feature = "sqlite")]

@@ -21,11 +21,13 @@ use crate::dispatch::{Dispatch, Wakes};
 use crate::intake::Intake;
 use crate::observe::{Fault, Listener};
 use crate::queues::Queues;
+use crate::random::Randomness;
 use crate::settle::{self, Gatherer};
 use crate::tasks::{Group, TaskKind};
 use crate::upkeep::{prune, reclaim};
 use crate::watch::Watch;
 use crate::workers::Shop;
+use crate::workers::function::Functions;
 
 /// How a node behaves.
 #[derive(Clone, Debug)]
@@ -40,6 +42,12 @@ pub struct NodeOptions {
     pub public_url: Option<String>,
     /// How this node calls itself in the attempts it runs.
     pub worker: WorkerName,
+    /// Where its randomness comes from.
+    #[doc(hidden)]
+    pub random: Randomness,
+    /// What stands in for the workers of queues.
+    #[doc(hidden)]
+    pub functions: Functions,
 }
 
 impl Default for NodeOptions {
@@ -51,6 +59,8 @@ impl Default for NodeOptions {
             dev: false,
             public_url: None,
             worker: WorkerName::new("node").expect("a plain word is a worker's name"),
+            random: Randomness::default(),
+            functions: Functions::default(),
         }
     }
 }
@@ -110,8 +120,14 @@ impl Node {
             Group::with_on_failure(name, move |why| fault.set(why))
         };
         let (watch, wakes) = (Watch::new(), Wakes::default());
-        let (settler, gatherer) = settle::settler(store.clone());
-        let shop = Arc::new(Shop::new(store.clone(), settler, group("attempts")));
+        let (settler, gatherer) = settle::settler(store.clone(), &options.random);
+        let shop = Arc::new(Shop::new(
+            store.clone(),
+            settler,
+            group("attempts"),
+            options.random.clone(),
+            options.functions.clone(),
+        ));
         let dispatch = Arc::new(Dispatch::new(
             shop.clone(),
             wakes.clone(),
@@ -156,10 +172,14 @@ impl Node {
         let node = &self.0;
         let settling = gatherer.run(node.services.stopping().clone());
         node.services.spawn(TaskKind::Service, settling);
-        let reclaiming = reclaim::run(node.store.clone(), node.shop.timing_out.clone());
+        let reclaiming = reclaim::run(
+            node.store.clone(),
+            node.shop.timing_out.clone(),
+            node.shop.random.clone(),
+        );
         node.upkeep.spawn(TaskKind::Upkeep, reclaiming);
-        node.upkeep
-            .spawn(TaskKind::Upkeep, prune::run(node.store.clone()));
+        let pruning = prune::run(node.store.clone(), node.shop.random.clone());
+        node.upkeep.spawn(TaskKind::Upkeep, pruning);
         let on_fault = stop_on_fault(
             node.fault.clone(),
             node.shop.clone(),

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::backoff::Backoff;
+use crate::random::Randomness;
 
 /// Settlements that wait to be handed over; beyond it attempts wait to end, holding their slots.
 const WAITING_MAX: usize = 1024;
@@ -37,19 +38,32 @@ struct Entry {
 
 /// Hands settlements to the one who gathers them. Cloning gives another handle.
 #[derive(Clone, Debug)]
-pub(crate) struct Settler(mpsc::Sender<Entry>);
+pub(crate) struct Settler {
+    entries: mpsc::Sender<Entry>,
+    random: Randomness,
+}
 
 /// Gathers settlements: the service behind [`Settler`].
 #[derive(Debug)]
 pub(crate) struct Gatherer {
     store: Arc<dyn Store>,
     entries: mpsc::Receiver<Entry>,
+    random: Randomness,
 }
 
 /// A handle and the service behind it.
-pub(crate) fn settler(store: Arc<dyn Store>) -> (Settler, Gatherer) {
+pub(crate) fn settler(store: Arc<dyn Store>, random: &Randomness) -> (Settler, Gatherer) {
     let (sender, entries) = mpsc::channel(WAITING_MAX);
-    (Settler(sender), Gatherer { store, entries })
+    let settler = Settler {
+        entries: sender,
+        random: random.clone(),
+    };
+    let gatherer = Gatherer {
+        store,
+        entries,
+        random: random.clone(),
+    };
+    (settler, gatherer)
 }
 
 impl Settler {
@@ -67,7 +81,7 @@ impl Settler {
             lease,
             digest: digest(&settlement),
             settlement,
-            seed: rand::random(),
+            seed: self.random.bits(),
         };
         let entry = Entry {
             ns,
@@ -76,7 +90,7 @@ impl Settler {
             alone: false,
             done,
         };
-        self.0.send(entry).await.ok()?;
+        self.entries.send(entry).await.ok()?;
         answer.await.ok().flatten()
     }
 }
@@ -85,7 +99,7 @@ impl Gatherer {
     /// Settles until `stopping` is cancelled and nothing is left.
     pub(crate) async fn run(mut self, stopping: CancellationToken) {
         let mut batch = Vec::new();
-        let mut backoff = Backoff::default();
+        let mut backoff = Backoff::new(self.random.clone());
         loop {
             if batch.is_empty() {
                 tokio::select! {

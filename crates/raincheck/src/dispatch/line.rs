@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use raincheck_core::decide::Claimer;
-use raincheck_core::id::Nonce;
 use raincheck_core::name::WorkerName;
 use raincheck_core::queue::{Queue, Worker};
 use raincheck_core::store::{Claim, Leased, StoreError};
@@ -66,7 +65,7 @@ impl Line {
             worker: dispatch.worker.clone(),
             hungry: true,
             orphaned: false,
-            backoff: Backoff::default(),
+            backoff: Backoff::new(dispatch.shop.random.clone()),
             runner: None,
             made_for: None,
         }
@@ -120,7 +119,7 @@ impl Line {
     }
 
     async fn wait(&mut self, poll: bool) {
-        let pause = POLL + POLL.mul_f32(rand::random());
+        let pause = POLL + POLL.mul_f32(self.shop.random.fraction());
         tokio::select! {
             biased;
             () = self.stopping.cancelled() => {}
@@ -142,7 +141,7 @@ impl Line {
                 term: queue.lease_for(),
                 claim_id: None,
             },
-            nonces: (0..free).map(|_| Nonce(rand::random())).collect(),
+            nonces: (0..free).map(|_| self.shop.random.nonce()).collect(),
         };
         let asked = Instant::now();
         match self.shop.store.claim(&queue.namespace, claim).await {

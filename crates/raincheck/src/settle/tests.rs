@@ -58,7 +58,7 @@ fn end_of(leased: &Leased) -> Timestamp {
 
 async fn settlements_that_come_together_share_a_step(setup: Setup) {
     let leased = claimed(&setup, 50).await;
-    let (settler, gatherer) = settler(setup.store.clone());
+    let (settler, gatherer) = settler(setup.store.clone(), &Randomness::default());
     let tasks = Group::new("test");
     for leased in &leased {
         let (settler, ns, until) = (settler.clone(), setup.ns.clone(), end_of(leased));

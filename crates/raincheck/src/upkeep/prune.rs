@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep};
 use tracing::{debug, warn};
 
 use crate::backoff::Backoff;
+use crate::random::Randomness;
 
 /// How many rows a slice deals with.
 const SLICE: u32 = 200;
@@ -22,8 +23,8 @@ const PAUSE_MIN: Duration = Duration::from_millis(20);
 const IDLE: Duration = Duration::from_secs(5);
 
 /// Prunes until the store takes nothing any more.
-pub(crate) async fn run(store: Arc<dyn Store>) {
-    let mut backoff = Backoff::default();
+pub(crate) async fn run(store: Arc<dyn Store>, random: Randomness) {
+    let mut backoff = Backoff::new(random);
     loop {
         let started = Instant::now();
         match store.prune(SLICE).await {

@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
 use crate::backoff::Backoff;
+use crate::random::Randomness;
 use crate::workers::Marks;
 use crate::workers::hold::TIMED_OUT_GRACE;
 
@@ -29,14 +30,14 @@ const _: () = assert!(DEFERRED_MAX.as_millis() > TIMED_OUT_GRACE.as_millis() + 2
 const DEFER: Duration = Duration::from_millis(20);
 
 /// Reclaims until the store takes nothing any more.
-pub(crate) async fn run(store: Arc<dyn Store>, timing_out: Marks) {
-    let mut backoff = Backoff::default();
+pub(crate) async fn run(store: Arc<dyn Store>, timing_out: Marks, random: Randomness) {
+    let mut backoff = Backoff::new(random.clone());
     loop {
         let started = Instant::now();
         while timing_out.any() && started.elapsed() < DEFERRED_MAX {
             sleep(DEFER).await;
         }
-        match store.reclaim(BATCH, rand::random()).await {
+        match store.reclaim(BATCH, random.bits()).await {
             Ok(done) => {
                 backoff.reset();
                 if done.count > 0 {

@@ -74,7 +74,7 @@ impl Hold {
             granted: asked,
             renew_at: asked + lease.term / 3,
             renewal: None,
-            backoff: Backoff::default(),
+            backoff: Backoff::new(shop.random.clone()),
             unrenewed: None,
             timing_out: None,
             deadline: Some(Instant::now() + time),

@@ -5,6 +5,8 @@
 //! dropped is nothing.
 
 pub(crate) mod attempt;
+#[doc(hidden)]
+pub mod function;
 pub(crate) mod hold;
 mod process;
 mod push;
@@ -26,6 +28,8 @@ use raincheck_core::time::Timestamp;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use self::function::Functions;
+use crate::random::Randomness;
 use crate::settle::Settler;
 use crate::tasks::Group;
 
@@ -55,10 +59,18 @@ pub(crate) struct Shop {
     /// Those whose time is over and who wind down: a reclaim leaves them a moment to settle it themselves.
     pub(crate) timing_out: Marks,
     pub(crate) push: push::Pusher,
+    pub(crate) random: Randomness,
+    functions: Functions,
 }
 
 impl Shop {
-    pub(crate) fn new(store: Arc<dyn Store>, settler: Settler, attempts: Group) -> Self {
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        settler: Settler,
+        attempts: Group,
+        random: Randomness,
+        functions: Functions,
+    ) -> Self {
         Self {
             store,
             settler,
@@ -68,16 +80,19 @@ impl Shop {
             unrenewed: Marks::default(),
             timing_out: Marks::default(),
             push: push::Pusher::new(),
+            random,
+            functions,
         }
     }
 
     /// Who runs the attempts of a queue with these settings; `None` where workers come for its jobs.
     pub(crate) fn runner(&self, queue: &Queue) -> Option<Arc<dyn Runner>> {
-        match queue.worker() {
+        let function = self.functions.runner(&queue.name);
+        function.or_else(|| match queue.worker() {
             Worker::Pull => None,
             Worker::Push(urls) => Some(Arc::new(push::Push::new(self.push.clone(), &urls))),
             Worker::Process(argv) => Some(Arc::new(process::Process::new(argv))),
-        }
+        })
     }
 }
 
@@ -108,7 +123,7 @@ impl Drop for Mark {
 
 /// Why an attempt is to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum StopReason {
+pub enum StopReason {
     /// Somebody asked for the job to be cancelled; a success still counts.
     Cancelled,
     /// The attempt's time is over.
@@ -175,11 +190,12 @@ pub(crate) struct Ctx {
 
 /// What came of an attempt, as its runner says.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum AttemptEnd {
+pub enum AttemptEnd {
     /// The handler succeeded.
     Succeeded(JobResult),
     /// The handler failed or could not be reached.
     Failed {
+        /// Why.
         failure: Failure,
         /// Whether another attempt may help, and the least delay before it.
         retry: Option<Duration>,
