@@ -119,14 +119,26 @@ impl Directory {
         // Another umask or a copy may have left it open to others; SQLite gives its side files the same mode.
         file.set_permissions(PermissionsExt::from_mode(0o600))
             .map_err(failed(&database))?;
-        // The new names must survive a power cut too.
-        File::open(path)
-            .and_then(|dir| dir.sync_all())
-            .map_err(failed(path))?;
-        Ok(Self {
+        let directory = Self {
             path: path.to_owned(),
             _lock: lock,
-        })
+        };
+        directory.sync()?;
+        Ok(directory)
+    }
+
+    /// Makes the names in the directory, and its own name, survive a power cut. SQLite syncs the directory itself when it
+    /// makes its log, but goes on when that fails; so this is called again once the log is there.
+    pub(crate) fn sync(&self) -> Result<(), OpenError> {
+        let parent = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        for path in [self.path.as_path(), parent.unwrap_or(Path::new("."))] {
+            let synced = File::open(path).and_then(|dir| dir.sync_all());
+            synced.map_err(|source| OpenError::Directory {
+                path: path.to_owned(),
+                source,
+            })?;
+        }
+        Ok(())
     }
 
     pub(crate) fn database(&self) -> PathBuf {

@@ -40,7 +40,7 @@ pub struct Options {
     pub dir: PathBuf,
     /// Tells the time; the store stamps every operation with it.
     pub clock: Arc<dyn Clock>,
-    /// Page cache of the writing connection in KiB; filled as needed. 64 MiB unless changed.
+    /// Page cache of the writing connection in KiB; filled as needed. 16 MiB unless changed.
     pub cache_kib: u32,
 }
 
@@ -50,7 +50,7 @@ impl Options {
         Self {
             dir: dir.into(),
             clock,
-            cache_kib: 64 * 1024,
+            cache_kib: 16 * 1024,
         }
     }
 }
@@ -120,6 +120,7 @@ impl SqliteStore {
             checkpoint,
         );
         writer.end_former_attempts(now).map_err(failed)?;
+        directory.sync()?;
         let (end, ended) = tokio::sync::oneshot::channel();
         let theirs = Arc::clone(&readers);
         let run = move || {
