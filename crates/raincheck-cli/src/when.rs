@@ -18,14 +18,15 @@ pub(crate) fn relative(then: Timestamp, now: Timestamp) -> String {
     }
 }
 
-/// A span cut to its largest unit.
+/// A span in its largest unit, rounded, so that a week less a second is `7d`.
 fn coarse(span: Duration) -> String {
-    let seconds = span.as_secs();
+    let seconds = (span.as_millis() + 500) / 1000;
+    let rounded = |unit: u128| (seconds + unit / 2) / unit;
     match seconds {
         0..60 => format!("{seconds}s"),
-        60..3600 => format!("{}m", seconds / 60),
-        3600..172_800 => format!("{}h", seconds / 3600),
-        _ => format!("{}d", seconds / 86_400),
+        60..3570 => format!("{}m", rounded(60)),
+        3570..171_000 => format!("{}h", rounded(3600)),
+        _ => format!("{}d", rounded(86_400)),
     }
 }
 
@@ -52,6 +53,9 @@ mod tests {
         assert_eq!(at(0), "just now");
         assert_eq!(at(-999), "just now");
         assert_eq!(at(-61_000), "1m ago");
+        assert_eq!(at(59_600), "in 1m");
+        assert_eq!(at(3_599_000), "in 1h");
+        assert_eq!(at(604_799_000), "in 7d");
         assert_eq!(at(600_000), "in 10m");
         assert_eq!(at(-5_000), "5s ago");
         assert_eq!(at(-90_000_000), "25h ago");

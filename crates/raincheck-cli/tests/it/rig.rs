@@ -98,7 +98,27 @@ impl Server {
 
     /// A server whose store lies in this folder.
     pub(crate) fn start_in(folder: TempDir, arguments: &[&str]) -> Self {
-        let mut command = raincheck();
+        Self::start_as(raincheck(), folder, arguments)
+    }
+
+    /// A server that is started by another program, given as its first words.
+    pub(crate) fn start_by(words: &[&str], arguments: &[&str]) -> Self {
+        let plain = raincheck();
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]).arg(plain.get_program());
+        for (name, value) in plain.get_envs() {
+            if value.is_none() {
+                command.env_remove(name);
+            }
+        }
+        Self::start_as(
+            command,
+            tempfile::tempdir().expect("a temporary folder"),
+            arguments,
+        )
+    }
+
+    fn start_as(mut command: Command, folder: TempDir, arguments: &[&str]) -> Self {
         command
             .env("RAINCHECK_LISTEN", "127.0.0.1:0")
             .args(["serve", "-q", "--store"])
@@ -161,15 +181,9 @@ impl Server {
 
     /// Asks for the job until it is in this state.
     pub(crate) fn until(&self, id: &str, state: &str) {
-        let deadline = now() + PATIENCE;
-        loop {
-            let ran = self.run(&["job", "get", id, "--json"]);
-            if ran.json()["state"] == state {
-                return;
-            }
-            assert!(now() < deadline, "not {state}: {ran:?}");
-            std::thread::yield_now();
-        }
+        until(state, || {
+            self.run(&["job", "get", id, "--json"]).json()["state"] == state
+        });
     }
 
     /// Sends a signal, such as `TERM`.
@@ -206,6 +220,15 @@ impl Server {
     pub(crate) fn kill(self) -> TempDir {
         self.signal("KILL");
         self.ended().2
+    }
+}
+
+/// Asks until it is so; `what` is what the failure says.
+pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = now() + PATIENCE;
+    while !is_so() {
+        assert!(now() < deadline, "it took too long: {what}");
+        std::thread::yield_now();
     }
 }
 

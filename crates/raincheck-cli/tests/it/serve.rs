@@ -159,7 +159,7 @@ fn the_log_is_json_lines_where_nobody_looks_and_names_the_url() {
     assert!(
         lines
             .iter()
-            .any(|line| line["msg"] == "draining" && line["signal"] == "SIGTERM"),
+            .any(|line| line["msg"] == "told to stop" && line["signal"] == "SIGTERM"),
         "{log}"
     );
 }

@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
 
-use crate::rig::Server;
+use crate::rig::{Server, until};
 
 const GATE: &str = "gate=cmd:sh -c 'until [ -e gate ]; do sleep 0.02; done; cat'";
 
@@ -53,7 +53,7 @@ fn a_second_signal_leaves_at_once_and_loses_nothing() {
     server.until(&id, "running");
     server.signal("TERM");
     // The drain has begun once new work is refused.
-    while server.run(&["submit", "gate"]).code == 0 {}
+    until("draining", || server.run(&["submit", "gate"]).code != 0);
     server.signal("TERM");
     let (status, log, folder) = server.ended();
     assert_eq!(status.code(), Some(130), "{log}");
@@ -73,12 +73,9 @@ fn a_client_that_waits_outlives_the_servers_crash() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    loop {
-        let queue = server.run(&["queue", "get", "gate", "--json"]).json();
-        if queue["counts"]["running"] == 1 {
-            break;
-        }
-    }
+    until("running", || {
+        server.run(&["queue", "get", "gate", "--json"]).json()["counts"]["running"] == 1
+    });
     let folder = server.kill();
     let mut told = String::new();
     BufReader::new(waiting.stderr.as_mut().unwrap())
@@ -102,7 +99,9 @@ fn a_client_that_is_interrupted_ends_with_130_and_names_the_job() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    while server.run(&["queue", "get", "idle", "--json"]).json()["counts"]["queued"] != 1 {}
+    until("queued", || {
+        server.run(&["queue", "get", "idle", "--json"]).json()["counts"]["queued"] == 1
+    });
     crate::rig::signal(waiting.id(), "INT");
     let output = waiting.wait_with_output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
@@ -111,5 +110,33 @@ fn a_client_that_is_interrupted_ends_with_130_and_names_the_job() {
         said.contains("goes on. Redeem it: raincheck job result job_"),
         "{said}"
     );
+    server.stop();
+}
+
+#[test]
+fn a_server_whose_store_fails_ends_with_70_and_what_was_accepted_is_there_after_the_next_start() {
+    // A file that may grow no further stands for a disk that fails: the write comes back with EFBIG.
+    let server = Server::start_by(
+        &["sh", "-c", "trap '' XFSZ; ulimit -f 3000; exec \"$@\"", "sh"],
+        &["--queue", "idle"],
+    );
+    std::fs::write(server.folder().join("big"), vec![7; 200_000]).unwrap();
+    let mut accepted = Vec::new();
+    let refused = loop {
+        let ran = server.run(&["submit", "idle", "@big", "-q"]);
+        if ran.code != 0 {
+            break ran;
+        }
+        accepted.push(ran.ok());
+    };
+    assert!([69, 70].contains(&refused.code), "{refused:?}");
+    let (status, log, folder) = server.ended();
+    assert_eq!(status.code(), Some(70), "{log}");
+    assert!(log.contains("the store has failed"), "{log}");
+    assert!(!accepted.is_empty());
+    let server = Server::start_in(folder, &["--queue", "idle"]);
+    for id in accepted {
+        assert_eq!(server.run(&["job", "input", &id]).stdout.len(), 200_000);
+    }
     server.stop();
 }

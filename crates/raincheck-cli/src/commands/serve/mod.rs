@@ -138,7 +138,7 @@ impl Serve {
             signal = signals.next() => signal,
             why = node.failure() => return Err(store_failed(&why)),
         };
-        info!(signal, drain = format_duration(self.drain), "draining");
+        info!(signal, drain = format_duration(self.drain), "told to stop");
         let leave = async {
             node.drain().await;
             door.close().await;
