@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::id::JobId;
-use crate::job::{ATTEMPTS_SHOWN, Job, Outcome, Phase};
+use crate::job::{ATTEMPTS_SHOWN, Job, Options, Outcome, Phase};
 
 /// A rule that a job broke.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -167,6 +167,10 @@ pub fn follows(before: &Job, now: &Job) -> Result<(), Broken> {
         asked(before) == asked(now),
         "what a submitter asked stays as it was",
     )?;
+    rule(
+        before.started_at.is_none() || open(before) == open(now),
+        "a job that has started is not patched",
+    )?;
     rule(now.fence >= before.fence, "a fence never goes back")?;
     let claims = now.fence.0 - before.fence.0;
     rule(
@@ -196,17 +200,25 @@ pub fn follows(before: &Job, now: &Job) -> Result<(), Broken> {
     Ok(())
 }
 
-/// What a job's submitter decided.
+/// What a job's submitter decided for good.
 fn asked(job: &Job) -> impl PartialEq + '_ {
+    let options = Options {
+        tags: Vec::new(),
+        ..job.options.clone()
+    };
     (
         &job.namespace,
         &job.queue,
         &job.group,
-        job.priority,
-        &job.options,
+        options,
         job.created_at,
         job.retry_of,
     )
+}
+
+/// What a submitter may change until the job is started.
+fn open(job: &Job) -> impl PartialEq + '_ {
+    (job.priority, &job.options.tags)
 }
 
 /// `before` as renewals may have made it.

@@ -6,7 +6,7 @@
 //!
 //! The groups of a queue that have claimable jobs stand in a ring. A claim takes the first job (by priority, then
 //! `run_at`, then id) of the group at the head, and that group goes to the back if it has more. A group that gains
-//! its first claimable job joins at the back; several that joined since the last claim stand in the order of their
+//! its first claimable job joins at the back; several that join in one operation stand in the order of their
 //! longest-waiting jobs. Jobs without a group are one group.
 //!
 //! A store may keep its ring as it likes as long as this holds. A group waits from its last turn on, or, where that
@@ -24,6 +24,7 @@ pub mod invariants;
 pub mod model;
 #[doc(hidden)]
 pub mod promises;
+pub mod random;
 mod suite;
 #[cfg(test)]
 mod tests;

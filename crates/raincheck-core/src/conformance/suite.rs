@@ -74,6 +74,11 @@ macro_rules! conformance {
             )]
             use super::*;
             $crate::conformance_promises!($crate::conformance_tests, $open);
+
+            #[test]
+            fn random_commands_are_answered_as_the_model_answers() {
+                $crate::conformance::random::agree($open);
+            }
         }
     };
     ($open:expr, $reopen:expr) => {
@@ -85,6 +90,11 @@ macro_rules! conformance {
             use super::*;
             $crate::conformance_promises!($crate::conformance_tests, $open);
             $crate::conformance_durable_promises!($crate::conformance_tests, $open, $reopen);
+
+            #[test]
+            fn random_commands_are_answered_as_the_model_answers() {
+                $crate::conformance::random::agree_durably($open, $reopen);
+            }
         }
     };
 }

@@ -74,3 +74,54 @@ fn the_suite_leaves_no_promise_out() {
         assert!(listed, "{file:?} is not in the list");
     }
 }
+
+/// Random commands are worth what they reach: each of these must happen.
+#[test]
+fn random_commands_reach_every_corner() {
+    if std::env::var_os("RAINCHECK_SEED").is_some() {
+        // One seed alone need not.
+        return;
+    }
+    let coverage = super::random::agree_durably(open, reopen);
+    for what in [
+        "asked to stop",
+        "cancelled",
+        "claim repeated",
+        "claimed",
+        "claimed again",
+        "claimed in turn",
+        "created",
+        "deleted",
+        "interrupted by opening",
+        "listed",
+        "mismatch",
+        "other settlement refused",
+        "patched",
+        "pruned",
+        "purged",
+        "queue deleted",
+        "queue full",
+        "read a tombstone",
+        "read after the tombstone",
+        "reclaimed",
+        "renewal refused",
+        "renewed",
+        "reopened",
+        "replayed",
+        "replayed a forgotten job",
+        "retried",
+        "retried before",
+        "settled again",
+        "settled for good",
+        "settled for now",
+        "stale settlement refused",
+        "success won",
+        "unknown queue",
+    ] {
+        assert!(
+            coverage.of(what) >= 1,
+            "{what}: {} times in {coverage:?}",
+            coverage.of(what)
+        );
+    }
+}

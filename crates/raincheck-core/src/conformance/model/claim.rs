@@ -2,14 +2,13 @@
 //!
 //! Invariant: a group stands in the ring at most once, and a turn goes to the head.
 
-use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::state::{LineName, Model};
 use crate::decide::{Claimer, claim, claimable};
 use crate::id::{JobId, Nonce};
 use crate::job::Job;
-use crate::name::{GroupName, Namespace};
+use crate::name::Namespace;
 use crate::store::{Claim, Leased};
 use crate::time::Timestamp;
 
@@ -35,6 +34,8 @@ impl Model {
                 break;
             };
             leased.extend(self.lease(id, &wanted.claimer, *nonce, now));
+            // A group whose last job this was leaves the ring at once, so that it cannot keep its place.
+            self.turn_ring(&name, now);
         }
         leased
     }
@@ -79,25 +80,31 @@ impl Model {
         jobs
     }
 
-    /// The job whose turn it is.
-    fn next_in_turn(&mut self, name: &LineName, now: Timestamp) -> Option<JobId> {
-        let jobs = self.claimable(name, now);
-        let groups: BTreeSet<_> = jobs.iter().map(|job| job.group.clone()).collect();
-        let mut ring: VecDeque<Option<GroupName>> = self.lines.get(name)?.ring.clone();
-        ring.retain(|group| groups.contains(group));
-        for job in &jobs {
-            if !ring.contains(&job.group) {
-                ring.push_back(job.group.clone());
+    /// Brings the ring up to date: groups without a claimable job leave it, groups that have one now join at the back.
+    pub(super) fn turn_ring(&mut self, name: &LineName, now: Timestamp) {
+        let groups: Vec<_> = self
+            .claimable(name, now)
+            .iter()
+            .map(|job| job.group.clone())
+            .collect();
+        if let Some(line) = self.lines.get_mut(name) {
+            line.ring.retain(|group| groups.contains(group));
+            for group in groups {
+                if !line.ring.contains(&group) {
+                    line.ring.push_back(group);
+                }
             }
         }
-        let head = ring.pop_front()?;
-        let mut of_head: Vec<_> = jobs.iter().filter(|job| job.group == head).collect();
-        of_head.sort_by_key(|job| (job.priority, job.run_at, job.id));
-        let first = of_head.first()?.id;
-        if of_head.len() > 1 {
-            ring.push_back(head);
-        }
-        self.lines.get_mut(name)?.ring = ring;
+    }
+
+    /// The job whose turn it is; its group goes to the back.
+    fn next_in_turn(&mut self, name: &LineName, now: Timestamp) -> Option<JobId> {
+        self.turn_ring(name, now);
+        let head = self.lines.get_mut(name)?.ring.pop_front()?;
+        let open = self.claimable(name, now);
+        let of_head = open.iter().filter(|job| job.group == head);
+        let first = of_head.min_by_key(|job| (job.priority, job.run_at, job.id))?.id;
+        self.lines.get_mut(name)?.ring.push_back(head);
         Some(first)
     }
 

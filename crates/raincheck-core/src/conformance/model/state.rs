@@ -18,7 +18,7 @@ use crate::store::{Change, Counts, Missing};
 use crate::time::Timestamp;
 
 /// A queue's full name.
-pub(super) type LineName = (Namespace, QueueName);
+pub(in crate::conformance) type LineName = (Namespace, QueueName);
 
 /// Everything the model knows.
 #[derive(Clone, Debug, Default)]
@@ -95,6 +95,26 @@ impl Model {
             job: row.job.clone(),
             result: row.result.clone(),
         })
+    }
+
+    /// All jobs, oldest first.
+    pub(in crate::conformance) fn jobs(&self) -> impl Iterator<Item = &Arc<Job>> {
+        self.jobs.values().map(|row| &row.job)
+    }
+
+    /// The jobs that the present operation has changed so far.
+    pub(in crate::conformance) fn changed(&self) -> Vec<Change> {
+        self.changes.clone()
+    }
+
+    /// Whether a tombstone is over.
+    pub(in crate::conformance) fn tombstone_due(&self, now: Timestamp) -> bool {
+        self.gone.values().any(|gone| gone.until <= now)
+    }
+
+    /// Takes the job as another store has it.
+    pub(in crate::conformance) fn adopt(&mut self, job: Job) {
+        self.keep(job);
     }
 
     /// All jobs of one queue, oldest first.
@@ -183,6 +203,9 @@ impl Model {
                 ready.push(name.clone());
             }
             counts.insert(name.clone(), count);
+        }
+        for name in counts.keys() {
+            self.turn_ring(name, now);
         }
         self.ready = counts;
         Told {

@@ -1,0 +1,412 @@
+//! Does one command to the store and to the model and compares the answers.
+//!
+//! Invariant: the model moves only where the store's answer was permitted.
+
+use super::command::Command;
+use super::compare::{equal, same};
+use super::run::{Checked, Run, answered};
+use crate::decide::{Patch, SettleRefused};
+use crate::id::JobId;
+use crate::job::{Outcome, Phase};
+use crate::list::{Filter, Page};
+use crate::name::{Namespace, QueueName};
+use crate::store::{Claim, Leased, Renew, Retry, Settle, Submission, SubmitRefused, Submitted};
+
+impl Run {
+    pub(super) async fn apply(&mut self, command: Command) -> Checked {
+        let (store, now) = (self.store(), self.now());
+        match command {
+            Command::Submit(ns, batch) => self.submit(&ns, batch).await,
+            Command::Replay(ns, queue, sent) => {
+                let answer = answered(store.replay(&ns, &queue, sent.clone()).await)?;
+                same("a replay", answer, self.model.replay(&ns, &queue, &sent))
+            }
+            Command::Cancel(ns, ids) => self.cancel(&ns, ids).await,
+            Command::Retry(ns, batch) => self.retry(&ns, batch).await,
+            Command::Delete(ns, ids) => {
+                let answers = answered(store.delete(&ns, ids.clone()).await)?;
+                let expected: Vec<_> = ids.iter().map(|id| self.model.delete(&ns, *id, now)).collect();
+                expected
+                    .iter()
+                    .filter(|answer| answer.is_ok())
+                    .for_each(|_| self.cover("deleted"));
+                equal("a delete", &answers, &expected)
+            }
+            Command::Claim(ns, claim) => self.claim(&ns, claim).await,
+            Command::Renew(ns, batch) => self.renew(&ns, batch).await,
+            Command::Settle(ns, batch) => self.settle(&ns, batch).await,
+            Command::Patch(ns, batch) => self.patch(&ns, batch).await,
+            Command::List(ns, filter, limit) => self.list(&ns, filter, limit).await,
+            Command::Reclaim(limit, seed) => self.reclaim(limit, seed).await,
+            Command::Prune(limit) => self.prune(limit).await,
+            Command::Read(ns, id) => self.read(&ns, id).await,
+            Command::PutQueue(ns, name, spec, managed) => {
+                let answer = answered(store.put_queue(&ns, &name, spec.clone(), managed).await)?;
+                equal(
+                    "a put",
+                    &answer,
+                    &self.model.put_queue(&ns, &name, spec, managed, now),
+                )
+            }
+            Command::Pause(ns, name, paused) => {
+                let answer = answered(store.pause(&ns, &name, paused).await)?;
+                equal("a pause", &answer, &self.model.pause(&ns, &name, paused, now))
+            }
+            Command::Purge(ns, name, limit) => self.purge(&ns, &name, limit).await,
+            Command::DeleteQueue(ns, name) => {
+                let answer = answered(store.delete_queue(&ns, &name).await)?;
+                if answer.is_ok() {
+                    self.cover("queue deleted");
+                }
+                equal(
+                    "a queue's end",
+                    &answer,
+                    &self.model.delete_queue(&ns, &name, now),
+                )
+            }
+            Command::Queues(ns) => self.queues_agree(&ns).await,
+            Command::Advance(by) => {
+                self.clock.advance(by);
+                Ok(())
+            }
+            // Only a durable store is drawn this, and it is handled where the store is opened.
+            Command::Reopen => Ok(()),
+        }
+    }
+
+    async fn submit(&mut self, ns: &Namespace, batch: Vec<Submission>) -> Checked {
+        let now = self.now();
+        let answers = answered(self.store().submit(ns, batch.clone()).await)?;
+        let mut expected = Vec::new();
+        for submission in batch {
+            let id = submission.job.id;
+            let answer = self.model.submit(ns, submission, now);
+            self.cover(match &answer {
+                Ok(Submitted::Created) => "created",
+                Ok(Submitted::Replayed(Ok(_), _)) => "replayed",
+                Ok(Submitted::Replayed(Err(_), _)) => "replayed a forgotten job",
+                Err(SubmitRefused::UnknownQueue) => "unknown queue",
+                Err(SubmitRefused::QueueFull { .. }) => "queue full",
+                Err(SubmitRefused::IdempotencyMismatch) => "mismatch",
+            });
+            if answer == Ok(Submitted::Created) {
+                self.pool.jobs.push((ns.clone(), id));
+            } else {
+                // Remembered too: nothing of it may ever be seen.
+                self.pool.refused.push(id);
+            }
+            expected.push(answer);
+        }
+        same("a submit", answers, expected)
+    }
+
+    async fn cancel(&mut self, ns: &Namespace, ids: Vec<JobId>) -> Checked {
+        let now = self.now();
+        let answers = answered(self.store().cancel(ns, ids.clone()).await)?;
+        let expected: Vec<_> = ids.iter().map(|id| self.model.cancel(ns, *id, now)).collect();
+        for answer in expected.iter().flatten() {
+            self.see(answer)?;
+            self.cover(if answer.done() {
+                "cancelled"
+            } else {
+                "asked to stop"
+            });
+        }
+        same("a cancel", answers, expected)
+    }
+
+    async fn retry(&mut self, ns: &Namespace, batch: Vec<Retry>) -> Checked {
+        let now = self.now();
+        let answers = answered(self.store().retry(ns, batch.clone()).await)?;
+        let mut expected = Vec::new();
+        for wanted in batch {
+            let answer = self.model.retry(ns, wanted, now);
+            if let Ok(job) = &answer {
+                if job.id == wanted.new_id {
+                    self.pool.jobs.push((ns.clone(), job.id));
+                }
+                self.see(job)?;
+                self.cover(if job.id == wanted.new_id {
+                    "retried"
+                } else {
+                    "retried before"
+                });
+            }
+            expected.push(answer);
+        }
+        same("a retry", answers, expected)
+    }
+
+    async fn renew(&mut self, ns: &Namespace, batch: Vec<Renew>) -> Checked {
+        let now = self.now();
+        let answers = answered(self.store().renew(ns, batch.clone()).await)?;
+        let expected: Vec<_> = batch
+            .iter()
+            .map(|renew| self.model.renew(ns, renew, now))
+            .collect();
+        for answer in &expected {
+            self.cover(if answer.is_some() {
+                "renewed"
+            } else {
+                "renewal refused"
+            });
+        }
+        equal("a renewal", &answers, &expected)
+    }
+
+    async fn settle(&mut self, ns: &Namespace, batch: Vec<Settle>) -> Checked {
+        let now = self.now();
+        let answers = answered(self.store().settle(ns, batch.clone()).await)?;
+        let mut expected = Vec::new();
+        for settle in batch {
+            let before = self.model.find(ns, settle.lease.job);
+            let answer = self.model.settle(ns, settle, now);
+            self.cover(match &answer {
+                Err(SettleRefused::LeaseLost) => "stale settlement refused",
+                Err(SettleRefused::AlreadySettled) => "other settlement refused",
+                Ok(job) if before.as_ref().is_ok_and(|before| before.version == job.version) => {
+                    "settled again"
+                }
+                Ok(job) if job.outcome() == Some(Outcome::Succeeded) && job.cancel_requested => "success won",
+                Ok(job) if job.done() => "settled for good",
+                Ok(_) => "settled for now",
+            });
+            if let Ok(job) = &answer {
+                self.see(job)?;
+            }
+            expected.push(answer);
+        }
+        same("a settlement", answers, expected)
+    }
+
+    async fn patch(&mut self, ns: &Namespace, batch: Vec<(JobId, Patch)>) -> Checked {
+        let answers = answered(self.store().patch(ns, batch.clone()).await)?;
+        let mut expected = Vec::new();
+        for (id, wanted) in batch {
+            let answer = self.model.patch(ns, id, &wanted);
+            if answer.is_ok() {
+                self.cover("patched");
+            }
+            expected.push(answer);
+        }
+        same("a patch", answers, expected)
+    }
+
+    async fn list(&mut self, ns: &Namespace, filter: Filter, limit: u32) -> Checked {
+        let (store, now) = (self.store(), self.now());
+        let mut page = Page {
+            filter,
+            cursor: None,
+            limit,
+        };
+        let mut found = Vec::new();
+        loop {
+            let listed = answered(store.list(ns, page.clone()).await)?;
+            if listed.jobs.len() > limit as usize {
+                return Err(format!("a page of {limit} holds {}", listed.jobs.len()));
+            }
+            found.extend(listed.jobs);
+            page.cursor = listed.cursor;
+            if page.cursor.is_none() {
+                break;
+            }
+        }
+        if !found.is_empty() {
+            self.cover("listed");
+        }
+        let all = Page {
+            limit: u32::MAX,
+            ..page
+        };
+        same("a listing", found, self.model.list(ns, &all, now).jobs)
+    }
+
+    async fn reclaim(&mut self, limit: u32, seed: u64) -> Checked {
+        let (store, now) = (self.store(), self.now());
+        let mut count = 0;
+        let next_at = loop {
+            let slice = answered(store.reclaim(limit, seed).await)?;
+            if slice.count > limit {
+                return Err(format!("a reclaim of at most {limit} ended {}", slice.count));
+            }
+            count += slice.count;
+            if slice.count < limit {
+                break slice.next_at;
+            }
+        };
+        let expected = self.model.reclaim(u32::MAX, seed, now);
+        equal("how many were reclaimed", &count, &expected.count)?;
+        if expected
+            .next_at
+            .is_some_and(|at| next_at.is_none_or(|told| told > at))
+        {
+            return Err(format!(
+                "the next end is at {:?}, not at {next_at:?}",
+                expected.next_at
+            ));
+        }
+        for _ in 0..count {
+            self.cover("reclaimed");
+        }
+        self.changed_agree().await
+    }
+
+    async fn purge(&mut self, ns: &Namespace, name: &QueueName, limit: u32) -> Checked {
+        let (store, now) = (self.store(), self.now());
+        let mut count = 0;
+        loop {
+            let slice = match answered(store.purge(ns, name, limit).await)? {
+                Ok(slice) => slice,
+                Err(refused) => return equal("a purge", &Err(refused), &self.model.purge(ns, name, 0, now)),
+            };
+            count += slice.count;
+            if slice.count > limit || slice.more && slice.count < limit {
+                return Err(format!("a purge of at most {limit} answered {slice:?}"));
+            }
+            if !slice.more {
+                break;
+            }
+        }
+        let purged = self.model.purge(ns, name, u32::MAX, now).map(|slice| slice.count);
+        self.cover("purged");
+        equal("how many were purged", &Ok(count), &purged)?;
+        self.changed_agree().await
+    }
+
+    /// Reads what the model changed in this operation.
+    async fn changed_agree(&mut self) -> Checked {
+        let store = self.store();
+        for change in self.model.changed() {
+            let (ns, id) = (change.job.namespace.clone(), change.job.id);
+            same(
+                "a job that was ended",
+                answered(store.result(&ns, id).await)?,
+                Ok(change),
+            )?;
+        }
+        Ok(())
+    }
+
+    async fn prune(&mut self, limit: u32) -> Checked {
+        let (store, now) = (self.store(), self.now());
+        let mut count = 0;
+        loop {
+            let slice = answered(store.prune(limit).await)?;
+            count += slice.count;
+            if slice.count > limit {
+                return Err(format!("a prune of at most {limit} took {}", slice.count));
+            }
+            if !slice.more {
+                break;
+            }
+        }
+        let expected = self.model.prune(u32::MAX, now).count;
+        (0..count).for_each(|_| self.cover("pruned"));
+        equal("how many were pruned", &count, &expected)
+    }
+
+    async fn read(&mut self, ns: &Namespace, id: JobId) -> Checked {
+        let store = self.store();
+        let (job, input) = (
+            answered(store.get(ns, id).await)?,
+            answered(store.input(ns, id).await)?,
+        );
+        if let Ok(job) = &job {
+            self.see(job)?;
+        }
+        same("a job", job, self.model.find(ns, id))?;
+        equal("an input", &input, &self.model.input(ns, id))?;
+        same(
+            "a result",
+            answered(store.result(ns, id).await)?,
+            self.model.result(ns, id),
+        )
+    }
+
+    async fn claim(&mut self, ns: &Namespace, claim: Claim) -> Checked {
+        let leased = answered(self.store().claim(ns, claim.clone()).await)?;
+        let mut repeated = self.model.repeated(ns, &claim);
+        if !repeated.is_empty() {
+            let mut leased = leased;
+            leased.sort_by_key(|leased| leased.job.id);
+            repeated.sort_by_key(|leased| leased.job.id);
+            self.cover("claim repeated");
+            return same("a repeated claim", leased, repeated);
+        }
+        let name = (ns.clone(), claim.queue.clone());
+        let startable = self.model.startable(&name, claim.nonces.len());
+        if leased.len() > startable {
+            return Err(format!(
+                "{} jobs were claimed, {startable} may start",
+                leased.len()
+            ));
+        }
+        self.turns.claim(ns, &claim.queue);
+        let mut nonces = claim.nonces.clone();
+        for one in &leased {
+            let Some(lease) = one.job.lease_id() else {
+                return Err(format!("a claim gave {:?}, which does not run", one.job));
+            };
+            let Some(n) = nonces.iter().position(|nonce| *nonce == lease.nonce) else {
+                return Err(format!("{lease} has a nonce that did not come with the claim"));
+            };
+            nonces.remove(n);
+            self.follow(&claim, &name, one)?;
+            self.pool.leases.push((ns.clone(), lease));
+        }
+        let left = self.model.claimable(&name, self.now()).len();
+        if leased.len() < startable && left > 0 {
+            return Err(format!(
+                "{} jobs were claimed of {startable} that may start, {left} are left",
+                leased.len()
+            ));
+        }
+        Ok(())
+    }
+
+    /// Checks that the store might lease this job, and leases it in the model too.
+    fn follow(&mut self, claim: &Claim, name: &(Namespace, QueueName), one: &Leased) -> Checked {
+        let now = self.now();
+        let (id, group) = (one.job.id, &one.job.group);
+        let open = self.model.claimable(name, now);
+        let of_group = open.iter().filter(|job| job.group == *group);
+        let first = of_group
+            .min_by_key(|job| (job.priority, job.run_at, job.id))
+            .map(|job| job.id);
+        equal("the first job of its group", &Some(id), &first)?;
+        let groups = open
+            .iter()
+            .map(|job| &job.group)
+            .collect::<std::collections::BTreeSet<_>>()
+            .len();
+        let more = open.iter().filter(|job| job.group == *group).count() > 1;
+        let place = (name.0.clone(), name.1.clone(), group.clone());
+        if let Err(unfair) = self.turns.serve(&place, more) {
+            let open: Vec<_> = open.iter().map(|job| (job.id, &job.group, job.run_at)).collect();
+            return Err(format!("{unfair}; claimable are {open:?}"));
+        }
+        let Phase::Running(lease) = &one.job.phase else {
+            return Err(format!("{:?} does not run", one.job));
+        };
+        let leased = self.model.lease(id, &claim.claimer, lease.nonce, now);
+        equal(
+            "a claimed job",
+            &Some(&one.job),
+            &leased.as_ref().map(|leased| &leased.job),
+        )?;
+        equal(
+            "its input",
+            &Some(&one.input),
+            &leased.as_ref().map(|leased| &leased.input),
+        )?;
+        self.see(&one.job)?;
+        self.cover("claimed");
+        if groups > 1 {
+            self.cover("claimed in turn");
+        }
+        if one.job.fence.0 > 1 {
+            self.cover("claimed again");
+        }
+        Ok(())
+    }
+}

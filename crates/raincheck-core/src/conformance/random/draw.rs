@@ -1,0 +1,410 @@
+//! Draws the next command: mostly what could succeed, sometimes what is stale, foreign, repeated or nonsense.
+//!
+//! Invariant: names are few, so that commands meet each other.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::command::Command;
+use super::rng::Rng;
+use crate::conformance::model::Model;
+use crate::conformance::promises::kit::settle;
+use crate::content::{Input, JobResult};
+use crate::decide::{Claimer, NewJob, Patch, Settlement};
+use crate::id::{JobId, LeaseId};
+use crate::job::{Failure, Job, Options, Phase, State};
+use crate::lease::{Progress, WorkerKind};
+use crate::list::Filter;
+use crate::name::{GroupName, Namespace, QueueName, Tag, WorkerName};
+use crate::queue::{QueueSpec, Worker};
+use crate::retry::{Backoff, mix};
+use crate::store::{Claim, Idempotency, Renew, Retry, Settle, Store, Submission};
+use crate::time::Timestamp;
+
+/// What commands can name: what the run has made so far.
+#[derive(Debug, Default)]
+pub(super) struct Pool {
+    pub(super) jobs: Vec<(Namespace, JobId)>,
+    /// Ids of submissions that were refused.
+    pub(super) refused: Vec<JobId>,
+    pub(super) leases: Vec<(Namespace, LeaseId)>,
+}
+
+/// How far back commands look most of the time.
+const RECENT: usize = 12;
+
+fn recent<T>(of: &[T]) -> &[T] {
+    &of[of.len().saturating_sub(RECENT)..]
+}
+
+fn queue(rng: &mut Rng) -> QueueName {
+    let names = ["a", "a", "a", "a", "a", "b", "b", "b", "c", "d"];
+    let name = rng.pick(&names).copied().unwrap_or("a");
+    QueueName::new(name).expect("the name is plain")
+}
+
+/// A queue whose end can come: the others are hardly ever empty.
+fn quiet_queue(rng: &mut Rng) -> QueueName {
+    let name = rng.pick(&["b", "c", "d", "d"]).copied().unwrap_or("d");
+    QueueName::new(name).expect("the name is plain")
+}
+
+pub(super) fn namespaces() -> [Namespace; 2] {
+    [
+        Namespace::default(),
+        Namespace::new("stranger").expect("the name is plain"),
+    ]
+}
+
+fn namespace(rng: &mut Rng) -> Namespace {
+    let [usual, stranger] = namespaces();
+    if rng.one_in(6) { stranger } else { usual }
+}
+
+/// What the next command is drawn from.
+pub(super) struct World<'a> {
+    pub(super) pool: &'a Pool,
+    pub(super) model: &'a Model,
+    pub(super) store: &'a dyn Store,
+    /// Whether the store can be opened again.
+    pub(super) durable: bool,
+}
+
+/// A job that was made before: a finished, a running, a recent or any one; mostly in its own namespace. Or one that
+/// nobody made.
+fn job(rng: &mut Rng, world: &World<'_>) -> (Namespace, JobId) {
+    let pool = &world.pool.jobs;
+    let of_model = |pick: fn(&Job) -> bool| -> Vec<(Namespace, JobId)> {
+        let jobs = world.model.jobs().filter(|job| pick(job));
+        jobs.map(|job| (job.namespace.clone(), job.id)).collect()
+    };
+    let found = match rng.below(10) {
+        0..3 => rng.pick(&of_model(Job::done)).cloned(),
+        3..6 => rng.pick(&of_model(|job| job.lease().is_some())).cloned(),
+        6 => rng
+            .pick(&of_model(|job| matches!(job.phase, Phase::Waiting)))
+            .cloned(),
+        7 => rng.pick(recent(pool)).cloned(),
+        _ => rng.pick(pool).cloned(),
+    };
+    let (ns, id) = found.unwrap_or_else(|| (Namespace::default(), world.store.mint()));
+    match rng.below(20) {
+        0 => (
+            ns,
+            rng.pick(&world.pool.refused)
+                .copied()
+                .unwrap_or_else(|| world.store.mint()),
+        ),
+        1 => (namespace(rng), id),
+        _ => (ns, id),
+    }
+}
+
+fn jobs(rng: &mut Rng, world: &World<'_>) -> (Namespace, Vec<JobId>) {
+    let (ns, first) = job(rng, world);
+    let more = (0..rng.below(3)).map(|_| job(rng, world).1);
+    (ns, std::iter::once(first).chain(more).collect())
+}
+
+fn lease(rng: &mut Rng, pool: &Pool) -> Option<(Namespace, LeaseId)> {
+    let known = if rng.one_in(4) {
+        &pool.leases
+    } else {
+        recent(&pool.leases)
+    };
+    let (ns, lease) = rng.pick(known).cloned()?;
+    match rng.below(25) {
+        0 => Some((
+            ns,
+            LeaseId {
+                nonce: rng.nonce(),
+                ..lease
+            },
+        )),
+        1 => Some((namespace(rng), lease)),
+        _ => Some((ns, lease)),
+    }
+}
+
+fn some<T>(rng: &mut Rng, once_in: u64, value: impl FnOnce(&mut Rng) -> T) -> Option<T> {
+    rng.one_in(once_in).then(|| value(rng))
+}
+
+fn tags(rng: &mut Rng) -> Vec<Tag> {
+    let tags = ["t1", "t2", "t3"].into_iter().filter(|_| rng.one_in(4));
+    tags.map(|tag| Tag::new(tag).expect("the name is plain"))
+        .collect()
+}
+
+fn group(rng: &mut Rng) -> GroupName {
+    let name = rng.pick(&["g1", "g2", "g3"]).copied().unwrap_or("g1");
+    GroupName::new(name).expect("the name is plain")
+}
+
+fn patch(rng: &mut Rng, store: &dyn Store) -> Patch {
+    Patch {
+        priority: some(rng, 2, priority),
+        run_at: some(rng, 3, |rng| store.now().plus(rng.seconds(0, 60))),
+        tags: some(rng, 3, tags),
+        if_version: some(rng, 4, |rng| u32::try_from(rng.between(1, 2)).unwrap_or(1)),
+    }
+}
+
+fn priority(rng: &mut Rng) -> u8 {
+    u8::try_from(rng.between(4, 6)).unwrap_or(5)
+}
+
+fn filter(rng: &mut Rng, store: &dyn Store) -> Filter {
+    let states = [
+        State::Scheduled,
+        State::Queued,
+        State::Running,
+        State::Succeeded,
+        State::Failed,
+        State::Cancelled,
+        State::Expired,
+    ];
+    let before = |rng: &mut Rng| {
+        let millis = store
+            .now()
+            .as_millis()
+            .saturating_sub_unsigned(rng.below(100_000));
+        Timestamp::from_millis(millis)
+    };
+    Filter {
+        queue: some(rng, 3, queue),
+        state: some(rng, 2, |rng| rng.pick(&states).copied().unwrap_or(State::Queued)),
+        tag: some(rng, 4, |_| Tag::new("t1").expect("the name is plain")),
+        group: some(rng, 4, group),
+        submitted_after: some(rng, 5, before),
+        submitted_before: some(rng, 5, before),
+    }
+}
+
+fn options(rng: &mut Rng) -> Options {
+    Options {
+        start_before: some(rng, 6, |rng| rng.seconds(1, 90)),
+        timeout: some(rng, 5, |rng| rng.seconds(2, 60)),
+        deadline: some(rng, 6, |rng| rng.seconds(1, 200)),
+        max_attempts: some(rng, 2, |rng| u32::try_from(rng.between(1, 4)).unwrap_or(1)),
+        backoff: some(rng, 3, |rng| Backoff::Constant {
+            base: rng.seconds(0, 20),
+        }),
+        keep: some(rng, 4, |rng| rng.seconds(60, 20_000)),
+        tags: tags(rng),
+        traceparent: None,
+        tracestate: None,
+    }
+}
+
+fn body(rng: &mut Rng) -> Bytes {
+    let len = if rng.one_in(40) {
+        rng.between(60_000, 70_000)
+    } else {
+        rng.below(40)
+    };
+    let salt = rng.next();
+    (0..len).map(|n| mix(salt ^ n).to_le_bytes()[0]).collect()
+}
+
+fn submission(rng: &mut Rng, ns: &Namespace, store: &dyn Store) -> Submission {
+    let plain = rng.one_in(2);
+    let job = NewJob {
+        id: store.mint(),
+        namespace: ns.clone(),
+        queue: queue(rng),
+        group: some(rng, 2, group),
+        priority: priority(rng),
+        run_at: some(rng, 10, |rng| store.now().plus(rng.seconds(0, 60))),
+        delay: some(rng, 6, |rng| rng.seconds(0, 60)),
+        options: if plain { Options::default() } else { options(rng) },
+        retry_of: None,
+    };
+    Submission {
+        job,
+        input: Input {
+            content_type: some(rng, 2, |_| "text/plain".to_owned()),
+            headers: Vec::new(),
+            body: body(rng),
+        },
+        idempotency: some(rng, 3, idempotency),
+        create_queue: rng.one_in(4),
+    }
+}
+
+fn idempotency(rng: &mut Rng) -> Idempotency {
+    let fingerprint = if rng.one_in(4) { [2; 32] } else { [1; 32] };
+    Idempotency {
+        key: format!("k{}", rng.below(12)),
+        fingerprint,
+    }
+}
+
+fn claim(rng: &mut Rng) -> Claim {
+    let kinds = [
+        WorkerKind::Pull,
+        WorkerKind::Pull,
+        WorkerKind::Push,
+        WorkerKind::Process,
+        WorkerKind::Function,
+    ];
+    let worker = if rng.one_in(10) { "v" } else { "w" };
+    let claimer = Claimer {
+        worker: WorkerName::new(worker).expect("the name is plain"),
+        kind: rng.pick(&kinds).copied().unwrap_or(WorkerKind::Pull),
+        term: rng.millis(500, 60_000),
+        claim_id: some(rng, 2, |rng| format!("c{}", rng.below(3))),
+    };
+    let count = rng.between(0, 4);
+    Claim {
+        queue: queue(rng),
+        claimer,
+        nonces: (0..count).map(|_| rng.nonce()).collect(),
+    }
+}
+
+fn result(rng: &mut Rng) -> JobResult {
+    JobResult::new(200, None, Vec::new(), body(rng))
+}
+
+fn settlement(rng: &mut Rng) -> Settlement {
+    match rng.below(10) {
+        0..4 => Settlement::Succeed(result(rng)),
+        4..8 => Settlement::Fail {
+            failure: Failure::new("handler-failed", "so it goes"),
+            retry: (!rng.one_in(4)).then(|| {
+                if rng.one_in(3) {
+                    rng.seconds(0, 60)
+                } else {
+                    Duration::ZERO
+                }
+            }),
+            result: some(rng, 2, result),
+            timed_out: rng.one_in(4),
+        },
+        8 => Settlement::Release {
+            delay: rng.seconds(0, 9),
+            interrupted: rng.one_in(2),
+        },
+        _ => Settlement::Cancel,
+    }
+}
+
+fn settles(rng: &mut Rng, pool: &Pool) -> Option<(Namespace, Vec<Settle>)> {
+    let (ns, first) = lease(rng, pool)?;
+    let mut batch = vec![first];
+    for _ in 0..rng.below(3) {
+        batch.extend(lease(rng, pool).map(|(_, lease)| lease));
+    }
+    let mut batch: Vec<_> = batch
+        .into_iter()
+        .map(|lease| Settle {
+            seed: rng.next(),
+            ..settle(lease, settlement(rng))
+        })
+        .collect();
+    if rng.one_in(4) {
+        // Nothing is repeated more often than what was just said.
+        batch.extend(batch.first().cloned());
+    }
+    Some((ns, batch))
+}
+
+fn spec(rng: &mut Rng) -> QueueSpec {
+    QueueSpec {
+        worker: some(rng, 4, |_| Worker::Push(vec!["http://localhost:1/".to_owned()])),
+        concurrency: some(rng, 2, |rng| u32::try_from(rng.between(1, 4)).unwrap_or(1)),
+        depth: some(rng, 3, |rng| rng.between(1, 15)),
+        timeout: some(rng, 4, |rng| rng.seconds(5, 100)),
+        cancel_grace: some(rng, 2, |rng| rng.seconds(0, 20)),
+        max_attempts: some(rng, 3, |rng| u32::try_from(rng.between(1, 6)).unwrap_or(1)),
+        keep: some(rng, 3, |rng| rng.seconds(60, 20_000)),
+        keep_failed: some(rng, 3, |rng| rng.seconds(60, 20_000)),
+        ..QueueSpec::default()
+    }
+}
+
+fn span(rng: &mut Rng) -> Duration {
+    match rng.below(100) {
+        0..50 => rng.millis(1, 3_000),
+        50..88 => rng.seconds(3, 70),
+        88..94 => rng.seconds(70, 7_000),
+        _ => rng.seconds(70_000, 100_000),
+    }
+}
+
+/// The next command.
+pub(super) fn draw(rng: &mut Rng, world: &World<'_>) -> Command {
+    let World {
+        pool, store, durable, ..
+    } = *world;
+    let slice = u32::try_from(rng.between(1, 6)).unwrap_or(1);
+    let ns = namespace(rng);
+    match rng.below(100) {
+        0..22 => {
+            let count = rng.between(1, 4);
+            let batch = (0..count).map(|_| submission(rng, &ns, store)).collect();
+            Command::Submit(ns, batch)
+        }
+        22..42 => Command::Claim(ns, claim(rng)),
+        42..58 => match settles(rng, pool) {
+            Some((ns, batch)) => Command::Settle(ns, batch),
+            None => Command::Queues(ns),
+        },
+        58..62 => match lease(rng, pool) {
+            Some((ns, lease)) => {
+                let more = (0..rng.below(2))
+                    .filter_map(|_| self::lease(rng, pool))
+                    .map(|(_, lease)| lease);
+                let leases: Vec<_> = std::iter::once(lease).chain(more.collect::<Vec<_>>()).collect();
+                let renew = |lease| Renew {
+                    lease,
+                    term: rng.seconds(0, 60),
+                    progress: some(rng, 3, |rng| Progress {
+                        fraction: some(rng, 2, |_| 0.5),
+                        message: some(rng, 2, |rng| format!("page {}", rng.below(9))),
+                    }),
+                };
+                Command::Renew(ns, leases.into_iter().map(renew).collect())
+            }
+            None => Command::Queues(ns),
+        },
+        62..67 => {
+            let (ns, ids) = jobs(rng, world);
+            Command::Cancel(ns, ids)
+        }
+        67..71 => {
+            let (ns, ids) = jobs(rng, world);
+            let retry = |id| Retry {
+                id,
+                new_id: store.mint(),
+            };
+            Command::Retry(ns, ids.into_iter().map(retry).collect())
+        }
+        71..74 => {
+            let (ns, ids) = jobs(rng, world);
+            Command::Delete(ns, ids)
+        }
+        74..78 => Command::Reclaim(slice, rng.next()),
+        78..80 => Command::Prune(slice),
+        80..82 => {
+            let (ns, id) = job(rng, world);
+            Command::Read(ns, id)
+        }
+        82 => Command::List(ns, filter(rng, store), slice),
+        83 => {
+            let (ns, ids) = jobs(rng, world);
+            Command::Patch(ns, ids.into_iter().map(|id| (id, patch(rng, store))).collect())
+        }
+        84 => Command::Replay(ns, queue(rng), idempotency(rng)),
+        85..88 => Command::PutQueue(ns, queue(rng), spec(rng), rng.one_in(25)),
+        88 => Command::Pause(ns, queue(rng), rng.one_in(3)),
+        89 => Command::Pause(ns, queue(rng), false),
+        90 => Command::Purge(ns, quiet_queue(rng), slice),
+        91 => Command::DeleteQueue(ns, quiet_queue(rng)),
+        92 if durable && rng.one_in(2) => Command::Reopen,
+        92..94 => Command::Queues(ns),
+        _ => Command::Advance(span(rng)),
+    }
+}
