@@ -323,7 +323,8 @@ pub trait Store: Debug + Send + Sync + 'static {
     fn delete(&self, ns: &Namespace, ids: Vec<JobId>) -> Answer<Vec<Result<(), ChangeRefused>>>;
 
     /// Leases waiting jobs in the queue's order (groups in turn; then priority, `run_at`, id), as many as there are
-    /// nonces, are due and the queue's concurrency allows; none where the queue is paused or unknown. Once
+    /// nonces, are due and the concurrency written for the queue allows (where none is written, its default binds
+    /// those who work the queue, not the store); none where the queue is paused or unknown. Once
     /// returned, the attempts are counted. Leases of this queue that this worker claimed under the same `claim_id`
     /// and that are not over are given back as they are, instead of anything new, even where the queue is paused.
     fn claim(&self, ns: &Namespace, claim: Claim) -> Answer<Vec<Leased>>;

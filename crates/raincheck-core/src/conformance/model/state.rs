@@ -177,13 +177,12 @@ impl Model {
         job
     }
 
-    /// How many of `wanted` jobs the queue's concurrency lets start. The default of process queues, the number of
-    /// cores, is left to those who know it.
+    /// How many of `wanted` jobs the queue's concurrency lets start. Defaults are kept by those who work the queue.
     pub(super) fn free(&self, line: &Queue, wanted: u32) -> u32 {
         let running = self.jobs_of(&line.namespace, &line.name);
         let running = running.filter(|job| job.lease().is_some()).count();
         let running = u32::try_from(running).unwrap_or(u32::MAX);
-        grant_concurrency(line.concurrency(u32::MAX), running, wanted).count
+        grant_concurrency(line.spec.concurrency, running, wanted).count
     }
 
     /// Ends an operation: what the observer is to be told of it. A queue is ready when more of its jobs can be
