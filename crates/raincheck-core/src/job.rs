@@ -116,6 +116,22 @@ pub enum AttemptOutcome {
     LeaseLost,
 }
 
+impl AttemptOutcome {
+    /// The outcome's name, as documents and logs write it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::TimedOut => "timed_out",
+            Self::Cancelled => "cancelled",
+            Self::Released => "released",
+            Self::Interrupted => "interrupted",
+            Self::LeaseLost => "lease_lost",
+        }
+    }
+}
+
 /// Why a job or an attempt failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {

@@ -102,8 +102,8 @@ async fn run(shop: Arc<Shop>, attempt: Attempt) {
 async fn settle(shop: &Shop, id: LeaseId, settlement: Settlement, ns: Namespace, until: Timestamp) {
     if let Some(job) = shop.settler.settle(ns, id, settlement, until).await {
         let state = job.state(shop.store.now()).as_str();
-        let outcome = job.attempts.last().map(|attempt| attempt.outcome);
-        info!(?outcome, state, "attempt settled");
+        let outcome = job.attempts.last().map(|attempt| attempt.outcome.as_str());
+        info!(outcome, state, "attempt settled");
     }
 }
 
