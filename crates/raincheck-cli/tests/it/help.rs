@@ -113,3 +113,20 @@ fn without_a_server_a_command_ends_with_69_and_says_how_to_start_one() {
     );
     assert!(ran.stderr.contains("Start one: raincheck serve"), "{ran:?}");
 }
+
+#[test]
+fn the_readme_has_the_same_exit_codes_as_the_help() {
+    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md");
+    let readme = std::fs::read_to_string(readme).expect("the README is there");
+    let help = help(&[]);
+    let (_, table) = help.split_once("Exit codes:\n").expect("the help has them");
+    for line in table.lines() {
+        let (code, meaning) = line.trim().split_once("  ").expect("a code and its meaning");
+        let row = format!("| {code} | ");
+        let told = readme.lines().find_map(|line| line.strip_prefix(&row));
+        let told = told
+            .unwrap_or_else(|| panic!("{code} is missing"))
+            .replace('`', "");
+        assert!(told.starts_with(meaning), "{code}: {told} is not {meaning}");
+    }
+}

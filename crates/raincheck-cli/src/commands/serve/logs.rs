@@ -8,13 +8,13 @@ use std::io::{IsTerminal as _, Write as _};
 
 use clap::ValueEnum;
 use tracing::field::{Field, Visit};
+use tracing::subscriber::set_global_default;
 use tracing::{Event, Subscriber};
 use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
-use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::exit::Failed;
 
@@ -48,14 +48,14 @@ pub(crate) fn start(filter: &str, format: LogFormat, colour: bool) -> Result<(),
     })?;
     let registry = tracing_subscriber::registry().with(filter);
     let started = if format.is_json() {
-        registry.with(JsonLines).try_init()
+        set_global_default(registry.with(JsonLines))
     } else {
         let text = tracing_subscriber::fmt::layer()
             .with_writer(std::io::stderr)
             .with_ansi(colour)
             .with_target(false)
             .compact();
-        registry.with(text).try_init()
+        set_global_default(registry.with(text))
     };
     // It fails only where a logger is there already, and then that one serves.
     let _ = started;
