@@ -22,6 +22,8 @@ use http::header::{self, HeaderName, HeaderValue};
 use http::{Method, Version};
 use tower::{Layer, Service};
 
+use crate::server::LengthTwice;
+
 use super::code::Code;
 use super::problem::{Problem, Unwritten};
 
@@ -142,6 +144,10 @@ fn look(request: &Request, closed: bool) -> Looked {
         if bytes > HEADER_BYTES_MAX {
             let detail = "the headers are larger than 32 KiB together; put what is large into the body";
             return Err(Problem::new(Code::HeadersTooLarge, detail).header(header::CONNECTION, CLOSE));
+        }
+        if request.extensions().get::<LengthTwice>().is_some() {
+            let detail = "the request has more than one Content-Length";
+            return Err(Problem::bad_request(detail).header(header::CONNECTION, CLOSE));
         }
         let host = single_host(request, hosts, host)?;
         if closed {

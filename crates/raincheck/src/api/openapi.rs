@@ -9,7 +9,7 @@ use utoipa::openapi::OpenApi;
 
 use super::code::Code;
 use super::options::{Kind, TABLE};
-use super::problem::ProblemDocument;
+use super::problem::{Flaw, ProblemDocument};
 use super::routes;
 
 /// The OpenAPI 3.1 document of the API, as it is committed: indented, with a newline at its end.
@@ -34,6 +34,8 @@ fn complete(document: &mut Value) {
         "license": {"name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0"},
     });
     document["components"]["schemas"]["Problem"] = problem_schema();
+    document["components"]["schemas"]["Flaw"] =
+        serde_json::to_value(Flaw::schema()).expect("a schema is JSON");
     document["components"]["parameters"] = shared_parameters();
     let problem = json!({
         "description": "Refused: a problem (RFC 9457) with a stable `code`, see /problems.",

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceExt as _};
 
 use super::ServerOptions;
+use super::framing::LengthTwice;
 use super::line::Line;
 use super::pulse::{Phase, Pulse};
 
@@ -53,7 +54,6 @@ pub(super) async fn drive<S, B>(
         .max_headers(HEADERS_MAX)
         // hyper would allocate a read buffer for every waiter to notice a client that is gone; the line peeks.
         .half_close(true)
-        .pipeline_flush(true)
         .serve_connection(line, handling);
     let mut connection = pin!(connection);
     let mut stopped = pin!(stopping.cancelled());
@@ -123,8 +123,11 @@ where
     type Error = Infallible;
     type Future = Answering<tower::util::Oneshot<S, Request<Incoming>>>;
 
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         self.pulse.enter(Phase::Busy);
+        if self.pulse.twice() {
+            request.extensions_mut().insert(LengthTwice);
+        }
         self.pulse.set_sending(!request.body().is_end_stream());
         Answering {
             answer: Box::pin(self.service.clone().oneshot(request)),

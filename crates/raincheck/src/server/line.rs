@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 
 use crate::api::code::Code;
 
+use super::framing::Framing;
 use super::pulse::{Phase, Pulse};
 
 /// The socket under hyper.
@@ -20,15 +21,17 @@ use super::pulse::{Phase, Pulse};
 pub(super) struct Line {
     stream: TcpStream,
     pulse: Arc<Pulse>,
+    framing: Framing,
     /// Set when more bytes are there than the request being worked on: then the client is there as well.
     ahead: bool,
 }
 
 impl Line {
-    pub(super) const fn new(stream: TcpStream, pulse: Arc<Pulse>) -> Self {
+    pub(super) fn new(stream: TcpStream, pulse: Arc<Pulse>) -> Self {
         Self {
             stream,
             pulse,
+            framing: Framing::default(),
             ahead: false,
         }
     }
@@ -92,9 +95,16 @@ impl AsyncRead for Line {
         }
         let before = buf.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
-        if buf.filled().len() > before {
-            self.ahead = false;
-            self.pulse.heard();
+        let this = &mut *self;
+        if let Some(heard) = buf.filled().get(before..).filter(|heard| !heard.is_empty()) {
+            this.ahead = false;
+            if this.pulse.phase() == Phase::Idle {
+                this.framing.wake(this.pulse.requests());
+            }
+            if let Some(request) = this.framing.watch(heard) {
+                this.pulse.set_twice(request);
+            }
+            this.pulse.heard();
         }
         read
     }
@@ -129,7 +139,8 @@ impl AsyncWrite for Line {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.pulse.phase() != Phase::Leaving {
             ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
-            if !self.pulse.sending() {
+            // In a head that never became a request something was wrong, and more of it may be coming.
+            if !self.pulse.sending() && self.pulse.phase() != Phase::Head {
                 return Poll::Ready(Ok(()));
             }
             self.pulse.enter(Phase::Leaving);

@@ -13,6 +13,7 @@ mod accept;
 mod body;
 mod caps;
 mod connection;
+mod framing;
 mod line;
 mod listen;
 mod pulse;
@@ -29,6 +30,8 @@ use tokio_util::sync::CancellationToken;
 use tower::Service;
 
 use crate::tasks::{Group, TaskKind};
+
+pub(crate) use framing::LengthTwice;
 
 pub use body::{BodyError, BodyPace, read_body};
 pub use listen::{ListenRefused, check_listen};

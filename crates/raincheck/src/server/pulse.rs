@@ -43,6 +43,8 @@ pub(super) struct Pulse {
     closed: AtomicU64,
     /// Requests so far.
     requests: AtomicU32,
+    /// Which request said its length twice, counted from 1; 0: none.
+    twice: AtomicU32,
     /// Whether time is up: the line says so to hyper.
     expired: AtomicBool,
     /// Whether the last request had a body, of which some may be unread when its answer is sent.
@@ -58,6 +60,7 @@ impl Pulse {
             stalled: AtomicU64::new(0),
             closed: AtomicU64::new(0),
             requests: AtomicU32::new(0),
+            twice: AtomicU32::new(0),
             expired: AtomicBool::new(false),
             sending: AtomicBool::new(false),
         }
@@ -112,6 +115,21 @@ impl Pulse {
         self.closed.store(self.now() + 1, Ordering::Relaxed);
     }
 
+    /// Requests so far.
+    pub(super) fn requests(&self) -> u32 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// This request says its length twice.
+    pub(super) fn set_twice(&self, request: u32) {
+        self.twice.store(request, Ordering::Relaxed);
+    }
+
+    /// Whether the request that was read last says its length twice.
+    pub(super) fn twice(&self) -> bool {
+        self.twice.load(Ordering::Relaxed) == self.requests()
+    }
+
     /// Whether the client may be sending still.
     pub(super) fn sending(&self) -> bool {
         self.sending.load(Ordering::Relaxed)
@@ -139,7 +157,7 @@ impl Pulse {
         }
         let since = self.since.load(Ordering::Relaxed);
         match self.phase() {
-            Phase::Idle if self.requests.load(Ordering::Relaxed) > 0 => at(since, options.idle_time),
+            Phase::Idle if self.requests() > 0 => at(since, options.idle_time),
             Phase::Idle | Phase::Head => at(since, options.head_time),
             Phase::Leaving => at(since, LEAVE_TIME),
             Phase::Busy | Phase::Answering => match self.closed.load(Ordering::Relaxed) {

@@ -1,0 +1,135 @@
+//! Health, problem pages and the OpenAPI document.
+
+use crate::harness::Server;
+use raincheck::api::code::Code;
+use raincheck::api::openapi_json;
+use serde_json::Value;
+
+#[tokio::test]
+async fn health_tells_whether_the_process_lives_and_readiness_whether_it_takes_work() {
+    let server = Server::start().await;
+    insta::assert_snapshot!("healthz", server.get("/healthz").send().await.shown());
+    insta::assert_snapshot!("ready", server.get("/readyz").send().await.shown());
+    server.node.drain().await;
+    insta::assert_snapshot!("draining", server.get("/readyz").send().await.shown());
+    assert_eq!(server.get("/healthz").send().await.status, 200);
+    server.store().close().await.unwrap();
+    let closed = server.get("/readyz").send().await;
+    assert_eq!(
+        (closed.status, &closed.json()["checks"]["store"]),
+        (503, &"failed".into())
+    );
+}
+
+#[tokio::test]
+async fn a_closed_store_is_a_503_and_nothing_is_stored() {
+    let server = Server::start().await;
+    let id = server.submit("x").await;
+    server.store().close().await.unwrap();
+    for answer in [
+        server.post("/v1/queues/thumbs/jobs").body("x").send().await,
+        server.get(&format!("/v1/jobs/{id}")).send().await,
+        server.get("/v1/queues").send().await,
+        server.post(&format!("/v1/jobs/{id}/cancel")).send().await,
+    ] {
+        assert_eq!((answer.status, answer.outcome()), (503, None), "{answer:?}");
+        assert!(answer.header("retry-after").is_some());
+        answer.code();
+    }
+}
+
+#[tokio::test]
+async fn every_code_has_a_page_for_programs_and_for_browsers() {
+    let server = Server::start().await;
+    for code in Code::ALL {
+        let path = format!("/problems/{}", code.as_str());
+        let text = server.get(&path).send().await;
+        assert_eq!(
+            (text.status, text.header("content-type")),
+            (200, Some("text/markdown; charset=utf-8")),
+            "{path}"
+        );
+        assert!(text.text().starts_with(&format!("# {}\n", code.as_str())));
+        let accept = "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8";
+        let html = server.get(&path).header("accept", accept).send().await;
+        assert_eq!(html.header("content-type"), Some("text/html; charset=utf-8"));
+        assert!(html.text().contains("<h1>"));
+    }
+    let list = server.get("/problems").send().await;
+    assert_eq!(
+        list.text().lines().filter(|line| line.starts_with("- [")).count(),
+        Code::ALL.len()
+    );
+    insta::assert_snapshot!("no_such_page", server.get("/problems/nope").send().await.shown());
+}
+
+#[tokio::test]
+async fn the_openapi_document_is_served_as_it_is_committed() {
+    let server = Server::start().await;
+    let served = server.get("/openapi.json").send().await;
+    assert_eq!(served.header("content-type"), Some("application/json"));
+    let committed = include_str!("../../../../openapi.json");
+    assert!(
+        committed == openapi_json(),
+        "openapi.json is not what the code says; write it anew: cargo xtask openapi (or cargo test -p raincheck --test \
+         it write_openapi -- --ignored) and read the difference"
+    );
+    assert_eq!(served.text(), committed);
+}
+
+/// Writes `openapi.json`; run by hand.
+#[test]
+#[ignore = "writes a file"]
+fn write_openapi() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../openapi.json");
+    std::fs::write(path, openapi_json()).unwrap();
+}
+
+#[test]
+fn every_reference_in_the_openapi_document_leads_somewhere() {
+    let document: Value = serde_json::from_str(&openapi_json()).unwrap();
+    assert_eq!(document["openapi"], "3.1.0");
+    fn references(value: &Value, found: &mut Vec<String>) {
+        match value {
+            Value::Object(fields) => {
+                if let Some(Value::String(target)) = fields.get("$ref") {
+                    found.push(target.clone());
+                }
+                fields.values().for_each(|value| references(value, found));
+            }
+            Value::Array(values) => values.iter().for_each(|value| references(value, found)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+    let mut found = Vec::new();
+    references(&document, &mut found);
+    assert!(found.len() > 30);
+    for target in found {
+        let pointer = target.strip_prefix('#').unwrap();
+        assert!(document.pointer(pointer).is_some(), "{target}");
+    }
+}
+
+#[tokio::test]
+async fn every_path_of_the_openapi_document_is_there() {
+    let server = Server::start().await;
+    let document: Value = serde_json::from_str(&openapi_json()).unwrap();
+    let id = server.submit("x").await;
+    for (path, item) in document["paths"].as_object().unwrap() {
+        let concrete = path
+            .replace("{queue}", "thumbs")
+            .replace("{id}", &id)
+            .replace("{code}", "draining");
+        for method in item.as_object().unwrap().keys() {
+            let answer = server.ask(&method.to_uppercase(), &concrete).send().await;
+            assert!(
+                answer.status != 404 && answer.status != 405,
+                "{method} {path}: {answer:?}"
+            );
+            assert!(
+                answer.status < 500 || path == "/readyz",
+                "{method} {path}: {answer:?}"
+            );
+        }
+    }
+}

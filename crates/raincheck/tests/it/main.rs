@@ -1,0 +1,21 @@
+//! The server by HTTP: real sockets on port 0, the real door, the embedded store in a directory of its own.
+//!
+//! Bodies and headers are compared with snapshots in which ids, times and dates are blotted out. After a change that is
+//! meant, run the tests with `INSTA_UPDATE=always` and read the difference before it is committed.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod client;
+mod documents;
+mod gate;
+mod harness;
+mod idempotency;
+mod jobs;
+mod options;
+mod queues;
+mod raw_http;
+mod results;
+mod slow;
+mod stop;
+mod submit;
+mod wait;
