@@ -58,7 +58,8 @@ pub(crate) struct ProblemDocument<'a> {
     /// The stable code.
     #[schema(example = "queue-full")]
     code: &'static str,
-    /// Names this request in the server's log.
+    /// Names this request in the server's log; left out of a problem that stands inside a list.
+    #[serde(skip_serializing_if = "str::is_empty")]
     request_id: &'a str,
     /// The flaws of the request one by one, where there are several places to look at.
     #[serde(skip_serializing_if = "<[Flaw]>::is_empty")]
@@ -109,8 +110,13 @@ impl Problem {
 
     /// The body, once the request's id is known.
     pub(crate) fn render(&self, request_id: &str) -> Vec<u8> {
+        serde_json::to_vec(&self.document(request_id)).expect("a problem is plain text and numbers")
+    }
+
+    /// The problem as it stands in its answer, or inside a list.
+    pub(crate) fn document<'a>(&'a self, request_id: &'a str) -> ProblemDocument<'a> {
         let code = self.0.code;
-        let document = ProblemDocument {
+        ProblemDocument {
             kind: code.url(),
             title: code.title(),
             status: code.status().as_u16(),
@@ -118,8 +124,7 @@ impl Problem {
             code: code.as_str(),
             request_id,
             errors: &self.0.errors,
-        };
-        serde_json::to_vec(&document).expect("a problem is plain text and numbers")
+        }
     }
 }
 

@@ -11,8 +11,8 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use http::header::HeaderName;
-use raincheck_core::job::{Options, PRIORITY_DEFAULT};
-use raincheck_core::name::GroupName;
+use raincheck_core::job::{Options, PRIORITY_DEFAULT, TAGS_MAX};
+use raincheck_core::name::{GroupName, Tag};
 use raincheck_core::queue::SPAN_MAX;
 use raincheck_core::retry::MAX_ATTEMPTS_LIMIT;
 use raincheck_core::time::{Timestamp, format_duration, parse_duration};
@@ -49,7 +49,7 @@ pub(crate) struct Rule {
 }
 
 /// Every option, alphabetically.
-pub(crate) static TABLE: [Rule; 11] = [
+pub(crate) static TABLE: [Rule; 12] = [
     Rule {
         header: "raincheck-backoff",
         field: "backoff",
@@ -165,6 +165,17 @@ pub(crate) static TABLE: [Rule; 11] = [
         },
     },
     Rule {
+        header: "raincheck-tag",
+        field: "tags",
+        kind: Kind::Names,
+        example: "eu, nightly",
+        doc: "Labels to search by, at most 16, separated by commas. Unless given, none.",
+        set: |asked, text| {
+            asked.options.tags = tags(text)?;
+            Ok(())
+        },
+    },
+    Rule {
         header: "raincheck-timeout",
         field: "timeout",
         kind: Kind::Text,
@@ -188,6 +199,21 @@ fn span(text: &str, least: Duration) -> Result<Duration, Cow<'static, str>> {
         return Err(format!("takes {least} to {most}").into());
     }
     Ok(span)
+}
+
+/// Tags as they were given, each once. Empty elements of a list count for nothing (RFC 9110 section 5.6.1).
+fn tags(text: &str) -> Result<Vec<Tag>, Cow<'static, str>> {
+    let mut tags: Vec<Tag> = Vec::new();
+    for word in text.split(',').map(str::trim).filter(|word| !word.is_empty()) {
+        let tag = Tag::new(word).map_err(said)?;
+        if !tags.contains(&tag) {
+            tags.push(tag);
+        }
+        if tags.len() > TAGS_MAX {
+            return Err(format!("takes at most {TAGS_MAX} tags").into());
+        }
+    }
+    Ok(tags)
 }
 
 fn whole(text: &str, least: u32, most: u32) -> Result<u32, Cow<'static, str>> {

@@ -19,7 +19,9 @@ fn refused(pairs: &[(&'static str, &str)]) -> String {
 fn the_table_is_alphabetical_and_header_and_field_are_one_name() {
     assert!(TABLE.is_sorted_by_key(|rule| rule.header));
     for rule in &TABLE {
-        assert_eq!(rule.header, format!("raincheck-{}", rule.field.replace('_', "-")));
+        // One header holds several tags, as a list header's name says.
+        let name = if rule.field == "tags" { "tag" } else { rule.field };
+        assert_eq!(rule.header, format!("raincheck-{}", name.replace('_', "-")));
     }
 }
 
@@ -84,13 +86,36 @@ fn an_option_that_cannot_be_is_named_with_what_can() {
             "Raincheck-Forward: authorization cannot be forwarded",
         ),
         (
-            "raincheck-tag",
+            "raincheck-tags",
             "eu",
-            "Raincheck-Tag: there is no such option; /openapi.json lists them",
+            "Raincheck-Tags: there is no such option; /openapi.json lists them",
         ),
     ] {
         assert_eq!(refused(&[(name, value)]), detail);
     }
+}
+
+#[test]
+fn tags_are_a_list_of_at_most_sixteen_each_once() {
+    let tags = |text: &str| {
+        let tags = Head::read(&headers(&[("raincheck-tag", text)]))
+            .unwrap()
+            .asked
+            .options
+            .tags;
+        tags.iter().map(|tag| tag.as_str().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(tags("eu"), ["eu"]);
+    assert_eq!(tags(" eu ,, big one,eu, "), ["eu", "big one"]);
+    assert_eq!(tags(""), [""; 0]);
+    let many: Vec<String> = (0..17).map(|n| format!("t{n}")).collect();
+    assert_eq!(tags(&many[..16].join(",")).len(), 16);
+    let refused = |text: &str| refused(&[("raincheck-tag", text)]);
+    assert_eq!(refused(&many.join(",")), "Raincheck-Tag: takes at most 16 tags");
+    assert_eq!(
+        refused(&"x".repeat(256)),
+        "Raincheck-Tag: a tag takes 1 to 255 bytes of text without control characters or outer spaces"
+    );
 }
 
 #[test]

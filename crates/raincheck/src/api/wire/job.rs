@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use raincheck_core::id::JobId;
 use raincheck_core::job::{ATTEMPTS_SHOWN, Attempt, AttemptOutcome, Failure, Job, Phase, State};
-use raincheck_core::name::{GroupName, Namespace, QueueName, WorkerName};
+use raincheck_core::name::{GroupName, Namespace, QueueName, Tag, WorkerName};
 use raincheck_core::queue::{Queue, QueueSpec};
 use raincheck_core::time::Timestamp;
 use serde::{Serialize, Serializer};
@@ -124,9 +124,9 @@ pub(crate) struct JobDocument<'a> {
     /// Whose job it is within the queue.
     #[schema(value_type = Option<String>)]
     group: Option<&'a GroupName>,
-    /// Labels to search by; always empty so far.
+    /// Labels to search by.
     #[schema(value_type = Vec<String>, required = false)]
-    tags: [&'a str; 0],
+    tags: &'a [Tag],
     /// When it was accepted.
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
@@ -316,7 +316,7 @@ impl<'a> JobDocument<'a> {
             max_attempts: queue.unwrap_or(&NO_QUEUE).policy(&job.options).max_attempts,
             priority: job.priority,
             group: job.group.as_ref(),
-            tags: [],
+            tags: &job.options.tags,
             created_at: job.created_at,
             run_at: job.run_at,
             started_at: job.started_at,

@@ -85,7 +85,11 @@ pub(crate) fn object(body: &[u8]) -> Result<(), Problem> {
     }
 }
 
-fn fields(body: &[u8]) -> Result<Vec<(String, &RawValue)>, Problem> {
+/// The fields of a JSON object in their order, values unread.
+///
+/// # Errors
+/// When the body is not one JSON object.
+pub(crate) fn fields(body: &[u8]) -> Result<Vec<(String, &RawValue)>, Problem> {
     object(body)?;
     let mut reader = serde_json::Deserializer::from_slice(body);
     let fields = reader.deserialize_map(Fields(Vec::new()));
@@ -186,6 +190,9 @@ fn option_text(kind: Kind, raw: &RawValue) -> Result<Cow<'_, str>, Cow<'static, 
         Kind::Integer(..) if raw.get().starts_with('"') => Err("takes a number, without quotes".into()),
         Kind::Integer(..) => Ok(Cow::Borrowed(raw.get())),
         Kind::Names => match serde_json::from_str::<Vec<String>>(raw.get()) {
+            Ok(names) if names.iter().any(|name| name.is_empty() || name.contains(',')) => {
+                Err("takes a list of strings that are not empty and hold no comma".into())
+            }
             Ok(names) => Ok(Cow::Owned(names.join(", "))),
             Err(_) => string(raw)
                 .map(Cow::Owned)
@@ -197,6 +204,7 @@ fn option_text(kind: Kind, raw: &RawValue) -> Result<Cow<'_, str>, Cow<'static, 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use raincheck_core::name::Tag;
 
     fn refused(json: &str) -> String {
         Submission::read(json.as_bytes()).unwrap_err().detail().to_owned()
@@ -222,14 +230,17 @@ mod tests {
 
     #[test]
     fn options_are_fields() {
-        let json =
-            r#"{"queue":"q","priority":2,"delay":"10m","group":"t","forward":["x-a","x-b"],"keep":null}"#;
+        let json = r#"{"queue":"q","priority":2,"delay":"10m","group":"t","forward":["x-a","x-b"],"keep":null,"tags":["eu","b c"]}"#;
         let asked = Submission::read(json.as_bytes()).unwrap().asked;
         assert_eq!(asked.priority, 2);
         assert_eq!(asked.delay.unwrap().as_secs(), 600);
         assert_eq!(asked.group.unwrap().as_str(), "t");
         assert_eq!(asked.forward, ["x-a", "x-b"]);
         assert_eq!(asked.options.keep, None);
+        assert_eq!(
+            asked.options.tags.iter().map(Tag::as_str).collect::<Vec<_>>(),
+            ["eu", "b c"]
+        );
     }
 
     #[test]
@@ -270,8 +281,12 @@ mod tests {
                 "the field \"delay\": takes a string",
             ),
             (
-                r#"{"queue":"q","tags":["a"]}"#,
-                "the field \"tags\": there is no such field; /openapi.json lists them",
+                r#"{"queue":"q","tag":["a"]}"#,
+                "the field \"tag\": there is no such field; /openapi.json lists them",
+            ),
+            (
+                r#"{"queue":"q","tags":["a,b"]}"#,
+                "the field \"tags\": takes a list of strings that are not empty and hold no comma",
             ),
             (
                 r#"{"queue":"q","input_base64":"!"}"#,
