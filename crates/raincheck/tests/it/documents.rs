@@ -71,18 +71,9 @@ async fn the_openapi_document_is_served_as_it_is_committed() {
     let committed = include_str!("../../../../openapi.json");
     assert!(
         committed == openapi_json(),
-        "openapi.json is not what the code says; write it anew: cargo xtask openapi (or cargo test -p raincheck --test \
-         it write_openapi -- --ignored) and read the difference"
+        "openapi.json is not what the code says: run cargo xtask openapi and read the difference"
     );
     assert_eq!(served.text(), committed);
-}
-
-/// Writes `openapi.json`; run by hand.
-#[test]
-#[ignore = "writes a file"]
-fn write_openapi() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../openapi.json");
-    std::fs::write(path, openapi_json()).unwrap();
 }
 
 #[test]
