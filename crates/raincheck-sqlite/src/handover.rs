@@ -1,9 +1,9 @@
 //! How requests reach the writer: a round of the event loop at a time.
 //!
 //! The first request of a round starts a task that yields once; by then every task that was ready has run, and all
-//! they asked for is handed over together and becomes one transaction. No timer, no delay: with 64 clients this
-//! doubles the jobs that share a sync, compared with handing over each request by itself (docs/adr, group commit).
-//! The same task delivers the answers of its round, so that the writer wakes one task, not sixty.
+//! they asked for is handed over together and becomes one transaction. No timer, no delay: it costs
+//! a quarter less CPU per submit than handing over each request by itself, and a third fewer syncs
+//! (`docs/adr/2026-11-21-group-commit-by-rounds.md`). The same task delivers the answers of its round, so that the writer wakes one task, not sixty.
 //!
 //! Invariant: a request that was pushed is handed over, even when the runtime it came from goes away.
 
