@@ -48,10 +48,11 @@ fn wait_limit(text: &str) -> Result<Limit, String> {
     }
 }
 
-/// Waits as told and delivers the result of the job `id`.
-pub(crate) async fn redeem(session: &Session, id: &str, how: &Redeem) -> Result<(), Failed> {
+/// Waits as told and delivers the result of the job `id`. `met` tells whether this server has answered before: only
+/// then it is worth waiting for while it is away.
+pub(crate) async fn redeem(session: &Session, id: &str, how: &Redeem, met: bool) -> Result<(), Failed> {
     let limit = how.wait.unwrap_or(Limit(Some(Duration::ZERO)));
-    let waiting = wait(session, id, limit);
+    let waiting = wait(session, id, limit, met);
     tokio::pin!(waiting);
     let answer = tokio::select! {
         answer = &mut waiting => answer?,
@@ -68,57 +69,77 @@ fn interrupted(session: &Session, id: &str) -> Failed {
 }
 
 /// Asks for the result until it is there or the time is over.
-async fn wait(session: &Session, id: &str, limit: Limit) -> Result<Answer, Failed> {
+async fn wait(session: &Session, id: &str, limit: Limit, mut met: bool) -> Result<Answer, Failed> {
     let started = Instant::now();
     let mut away_since: Option<Instant> = None;
     loop {
-        let left = limit.0.map(|limit| limit.saturating_sub(started.elapsed()));
-        let over = left.is_some_and(|left| left.is_zero());
-        let mut request = Request::get(format!("/v1/jobs/{id}/result"));
-        if !over {
-            request = request.wait(left.unwrap_or(WAIT_MAX));
-        }
-        let asked = Instant::now();
-        let error = match session.client.send(request).await {
-            Ok(answer) if pending(&answer) && over => return Err(unfinished(session, id, &answer)),
-            Ok(answer) if pending(&answer) => {
-                away_since = None;
-                // A server that answers at once without holding the request must not be asked in a tight loop.
-                if asked.elapsed() < AWAY_PAUSE {
-                    tokio::time::sleep(AWAY_PAUSE).await;
-                }
+        let left = limit
+            .0
+            .map_or(WAIT_MAX, |limit| limit.saturating_sub(started.elapsed()));
+        let error = match ask(session, id, left).await {
+            None => continue,
+            Some(Ok(answer)) if pending(&answer) && left.is_zero() => {
+                return Err(unfinished(session, id, &answer));
+            }
+            Some(Ok(answer)) if pending(&answer) => {
+                (met, away_since) = (true, None);
                 continue;
             }
-            Ok(answer) if answer.status.as_u16() == 503 && answer.header("raincheck-outcome").is_none() => {
-                if over {
-                    return Err(refused(session, &answer, About::Job(id)));
-                }
+            Some(Ok(answer)) if leaving(&answer) && !left.is_zero() => {
+                met = true;
                 NoAnswer::Lost(Problem::of(&answer).message())
             }
-            Ok(answer) => return Ok(answer),
-            Err(error) => error,
+            Some(Ok(answer)) => return Ok(answer),
+            Some(Err(error)) => error,
         };
-        if limit.0 == Some(Duration::ZERO) {
+        if !met {
             return Err(session.unanswered(&error));
         }
         let since = *away_since.get_or_insert_with(|| {
-            if !over {
-                session
-                    .output
-                    .note("the server is away; waiting for it to come back");
-            }
+            session
+                .output
+                .note("the server is away; waiting for it to come back");
             Instant::now()
         });
-        if over || since.elapsed() >= AWAY_MAX {
-            let failed = session.unanswered(&error);
-            let text = format!("{}; job {id} was accepted", failed.message);
-            return Err(Failed::new(failed.exit, text).next(format!(
-                "Redeem it later: {}",
-                session.command(&format!("job result {id} --wait"))
-            )));
+        if left.is_zero() || since.elapsed() >= AWAY_MAX {
+            return Err(gone(session, id, &error));
         }
-        tokio::time::sleep(AWAY_PAUSE).await;
+        tokio::time::sleep(AWAY_PAUSE.min(left)).await;
     }
+}
+
+/// Asks once, for at most `left`; `None` where that time is over without an answer.
+async fn ask(session: &Session, id: &str, left: Duration) -> Option<Result<Answer, NoAnswer>> {
+    let request = Request::get(format!("/v1/jobs/{id}/result"));
+    if left.is_zero() {
+        return Some(session.client.send(request).await);
+    }
+    let asked = Instant::now();
+    let answer = session.client.send(request.wait(left));
+    let answer = if left < WAIT_MAX {
+        // The server counts in whole seconds; we do not.
+        tokio::time::timeout(left, answer).await.ok()
+    } else {
+        Some(answer.await)
+    };
+    // A server that answers at once without holding the request must not be asked in a tight loop.
+    if matches!(&answer, Some(Ok(answer)) if pending(answer)) && asked.elapsed() < AWAY_PAUSE {
+        tokio::time::sleep(AWAY_PAUSE.min(left)).await;
+    }
+    answer
+}
+
+/// A server that takes nothing now: it is about to go, or its store is.
+fn leaving(answer: &Answer) -> bool {
+    answer.status.as_u16() == 503 && answer.header("raincheck-outcome").is_none()
+}
+
+fn gone(session: &Session, id: &str, error: &NoAnswer) -> Failed {
+    let failed = session.unanswered(error);
+    Failed::new(failed.exit, format!("{}; job {id} was accepted", failed.message)).next(format!(
+        "Redeem it later: {}",
+        session.command(&format!("job result {id} --wait"))
+    ))
 }
 
 fn pending(answer: &Answer) -> bool {

@@ -58,7 +58,7 @@ impl Submit {
                 .note("this key was used before by the same request: here is the job it made");
         }
         if self.redeem.wait.is_some() {
-            return redeem::redeem(session, &job.id, &self.redeem).await;
+            return redeem::redeem(session, &job.id, &self.redeem, true).await;
         }
         job.write_brief(session.output, &answer)?;
         if session.output.shape == Shape::Terminal {

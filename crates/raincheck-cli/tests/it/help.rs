@@ -112,6 +112,12 @@ fn without_a_server_a_command_ends_with_69_and_says_how_to_start_one() {
         "{ran:?}"
     );
     assert!(ran.stderr.contains("Start one: raincheck serve"), "{ran:?}");
+    let words = ["job", "result", "job_1", "--wait", "--url", "http://127.0.0.1:9"];
+    assert_eq!(
+        Ran::of(raincheck().args(words)).code,
+        69,
+        "it does not wait for a server that it never met"
+    );
 }
 
 #[test]

@@ -8,6 +8,8 @@ use crate::exit::Failed;
 use crate::session::{About, Session};
 
 const EXAMPLES: &str = "\
+In a pipe: lines of name and value, without the attempts, which --json has.
+
 Examples:
   raincheck job get job_01jd8zq3k5e7rv2m4n6p8s0t1w
   raincheck job get job_01jd8zq3k5e7rv2m4n6p8s0t1w --json | jq .state";

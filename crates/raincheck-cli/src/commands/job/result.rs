@@ -27,6 +27,6 @@ pub(crate) struct Redeemed {
 impl Redeemed {
     /// Runs the command.
     pub(crate) async fn run(self, session: &Session) -> Result<(), Failed> {
-        redeem(session, &self.id, &self.redeem).await
+        redeem(session, &self.id, &self.redeem, false).await
     }
 }

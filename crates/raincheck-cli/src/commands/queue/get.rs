@@ -14,6 +14,8 @@ use crate::session::Session;
 use crate::table::{Record, Table, Value};
 
 const EXAMPLES: &str = "\
+In a pipe: lines of name and value; a setting also has where it comes from (set, config, default).
+
 Examples:
   raincheck queue get thumbs
   raincheck queue get thumbs --json | jq .counts.queued";

@@ -98,13 +98,21 @@ impl Serve {
             }
             self.queues.push(queue.resolved()?);
         }
-        logs::start(&self.log, self.log_format, output.stderr_colour)?;
         let directory = directory(self.store.take())?;
+        logs::start(&self.log, self.log_format, output.stderr_colour)?;
+        let json_log = self.log_format.is_json();
         let runtime = runtime()?;
         let end = runtime.block_on(self.serve(address, directory, output));
         // What was cut lets go of its processes; nothing else is waited for.
         runtime.shutdown_timeout(Duration::from_millis(500));
-        end
+        match end {
+            // A log of JSON lines stays one to the end.
+            Err(failed) if json_log && !failed.message.is_empty() => {
+                error!(exit = failed.exit as u8, next = failed.next, "{}", failed.message);
+                Err(Failed::silent(failed.exit))
+            }
+            end => end,
+        }
     }
 
     async fn serve(self, address: SocketAddr, directory: PathBuf, output: Output) -> Result<(), Failed> {
@@ -136,7 +144,7 @@ impl Serve {
         banner.show(output, self.log_format.is_json())?;
         let signal = tokio::select! {
             signal = signals.next() => signal,
-            why = node.failure() => return Err(store_failed(&why)),
+            why = node.failure() => return Err(give_up(&node, &door, &why).await),
         };
         info!(signal, drain = format_duration(self.drain), "told to stop");
         let leave = async {
@@ -154,13 +162,23 @@ impl Serve {
                 node.abort();
                 Err(Failed::silent(Exit::Interrupted))
             }
-            why = node.failure() => Err(store_failed(&why)),
+            why = node.failure() => Err(give_up(&node, &door, &why).await),
         }
     }
 }
 
+/// How long answers may take that were under way when the store failed.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Leaves because nothing can be promised any more. Clients that wait for an answer still get one, a refusal.
+async fn give_up(node: &Node, door: &door::Door, why: &str) -> Failed {
+    // What has no answer by then has none: its connection breaks, as in any crash.
+    let _ = tokio::time::timeout(LAST_WORDS, door.close()).await;
+    node.abort();
+    store_failed(why)
+}
+
 fn store_failed(why: &str) -> Failed {
-    error!(reason = why, "the store has failed");
     Failed::new(Exit::StoreFailed, format!("the store has failed: {why}"))
         .next("What was acknowledged is safe: start the server again once the disk is well")
 }
