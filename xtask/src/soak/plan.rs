@@ -145,7 +145,10 @@ fn options(rng: &mut Rng, queue: &str, plan: &str, short_lived: bool) -> Vec<Wan
 fn plan(rng: &mut Rng, queue: &str) -> String {
     match rng.below(20) {
         0..=10 => "ok".to_owned(),
-        11..=13 => format!("slow {}", 20 + rng.below(300)),
+        11..=12 => format!("slow {}", 20 + rng.below(300)),
+        // A cancel is then known for long before the attempt ends: time enough for a kill.
+        13 if queue == PROCESS => format!("stubborn {}", 300 + rng.below(600)),
+        13 => format!("slow {}", 300 + rng.below(600)),
         14..=16 => format!("flaky {}", 1 + rng.below(2)),
         17 => "reject".to_owned(),
         18 => "fail".to_owned(),

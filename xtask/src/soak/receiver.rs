@@ -159,6 +159,7 @@ echo "$PPID $RAINCHECK_JOB $RAINCHECK_ATTEMPT $RAINCHECK_FENCE $line" >> '{}'
 set -- $line
 case "$2" in
     slow) sleep "0.$(printf %03d "$3")" ;;
+    stubborn) trap '' TERM; sleep "0.$(printf %03d "$3")" ;;
     flaky) [ "$RAINCHECK_ATTEMPT" -gt "$3" ] || exit 1 ;;
     reject) exit 65 ;;
     fail) exit 1 ;;

@@ -26,7 +26,8 @@ const BANNED: [(&str, &str); 17] = [
 ];
 
 /// Rust's and HTTP's own names: the line is theirs, not ours.
-const FOREIGN: [&str; 7] = [
+const FOREIGN: [&str; 8] = [
+    "tower::util",
     "PAYLOAD_TOO_LARGE",
     "hyper_util",
     "hyper-util",
