@@ -30,6 +30,7 @@ pub(crate) struct JobDocument {
     max_attempts: u32,
     priority: u32,
     group: Option<String>,
+    tags: Vec<String>,
     created_at: Option<Timestamp>,
     run_at: Option<Timestamp>,
     started_at: Option<Timestamp>,
@@ -129,6 +130,7 @@ impl JobDocument {
         );
         text("priority", Some(&self.priority.to_string()));
         text("group", self.group.as_deref());
+        text("tags", Some(&self.tags.join(",")));
         text("error", self.error.as_ref().map(ErrorDocument::text).as_deref());
         for (name, time) in [
             ("created", self.created_at),

@@ -28,6 +28,9 @@ pub(crate) struct Options {
     /// Whose job it is: groups take turns
     #[arg(long, value_name = "GROUP", help_heading = "Job options")]
     pub(crate) group: Option<String>,
+    /// A label; may be repeated, at most 16
+    #[arg(long = "tag", value_name = "TAG", help_heading = "Job options")]
+    pub(crate) tags: Vec<String>,
     /// How long one attempt may take [default: the queue's, 5m]
     #[arg(long, value_name = "DURATION", help_heading = "Job options")]
     pub(crate) timeout: Option<String>,
@@ -73,6 +76,14 @@ impl Options {
             if let Some(value) = value {
                 request = request.header(HeaderName::from_static(name), header(flag, value)?);
             }
+        }
+        if !self.tags.is_empty() {
+            if self.tags.iter().any(|tag| tag.contains(',')) {
+                return Err(Failed::usage("--tag takes one label, without a comma")
+                    .next("Repeat it: --tag A --tag B"));
+            }
+            let value = header("--tag", &self.tags.join(","))?;
+            request = request.header(HeaderName::from_static("raincheck-tag"), value);
         }
         if let Some(key) = &self.idempotency_key {
             let value = header("--idempotency-key", &quoted(key)?)?;

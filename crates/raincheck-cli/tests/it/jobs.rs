@@ -118,6 +118,10 @@ fn every_option_reaches_the_job() {
         "2",
         "--group",
         "tenant 7",
+        "--tag",
+        "eu",
+        "--tag",
+        "2026-11",
         "--timeout",
         "10s",
         "--deadline",
@@ -135,6 +139,7 @@ fn every_option_reaches_the_job() {
     assert_eq!(job["state"], "scheduled");
     assert_eq!(job["priority"], 2);
     assert_eq!(job["group"], "tenant 7");
+    assert_eq!(job["tags"], serde_json::json!(["eu", "2026-11"]));
     assert_eq!(job["max_attempts"], 3);
     let later = server.submit(&["idle", "--at", "2100-01-01T00:00:00Z"]);
     let job = server.run(&["job", "get", &later, "--json"]).json();
