@@ -1,7 +1,7 @@
 //! Durable background jobs over HTTP: hand a slow request a rain check.
 //!
 //! One job's path is the list of modules: [`server`] lets a request in, [`api`] reads it, [`intake`] accepts it, the
-//! store keeps it, `dispatch` claims it, [`workers`] run it, `settle` ends the attempt, [`watch`] tells who waits;
+//! store keeps it, `dispatch` claims it (`pull` for workers elsewhere), [`workers`] run it, `settle` ends the attempt, [`watch`] tells who waits;
 //! `upkeep` mends what workers drop. [`node`] starts and stops them all.
 //!
 //! Invariant: nothing here decides about a job. Decisions are made in [`core::decide`], inside the store.
@@ -15,6 +15,7 @@ mod dispatch;
 pub mod intake;
 pub mod node;
 mod observe;
+mod pull;
 mod queues;
 pub mod random;
 pub mod server;

@@ -20,6 +20,7 @@ use tracing::{info, warn};
 use crate::dispatch::{Dispatch, Wakes};
 use crate::intake::Intake;
 use crate::observe::{Fault, Listener};
+use crate::pull::{self, Pull};
 use crate::queues::Queues;
 use crate::random::Randomness;
 use crate::settle::{self, Gatherer};
@@ -81,6 +82,7 @@ struct Inner {
     fault: Fault,
     shop: Arc<Shop>,
     dispatch: Arc<Dispatch>,
+    pull: Pull,
     /// Reclaim and prune.
     upkeep: Group,
     /// What attempts need to end: stopped after them.
@@ -135,6 +137,8 @@ impl Node {
             options.cores,
             options.worker.clone(),
         ));
+        let tasks = group("node");
+        let pull = Pull::new(store.clone(), tasks.clone(), options.random.clone());
         let draining = Arc::new(AtomicBool::new(false));
         let node = Self(Arc::new(Inner {
             watch: watch.clone(),
@@ -143,7 +147,7 @@ impl Node {
             fault: fault.clone(),
             upkeep: group("upkeep"),
             services: group("services"),
-            tasks: group("node"),
+            tasks,
             hurry: CancellationToken::new(),
             drained: CancellationToken::new(),
             shutting_down: AtomicBool::new(false),
@@ -151,6 +155,7 @@ impl Node {
             store: store.clone(),
             options,
             dispatch,
+            pull: pull.clone(),
             draining,
         }));
         // Listening before the first read: what changes after it is heard.
@@ -158,6 +163,8 @@ impl Node {
             watch,
             running: shop.running.clone(),
             wakes,
+            bells: pull.bells().clone(),
+            roll: pull.roll().clone(),
             fault,
         }));
         let queues = store.all_queues().await?;
@@ -180,6 +187,8 @@ impl Node {
         node.upkeep.spawn(TaskKind::Upkeep, reclaiming);
         let pruning = prune::run(node.store.clone(), node.shop.random.clone());
         node.upkeep.spawn(TaskKind::Upkeep, pruning);
+        let polling = pull::poll(node.pull.bells().clone(), node.shop.random.clone());
+        node.upkeep.spawn(TaskKind::Upkeep, polling);
         let on_fault = stop_on_fault(
             node.fault.clone(),
             node.shop.clone(),
@@ -205,6 +214,16 @@ impl Node {
     #[must_use]
     pub fn watch(&self) -> &Watch {
         &self.0.watch
+    }
+
+    /// Those who work from elsewhere.
+    pub(crate) fn pull(&self) -> &Pull {
+        &self.0.pull
+    }
+
+    /// The queues that this node works itself, and how many attempts of each run now.
+    pub(crate) fn lines(&self) -> Vec<(Arc<Queue>, usize)> {
+        self.0.dispatch.lines()
     }
 
     /// Where submissions go in.
@@ -351,6 +370,7 @@ impl Node {
     /// changing the store goes on until [`Node::close`]. Returns within [`NodeOptions::drain`] and 2 s.
     pub async fn drain(&self) {
         self.0.draining.store(true, Ordering::SeqCst);
+        self.0.pull.leave();
         tokio::select! {
             biased;
             () = self.0.hurry.cancelled() => {}
@@ -389,6 +409,7 @@ impl Node {
     pub async fn close(&self) {
         let node = &self.0;
         node.draining.store(true, Ordering::SeqCst);
+        node.pull.leave();
         node.drained.cancel();
         node.upkeep.abort();
         node.dispatch.cut().await;
@@ -406,6 +427,7 @@ impl Node {
     /// Cuts everything where it stands: the same as a crash, and as safe. Processes are killed.
     pub fn abort(&self) {
         self.0.draining.store(true, Ordering::SeqCst);
+        self.0.pull.leave();
         self.0.hurry.cancel();
         self.0.drained.cancel();
         self.0.upkeep.abort();

@@ -11,6 +11,8 @@ use tokio::sync::watch;
 use tracing::error;
 
 use crate::dispatch::Wakes;
+use crate::pull::bell::Bells;
+use crate::pull::roll::Roll;
 use crate::watch::Watch;
 use crate::workers::running::Running;
 
@@ -59,17 +61,21 @@ pub(crate) struct Listener {
     pub(crate) watch: Watch,
     pub(crate) running: Running,
     pub(crate) wakes: Wakes,
+    pub(crate) bells: Bells,
+    pub(crate) roll: Roll,
     pub(crate) fault: Fault,
 }
 
 impl Observer for Listener {
     fn changed(&self, changes: Vec<Change>) {
         self.running.tell(&changes);
+        self.roll.heard(&changes);
         self.watch.tell(&changes);
     }
 
     fn ready(&self, queues: Vec<(Namespace, QueueName)>) {
         self.wakes.wake(&queues);
+        self.bells.ring(&queues);
     }
 
     fn failed(&self, reason: &str) {

@@ -179,7 +179,7 @@ impl Gatherer {
 }
 
 /// Stands for verb and content of a settlement.
-fn digest(settlement: &Settlement) -> [u8; 16] {
+pub(crate) fn digest(settlement: &Settlement) -> [u8; 16] {
     let mut hash = Sha256::new();
     match settlement {
         Settlement::Succeed(result) => {

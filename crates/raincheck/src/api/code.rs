@@ -64,6 +64,8 @@ macro_rules! codes {
 }
 
 codes! {
+    /// The lease was settled before, with other content.
+    AlreadySettled = "already-settled", CONFLICT, "The lease was settled with other content";
     /// The request breaks HTTP's or this API's rules.
     BadRequest = "bad-request", BAD_REQUEST, "The request is malformed";
     /// The body is larger than the queue takes.
@@ -94,6 +96,8 @@ codes! {
     JobExpired = "job-expired", GONE, "The job was not started in time";
     /// The job is not finished.
     JobNotDone = "job-not-done", CONFLICT, "The job is not finished";
+    /// The lease is over.
+    LeaseLost = "lease-lost", CONFLICT, "The lease is over";
     /// The path exists, the method does not.
     MethodNotAllowed = "method-not-allowed", METHOD_NOT_ALLOWED, "The method is not allowed here";
     /// The path does not exist.
@@ -106,6 +110,8 @@ codes! {
     QueueManaged = "queue-managed", CONFLICT, "The queue is managed by the server's configuration";
     /// The queue has unfinished jobs.
     QueueNotEmpty = "queue-not-empty", CONFLICT, "The queue has unfinished jobs";
+    /// The server works the queue itself.
+    QueueNotPull = "queue-not-pull", CONFLICT, "The queue is not worked by pulling";
     /// No byte of the result lies in the range asked for.
     RangeNotSatisfiable = "range-not-satisfiable", RANGE_NOT_SATISFIABLE, "The range lies outside the result";
     /// The request did not arrive in time.
@@ -124,6 +130,8 @@ codes! {
     TooManyWaiters = "too-many-waiters", TOO_MANY_REQUESTS, "Too many requests wait";
     /// No job has this id.
     UnknownJob = "unknown-job", NOT_FOUND, "There is no such job";
+    /// The text is no lease's id.
+    UnknownLease = "unknown-lease", NOT_FOUND, "There is no such lease";
     /// No queue has this name.
     UnknownQueue = "unknown-queue", NOT_FOUND, "There is no such queue";
     /// The content type or coding is not one that the path takes.

@@ -6,7 +6,7 @@ use axum::extract::FromRequestParts;
 use bytes::Bytes;
 use http::header::{self, HeaderMap};
 use http::request::Parts;
-use raincheck_core::id::JobId;
+use raincheck_core::id::{JobId, LeaseId};
 use raincheck_core::name::{Namespace, QueueName};
 
 use crate::server::{BodyError, read_body};
@@ -15,6 +15,7 @@ use super::Api;
 use super::answer::{unknown_job, unknown_queue};
 use super::code::Code;
 use super::problem::Problem;
+use super::wire::lease::unknown_lease;
 
 /// What the caller may see and touch. Every store operation on a caller's behalf takes its namespace.
 #[derive(Clone, Debug)]
@@ -31,7 +32,8 @@ impl FromRequestParts<Api> for Scope {
     }
 }
 
-/// The path's third segment: `/v1/jobs/{this}` and `/v1/queues/{this}`. Names and ids hold only characters that a
+/// The path's third segment: `/v1/jobs/{this}`, `/v1/queues/{this}` and
+/// `/v1/leases/{this}`. Names and ids hold only characters that a
 /// path holds as they are, so nothing is to be decoded.
 fn named(parts: &Parts) -> &str {
     parts.uri.path().split('/').nth(3).unwrap_or_default()
@@ -60,6 +62,18 @@ impl FromRequestParts<Api> for QueuePath {
         QueueName::new(named(parts))
             .map(Self)
             .map_err(|_| unknown_queue(named(parts)))
+    }
+}
+
+/// The lease that the path names.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LeasePath(pub(crate) LeaseId);
+
+impl FromRequestParts<Api> for LeasePath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Api) -> Result<Self, Problem> {
+        named(parts).parse().map(Self).map_err(|_| unknown_lease())
     }
 }
 

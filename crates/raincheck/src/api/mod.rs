@@ -6,10 +6,12 @@
 //! Invariants: a 202 is built only from something [committed](committed::Committed); every answer about a stored job
 //! says which and how it ended; every refusal is a problem with a stable code.
 
+mod acts;
 mod answer;
 pub mod code;
 mod committed;
 mod conditional;
+mod delivered;
 mod extract;
 mod gate;
 mod openapi;

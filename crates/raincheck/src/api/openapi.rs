@@ -90,6 +90,7 @@ fn extend(list: &mut Value, more: impl Iterator<Item = Value>) {
 fn add_parameters(operation: &mut Value) {
     let shared: &[&str] = match operation["operationId"].as_str().unwrap_or_default() {
         "submit" | "submitJson" => &["Idempotency-Key", "Prefer", "wait", "traceparent", "tracestate"],
+        "claim" => &["Prefer", "wait"],
         "getJob" => &["Prefer", "wait", "If-None-Match"],
         "getResult" => &["Prefer", "wait", "If-None-Match", "Range", "If-Range"],
         _ => return,

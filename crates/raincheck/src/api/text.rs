@@ -52,6 +52,21 @@ pub(crate) fn base64(text: &str) -> Option<Vec<u8>> {
     (held & ((1 << bits) - 1) == 0).then_some(decoded)
 }
 
+/// Writes base64 (RFC 4648 section 4, with padding).
+pub(crate) fn to_base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let byte = |i: usize| u32::from(chunk.get(i).copied().unwrap_or(0));
+        let held = byte(0) << 16 | byte(1) << 8 | byte(2);
+        for i in 0..4 {
+            let digit = DIGITS[(held >> (18 - 6 * i) & 63) as usize];
+            text.push(if i <= chunk.len() { char::from(digit) } else { '=' });
+        }
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,8 +83,10 @@ mod tests {
             ("Zm9vYmFy", "foobar"),
         ] {
             assert_eq!(base64(text).as_deref(), Some(bytes.as_bytes()), "{text}");
+            assert_eq!(to_base64(bytes.as_bytes()), text);
         }
         assert_eq!(base64("/+8=").as_deref(), Some(&[0xff, 0xef][..]));
+        assert_eq!(to_base64(&[0xff, 0xef]), "/+8=");
         for text in [
             "Z", "Zg", "Zg=", "Zg===", "Zh==", "Zm9=", "Z g=", "Zg==Zg==", "Zm9v\n", "-_8=", "====", "A===",
         ] {

@@ -43,6 +43,11 @@ impl Waiters {
         })
     }
 
+    /// A place to wait for something else than a job; `None` where all places are taken.
+    pub(crate) fn place(&self) -> Option<OwnedSemaphorePermit> {
+        self.free.clone().try_acquire_owned().ok()
+    }
+
     /// All places are taken.
     pub(crate) fn refused(&self) -> Problem {
         let detail = format!(

@@ -129,6 +129,18 @@ impl Dispatch {
         }
     }
 
+    /// The queues that are worked here, and how many attempts of each run now.
+    pub(crate) fn lines(&self) -> Vec<(Arc<Queue>, usize)> {
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let wakes = self.wakes.wakes();
+        let queues = lines.iter().filter_map(|(key, line)| {
+            let queue = line.borrow().clone()?;
+            let running = wakes.get(key).map_or(0, |slots| slots.taken());
+            (running > 0 || queue.worker() != Worker::Pull).then_some((queue, running))
+        });
+        queues.collect()
+    }
+
     /// Stops claiming, and returns once no claim is under way: at most after `bound`.
     pub(crate) async fn stop(&self, bound: Duration) {
         self.tasks.shutdown(bound).await;

@@ -44,6 +44,17 @@ pub fn check(spec: &QueueSpec) -> Result<(), SettingError> {
     }
 }
 
+/// The headers of a handler's or worker's answer that are kept with a result, beside its content type: those that say how to read the
+/// bytes. Never what speaks for an origin (cookies, authentication, CORS and security policies, caching), nor what only
+/// made sense between handler and Raincheck (validators, ranges, links and locations relative to the handler).
+pub(crate) const KEPT_HEADERS: [&str; 5] = [
+    "content-disposition",
+    "content-digest",
+    "content-encoding",
+    "content-language",
+    "repr-digest",
+];
+
 /// What the attempts of a node share.
 #[derive(Debug)]
 pub(crate) struct Shop {

@@ -106,10 +106,21 @@ async fn every_path_of_the_openapi_document_is_there() {
     let server = Server::start().await;
     let document: Value = serde_json::from_str(&openapi_json()).unwrap();
     let id = server.submit("x").await;
+    // One more, so that the queue cannot be deleted.
+    server.submit("y").await;
+    let lease = server
+        .claim("thumbs")
+        .await
+        .unwrap()
+        .job
+        .lease_id()
+        .unwrap()
+        .to_string();
     for (path, item) in document["paths"].as_object().unwrap() {
         let concrete = path
             .replace("{queue}", "thumbs")
             .replace("{id}", &id)
+            .replace("{lease}", &lease)
             .replace("{code}", "draining");
         for method in item.as_object().unwrap().keys() {
             let answer = server.ask(&method.to_uppercase(), &concrete).send().await;

@@ -12,6 +12,7 @@ mod harness;
 mod idempotency;
 mod jobs;
 mod options;
+mod pull;
 mod queues;
 mod raw_http;
 mod results;

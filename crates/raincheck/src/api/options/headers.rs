@@ -17,7 +17,7 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// What Raincheck sends to handlers.
-const SENT_TO_HANDLERS: [&str; 5] = [
+pub(crate) const SENT_TO_HANDLERS: [&str; 5] = [
     "raincheck-attempt",
     "raincheck-attempt-deadline",
     "raincheck-fence",

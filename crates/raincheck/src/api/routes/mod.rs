@@ -2,13 +2,16 @@
 //!
 //! Invariant: a path is declared once, with what it answers, where its handler is; the OpenAPI document is made of it.
 
+mod claim;
 mod health;
 mod input;
 mod jobs;
+mod leases;
 mod problems;
 mod queues;
 mod result;
 mod submit;
+mod workers;
 
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -34,6 +37,13 @@ pub(crate) fn all() -> OpenApiRouter<Api> {
         .routes(routes!(queues::pause_queue))
         .routes(routes!(queues::resume_queue))
         .routes(routes!(queues::purge_queue))
+        .routes(routes!(claim::claim))
+        .routes(routes!(leases::renew))
+        .routes(routes!(leases::succeed))
+        .routes(routes!(leases::fail))
+        .routes(routes!(leases::release))
+        .routes(routes!(leases::many))
+        .routes(routes!(workers::list_workers))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
         .routes(routes!(problems::list_problems))

@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 
 use raincheck_core::id::JobId;
 use raincheck_core::job::{ATTEMPTS_SHOWN, Attempt, AttemptOutcome, Failure, Job, Phase, State};
+use raincheck_core::lease::Lease;
 use raincheck_core::name::{GroupName, Namespace, QueueName, Tag, WorkerName};
 use raincheck_core::queue::{Queue, QueueSpec};
 use raincheck_core::time::Timestamp;
@@ -142,9 +143,8 @@ pub(crate) struct JobDocument<'a> {
     /// When the finished job will be pruned.
     #[schema(value_type = Option<String>, format = DateTime)]
     expires_at: Option<Timestamp>,
-    /// How far its handler says it is; always null so far.
-    #[schema(value_type = Option<Object>)]
-    progress: Option<()>,
+    /// How far its worker says that the running attempt is.
+    progress: Option<ProgressDocument<'a>>,
     /// Why it failed, or why its last attempt did.
     error: Option<ErrorDocument<'a>>,
     /// The last 20 attempts, the running one included.
@@ -171,6 +171,28 @@ pub(crate) struct JobDocument<'a> {
     pub(crate) position: Option<Option<u64>>,
     /// Where everything about it is found; paths on this server.
     urls: Urls,
+}
+
+/// How far an attempt is, as its worker tells.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Progress)]
+pub(crate) struct ProgressDocument<'a> {
+    /// From 0 to 1.
+    #[schema(minimum = 0, maximum = 1, example = 0.4)]
+    fraction: Option<f64>,
+    /// For people.
+    #[schema(example = "page 4")]
+    message: Option<&'a str>,
+}
+
+impl<'a> ProgressDocument<'a> {
+    fn of(lease: &'a Lease) -> Option<Self> {
+        let progress = lease.progress.as_ref()?;
+        Some(Self {
+            fraction: progress.fraction,
+            message: progress.message.as_deref(),
+        })
+    }
 }
 
 /// What a waiting job waits for.
@@ -322,7 +344,7 @@ impl<'a> JobDocument<'a> {
             started_at: job.started_at,
             finished_at,
             expires_at,
-            progress: None,
+            progress: job.lease().and_then(ProgressDocument::of),
             error: job.error.as_ref().map(ErrorDocument::of),
             attempts: attempts(job),
             cancel_requested: job.cancel_requested,

@@ -1,7 +1,11 @@
-//! The shapes that travel: job and queue documents, and the JSON form of a submission.
+//! The shapes that travel: job, queue and lease documents, and the JSON forms of what callers and workers send.
 //!
 //! Invariant: only `api` knows them; a field here is never renamed or removed within `/v1`.
 
+pub(crate) mod asked;
+pub(crate) mod content;
 pub(crate) mod job;
+pub(crate) mod lease;
+pub(crate) mod leased;
 pub(crate) mod queue;
 pub(crate) mod submit;

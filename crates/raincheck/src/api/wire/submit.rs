@@ -167,7 +167,7 @@ fn is_visible(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| (b' '..=b'~').contains(&b))
 }
 
-fn string(raw: &RawValue) -> Result<String, Cow<'static, str>> {
+pub(super) fn string(raw: &RawValue) -> Result<String, Cow<'static, str>> {
     serde_json::from_str(raw.get()).map_err(|_| "takes a string".into())
 }
 

@@ -23,17 +23,7 @@ use raincheck_core::job::Failure;
 use raincheck_core::time::Timestamp;
 
 use super::{AttemptEnd, root_cause};
-
-/// The headers of an answer that are kept with a result, beside its content type: those that say how to read the
-/// bytes. Never what speaks for an origin (cookies, authentication, CORS and security policies, caching), nor what only
-/// made sense between handler and Raincheck (validators, ranges, links and locations relative to the handler).
-pub(super) const KEPT_HEADERS: [&str; 5] = [
-    "content-disposition",
-    "content-digest",
-    "content-encoding",
-    "content-language",
-    "repr-digest",
-];
+use crate::workers::KEPT_HEADERS;
 
 /// A longer `Retry-After` counts as this much: a handler shall not put a job to sleep for years.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3600);

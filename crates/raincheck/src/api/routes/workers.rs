@@ -1,0 +1,48 @@
+//! Who works: those who pull, and the queues that this server works itself.
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::StatusCode;
+
+use crate::api::Api;
+use crate::api::answer::{json, render};
+use crate::api::extract::Scope;
+use crate::api::prefer::no_query;
+use crate::api::problem::Problem;
+use crate::api::wire::leased::{WorkerDocument, WorkersDocument};
+
+/// List who works, as this server knows: pull workers until some minutes after they were last heard of, and itself.
+#[utoipa::path(
+    get, path = "/v1/workers", operation_id = "listWorkers", tag = "workers",
+    responses((status = 200, description = "The workers.", body = WorkersDocument<'_>, content_type = "application/json"))
+)]
+pub(crate) async fn list_workers(
+    State(api): State<Api>,
+    scope: Scope,
+    request: Request,
+) -> Result<Response, Problem> {
+    no_query(&request.into_parts().0)?;
+    let now = api.node.store().now();
+    let pulling = api.node.pull().roll().workers(&scope.namespace, now);
+    let lines = api.node.lines();
+    let own = lines
+        .iter()
+        .filter(|(queue, _)| queue.namespace == scope.namespace);
+    let own = own.map(|(queue, running)| WorkerDocument {
+        id: &api.node.options().worker,
+        queue: &queue.name,
+        kind: queue.spec.worker.as_ref().map_or("pull", |worker| worker.kind()),
+        running: *running as u64,
+        last_seen: now,
+    });
+    let pulling = pulling.iter().map(|seen| WorkerDocument {
+        id: &seen.holder.worker,
+        queue: &seen.holder.queue,
+        kind: "pull",
+        running: u64::from(seen.running),
+        last_seen: seen.last_seen,
+    });
+    let mut workers: Vec<_> = own.chain(pulling).collect();
+    workers.sort_by(|a, b| (a.queue, a.id).cmp(&(b.queue, b.id)));
+    Ok(json(StatusCode::OK, render(&WorkersDocument { workers })))
+}
