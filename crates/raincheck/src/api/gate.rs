@@ -20,12 +20,15 @@ use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Method, Version};
+use tokio::time::Instant;
 use tower::{Layer, Service};
 
 use crate::server::LengthTwice;
 
+use super::answer::RAINCHECK_JOB;
 use super::code::Code;
 use super::problem::{Problem, Unwritten};
+use super::text;
 
 /// The longest URI, in bytes.
 const URI_BYTES_MAX: usize = 8 << 10;
@@ -92,12 +95,17 @@ where
 
     fn call(&mut self, request: Request) -> Self::Future {
         let looked = look(&request, self.rules.closed);
+        let asked = tracing::enabled!(tracing::Level::DEBUG).then(|| Asked::of(&request));
         let request_id = looked.request_id.unwrap_or_else(|| self.rules.mint());
         let answer = match looked.verdict {
             Ok(()) => Ok(Box::pin(self.inner.call(request))),
             Err(problem) => Err(Some(problem)),
         };
-        Passing { answer, request_id }
+        Passing {
+            answer,
+            request_id,
+            asked,
+        }
     }
 }
 
@@ -245,6 +253,35 @@ fn own_page(
 pub(crate) struct Passing<F> {
     answer: Result<Pin<Box<F>>, Option<Problem>>,
     request_id: HeaderValue,
+    asked: Option<Asked>,
+}
+
+/// What the log says of a request: never its query, headers or body.
+struct Asked {
+    method: Method,
+    path: String,
+    received: Instant,
+}
+
+impl Asked {
+    fn of(request: &Request) -> Self {
+        Self {
+            method: request.method().clone(),
+            path: text::short(request.uri().path()).into_owned(),
+            received: Instant::now(),
+        }
+    }
+
+    /// One line for each request.
+    fn log(&self, response: &Response, request_id: &HeaderValue) {
+        let status = response.status().as_u16();
+        let millis = self.received.elapsed().as_millis();
+        let job = response
+            .headers()
+            .get(RAINCHECK_JOB)
+            .and_then(|id| id.to_str().ok());
+        tracing::debug!(?request_id, method = %self.method, path = %self.path, status, millis, job.id = job, "answered");
+    }
 }
 
 impl<F: Future<Output = Result<Response, Infallible>>> Future for Passing<F> {
@@ -264,10 +301,12 @@ impl<F: Future<Output = Result<Response, Infallible>>> Future for Passing<F> {
                 }
             },
         };
-        write_problem(&mut response, &self.request_id);
-        response
-            .headers_mut()
-            .insert(X_REQUEST_ID, self.request_id.clone());
+        let request_id = std::mem::replace(&mut self.request_id, HeaderValue::from_static(""));
+        write_problem(&mut response, &request_id);
+        if let Some(asked) = &self.asked {
+            asked.log(&response, &request_id);
+        }
+        response.headers_mut().insert(X_REQUEST_ID, request_id);
         Poll::Ready(Ok(response))
     }
 }

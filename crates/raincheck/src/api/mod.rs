@@ -21,6 +21,8 @@ mod problem;
 mod redeem;
 mod routes;
 mod sandbox;
+#[cfg(test)]
+mod tests;
 mod text;
 mod wait;
 mod wire;

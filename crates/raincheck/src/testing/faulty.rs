@@ -22,6 +22,7 @@ use raincheck_core::time::Timestamp;
 /// Which operations fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Op {
+    Submit,
     Claim,
     Renew,
     Settle,
@@ -33,6 +34,7 @@ pub(crate) struct Faulty {
     inner: Arc<dyn Store>,
     failing: Mutex<Vec<(Op, StoreError)>>,
     observer: Mutex<Option<Arc<dyn Observer>>>,
+    pub(crate) submits: AtomicU64,
     pub(crate) claims: AtomicU64,
     /// The most jobs that were asked for in one claim.
     pub(crate) wanted_max: AtomicU64,
@@ -47,6 +49,7 @@ impl Faulty {
             inner,
             failing: Mutex::default(),
             observer: Mutex::default(),
+            submits: AtomicU64::new(0),
             claims: AtomicU64::new(0),
             wanted_max: AtomicU64::new(0),
             renewals: AtomicU64::new(0),
@@ -116,7 +119,7 @@ impl Store for Faulty {
         ns: &Namespace,
         batch: Vec<Submission>,
     ) -> Answer<Vec<Result<Submitted, SubmitRefused>>> {
-        self.inner.submit(ns, batch)
+        self.ask(Op::Submit, &self.submits, || self.inner.submit(ns, batch))
     }
     fn replay(
         &self,

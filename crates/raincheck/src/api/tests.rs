@@ -1,0 +1,137 @@
+//! What the API answers when the store or a handler fails, which needs a store that fails when told to.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::Response;
+use http::{Request, StatusCode};
+use http_body_util::BodyExt as _;
+use raincheck_core::conformance::ModelStore;
+use raincheck_core::name::{Namespace, QueueName};
+use raincheck_core::queue::QueueSpec;
+use raincheck_core::store::StoreError;
+use tower::{Layer as _, ServiceExt as _};
+
+use super::gate::GateLayer;
+use super::router;
+use crate::Node;
+use crate::clock::SystemClock;
+use crate::testing::faulty::{Faulty, Op};
+use crate::testing::options;
+
+async fn server() -> (Arc<Faulty>, Router) {
+    let store = Arc::new(Faulty::new(Arc::new(ModelStore::new(Arc::new(
+        SystemClock::new(),
+    )))));
+    let node = Node::start(store.clone(), options()).await.unwrap();
+    let queue = QueueName::new("q").unwrap();
+    node.put_queue(&Namespace::default(), &queue, QueueSpec::default(), false)
+        .await
+        .unwrap()
+        .unwrap();
+    (store, router(node))
+}
+
+async fn submit(app: &Router, key: Option<&str>) -> (StatusCode, Option<String>, String) {
+    let mut request = Request::post("/v1/queues/q/jobs").header("host", "localhost");
+    if let Some(key) = key {
+        request = request.header("idempotency-key", key);
+    }
+    let answer = app
+        .clone()
+        .oneshot(request.body(Body::from("x")).unwrap())
+        .await
+        .unwrap();
+    let outcome = answer
+        .headers()
+        .get("raincheck-outcome")
+        .map(|value| value.to_str().unwrap().to_owned());
+    let status = answer.status();
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    (status, outcome, String::from_utf8(body.to_vec()).unwrap())
+}
+
+#[tokio::test]
+async fn a_commit_in_doubt_says_so() {
+    let (store, app) = server().await;
+    store.fail(Op::Submit, StoreError::Unknown);
+    let (status, outcome, body) = submit(&app, None).await;
+    assert_eq!(
+        (status, outcome.as_deref()),
+        (StatusCode::SERVICE_UNAVAILABLE, Some("unknown"))
+    );
+    assert!(
+        body.contains("store-unavailable") && body.contains("Idempotency-Key"),
+        "{body}"
+    );
+}
+
+#[tokio::test]
+async fn what_was_surely_not_stored_says_so_and_keeps_the_stores_words_to_itself() {
+    for error in [
+        StoreError::Failed("secret words at /var/lib/raincheck".to_owned()),
+        StoreError::Unavailable("secret words in SQL".to_owned()),
+    ] {
+        let (store, app) = server().await;
+        store.fail(Op::Submit, error);
+        let (status, outcome, body) = submit(&app, Some("k")).await;
+        assert_eq!((status, outcome), (StatusCode::SERVICE_UNAVAILABLE, None));
+        assert!(
+            body.contains("store-unavailable") && !body.contains("secret"),
+            "{body}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_takes_nothing_new_but_knows_what_it_took() {
+    let (store, app) = server().await;
+    let (status, _, first) = submit(&app, Some("k")).await;
+    assert_eq!(status, StatusCode::ACCEPTED);
+    store.fail(Op::Submit, StoreError::DiskFull);
+    let (status, outcome, body) = submit(&app, None).await;
+    assert_eq!(
+        (status, outcome),
+        (StatusCode::INSUFFICIENT_STORAGE, None),
+        "{body}"
+    );
+    assert_eq!(
+        submit(&app, Some("other")).await.0,
+        StatusCode::INSUFFICIENT_STORAGE
+    );
+    let (status, outcome, again) = submit(&app, Some("k")).await;
+    assert_eq!(
+        (status, outcome.as_deref()),
+        (StatusCode::ACCEPTED, Some("pending"))
+    );
+    assert_eq!(again[..40], first[..40], "the same job");
+    store.mend();
+    assert_eq!(
+        submit(&app, None).await.0,
+        StatusCode::ACCEPTED,
+        "it resumes by itself"
+    );
+}
+
+#[tokio::test]
+async fn a_panic_in_a_handler_is_a_problem_like_any_other() {
+    let panics = tower::service_fn(|_: Request<Body>| async {
+        assert!(std::env::var("RAINCHECK_NEVER_SET").is_ok(), "on purpose");
+        Ok::<Response, Infallible>(Response::default())
+    });
+    let request = Request::get("/")
+        .header("host", "localhost")
+        .body(Body::empty())
+        .unwrap();
+    let answer = GateLayer::new(true).layer(panics).oneshot(request).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    assert!(answer.headers().contains_key("x-request-id"));
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    let body = std::str::from_utf8(&body).unwrap();
+    assert!(
+        body.contains("\"code\":\"internal\"") && !body.contains("on purpose"),
+        "{body}"
+    );
+}
