@@ -16,9 +16,6 @@ use crate::directory::OpenError;
 use crate::handover::Handover;
 use crate::schema;
 
-/// Pages in the log at which a checkpoint starts (64 MiB): measured best of 1,000, 4,000 and 16,000.
-const LOG_PAGES_START: i64 = 16_000;
-
 /// What the writer may be left to move itself: a few milliseconds.
 const LOG_PAGES_REST: i64 = 1_000;
 
@@ -58,14 +55,18 @@ const PASSIVE: &str = "PRAGMA wal_checkpoint(PASSIVE)";
 
 impl Checkpoint {
     /// Starts the thread.
-    pub(crate) fn start(database: &Path, handover: &Arc<Handover>) -> Result<Self, OpenError> {
+    pub(crate) fn start(
+        database: &Path,
+        log_pages: u32,
+        handover: &Arc<Handover>,
+    ) -> Result<Self, OpenError> {
         let conn = schema::open_checkpointer(database)?;
         let (look, looks) = sync_channel(1);
         let progress = Arc::new(Progress::default());
         let (theirs, handover) = (Arc::clone(&progress), Arc::clone(handover));
         let thread = std::thread::Builder::new().name("checkpoint".to_owned());
         let thread = thread
-            .spawn(move || beside(&conn, &looks, &theirs, &handover))
+            .spawn(move || beside(&conn, log_pages, &looks, &theirs, &handover))
             .map_err(OpenError::Thread)?;
         Ok(Self {
             look: Some(look),
@@ -110,9 +111,9 @@ impl Checkpoint {
     }
 }
 
-fn beside(conn: &Connection, looks: &Receiver<()>, progress: &Progress, handover: &Handover) {
+fn beside(conn: &Connection, log_pages: u32, looks: &Receiver<()>, progress: &Progress, handover: &Handover) {
     while looks.recv().is_ok() {
-        match passes(conn) {
+        match passes(conn, log_pages) {
             Ok(moved) => progress.rest.store(moved, Ordering::Release),
             Err(error) => {
                 let reason = format!("a checkpoint failed: {error}");
@@ -125,9 +126,9 @@ fn beside(conn: &Connection, looks: &Receiver<()>, progress: &Progress, handover
 }
 
 /// Moves the log beside the writer where it is long enough; whether a rest is left for the writer.
-fn passes(conn: &Connection) -> rusqlite::Result<bool> {
+fn passes(conn: &Connection, log_pages: u32) -> rusqlite::Result<bool> {
     let (log, moved) = checkpoint(conn, NOOP)?;
-    if log - moved < LOG_PAGES_START {
+    if log - moved < i64::from(log_pages) {
         return Ok(false);
     }
     for _ in 0..PASSES_MAX {

@@ -1,0 +1,90 @@
+//! What the embedded store promises about the disk: its log starts again, and what is forgotten gives its space back.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use raincheck_core::clock::ManualClock;
+use raincheck_core::content::Input;
+use raincheck_core::decide::NewJob;
+use raincheck_core::job::Options as JobOptions;
+use raincheck_core::name::{Namespace, QueueName};
+use raincheck_core::store::{Store, Submission};
+use raincheck_sqlite::{Options, SqliteStore};
+
+const INPUT_BYTES: usize = 64 << 10;
+
+fn queue() -> QueueName {
+    QueueName::new("q").expect("a plain name")
+}
+
+async fn submit(store: &SqliteStore) {
+    let job = NewJob {
+        id: store.mint(),
+        namespace: Namespace::default(),
+        queue: queue(),
+        group: None,
+        priority: 5,
+        run_at: None,
+        delay: None,
+        options: JobOptions::default(),
+        retry_of: None,
+    };
+    let input = Input {
+        body: Bytes::from(vec![7; INPUT_BYTES]),
+        ..Input::default()
+    };
+    let submission = Submission {
+        job,
+        input,
+        idempotency: None,
+        create_queue: true,
+    };
+    let answers = store.submit(&Namespace::default(), vec![submission]).await;
+    let answer = answers.expect("the store answers").remove(0);
+    answer.expect("the queue has room");
+}
+
+/// The salt in the log's header, which changes when the log starts again (SQLite file format, section 4.1).
+fn salt(dir: &Path) -> Vec<u8> {
+    let log = std::fs::read(dir.join("raincheck.db-wal"));
+    log.expect("an open store has a log")[16..24].to_vec()
+}
+
+#[tokio::test]
+async fn the_log_starts_again_under_a_steady_load() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut options = Options::new(dir.path(), Arc::new(ManualClock::default()));
+    options.log_pages = 200;
+    let store = SqliteStore::open(options).unwrap();
+    submit(&store).await;
+    let first = salt(dir.path());
+    let mut submitted = 1;
+    while salt(dir.path()) == first {
+        submit(&store).await;
+        submitted += 1;
+        assert!(submitted < 5_000, "the log grows without end");
+    }
+}
+
+#[tokio::test]
+async fn the_space_of_what_is_forgotten_is_given_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::default());
+    let ns = Namespace::default();
+    let bytes = || std::fs::metadata(dir.path().join("raincheck.db")).unwrap().len();
+    let store = SqliteStore::open(Options::new(dir.path(), clock.clone())).unwrap();
+    for _ in 0..300 {
+        submit(&store).await;
+    }
+    store.purge(&ns, &queue(), 1_000).await.unwrap().unwrap();
+    store.close().await.unwrap();
+    let full = bytes();
+    assert!(full > 300 * INPUT_BYTES as u64);
+    let store = SqliteStore::open(Options::new(dir.path(), clock.clone())).unwrap();
+    clock.advance(Duration::from_secs(25 * 3600));
+    while store.prune(50).await.unwrap().more {}
+    store.close().await.unwrap();
+    assert!(bytes() < full / 2, "{} of {full} bytes are left", bytes());
+}
