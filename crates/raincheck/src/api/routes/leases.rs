@@ -173,7 +173,11 @@ pub(crate) async fn succeed(
     let (parts, content) = request.into_parts();
     no_query(&parts)?;
     let head = WorkerHead::read(&parts.headers, &[STATUS, CLAIM])?;
-    let content_type = visible(&parts.headers, "content-type")?.pop();
+    let mut content_types = visible(&parts.headers, "content-type")?;
+    let content_type = content_types.pop();
+    if !content_types.is_empty() {
+        return Err(Problem::bad_request("Content-Type: given twice"));
+    }
     let mut kept = Vec::new();
     for name in KEPT_HEADERS {
         kept.extend(visible(&parts.headers, name)?);

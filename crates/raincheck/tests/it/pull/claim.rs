@@ -250,6 +250,8 @@ async fn racing_claimers_get_each_job_exactly_once() {
     {
         tokio::task::yield_now().await;
     }
+    // All are back in line before the drain refuses whoever comes.
+    waiting(&server, WORKERS).await;
     server.node.drain().await;
     let got: Vec<String> = workers.join_all().await.into_iter().flatten().collect();
     assert_eq!(got.len(), JOBS);
