@@ -1,6 +1,6 @@
 //! A job as a row, and back.
 //!
-//! Invariant: what [`write`] wrote, [`read`] reads back as the same job. Columns hold what SQL selects on or what
+//! Invariant: what [`write()`] wrote, [`read`] reads back as the same job. Columns hold what SQL selects on or what
 //! changes often; the rest is JSON that `sqlite3` shows as text.
 
 use std::collections::HashMap;

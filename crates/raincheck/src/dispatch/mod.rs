@@ -1,6 +1,6 @@
 //! Dispatch: claims jobs for the queues that this node works itself, as many as it has free slots for.
 //!
-//! One [`line`] per queue: a task that is woken by the store, by attempts that end and by changes of the queue.
+//! One [`mod@line`] per queue: a task that is woken by the store, by attempts that end and by changes of the queue.
 //! Invariant: no more attempts of a queue run here than its concurrency, and none is begun once dispatch was stopped.
 
 mod line;
