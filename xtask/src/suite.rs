@@ -68,13 +68,18 @@ fn steps(top: &Path, cycles: u64) -> Result<Vec<Step>> {
         ),
         step(
             "docs",
-            cargo().env("RUSTDOCFLAGS", "-D warnings").args([
-                "doc",
-                "--workspace",
-                "--no-deps",
-                "--locked",
-                "--document-private-items",
-            ]),
+            // Pages for those who work on it: what is private is shown, and may be linked to. Only libraries, since
+            // the binary and the library have one name and would write one page.
+            cargo()
+                .env("RUSTDOCFLAGS", "-D warnings -A rustdoc::private-intra-doc-links")
+                .args([
+                    "doc",
+                    "--workspace",
+                    "--lib",
+                    "--no-deps",
+                    "--locked",
+                    "--document-private-items",
+                ]),
         ),
         step("openapi", &mut xtask(&["openapi", "--check"])),
         step(

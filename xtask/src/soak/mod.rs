@@ -39,7 +39,7 @@ const CLIENTS: u64 = 10;
 /// The longest pause of a client between two requests: it sets the load.
 const PAUSE_MS_MAX: u64 = 12;
 /// Jobs that a long run keeps in sight; older ones are deleted and checked to be gone.
-const JOBS_KEPT: usize = 30_000;
+const JOBS_KEPT: usize = 8_000;
 /// How long a server may take to leave when it is asked to: its drain is 25 s.
 const LEAVES_WITHIN: Duration = Duration::from_secs(40);
 
