@@ -77,6 +77,54 @@ impl Intake {
     }
 }
 
+impl Intake {
+    /// Submits many jobs as one batch, independent of each other. Everything that holds of
+    /// [`submit`](Self::submit) holds of each; the answers are in the order given.
+    ///
+    /// # Errors
+    /// Those of the store, and then for all; only after [`StoreError::Unknown`] may jobs exist nevertheless.
+    pub fn submit_many(
+        &self,
+        ns: &Namespace,
+        mut batch: Vec<Submission>,
+    ) -> impl Future<Output = Result<Vec<Result<Submitted, IntakeRefused>>, StoreError>> + Send + use<> {
+        let asked = if batch.is_empty() {
+            Err(Vec::new())
+        } else if self.draining.load(Ordering::SeqCst) {
+            let replay = |one: Submission| {
+                let key = one.idempotency?;
+                Some(self.store.replay(ns, &one.job.queue, key))
+            };
+            Err(batch.into_iter().map(replay).collect())
+        } else {
+            for one in &mut batch {
+                one.create_queue |= self.create_queues;
+            }
+            Ok(self.store.submit(ns, batch))
+        };
+        async move {
+            match asked {
+                Ok(submitted) => {
+                    let refused = |one: Result<_, _>| one.map_err(IntakeRefused::from);
+                    Ok(submitted.await?.into_iter().map(refused).collect())
+                }
+                Err(replays) => {
+                    let mut known = Vec::with_capacity(replays.len());
+                    for replay in replays {
+                        let answer = match replay {
+                            Some(replay) => replay.await?,
+                            None => None,
+                        };
+                        let answer = answer.map(|one| one.map_err(IntakeRefused::from));
+                        known.push(answer.unwrap_or(Err(IntakeRefused::Draining)));
+                    }
+                    Ok(known)
+                }
+            }
+        }
+    }
+}
+
 /// What was handed to the store.
 enum Asked {
     Submit(Answer<Vec<Result<Submitted, SubmitRefused>>>),

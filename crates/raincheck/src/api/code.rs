@@ -90,12 +90,16 @@ codes! {
     Internal = "internal", INTERNAL_SERVER_ERROR, "Something went wrong in the server";
     /// The job was cancelled and has no result.
     JobCancelled = "job-cancelled", GONE, "The job was cancelled";
+    /// The job is not of the version that the request names.
+    JobChanged = "job-changed", PRECONDITION_FAILED, "The job has changed";
     /// The job was deleted by hand.
     JobDeleted = "job-deleted", GONE, "The job was deleted";
     /// The job was not started in time and has no result.
     JobExpired = "job-expired", GONE, "The job was not started in time";
     /// The job is not finished.
     JobNotDone = "job-not-done", CONFLICT, "The job is not finished";
+    /// The job has started and cannot be changed.
+    JobStarted = "job-started", CONFLICT, "The job has started";
     /// The lease is over.
     LeaseLost = "lease-lost", CONFLICT, "The lease is over";
     /// The path exists, the method does not.

@@ -68,6 +68,44 @@ pub(crate) fn submit<'a>(
     }
 }
 
+/// Hands many submissions to the store as one batch; the future only waits for its word on each.
+pub(crate) fn submit_many<'a>(
+    store: &'a dyn Store,
+    intake: &Intake,
+    namespace: &'a Namespace,
+    batch: Vec<Submission>,
+) -> impl Future<Output = Vec<Result<Accepted, Problem>>> + Send + use<'a> {
+    let heads: Vec<_> = batch
+        .iter()
+        .map(|one| (one.job.id, one.job.queue.clone(), one.idempotency.clone()))
+        .collect();
+    let handed_over = intake.submit_many(namespace, batch);
+    async move {
+        let heads = heads.into_iter();
+        match handed_over.await {
+            Ok(answers) => heads
+                .zip(answers)
+                .map(|((id, queue, _), answer)| match answer {
+                    Ok(submitted) => accepted(submitted, id),
+                    Err(IntakeRefused::Draining) => Err(draining()),
+                    Err(IntakeRefused::Refused(why)) => Err(submit_refused(why, queue.as_str())),
+                })
+                .collect(),
+            Err(error) => {
+                let mut fates = Vec::with_capacity(heads.len());
+                for (id, queue, key) in heads {
+                    fates.push(if error == StoreError::DiskFull {
+                        replay(store, namespace, &queue, key, id).await
+                    } else {
+                        Err(error.clone().into())
+                    });
+                }
+                fates
+            }
+        }
+    }
+}
+
 fn accepted(submitted: Submitted, id: JobId) -> Result<Accepted, Problem> {
     match submitted {
         Submitted::Created => Ok(Accepted::New(Committed(id))),

@@ -52,6 +52,50 @@ pub(crate) fn none_match(headers: &HeaderMap, tag: &str) -> bool {
         })
 }
 
+/// Which versions `If-Match` takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Expected {
+    /// Any: it is absent, or a star.
+    Any,
+    /// One of these; none where no tag is one that a job can have.
+    Versions(Vec<u32>),
+}
+
+/// What `If-Match` asks of a job document. Its tags are weak, for the document tells of time as well, yet a version
+/// stands for exactly one state of the job, so they are compared by their versions.
+///
+/// # Errors
+/// When the header is malformed: unlike other conditions this one guards a change and is not ignored.
+pub(crate) fn expected(headers: &HeaderMap) -> Result<Expected, &'static str> {
+    const MALFORMED: &str = "takes the ETag of the job, such as W/\"3\", several of them, or *";
+    if !headers.contains_key(header::IF_MATCH) {
+        return Ok(Expected::Any);
+    }
+    let mut versions = Vec::new();
+    for value in headers.get_all(header::IF_MATCH) {
+        let mut rest = value.to_str().map_err(|_| MALFORMED)?.trim();
+        if rest == "*" {
+            return Ok(Expected::Any);
+        }
+        loop {
+            let open = rest.strip_prefix("W/").unwrap_or(rest).strip_prefix('"');
+            let (tag, after) = open.and_then(|open| open.split_once('"')).ok_or(MALFORMED)?;
+            // A version has one spelling.
+            versions.extend(
+                tag.parse()
+                    .ok()
+                    .filter(|version: &u32| version.to_string() == tag),
+            );
+            rest = after.trim_start();
+            if rest.is_empty() {
+                break;
+            }
+            rest = rest.strip_prefix(',').ok_or(MALFORMED)?.trim_start();
+        }
+    }
+    Ok(Expected::Versions(versions))
+}
+
 /// Which bytes were asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Asked {
@@ -143,6 +187,20 @@ mod tests {
                 found,
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn if_match_names_versions_and_nothing_malformed_passes_for_any() {
+        let ask = |text: &str| expected(&headers(&[("if-match", text)]));
+        let versions = |list: &[u32]| Ok(Expected::Versions(list.to_vec()));
+        assert_eq!(expected(&HeaderMap::new()), Ok(Expected::Any));
+        assert_eq!(ask(" * "), Ok(Expected::Any));
+        assert_eq!(ask("W/\"3\""), versions(&[3]));
+        assert_eq!(ask("\"3\" , W/\"4\""), versions(&[3, 4]));
+        assert_eq!(ask("\"x\", \"03\", \"\""), versions(&[]));
+        for malformed in ["", "3", "\"3", "W/3", "\"3\" \"4\"", "\"3\",", "*, \"3\""] {
+            assert!(ask(malformed).is_err(), "{malformed}");
         }
     }
 

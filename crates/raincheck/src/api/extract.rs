@@ -108,6 +108,22 @@ pub(crate) async fn body(
 /// The largest JSON body that is not a submission.
 pub(crate) const SETTINGS_BYTES_MAX: u64 = 64 << 10;
 
+/// Takes JSON or NDJSON, uncompressed; tells whether it is NDJSON.
+///
+/// # Errors
+/// When the head announces anything else.
+pub(crate) fn json_or_lines(headers: &HeaderMap) -> Result<bool, Problem> {
+    let lines = headers.get(header::CONTENT_TYPE).is_some_and(|kind| {
+        let kind = kind.as_bytes().split(|b| *b == b';').next().unwrap_or_default();
+        let kind = kind.trim_ascii();
+        kind.eq_ignore_ascii_case(b"application/x-ndjson") || kind.eq_ignore_ascii_case(b"application/jsonl")
+    });
+    if lines && !headers.contains_key(header::CONTENT_ENCODING) {
+        return Ok(true);
+    }
+    json_only(headers).map(|()| false)
+}
+
 /// Takes JSON only, uncompressed.
 ///
 /// # Errors

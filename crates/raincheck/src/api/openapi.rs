@@ -11,6 +11,7 @@ use super::code::Code;
 use super::options::{Kind, TABLE};
 use super::problem::{Flaw, ProblemDocument};
 use super::routes;
+use super::wire::many::ENTRIES_MAX;
 
 /// The OpenAPI 3.1 document of the API, as it is committed: indented, with a newline at its end.
 #[must_use]
@@ -59,8 +60,55 @@ fn complete(document: &mut Value) {
         schema["properties"][rule.field] = with_doc(option_schema(rule.kind, rule.example, true), rule.doc);
     }
     schema["additionalProperties"] = json!(false);
+    many(document);
+    let patch = "/paths/~1v1~1jobs~1{id}/patch/requestBody/content/application~1json/schema";
+    document.pointer_mut(patch).expect("changes have a schema")["additionalProperties"] = json!(false);
     let settings = "/paths/~1v1~1queues~1{queue}/put/requestBody/content/application~1json/schema";
     document.pointer_mut(settings).expect("settings have a schema")["additionalProperties"] = json!(false);
+}
+
+/// The forms that submit many jobs, beside the one that submits one.
+fn many(document: &mut Value) {
+    let post = &mut document["paths"]["/v1/jobs"]["post"];
+    let one = json!({"$ref": "#/components/schemas/Submission"});
+    let content = &mut post["requestBody"]["content"];
+    let fields = content["application/json"]["schema"].take();
+    let list = json!({"type": "array", "items": one, "maxItems": ENTRIES_MAX});
+    content["application/json"]["schema"] = json!({"oneOf": [one, list]});
+    for lines in ["application/x-ndjson", "application/jsonl"] {
+        content[lines] = json!({"schema": {
+            "type": "string", "description": "One submission per line, at most 10,000; blank lines count for nothing.",
+        }});
+    }
+    let entry = json!({"$ref": "#/components/schemas/EntryProblem"});
+    let job = json!({"$ref": "#/components/schemas/Job"});
+    post["responses"]["200"] = json!({
+        "description": "To a list: what became of each entry, in its order; a job that an earlier request under the same \
+                        key made has `\"idempotency_replayed\": true`. To one submission under `Prefer: wait`, done in \
+                        time: its result, with the result's own status.",
+        "content": {"application/json": {"schema": {"type": "array", "items": {"oneOf": [job, entry]}}}},
+    });
+    let schemas = &mut document["components"]["schemas"];
+    schemas["Submission"] = fields;
+    let mut entry = problem_schema();
+    entry["description"] = json!(
+        "Why one entry of a list was refused; the others were not harmed. Pointers begin at \
+                                  the entry."
+    );
+    entry["properties"]["index"] =
+        json!({"type": "integer", "minimum": 0, "description": "Which entry, from 0."});
+    entry["properties"]["outcome"] = json!({
+        "const": "unknown",
+        "description": "There where the commit is in doubt: repeat the entry under the same `idempotency_key`.",
+    });
+    let properties = entry["properties"]
+        .as_object_mut()
+        .expect("properties are an object");
+    properties.remove("request_id");
+    let required = entry["required"].as_array_mut().expect("required is a list");
+    required.retain(|name| name != "request_id");
+    required.push(json!("index"));
+    schemas["EntryProblem"] = entry;
 }
 
 fn problem_schema() -> Value {
@@ -92,6 +140,7 @@ fn add_parameters(operation: &mut Value) {
         "submit" | "submitJson" => &["Idempotency-Key", "Prefer", "wait", "traceparent", "tracestate"],
         "claim" => &["Prefer", "wait"],
         "getJob" => &["Prefer", "wait", "If-None-Match"],
+        "patchJob" => &["If-Match"],
         "getResult" => &["Prefer", "wait", "If-None-Match", "Range", "If-Range"],
         _ => return,
     };
@@ -140,6 +189,7 @@ fn shared_parameters() -> Value {
             "name": "wait", "in": "query", "schema": {"type": "integer", "minimum": 0, "maximum": 60},
             "description": "The same as `Prefer: wait=N`, where headers cannot be set.",
         },
+        "If-Match": header("If-Match", "Change the job only where its version is still this one, else 412.", "W/\"3\""),
         "If-None-Match": header("If-None-Match", "Answer 304 where the version or result is still this one.", "W/\"3\""),
         "If-Range": header("If-Range", "Obey `Range` only where the result is still this one.", "\"5f2c\""),
         "Range": header("Range", "Answer with a part of a stored 200 only; one range.", "bytes=0-1023"),

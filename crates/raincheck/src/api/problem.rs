@@ -103,6 +103,14 @@ impl Problem {
         self
     }
 
+    /// Whether the commit that it tells of may have happened nevertheless.
+    pub(crate) fn in_doubt(&self) -> bool {
+        self.0
+            .headers
+            .get(super::answer::RAINCHECK_OUTCOME)
+            .is_some_and(|outcome| outcome == "unknown")
+    }
+
     #[cfg(test)]
     pub(crate) fn detail(&self) -> &str {
         &self.0.detail

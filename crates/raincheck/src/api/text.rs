@@ -67,6 +67,29 @@ pub(crate) fn to_base64(bytes: &[u8]) -> String {
     text
 }
 
+/// Reads a name or value of a query, as forms write them: `%XX`, and `+` for a space; `None` where it is not UTF-8 or
+/// not written so.
+pub(crate) fn form_decoded(text: &str) -> Option<Cow<'_, str>> {
+    if !text.bytes().any(|b| matches!(b, b'%' | b'+')) {
+        return Some(Cow::Borrowed(text));
+    }
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        let mut digit = || {
+            char::from(bytes.next()?)
+                .to_digit(16)
+                .and_then(|d| u8::try_from(d).ok())
+        };
+        decoded.push(match byte {
+            b'%' => digit()? << 4 | digit()?,
+            b'+' => b' ',
+            plain => plain,
+        });
+    }
+    String::from_utf8(decoded).ok().map(Cow::Owned)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

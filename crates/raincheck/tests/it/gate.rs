@@ -157,8 +157,8 @@ async fn a_method_that_does_not_exist_lists_those_that_do() {
     let server = Server::start().await;
     insta::assert_snapshot!(server.ask("PATCH", "/v1/queues/thumbs").send().await.shown());
     for (method, path, allow) in [
-        ("GET", "/v1/jobs", "POST"),
-        ("PUT", "/v1/jobs/job_x", "GET,HEAD,DELETE"),
+        ("DELETE", "/v1/jobs", "POST,GET,HEAD"),
+        ("PUT", "/v1/jobs/job_x", "GET,HEAD,DELETE,PATCH"),
         ("POST", "/v1/jobs/job_x/result", "GET,HEAD"),
         ("GET", "/v1/jobs/job_x/cancel", "POST"),
         ("GET", "/v1/queues/thumbs/jobs", "POST"),

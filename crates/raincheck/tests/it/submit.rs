@@ -236,12 +236,7 @@ async fn the_json_form_takes_plain_json_only() {
         202,
         "curl may leave the type out"
     );
-    for kind in [
-        "application/x-www-form-urlencoded",
-        "application/x-ndjson",
-        "text/plain",
-        "nonsense",
-    ] {
+    for kind in ["application/x-www-form-urlencoded", "text/plain", "nonsense"] {
         let answer = ask(kind).send().await;
         assert_eq!(
             (answer.code().as_str(), answer.status),
@@ -255,7 +250,7 @@ async fn the_json_form_takes_plain_json_only() {
         .await;
     insta::assert_snapshot!(coded.shown());
     for (body, code) in [
-        ("[]", "bad-request"),
+        ("[", "bad-request"),
         ("{", "bad-request"),
         ("", "bad-request"),
         ("{}", "bad-request"),

@@ -7,6 +7,9 @@ mod health;
 mod input;
 mod jobs;
 mod leases;
+mod list;
+mod many;
+mod patch;
 mod problems;
 mod queues;
 mod result;
@@ -22,8 +25,8 @@ use super::Api;
 pub(crate) fn all() -> OpenApiRouter<Api> {
     OpenApiRouter::default()
         .routes(routes!(submit::submit_raw))
-        .routes(routes!(submit::submit_json))
-        .routes(routes!(jobs::get_job, jobs::delete_job))
+        .routes(routes!(submit::submit_json, list::list_jobs))
+        .routes(routes!(jobs::get_job, jobs::delete_job, patch::patch_job))
         .routes(routes!(result::get_result))
         .routes(routes!(input::get_input))
         .routes(routes!(jobs::cancel_job))

@@ -18,18 +18,20 @@ use raincheck_core::queue::{BODY_MAX_LIMIT, Queue};
 use raincheck_core::store::{Change, Idempotency, Submission};
 use tokio::time::Instant;
 
+use super::many::submit_many;
 use crate::api::Api;
 use crate::api::answer::{
     IDEMPOTENCY_REPLAYED, draining, json, render, retry_after, seconds_until, stamp, unknown_queue, value,
 };
 use crate::api::code::Code;
 use crate::api::committed::{self, Accepted, Committed};
-use crate::api::extract::{QueuePath, Scope, body, json_only};
+use crate::api::extract::{QueuePath, Scope, body, json_or_lines};
 use crate::api::options::{Asked, Fingerprinter, Head, describing, named, trace_context};
 use crate::api::prefer::{PREFERENCE_APPLIED, Prefer};
 use crate::api::problem::Problem;
 use crate::api::redeem::{self, Asking, job_path, result_path};
 use crate::api::wire::job::{AcceptedDocument, JobDocument};
+use crate::api::wire::many::{Entries, LIST_BYTES_MAX, is_list};
 use crate::api::wire::submit::{self as wire, SubmissionSchema};
 
 /// The largest input of a queue that does not exist yet.
@@ -77,7 +79,12 @@ pub(crate) async fn submit_raw(
     place(&api, &scope.namespace, submission, prefer, received).await
 }
 
-/// Submit a job as JSON: queue, input and options in one object.
+/// Submit a job as JSON: queue, input and options in one object. Or up to 10,000 at once: an array of such objects, or
+/// NDJSON, 64 MiB at most.
+///
+/// The entries of a list are independent of each other: the answer is a list in the order given, each a job, once it is
+/// on stable storage, or a problem with its `index`. Each entry has its own `idempotency_key`; the header is refused,
+/// and `Prefer: wait` counts for nothing. A list that is too long or no list at all is refused whole.
 #[utoipa::path(
     post, path = "/v1/jobs", operation_id = "submitJson", tag = "jobs",
     request_body(content = inline(SubmissionSchema), content_type = "application/json"),
@@ -94,21 +101,31 @@ pub(crate) async fn submit_json(
 ) -> Result<Response, Problem> {
     let received = Instant::now();
     let (parts, content) = request.into_parts();
-    json_only(&parts.headers)?;
+    let lines = json_or_lines(&parts.headers)?;
     let prefer = Prefer::of(&parts)?;
     let head = Head::read_for_json(&parts.headers)?;
-    let content = body(&api, content, JSON_BYTES_MAX, "the JSON form").await?;
+    let content = body(&api, content, LIST_BYTES_MAX, "the JSON forms").await?;
+    if lines || is_list(&content) {
+        let entries = if lines {
+            Entries::of_lines(&content)?
+        } else {
+            Entries::of_array(&content)?
+        };
+        let keyed = head.key.is_some();
+        // In a box of its own, so that a single submission that waits is no larger for it.
+        return Box::pin(submit_many(&api, &scope.namespace, &parts, keyed, entries)).await;
+    }
+    if content.len() as u64 > JSON_BYTES_MAX {
+        let detail = format!("the body is larger than {JSON_BYTES_MAX} bytes, the limit of one job as JSON");
+        return Err(Problem::new(Code::BodyTooLarge, detail));
+    }
     let read = wire::Submission::read(&content)?;
     let key = one_key(head.key, read.key)?;
     let mut asked = read.asked;
     trace_context(&parts.headers, &mut asked.options);
     let headers = named(&parts.headers, &asked.forward)?;
     let queue = door(&api, &scope.namespace, &read.queue, key.is_some()).await?;
-    let limit = body_max(queue.as_deref());
-    if read.body.len() as u64 > limit {
-        let detail = format!("the input is larger than {limit} bytes, the limit of the queue");
-        return Err(Problem::new(Code::BodyTooLarge, detail));
-    }
+    fits(queue.as_deref(), read.body.len())?;
     let input = Input {
         content_type: read.content_type,
         headers,
@@ -134,6 +151,16 @@ fn body_max(queue: Option<&Queue>) -> u64 {
     queue.map_or(BODY_BYTES_DEFAULT, Queue::body_max)
 }
 
+/// Refuses an input that is larger than its queue takes.
+pub(super) fn fits(queue: Option<&Queue>, bytes: usize) -> Result<(), Problem> {
+    let limit = body_max(queue);
+    if bytes as u64 <= limit {
+        return Ok(());
+    }
+    let detail = format!("the input is larger than {limit} bytes, the limit of the queue");
+    Err(Problem::new(Code::BodyTooLarge, detail))
+}
+
 /// Refuses at the door what the store would refuse anyway. A request with an idempotency key is let through, since a
 /// repetition is recognised before any such refusal.
 async fn door(
@@ -142,18 +169,27 @@ async fn door(
     name: &QueueName,
     keyed: bool,
 ) -> Result<Option<Arc<Queue>>, Problem> {
-    if api.node.draining() && !keyed {
-        return Err(draining());
-    }
     let queue = api.node.queue(namespace, name).await?;
-    if queue.is_none() && !keyed && !api.node.options().dev {
-        return Err(unknown_queue(name.as_str()));
-    }
+    admit(api, queue.as_deref(), name, keyed)?;
     Ok(queue)
 }
 
+/// See [`door`].
+pub(super) fn admit(api: &Api, queue: Option<&Queue>, name: &QueueName, keyed: bool) -> Result<(), Problem> {
+    if keyed {
+        return Ok(());
+    }
+    if api.node.draining() {
+        return Err(draining());
+    }
+    if queue.is_none() && !api.node.options().dev {
+        return Err(unknown_queue(name.as_str()));
+    }
+    Ok(())
+}
+
 /// What the store is given.
-fn order(
+pub(super) fn order(
     api: &Api,
     namespace: &Namespace,
     queue: QueueName,

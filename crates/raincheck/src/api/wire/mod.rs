@@ -7,5 +7,8 @@ pub(crate) mod content;
 pub(crate) mod job;
 pub(crate) mod lease;
 pub(crate) mod leased;
+pub(crate) mod many;
+pub(crate) mod page;
+pub(crate) mod patch;
 pub(crate) mod queue;
 pub(crate) mod submit;

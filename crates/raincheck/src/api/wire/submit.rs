@@ -8,8 +8,8 @@ use std::fmt;
 
 use bytes::Bytes;
 use raincheck_core::name::QueueName;
-use serde::Deserializer as _;
 use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer as _};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
@@ -54,7 +54,11 @@ pub(crate) struct Submission<'a> {
 }
 
 /// The fields of an object in their order, values unread.
-struct Fields<'a>(Vec<(String, &'a RawValue)>);
+struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+/// A field's name, borrowed where it is written without escapes.
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl<'a> Visitor<'a> for Fields<'a> {
     type Value = Self;
@@ -64,8 +68,8 @@ impl<'a> Visitor<'a> for Fields<'a> {
     }
 
     fn visit_map<A: MapAccess<'a>>(mut self, mut map: A) -> Result<Self, A::Error> {
-        while let Some(field) = map.next_entry::<String, &'a RawValue>()? {
-            self.0.push(field);
+        while let Some((Name(name), value)) = map.next_entry::<Name<'a>, &'a RawValue>()? {
+            self.0.push((name, value));
         }
         Ok(self)
     }
@@ -90,16 +94,28 @@ pub(crate) fn object(body: &[u8]) -> Result<(), Problem> {
 /// # Errors
 /// When the body is not one JSON object.
 pub(crate) fn fields(body: &[u8]) -> Result<Vec<(String, &RawValue)>, Problem> {
+    let fields = borrowed(body)?;
+    Ok(fields
+        .into_iter()
+        .map(|(name, raw)| (name.into_owned(), raw))
+        .collect())
+}
+
+fn borrowed(body: &[u8]) -> Result<Vec<(Cow<'_, str>, &RawValue)>, Problem> {
     object(body)?;
-    let mut reader = serde_json::Deserializer::from_slice(body);
-    let fields = reader.deserialize_map(Fields(Vec::new()));
-    let fields = fields.and_then(|fields| reader.end().map(|()| fields));
-    fields.map(|fields| fields.0).map_err(|error| {
+    parsed(body).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         Problem::bad_request(format!(
             "the body is not well-formed JSON: line {line}, column {column}"
         ))
     })
+}
+
+fn parsed(object: &[u8]) -> serde_json::Result<Vec<(Cow<'_, str>, &RawValue)>> {
+    let mut reader = serde_json::Deserializer::from_slice(object);
+    let fields = reader.deserialize_map(Fields(Vec::with_capacity(8)))?;
+    reader.end()?;
+    Ok(fields.0)
 }
 
 impl<'a> Submission<'a> {
@@ -108,10 +124,31 @@ impl<'a> Submission<'a> {
     /// # Errors
     /// The first field that does not exist, comes twice or cannot be.
     pub(crate) fn read(body: &'a [u8]) -> Result<Self, Problem> {
+        Self::of(borrowed(body)?, None)
+    }
+
+    /// Reads a submission that is one of a list, where the one before was for the queue `last`.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read), in words that fit an entry.
+    pub(crate) fn read_entry(entry: &'a [u8], last: Option<&QueueName>) -> Result<Self, Problem> {
+        if entry.first() != Some(&b'{') {
+            return Err(Problem::bad_request("the entry is not a JSON object"));
+        }
+        let fields = parsed(entry).map_err(|error| {
+            let (line, column) = (error.line(), error.column());
+            Problem::bad_request(format!(
+                "the entry is not well-formed JSON: line {line}, column {column}"
+            ))
+        })?;
+        Self::of(fields, last)
+    }
+
+    fn of(fields: Vec<(Cow<'a, str>, &'a RawValue)>, last: Option<&QueueName>) -> Result<Self, Problem> {
         let mut asked = Asked::default();
         let (mut queue, mut content_type, mut key) = (None, None, None);
         let mut input: Option<(Bytes, &'static str)> = None;
-        for (name, raw) in fields(body)? {
+        for (name, raw) in fields {
             let wrong = |why: Cow<'static, str>| {
                 let name = text::short(&name);
                 Problem::bad_request(format!("the field {name:?}: {why}")).at(format!("/{name}"))
@@ -119,8 +156,8 @@ impl<'a> Submission<'a> {
             if raw.get() == "null" && name != "input" {
                 continue;
             }
-            let twice = match name.as_str() {
-                "queue" => queue.replace(string(raw).map_err(wrong)?).is_some(),
+            let twice = match &*name {
+                "queue" => queue.replace(text_of(raw).map_err(wrong)?).is_some(),
                 "content_type" => content_type.replace(string(raw).map_err(wrong)?).is_some(),
                 "idempotency_key" => key
                     .replace(string(raw).and_then(plain_key).map_err(wrong)?)
@@ -145,8 +182,12 @@ impl<'a> Submission<'a> {
         }
         let queue =
             queue.ok_or_else(|| Problem::bad_request("the field \"queue\" is missing").at("/queue"))?;
-        let queue =
-            QueueName::new(&queue).map_err(|why| Problem::bad_request(why.to_string()).at("/queue"))?;
+        let queue = match last.filter(|last| last.as_str() == queue) {
+            Some(last) => last.clone(),
+            None => {
+                QueueName::new(&queue).map_err(|why| Problem::bad_request(why.to_string()).at("/queue"))?
+            }
+        };
         if content_type.as_ref().is_some_and(|text| !is_visible(text)) {
             return Err(
                 Problem::bad_request("the field \"content_type\": not a content type").at("/content_type"),
@@ -171,6 +212,13 @@ pub(super) fn string(raw: &RawValue) -> Result<String, Cow<'static, str>> {
     serde_json::from_str(raw.get()).map_err(|_| "takes a string".into())
 }
 
+/// The same, borrowed where it is written without escapes.
+fn text_of(raw: &RawValue) -> Result<Cow<'_, str>, Cow<'static, str>> {
+    serde_json::from_str(raw.get())
+        .map(|Name(text)| text)
+        .map_err(|_| "takes a string".into())
+}
+
 /// The input's bytes and the content type that they have unless told.
 fn input_of(field: &str, raw: &RawValue) -> Result<(Bytes, &'static str), Cow<'static, str>> {
     match field {
@@ -184,9 +232,9 @@ fn input_of(field: &str, raw: &RawValue) -> Result<(Bytes, &'static str), Cow<'s
 }
 
 /// An option's value as the text that its header would hold.
-fn option_text(kind: Kind, raw: &RawValue) -> Result<Cow<'_, str>, Cow<'static, str>> {
+pub(super) fn option_text(kind: Kind, raw: &RawValue) -> Result<Cow<'_, str>, Cow<'static, str>> {
     match kind {
-        Kind::Text => string(raw).map(Cow::Owned),
+        Kind::Text => text_of(raw),
         Kind::Integer(..) if raw.get().starts_with('"') => Err("takes a number, without quotes".into()),
         Kind::Integer(..) => Ok(Cow::Borrowed(raw.get())),
         Kind::Names => match serde_json::from_str::<Vec<String>>(raw.get()) {

@@ -1,0 +1,222 @@
+//! Submitting many jobs at once, independent of each other.
+//!
+//! Invariants: entries go to the store in batches, so that they share syncs, and each batch is handed over before the
+//! next is read; a job's document is in the answer only once the store has said that it is stored.
+
+use std::pin::Pin;
+
+use axum::response::Response;
+use http::StatusCode;
+use http::header::HeaderMap;
+use http::request::Parts;
+use raincheck_core::content::Input;
+use raincheck_core::job::Job;
+use raincheck_core::name::{Namespace, QueueName};
+use raincheck_core::store::{StoreError, Submission};
+
+use super::list::SomeQueues;
+use super::submit::{admit, fits, order};
+use crate::api::Api;
+use crate::api::answer::json;
+use crate::api::committed::{self, Accepted};
+use crate::api::options::{named, trace_context};
+use crate::api::prefer::no_query;
+use crate::api::problem::Problem;
+use crate::api::wire::job::{AcceptedDocument, JobDocument};
+use crate::api::wire::many::Entries;
+use crate::api::wire::submit as wire;
+
+/// So many entries make one batch of the store.
+const BATCH: usize = 1_000;
+
+/// About how large one entry of the answer is, in bytes.
+const ANSWER_BYTES: usize = 640;
+
+/// What became of a batch, in its order.
+type Fates<'a> = Pin<Box<dyn Future<Output = Vec<Result<Accepted, Problem>>> + Send + 'a>>;
+
+/// Entries that were handed to the store together, and those between them that were refused before.
+struct Batch<'a> {
+    /// Each entry: why it was refused, or `None` where the store has it.
+    entries: Vec<Option<Problem>>,
+    /// The documents of those that the store has, one after the other, written while it commits.
+    drafts: Vec<u8>,
+    /// Where each draft ends.
+    ends: Vec<usize>,
+    fates: Fates<'a>,
+}
+
+/// Submits each entry of a list. The answer is a list in the same order, each a job or a problem.
+pub(super) async fn submit_many(
+    api: &Api,
+    namespace: &Namespace,
+    parts: &Parts,
+    keyed: bool,
+    entries: Entries<'_>,
+) -> Result<Response, Problem> {
+    no_query(parts)?;
+    if keyed {
+        let detail = "Idempotency-Key: a list takes one key per entry, in the field \"idempotency_key\"";
+        return Err(Problem::bad_request(detail));
+    }
+    let mut desk = Desk {
+        api,
+        namespace,
+        headers: &parts.headers,
+        queues: SomeQueues::default(),
+        last: None,
+    };
+    let mut batches = Vec::with_capacity(entries.0.len().div_ceil(BATCH));
+    let mut out = Vec::with_capacity(entries.0.len() * ANSWER_BYTES + 2);
+    for chunk in entries.0.chunks(BATCH) {
+        batches.push(desk.hand_over(chunk).await);
+        // Others wait for this thread as well.
+        tokio::task::yield_now().await;
+    }
+    out.push(b'[');
+    let mut index = 0;
+    for batch in batches {
+        index = desk.tell(batch, index, &mut out).await?;
+    }
+    out.push(b']');
+    Ok(json(StatusCode::OK, out))
+}
+
+/// What the entries of one request have in common.
+struct Desk<'a> {
+    api: &'a Api,
+    namespace: &'a Namespace,
+    headers: &'a HeaderMap,
+    queues: SomeQueues,
+    /// The queue of the entry before: mostly the next one's as well.
+    last: Option<QueueName>,
+}
+
+impl<'a> Desk<'a> {
+    /// Reads the entries and hands them to the store.
+    async fn hand_over(&mut self, chunk: &[&[u8]]) -> Batch<'a> {
+        let mut entries = Vec::with_capacity(chunk.len());
+        let mut submissions = Vec::with_capacity(chunk.len());
+        for entry in chunk {
+            entries.push(match self.read(entry).await {
+                Ok(submission) => {
+                    submissions.push(submission);
+                    None
+                }
+                Err(problem) => Some(problem),
+            });
+        }
+        let heads: Vec<_> = submissions
+            .iter()
+            .map(|submission| {
+                let job = &submission.job;
+                (job.id, job.queue.clone(), job.starts_at())
+            })
+            .collect();
+        let (store, intake) = (&**self.api.node.store(), self.api.node.intake());
+        let fates = Box::pin(committed::submit_many(store, intake, self.namespace, submissions));
+        let mut drafts = Vec::with_capacity(heads.len() * ANSWER_BYTES);
+        let mut ends = Vec::with_capacity(heads.len());
+        for (id, queue, starts_at) in &heads {
+            write(&mut drafts, &AcceptedDocument::of(*id, queue, *starts_at));
+            ends.push(drafts.len());
+        }
+        Batch {
+            entries,
+            drafts,
+            ends,
+            fates,
+        }
+    }
+
+    /// One entry, ready for the store.
+    async fn read(&mut self, entry: &[u8]) -> Result<Submission, Problem> {
+        let read = wire::Submission::read_entry(entry, self.last.as_ref())?;
+        let mut asked = read.asked;
+        trace_context(self.headers, &mut asked.options);
+        let headers = named(self.headers, &asked.forward)?;
+        let queue = self.queues.get(self.api, self.namespace, &read.queue).await?;
+        admit(self.api, queue.as_deref(), &read.queue, read.key.is_some())?;
+        fits(queue.as_deref(), read.body.len())?;
+        let input = Input {
+            content_type: read.content_type,
+            headers,
+            body: read.body,
+        };
+        if self.last.as_ref() != Some(&read.queue) {
+            self.last = Some(read.queue.clone());
+        }
+        Ok(order(
+            self.api,
+            self.namespace,
+            read.queue,
+            asked,
+            read.key,
+            input,
+        ))
+    }
+
+    /// Writes what became of a batch whose first entry is the list's `index`; gives back the next one's.
+    async fn tell(
+        &mut self,
+        batch: Batch<'_>,
+        mut index: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<usize, StoreError> {
+        let mut start = 0;
+        let mut ends = batch.ends.iter();
+        let mut fates = batch.fates.await.into_iter();
+        for entry in batch.entries {
+            if index > 0 {
+                out.push(b',');
+            }
+            match entry {
+                Some(problem) => refuse(out, &problem, index),
+                None => {
+                    let end = *ends.next().expect("each that the store has is drafted");
+                    match fates.next().expect("a store answers each entry of a batch") {
+                        Ok(Accepted::New(_)) => out.extend_from_slice(&batch.drafts[start..end]),
+                        Ok(Accepted::Replayed(job)) => self.repeat(out, job.get()).await?,
+                        Err(problem) => refuse(out, &problem, index),
+                    }
+                    start = end;
+                }
+            }
+            index += 1;
+        }
+        Ok(index)
+    }
+
+    /// The job that an earlier entry or request under the same key made, as it is now.
+    async fn repeat(&mut self, out: &mut Vec<u8>, job: &Job) -> Result<(), StoreError> {
+        let queue = self.queues.get(self.api, self.namespace, &job.queue).await?;
+        write(
+            out,
+            &JobDocument::of(job, queue.as_deref(), self.api.node.store().now()),
+        );
+        add(out, r#""idempotency_replayed":true"#);
+        Ok(())
+    }
+}
+
+fn write(out: &mut Vec<u8>, document: &impl serde::Serialize) {
+    serde_json::to_writer(out, document).expect("a document's keys are text");
+}
+
+/// Adds a field to the object that was written last.
+fn add(out: &mut Vec<u8>, field: &str) {
+    let brace = out.pop();
+    debug_assert_eq!(brace, Some(b'}'), "an object was written");
+    out.push(b',');
+    out.extend_from_slice(field.as_bytes());
+    out.push(b'}');
+}
+
+/// A problem with the entry. The whole answer has a request's id, a problem in it has none.
+fn refuse(out: &mut Vec<u8>, problem: &Problem, index: usize) {
+    write(out, &problem.document(""));
+    add(out, &format!("\"index\":{index}"));
+    if problem.in_doubt() {
+        add(out, r#""outcome":"unknown""#);
+    }
+}
