@@ -26,12 +26,15 @@ pub(crate) struct JobDocument {
     pub(crate) done: bool,
     /// How it ended.
     pub(crate) outcome: Option<String>,
-    attempt: u32,
+    /// Attempts charged so far.
+    pub(crate) attempt: u32,
     max_attempts: u32,
     priority: u32,
     group: Option<String>,
-    tags: Vec<String>,
-    created_at: Option<Timestamp>,
+    /// Its labels.
+    pub(crate) tags: Vec<String>,
+    /// When it was submitted.
+    pub(crate) created_at: Option<Timestamp>,
     run_at: Option<Timestamp>,
     started_at: Option<Timestamp>,
     finished_at: Option<Timestamp>,

@@ -91,6 +91,9 @@ fn next(session: &Session, answer: &Answer, code: &str, about: About<'_>) -> Opt
             command(format!("job result {id} --wait")),
             command(format!("job cancel {id}"))
         ),
+        ("job-started", About::Job(id)) => {
+            format!("Cancel it: {}", command(format!("job cancel {id}")))
+        }
         ("queue-managed", About::Queue(_)) => {
             "Change the --queue flag of raincheck serve and start it again".to_owned()
         }

@@ -78,6 +78,13 @@ impl Table {
         self.rows.push(values);
     }
 
+    /// Writes the rows that were added since the last time.
+    pub(crate) fn flush(&mut self, output: Output) -> Result<(), Failed> {
+        let rows = std::mem::take(&mut self.rows);
+        let heads = self.heads;
+        Self { heads, rows }.write(output)
+    }
+
     /// Writes the table; without rows, nothing.
     pub(crate) fn write(self, output: Output) -> Result<(), Failed> {
         if self.rows.is_empty() {

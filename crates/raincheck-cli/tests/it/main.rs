@@ -4,6 +4,7 @@
 
 mod help;
 mod jobs;
+mod listing;
 mod queues;
 mod rig;
 mod serve;

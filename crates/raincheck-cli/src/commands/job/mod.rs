@@ -1,9 +1,11 @@
-//! `raincheck job …`: one job.
+//! `raincheck job …`: one job, or a list of them.
 
 mod cancel;
 mod delete;
 mod get;
 mod input;
+mod list;
+mod patch;
 mod result;
 mod retry;
 
@@ -12,15 +14,19 @@ use clap::Subcommand;
 use crate::exit::Failed;
 use crate::session::Session;
 
-/// Commands about one job.
+/// Commands about jobs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Job {
+    /// List jobs, newest first
+    List(list::List),
     /// Show a job
     Get(get::Get),
     /// Redeem a job: write its result to standard output
     Result(result::Redeemed),
     /// Write a job's input to standard output
     Input(input::Input),
+    /// Change a job that has not started: priority, start, tags
+    Patch(patch::Patch),
     /// Cancel a job: one that waits at once, a running one is asked to stop
     Cancel(cancel::Cancel),
     /// Submit a finished job again, as a new job
@@ -33,6 +39,8 @@ impl Job {
     /// Runs the command.
     pub(crate) async fn run(self, session: &Session) -> Result<(), Failed> {
         match self {
+            Self::List(list) => list.run(session).await,
+            Self::Patch(patch) => patch.run(session).await,
             Self::Get(get) => get.run(session).await,
             Self::Result(result) => result.run(session).await,
             Self::Input(input) => input.run(session).await,
