@@ -1,0 +1,470 @@
+//! The store as it is reached in bad times: late, in doubt, full, gone.
+//!
+//! Invariant: what a caller is told of a failure is true by the contract of [`Store`]: `Unavailable`, `DiskFull` and `Failed`
+//! stored nothing, and only `Unknown` leaves open what happened.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use raincheck::tasks::TaskKind;
+use raincheck_core::content::Input;
+use raincheck_core::decide::{Patch, Renewed, SettleRefused};
+use raincheck_core::id::JobId;
+use raincheck_core::job::Job;
+use raincheck_core::list::{Listed, Page};
+use raincheck_core::name::{Namespace, QueueName};
+use raincheck_core::queue::{Queue, QueueSpec};
+use raincheck_core::store::{
+    Answer, Change, ChangeRefused, Claim, Idempotency, Leased, Missing, Observer, PatchError, QueueRefused,
+    QueueStatus, Reclaimed, Renew, Retry, Settle, Slice, Store, StoreError, Submission, SubmitRefused,
+    Submitted,
+};
+use raincheck_core::time::Timestamp;
+use tokio::sync::oneshot;
+
+use crate::check::Checker;
+use crate::world::World;
+
+/// What goes wrong with one operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Pass,
+    Refused,
+    Full,
+    Lost,
+    Forgotten,
+    Poisoned,
+}
+
+/// What an operation is, as far as faults care.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Op {
+    Read,
+    Write,
+    /// Takes space: refused where none is left.
+    Grow,
+}
+
+/// A way to the store, of one run of the node.
+pub(crate) struct Door {
+    world: Arc<World>,
+    epoch: u64,
+}
+
+impl fmt::Debug for Door {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Door({})", self.epoch)
+    }
+}
+
+impl Door {
+    pub(crate) const fn new(world: Arc<World>, epoch: u64) -> Self {
+        Self { world, epoch }
+    }
+
+    /// What becomes of the next operation: how long until it is carried out, what goes wrong, how long its answer takes.
+    fn fate(&self, op: Op) -> Result<(Duration, Fate, Duration), StoreError> {
+        let mut guard = self.world.state();
+        let state = &mut *guard;
+        if state.epoch != self.epoch {
+            return Err(StoreError::Closed);
+        }
+        if state.poisoned {
+            return Err(StoreError::Failed("a sync failed".to_owned()));
+        }
+        let (faults, rng) = (state.faults, &mut state.rng);
+        let mut wait = || {
+            if rng.below(1000) < faults.slow {
+                rng.ms(0, faults.slow_ms_max)
+            } else {
+                Duration::ZERO
+            }
+        };
+        let (before, after) = (wait(), wait());
+        if before + after > Duration::ZERO {
+            state.checker.cover.hit("slow operation");
+        }
+        let mut drawn = state.rng.below(1000);
+        let mut comes = |share: u64| {
+            let hit = drawn < share;
+            drawn = drawn.saturating_sub(share);
+            hit
+        };
+        let fate = if comes(faults.refused) {
+            Fate::Refused
+        } else if op == Op::Grow && comes(faults.full) {
+            Fate::Full
+        } else if op != Op::Read && comes(faults.lost) {
+            Fate::Lost
+        } else if op != Op::Read && comes(faults.forgotten) {
+            Fate::Forgotten
+        } else if op != Op::Read && comes(faults.poisoned) {
+            Fate::Poisoned
+        } else {
+            Fate::Pass
+        };
+        Ok((before, fate, after))
+    }
+
+    fn ask<T: Send + 'static>(
+        &self,
+        (op, what, job): (Op, &'static str, Option<JobId>),
+        operation: impl FnOnce(&dyn Store) -> Answer<T> + Send + 'static,
+        judge: impl FnOnce(&mut Checker, &T, &[Change], Timestamp) -> &'static str + Send + 'static,
+    ) -> Answer<T> {
+        let (before, fate, after) = match self.fate(op) {
+            Ok(fate) => fate,
+            Err(error) => return Box::pin(std::future::ready(Err(error))),
+        };
+        let (world, epoch) = (self.world.clone(), self.epoch);
+        let carry_out = move |world: &World| {
+            let answer = match fate {
+                Fate::Refused | Fate::Full | Fate::Lost => None,
+                Fate::Pass => return world.carry_out(epoch, what, job, operation, judge),
+                Fate::Forgotten | Fate::Poisoned => {
+                    Some(world.carry_out(epoch, what, job, operation, judge).map(drop))
+                }
+            };
+            go_wrong(world, epoch, what, job, fate);
+            match (fate, answer) {
+                (_, Some(Err(error))) => Err(error),
+                (Fate::Refused, _) => Err(StoreError::Unavailable("out of reach".to_owned())),
+                (Fate::Full, _) => Err(StoreError::DiskFull),
+                _ => Err(StoreError::Unknown),
+            }
+        };
+        if before.is_zero() {
+            let answer = carry_out(&world);
+            return Box::pin(async move {
+                if !after.is_zero() {
+                    tokio::time::sleep(after).await;
+                }
+                answered(&world, epoch, answer)
+            });
+        }
+        // It is on its way now, and stays so where the caller goes away.
+        let (tell, told) = oneshot::channel();
+        let on_its_way = world.clone();
+        world.tasks.spawn(TaskKind::Errand, async move {
+            tokio::time::sleep(before).await;
+            let answer = carry_out(&on_its_way);
+            tokio::time::sleep(after).await;
+            // The caller may be gone.
+            let _ = tell.send(answer);
+        });
+        Box::pin(async move {
+            let answer = told.await.unwrap_or(Err(StoreError::Unknown));
+            answered(&world, epoch, answer)
+        })
+    }
+}
+
+/// An answer as it arrives: a node that ended meanwhile takes it with it.
+fn answered<T>(world: &World, epoch: u64, answer: Result<T, StoreError>) -> Result<T, StoreError> {
+    if world.state().epoch == epoch {
+        answer
+    } else {
+        Err(StoreError::Unknown)
+    }
+}
+
+fn go_wrong(world: &World, epoch: u64, what: &'static str, job: Option<JobId>, fate: Fate) {
+    let (outcome, cover) = match fate {
+        Fate::Pass => return,
+        Fate::Refused => ("REFUSED", "refused before the commit"),
+        Fate::Full => ("DISK FULL", "disk full"),
+        Fate::Lost => ("LOST, in doubt", "commit in doubt: lost"),
+        Fate::Forgotten => ("carried out, in doubt", "commit in doubt: applied"),
+        Fate::Poisoned => ("carried out, SYNC FAILED", "store poisoned"),
+    };
+    world.event(what, job, outcome);
+    world.hit(cover);
+    if fate == Fate::Poisoned {
+        let mut state = world.state();
+        if state.epoch == epoch {
+            state.poisoned = true;
+            let observer = state.observer.clone();
+            drop(state);
+            if let Some(observer) = observer {
+                observer.failed("a sync failed");
+            }
+        }
+    }
+}
+
+/// What an entry of a batch is judged by, one after the other.
+fn each<S, A>(sent: &[S], answers: &[A], mut judge: impl FnMut(&S, &A) -> &'static str) -> &'static str {
+    let mut outcome = "nothing asked";
+    for (sent, answer) in sent.iter().zip(answers) {
+        outcome = judge(sent, answer);
+    }
+    outcome
+}
+
+impl Store for Door {
+    fn now(&self) -> Timestamp {
+        self.world.now()
+    }
+
+    fn mint(&self) -> JobId {
+        self.world.mint()
+    }
+
+    fn observe(&self, observer: Arc<dyn Observer>) {
+        let mut state = self.world.state();
+        if state.epoch == self.epoch {
+            state.observer = Some(observer);
+        }
+    }
+
+    fn submit(
+        &self,
+        ns: &Namespace,
+        batch: Vec<Submission>,
+    ) -> Answer<Vec<Result<Submitted, SubmitRefused>>> {
+        let (ns, sent, bug) = (ns.clone(), batch.clone(), self.world.bug);
+        self.ask(
+            (Op::Grow, "submit", sent.first().map(|sent| sent.job.id)),
+            move |store| crate::broken::submit(bug, store, &ns, batch),
+            move |checker, answers, _, _| {
+                each(&sent, answers, |sent, answer| checker.submitted(sent, answer))
+            },
+        )
+    }
+
+    fn replay(
+        &self,
+        ns: &Namespace,
+        queue: &QueueName,
+        key: Idempotency,
+    ) -> Answer<Option<Result<Submitted, SubmitRefused>>> {
+        let (ns, queue) = (ns.clone(), queue.clone());
+        self.ask(
+            (Op::Read, "replay", None),
+            move |store| store.replay(&ns, &queue, key),
+            |_, answer, _, _| if answer.is_some() { "known" } else { "free" },
+        )
+    }
+
+    fn cancel(&self, ns: &Namespace, ids: Vec<JobId>) -> Answer<Vec<Result<Arc<Job>, Missing>>> {
+        let (ns, sent) = (ns.clone(), ids.clone());
+        self.ask(
+            (Op::Write, "cancel", sent.first().copied()),
+            move |store| store.cancel(&ns, ids),
+            move |checker, answers, _, _| each(&sent, answers, |id, answer| checker.cancelled(*id, answer)),
+        )
+    }
+
+    fn retry(&self, ns: &Namespace, batch: Vec<Retry>) -> Answer<Vec<Result<Arc<Job>, ChangeRefused>>> {
+        let (ns, sent) = (ns.clone(), batch.clone());
+        self.ask(
+            (Op::Grow, "retry", sent.first().map(|sent| sent.id)),
+            move |store| store.retry(&ns, batch),
+            move |checker, answers, _, _| each(&sent, answers, |sent, answer| checker.retried(*sent, answer)),
+        )
+    }
+
+    fn delete(&self, ns: &Namespace, ids: Vec<JobId>) -> Answer<Vec<Result<(), ChangeRefused>>> {
+        let (ns, sent) = (ns.clone(), ids.clone());
+        self.ask(
+            (Op::Write, "delete", sent.first().copied()),
+            move |store| store.delete(&ns, ids),
+            move |checker, answers, _, now| {
+                each(&sent, answers, |id, answer| checker.deleted(*id, *answer, now))
+            },
+        )
+    }
+
+    fn claim(&self, ns: &Namespace, claim: Claim) -> Answer<Vec<Leased>> {
+        let (ns, sent, bug) = (ns.clone(), claim.clone(), self.world.bug);
+        let cancelled = crate::broken::cancelled(bug, &self.world);
+        self.ask(
+            (Op::Write, "claim", None),
+            move |store| crate::broken::claim(bug, store, &ns, claim, cancelled),
+            move |checker, leased, _, now| checker.claimed(&sent, leased, now),
+        )
+    }
+
+    fn renew(&self, ns: &Namespace, batch: Vec<Renew>) -> Answer<Vec<Option<Renewed>>> {
+        let (ns, sent) = (ns.clone(), batch.clone());
+        self.ask(
+            (Op::Write, "renew", sent.first().map(|sent| sent.lease.job)),
+            move |store| store.renew(&ns, batch),
+            move |checker, answers, _, now| {
+                each(&sent, answers, |sent, answer| {
+                    checker.renewed(sent, answer.as_ref(), now)
+                })
+            },
+        )
+    }
+
+    fn settle(&self, ns: &Namespace, batch: Vec<Settle>) -> Answer<Vec<Result<Arc<Job>, SettleRefused>>> {
+        let (ns, sent, bug) = (ns.clone(), batch.clone(), self.world.bug);
+        let known = crate::broken::known(bug, &self.world, &batch);
+        self.ask(
+            (Op::Write, "settle", sent.first().map(|sent| sent.lease.job)),
+            move |store| crate::broken::settle(bug, store, &ns, batch, known),
+            move |checker, answers, _, now| {
+                each(&sent, answers, |sent, answer| checker.settled(sent, answer, now))
+            },
+        )
+    }
+
+    fn reclaim(&self, limit: u32, seed: u64) -> Answer<Reclaimed> {
+        let bug = self.world.bug;
+        self.ask(
+            (Op::Write, "reclaim", None),
+            move |store| crate::broken::reclaim(bug, store, limit, seed),
+            move |checker, answer, changes, now| checker.reclaimed(limit, *answer, changes, now),
+        )
+    }
+
+    fn prune(&self, limit: u32) -> Answer<Slice> {
+        self.ask(
+            (Op::Write, "prune", None),
+            move |store| store.prune(limit),
+            move |checker, answer, _, now| checker.pruned(limit, *answer, now),
+        )
+    }
+
+    fn patch(&self, ns: &Namespace, batch: Vec<(JobId, Patch)>) -> Answer<Vec<Result<Arc<Job>, PatchError>>> {
+        let ns = ns.clone();
+        self.ask(
+            (Op::Write, "patch", None),
+            move |store| store.patch(&ns, batch),
+            |_, _, _, _| "patched",
+        )
+    }
+
+    fn list(&self, ns: &Namespace, page: Page) -> Answer<Listed> {
+        let ns = ns.clone();
+        self.ask(
+            (Op::Read, "list", None),
+            move |store| store.list(&ns, page),
+            |_, _, _, _| "listed",
+        )
+    }
+
+    fn get(&self, ns: &Namespace, id: JobId) -> Answer<Result<Arc<Job>, Missing>> {
+        let ns = ns.clone();
+        self.ask(
+            (Op::Read, "get", Some(id)),
+            move |store| store.get(&ns, id),
+            move |checker, found, _, _| checker.read(id, found),
+        )
+    }
+
+    fn input(&self, ns: &Namespace, id: JobId) -> Answer<Result<Input, Missing>> {
+        let ns = ns.clone();
+        self.ask(
+            (Op::Read, "input", Some(id)),
+            move |store| store.input(&ns, id),
+            |_, _, _, _| "read",
+        )
+    }
+
+    fn result(&self, ns: &Namespace, id: JobId) -> Answer<Result<Change, Missing>> {
+        let (ns, bug) = (ns.clone(), self.world.bug);
+        self.ask(
+            (Op::Read, "result", Some(id)),
+            move |store| crate::broken::result(bug, store, &ns, id),
+            move |checker, found, _, _| checker.read_result(id, found),
+        )
+    }
+
+    fn put_queue(
+        &self,
+        ns: &Namespace,
+        name: &QueueName,
+        spec: QueueSpec,
+        managed: bool,
+    ) -> Answer<Result<Arc<Queue>, QueueRefused>> {
+        let (ns, name, bug) = (ns.clone(), name.clone(), self.world.bug);
+        self.ask(
+            (Op::Write, "put queue", None),
+            move |store| crate::broken::put_queue(bug, store, &ns, &name, spec, managed),
+            |checker, answer, _, _| taken_in(checker, answer),
+        )
+    }
+
+    fn queue(&self, ns: &Namespace, name: &QueueName) -> Answer<Option<QueueStatus>> {
+        let (ns, name) = (ns.clone(), name.clone());
+        self.ask(
+            (Op::Read, "queue", None),
+            move |store| store.queue(&ns, &name),
+            |_, _, _, _| "read",
+        )
+    }
+
+    fn queues(&self, ns: &Namespace) -> Answer<Vec<QueueStatus>> {
+        let ns = ns.clone();
+        self.ask(
+            (Op::Read, "queues", None),
+            move |store| store.queues(&ns),
+            |_, _, _, _| "read",
+        )
+    }
+
+    fn all_queues(&self) -> Answer<Vec<Arc<Queue>>> {
+        self.ask(
+            (Op::Read, "queues", None),
+            |store| store.all_queues(),
+            |_, _, _, _| "read",
+        )
+    }
+
+    fn pause(
+        &self,
+        ns: &Namespace,
+        name: &QueueName,
+        paused: bool,
+    ) -> Answer<Result<Arc<Queue>, QueueRefused>> {
+        let (ns, name) = (ns.clone(), name.clone());
+        self.ask(
+            (Op::Write, if paused { "pause" } else { "resume" }, None),
+            move |store| store.pause(&ns, &name, paused),
+            |checker, answer, _, _| taken_in(checker, answer),
+        )
+    }
+
+    fn purge(&self, ns: &Namespace, name: &QueueName, limit: u32) -> Answer<Result<Slice, QueueRefused>> {
+        let (ns, name) = (ns.clone(), name.clone());
+        self.ask(
+            (Op::Write, "purge", None),
+            move |store| store.purge(&ns, &name, limit),
+            |checker, answer, changes, _| match answer {
+                Ok(slice) => checker.purged(*slice, changes),
+                Err(_) => "refused",
+            },
+        )
+    }
+
+    fn delete_queue(&self, ns: &Namespace, name: &QueueName) -> Answer<Result<(), QueueRefused>> {
+        let (ns, name) = (ns.clone(), name.clone());
+        self.ask(
+            (Op::Write, "delete queue", None),
+            move |store| store.delete_queue(&ns, &name),
+            |_, _, _, _| "deleted",
+        )
+    }
+
+    fn check(&self) -> Answer<()> {
+        self.ask((Op::Read, "check", None), |store| store.check(), |_, (), _, _| "")
+    }
+
+    /// The world closes the store itself when this run has ended.
+    fn close(&self) -> Answer<()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+fn taken_in(checker: &mut Checker, answer: &Result<Arc<Queue>, QueueRefused>) -> &'static str {
+    match answer {
+        Ok(queue) => {
+            checker.queue(queue);
+            "taken in"
+        }
+        Err(_) => "refused",
+    }
+}
