@@ -1,6 +1,7 @@
 //! An answer that hands out leases.
 //!
-//! Invariant: leases whose answer was dropped before the connection took its body are given back.
+//! Invariant: leases whose answer was dropped before the connection took its body, or whose client had closed its side by
+//! then, are given back.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -14,6 +15,7 @@ use http_body::{Frame, SizeHint};
 
 use super::answer::json;
 use crate::pull::handed::Lent;
+use crate::server::OnlyToThePresent;
 
 /// A body with the leases that stand in it.
 struct Leases {
@@ -45,6 +47,9 @@ impl http_body::Body for Leases {
 /// A JSON answer in which these leases stand.
 pub(crate) fn leases(body: Vec<u8>, lent: Vec<Lent>) -> Response {
     let mut response = json(StatusCode::OK, Vec::new());
+    if lent.iter().any(Lent::any) {
+        response.extensions_mut().insert(OnlyToThePresent);
+    }
     let bytes = Some(Bytes::from(body));
     *response.body_mut() = Body::new(Leases { bytes, lent });
     response

@@ -123,6 +123,11 @@ pub(crate) struct Lent {
 }
 
 impl Lent {
+    /// Whether there are any.
+    pub(crate) const fn any(&self) -> bool {
+        !self.leases.is_empty()
+    }
+
     /// The worker has them now, as far as anybody can tell.
     pub(crate) fn delivered(mut self) {
         self.leases.clear();

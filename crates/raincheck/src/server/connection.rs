@@ -19,10 +19,10 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceExt as _};
 
-use super::ServerOptions;
 use super::framing::LengthTwice;
 use super::line::Line;
 use super::pulse::{Phase, Pulse};
+use super::{OnlyToThePresent, ServerOptions};
 
 /// The largest read buffer: a head that does not fit is 431. Larger than the API's own limit on heads, so that most
 /// that are too large get a proper answer.
@@ -130,7 +130,7 @@ where
         }
         self.pulse.set_sending(!request.body().is_end_stream());
         Answering {
-            answer: Box::pin(self.service.clone().oneshot(request)),
+            answer: Some(Box::pin(self.service.clone().oneshot(request))),
             pulse: self.pulse.clone(),
         }
     }
@@ -138,7 +138,8 @@ where
 
 /// A request being worked on.
 struct Answering<F> {
-    answer: Pin<Box<F>>,
+    /// `None` where nobody is there to be answered.
+    answer: Option<Pin<Box<F>>>,
     pulse: Arc<Pulse>,
 }
 
@@ -150,7 +151,14 @@ where
     type Output = Result<Response<Tracked<B>>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Ok(response) = ready!(self.answer.as_mut().poll(cx));
+        let Some(answer) = &mut self.answer else {
+            return Poll::Pending;
+        };
+        let Ok(response) = ready!(answer.as_mut().poll(cx));
+        if self.pulse.closed() && response.extensions().get::<OnlyToThePresent>().is_some() {
+            self.answer = None;
+            return Poll::Pending;
+        }
         self.pulse.enter(Phase::Answering);
         let pulse = self.pulse.clone();
         Poll::Ready(Ok(response.map(|body| Tracked {

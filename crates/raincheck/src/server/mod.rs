@@ -36,6 +36,11 @@ pub(crate) use framing::LengthTwice;
 pub use body::{BodyError, BodyPace, read_body};
 pub use listen::{ListenRefused, check_listen};
 
+/// In an answer's extensions: it hands something out that is lost with it, so a client that has closed its side does not
+/// get it. The answer is dropped instead, and the connection ends after [`ServerOptions::gone_time`].
+#[derive(Clone, Copy, Debug)]
+pub struct OnlyToThePresent;
+
 /// How the door behaves.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {

@@ -115,6 +115,11 @@ impl Pulse {
         self.closed.store(self.now() + 1, Ordering::Relaxed);
     }
 
+    /// Whether the client has closed its side.
+    pub(super) fn closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed) != 0
+    }
+
     /// Requests so far.
     pub(super) fn requests(&self) -> u32 {
         self.requests.load(Ordering::Relaxed)

@@ -50,6 +50,32 @@ async fn an_answer_nobody_took_gives_the_attempt_back() {
 
 #[tokio::test]
 async fn a_claim_whose_answer_was_lost_gives_the_attempt_back() {
+    let server = Server::start().await;
+    let mut gone = Line::open(server.addr).await;
+    gone.send(b"POST /v1/queues/thumbs/claim?wait=60 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .await;
+    waiting(&server, 1).await;
+    drop(gone);
+    // Meanwhile the server hears of it, but patience with the client is not over yet: the job is claimed for it.
+    assert_eq!(server.get("/healthz").send().await.status, 200);
+    let id = server.submit("x").await;
+    while document(&server, &id).await["version"] != 3 {
+        tokio::task::yield_now().await;
+    }
+    let job = document(&server, &id).await;
+    assert_eq!(
+        (&job["attempt"], &job["attempts"][0]["outcome"]),
+        (&json!(0), &json!("released"))
+    );
+    let leases = claim(&server, "w", 1).await;
+    assert_eq!(
+        (&leases[0]["fence"], &leases[0]["job"]["attempt"]),
+        (&json!(2), &json!(1))
+    );
+}
+
+#[tokio::test]
+async fn a_worker_that_went_away_is_not_waited_for() {
     let server = Server::with(Setup {
         server: ServerOptions {
             gone_time: Duration::from_millis(1),
@@ -67,8 +93,12 @@ async fn a_claim_whose_answer_was_lost_gives_the_attempt_back() {
     let id = server.submit("x").await;
     let leases = claim(&server, "w", 1).await;
     assert_eq!(
-        (&leases[0]["job"]["id"], &leases[0]["job"]["attempt"]),
-        (&json!(id), &json!(1))
+        (
+            &leases[0]["job"]["id"],
+            &leases[0]["job"]["attempt"],
+            &leases[0]["fence"]
+        ),
+        (&json!(id), &json!(1), &json!(1))
     );
 }
 
