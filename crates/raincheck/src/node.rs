@@ -3,19 +3,18 @@
 //! Invariant: queue changes go through the node, so that dispatch and cache hear of them; a drain loses nothing,
 //! and neither does leaving without one.
 
+mod change;
+mod stop;
+
 use std::fmt;
-use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use raincheck_core::name::{Namespace, QueueName, WorkerName};
-use raincheck_core::queue::{Queue, QueueSpec};
-use raincheck_core::store::{QueueRefused, Store, StoreError};
-use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout, timeout_at};
+use raincheck_core::queue::Queue;
+use raincheck_core::store::{Store, StoreError};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
 
 use crate::dispatch::{Dispatch, Wakes};
 use crate::intake::Intake;
@@ -65,13 +64,6 @@ impl Default for NodeOptions {
         }
     }
 }
-
-/// How much of a drain is kept for stopping what still runs.
-const WIND_DOWN_MAX: Duration = Duration::from_secs(2);
-/// How long the node waits for what should have ended before it cuts it.
-const CUT_AFTER: Duration = Duration::from_secs(2);
-/// How long closing the store may take.
-const CLOSE_MAX: Duration = Duration::from_secs(10);
 
 struct Inner {
     store: Arc<dyn Store>,
@@ -189,7 +181,7 @@ impl Node {
         node.upkeep.spawn(TaskKind::Upkeep, pruning);
         let polling = pull::poll(node.pull.bells().clone(), node.shop.random.clone());
         node.upkeep.spawn(TaskKind::Upkeep, polling);
-        let on_fault = stop_on_fault(
+        let on_fault = stop::stop_on_fault(
             node.fault.clone(),
             node.shop.clone(),
             node.dispatch.clone(),
@@ -274,174 +266,11 @@ impl Node {
         self.0.queues.get(ns, name).await
     }
 
-    /// Creates the queue, or replaces its settings whole; in force at once. Durable on return, and made even where
-    /// the caller is gone.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub async fn put_queue(
-        &self,
-        ns: &Namespace,
-        name: &QueueName,
-        spec: QueueSpec,
-        managed: bool,
-    ) -> Result<Result<Arc<Queue>, QueueRefused>, StoreError> {
-        let (node, ns, name) = (self.clone(), ns.clone(), name.clone());
-        self.errand(async move {
-            let _one_at_a_time = node.0.queues.changing.lock().await;
-            let answer = node.0.store.put_queue(&ns, &name, spec, managed).await?;
-            Ok(answer.inspect(|queue| node.take_in(queue)))
-        })
-        .await
-    }
-
-    /// Pauses or resumes claiming from the queue; in force at once. Durable on return, and made even where the
-    /// caller is gone. What runs goes on.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub async fn pause_queue(
-        &self,
-        ns: &Namespace,
-        name: &QueueName,
-        paused: bool,
-    ) -> Result<Result<Arc<Queue>, QueueRefused>, StoreError> {
-        let (node, ns, name) = (self.clone(), ns.clone(), name.clone());
-        self.errand(async move {
-            let _one_at_a_time = node.0.queues.changing.lock().await;
-            let answer = node.0.store.pause(&ns, &name, paused).await?;
-            Ok(answer.inspect(|queue| node.take_in(queue)))
-        })
-        .await
-    }
-
-    /// Forgets the queue's settings. Durable on return, and made even where the caller is gone.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub async fn delete_queue(
-        &self,
-        ns: &Namespace,
-        name: &QueueName,
-    ) -> Result<Result<(), QueueRefused>, StoreError> {
-        let (node, ns, name) = (self.clone(), ns.clone(), name.clone());
-        self.errand(async move {
-            let _one_at_a_time = node.0.queues.changing.lock().await;
-            let answer = node.0.store.delete_queue(&ns, &name).await?;
-            Ok(answer.inspect(|()| {
-                node.0.queues.remove(&ns, &name);
-                node.0.dispatch.remove(&(ns, name));
-            }))
-        })
-        .await
-    }
-
     /// A queue as it was committed goes to those who work by it.
     fn take_in(&self, queue: &Arc<Queue>) {
         self.0.queues.put(queue.clone());
         self.0.dispatch.put(queue);
     }
-
-    /// Runs a change in a task of its own, so that cache and dispatch follow the store though the caller went away.
-    async fn errand<T: Send + 'static>(
-        &self,
-        change: impl Future<Output = Result<T, StoreError>> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let (tell, told) = oneshot::channel();
-        self.0.tasks.spawn(TaskKind::Errand, async move {
-            // Nobody is there to be told where the caller went away.
-            let _ = tell.send(change.await);
-        });
-        // The task is gone without an answer only where the node was cut or the change panicked.
-        told.await.unwrap_or(Err(StoreError::Unknown))
-    }
-
-    /// Drains and closes: see [`Node::drain`] and [`Node::close`]. A second call, or [`Node::abort`], leaves at once.
-    pub async fn shutdown(&self) {
-        if self.0.shutting_down.swap(true, Ordering::SeqCst) {
-            self.abort();
-            return;
-        }
-        self.drain().await;
-        self.close().await;
-    }
-
-    /// Not ready, stop claiming, let attempts finish within [`NodeOptions::drain`], give back the rest. Reading and
-    /// changing the store goes on until [`Node::close`]. Returns within [`NodeOptions::drain`] and 2 s.
-    pub async fn drain(&self) {
-        self.0.draining.store(true, Ordering::SeqCst);
-        self.0.pull.leave();
-        tokio::select! {
-            biased;
-            () = self.0.hurry.cancelled() => {}
-            () = self.let_finish() => {}
-        }
-        self.0.drained.cancel();
-    }
-
-    async fn let_finish(&self) {
-        let (shop, drain) = (&self.0.shop, self.0.options.drain);
-        let wind_down = (drain / 5).min(WIND_DOWN_MAX);
-        let stop_at = Instant::now() + drain.saturating_sub(wind_down);
-        info!(running = shop.attempts.running(), "draining");
-        self.0.dispatch.stop(drain.saturating_sub(wind_down)).await;
-        if timeout_at(stop_at, shop.attempts.idle()).await.is_ok() {
-            return;
-        }
-        info!(
-            running = shop.attempts.running(),
-            "attempts that still run are stopped and given back"
-        );
-        // What is left of the time is for committing that.
-        shop.closing.send_replace(Some(stop_at + wind_down.mul_f32(0.75)));
-        if timeout_at(stop_at + wind_down + CUT_AFTER, shop.attempts.idle())
-            .await
-            .is_err()
-        {
-            warn!(
-                running = shop.attempts.running(),
-                "attempts could not be given back in time"
-            );
-        }
-    }
-
-    /// Stops the rest and closes the store. Attempts that still run are cut: their leases are reclaimed.
-    pub async fn close(&self) {
-        let node = &self.0;
-        node.draining.store(true, Ordering::SeqCst);
-        node.pull.leave();
-        node.drained.cancel();
-        node.upkeep.abort();
-        node.dispatch.cut().await;
-        node.shop.attempts.cut().await;
-        node.tasks.shutdown(CUT_AFTER).await;
-        node.services.shutdown(CUT_AFTER).await;
-        match timeout(CLOSE_MAX, node.store.close()).await {
-            // A store that failed has told so already.
-            Ok(Ok(()) | Err(StoreError::Closed | StoreError::Failed(_))) => {}
-            Ok(Err(error)) => warn!(%error, "the store could not be closed"),
-            Err(_) => warn!("the store did not close in time"),
-        }
-    }
-
-    /// Cuts everything where it stands: the same as a crash, and as safe. Processes are killed.
-    pub fn abort(&self) {
-        self.0.draining.store(true, Ordering::SeqCst);
-        self.0.pull.leave();
-        self.0.hurry.cancel();
-        self.0.drained.cancel();
-        self.0.upkeep.abort();
-        self.0.dispatch.abort();
-        self.0.shop.attempts.abort();
-    }
-}
-
-/// Where the node cannot go on: nothing new is begun, and what runs is stopped, for nothing of it can be kept.
-async fn stop_on_fault(fault: Fault, shop: Arc<Shop>, dispatch: Arc<Dispatch>, upkeep: Group) {
-    fault.wait().await;
-    dispatch.abort();
-    shop.closing.send_replace(Some(Instant::now()));
-    upkeep.abort();
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use raincheck_core::conformance::ModelStore;
 use raincheck_core::job::{AttemptOutcome, Outcome, State};
-use raincheck_core::queue::Worker;
+use raincheck_core::queue::{QueueSpec, Worker};
 use raincheck_core::store::{Idempotency, QueueRefused, StoreError, Submitted};
 
 use super::*;

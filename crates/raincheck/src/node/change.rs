@@ -1,0 +1,92 @@
+//! Changes of queues, made through the node so that its cache and its dispatch follow.
+//!
+//! Invariant: a change that was asked for is made whole, in the store and on this node, though whoever asked went away.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use raincheck_core::name::{Namespace, QueueName};
+use raincheck_core::queue::{Queue, QueueSpec};
+use raincheck_core::store::{QueueRefused, StoreError};
+use tokio::sync::oneshot;
+
+use super::Node;
+use crate::tasks::TaskKind;
+
+impl Node {
+    /// Creates the queue, or replaces its settings whole; in force at once. Durable on return, and made even where
+    /// the caller is gone.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn put_queue(
+        &self,
+        ns: &Namespace,
+        name: &QueueName,
+        spec: QueueSpec,
+        managed: bool,
+    ) -> Result<Result<Arc<Queue>, QueueRefused>, StoreError> {
+        let (node, ns, name) = (self.clone(), ns.clone(), name.clone());
+        self.errand(async move {
+            let _one_at_a_time = node.0.queues.changing.lock().await;
+            let answer = node.0.store.put_queue(&ns, &name, spec, managed).await?;
+            Ok(answer.inspect(|queue| node.take_in(queue)))
+        })
+        .await
+    }
+
+    /// Pauses or resumes claiming from the queue; in force at once. Durable on return, and made even where the
+    /// caller is gone. What runs goes on.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn pause_queue(
+        &self,
+        ns: &Namespace,
+        name: &QueueName,
+        paused: bool,
+    ) -> Result<Result<Arc<Queue>, QueueRefused>, StoreError> {
+        let (node, ns, name) = (self.clone(), ns.clone(), name.clone());
+        self.errand(async move {
+            let _one_at_a_time = node.0.queues.changing.lock().await;
+            let answer = node.0.store.pause(&ns, &name, paused).await?;
+            Ok(answer.inspect(|queue| node.take_in(queue)))
+        })
+        .await
+    }
+
+    /// Forgets the queue's settings. Durable on return, and made even where the caller is gone.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn delete_queue(
+        &self,
+        ns: &Namespace,
+        name: &QueueName,
+    ) -> Result<Result<(), QueueRefused>, StoreError> {
+        let (node, ns, name) = (self.clone(), ns.clone(), name.clone());
+        self.errand(async move {
+            let _one_at_a_time = node.0.queues.changing.lock().await;
+            let answer = node.0.store.delete_queue(&ns, &name).await?;
+            Ok(answer.inspect(|()| {
+                node.0.queues.remove(&ns, &name);
+                node.0.dispatch.remove(&(ns, name));
+            }))
+        })
+        .await
+    }
+
+    /// Runs a change in a task of its own, so that cache and dispatch follow the store though the caller went away.
+    async fn errand<T: Send + 'static>(
+        &self,
+        change: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (tell, told) = oneshot::channel();
+        self.0.tasks.spawn(TaskKind::Errand, async move {
+            // Nobody is there to be told where the caller went away.
+            let _ = tell.send(change.await);
+        });
+        // The task is gone without an answer only where the node was cut or the change panicked.
+        told.await.unwrap_or(Err(StoreError::Unknown))
+    }
+}

@@ -1,0 +1,114 @@
+//! Leaving: the drain, the end, and the way out in a hurry.
+//!
+//! Invariant: an attempt that cannot finish within the drain is given back uncharged; whatever is cut instead is no worse
+//! than a crash. Leaving takes a bounded time, whatever hangs.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use raincheck_core::store::StoreError;
+use tokio::time::{Instant, timeout, timeout_at};
+use tracing::{info, warn};
+
+use super::Node;
+use crate::dispatch::Dispatch;
+use crate::observe::Fault;
+use crate::tasks::Group;
+use crate::workers::Shop;
+
+/// How much of a drain is kept for stopping what still runs.
+const WIND_DOWN_MAX: Duration = Duration::from_secs(2);
+/// How long the node waits for what should have ended before it cuts it.
+const CUT_AFTER: Duration = Duration::from_secs(2);
+/// How long closing the store may take.
+const CLOSE_MAX: Duration = Duration::from_secs(10);
+
+impl Node {
+    /// Drains and closes: see [`Node::drain`] and [`Node::close`]. A second call, or [`Node::abort`], leaves at once.
+    pub async fn shutdown(&self) {
+        if self.0.shutting_down.swap(true, Ordering::SeqCst) {
+            self.abort();
+            return;
+        }
+        self.drain().await;
+        self.close().await;
+    }
+
+    /// Not ready, stop claiming, let attempts finish within [`NodeOptions::drain`], give back the rest. Reading and
+    /// changing the store goes on until [`Node::close`]. Returns within [`NodeOptions::drain`] and 2 s.
+    pub async fn drain(&self) {
+        self.0.draining.store(true, Ordering::SeqCst);
+        self.0.pull.leave();
+        tokio::select! {
+            biased;
+            () = self.0.hurry.cancelled() => {}
+            () = self.let_finish() => {}
+        }
+        self.0.drained.cancel();
+    }
+
+    async fn let_finish(&self) {
+        let (shop, drain) = (&self.0.shop, self.0.options.drain);
+        let wind_down = (drain / 5).min(WIND_DOWN_MAX);
+        let stop_at = Instant::now() + drain.saturating_sub(wind_down);
+        info!(running = shop.attempts.running(), "draining");
+        self.0.dispatch.stop(drain.saturating_sub(wind_down)).await;
+        if timeout_at(stop_at, shop.attempts.idle()).await.is_ok() {
+            return;
+        }
+        info!(
+            running = shop.attempts.running(),
+            "attempts that still run are stopped and given back"
+        );
+        // What is left of the time is for committing that.
+        shop.closing.send_replace(Some(stop_at + wind_down.mul_f32(0.75)));
+        if timeout_at(stop_at + wind_down + CUT_AFTER, shop.attempts.idle())
+            .await
+            .is_err()
+        {
+            warn!(
+                running = shop.attempts.running(),
+                "attempts could not be given back in time"
+            );
+        }
+    }
+
+    /// Stops the rest and closes the store. Attempts that still run are cut: their leases are reclaimed.
+    pub async fn close(&self) {
+        let node = &self.0;
+        node.draining.store(true, Ordering::SeqCst);
+        node.pull.leave();
+        node.drained.cancel();
+        node.upkeep.abort();
+        node.dispatch.cut().await;
+        node.shop.attempts.cut().await;
+        node.tasks.shutdown(CUT_AFTER).await;
+        node.services.shutdown(CUT_AFTER).await;
+        match timeout(CLOSE_MAX, node.store.close()).await {
+            // A store that failed has told so already.
+            Ok(Ok(()) | Err(StoreError::Closed | StoreError::Failed(_))) => {}
+            Ok(Err(error)) => warn!(%error, "the store could not be closed"),
+            Err(_) => warn!("the store did not close in time"),
+        }
+    }
+
+    /// Cuts everything where it stands: the same as a crash, and as safe. Processes are killed.
+    pub fn abort(&self) {
+        self.0.draining.store(true, Ordering::SeqCst);
+        self.0.pull.leave();
+        self.0.hurry.cancel();
+        self.0.drained.cancel();
+        self.0.upkeep.abort();
+        self.0.dispatch.abort();
+        self.0.shop.attempts.abort();
+    }
+}
+
+/// Where the node cannot go on: nothing new is begun, and what runs is stopped, for nothing of it can be kept.
+pub(super) async fn stop_on_fault(fault: Fault, shop: Arc<Shop>, dispatch: Arc<Dispatch>, upkeep: Group) {
+    fault.wait().await;
+    dispatch.abort();
+    shop.closing.send_replace(Some(Instant::now()));
+    upkeep.abort();
+}
