@@ -16,6 +16,7 @@ use crate::testing::{Setup, eventually, promises, queue_name, sh, text};
 
 promises! {
     dispatch_claims_only_free_slots
+    a_submit_wakes_an_idle_queue
     a_paused_queue_is_not_worked_and_a_resumed_one_at_once
     another_worker_is_used_at_once
     more_concurrency_is_used_at_once
@@ -66,23 +67,32 @@ impl Turnstile {
 
 async fn dispatch_claims_only_free_slots(setup: Setup) {
     let turnstile = Turnstile::new().await;
-    // The store would refuse more as well: what was asked of it shows who did.
-    setup
-        .queue("q", turnstile.handler.at("/"), |spec| spec.concurrency = Some(3))
-        .await;
+    // Not written down, so the store does not bound it: only dispatch does, at 16.
+    setup.queue("q", turnstile.handler.at("/"), |_| {}).await;
     let mut ids = Vec::new();
-    for _ in 0..10 {
+    for _ in 0..40 {
         ids.push(setup.submit("q", "").await);
     }
-    turnstile.entered(3).await;
+    turnstile.entered(16).await;
     turnstile.gate.add_permits(1);
-    turnstile.entered(4).await;
+    turnstile.entered(17).await;
     turnstile.gate.add_permits(100);
     for id in ids {
         assert_eq!(setup.done(id).await.job.attempt, 1);
     }
-    assert_eq!(turnstile.most.load(Ordering::SeqCst), 3);
-    assert_eq!(setup.store.wanted_max.load(Ordering::SeqCst), 3);
+    assert_eq!(turnstile.most.load(Ordering::SeqCst), 16);
+    assert!(setup.store.wanted_max.load(Ordering::SeqCst) <= 16);
+}
+
+async fn a_submit_wakes_an_idle_queue(setup: Setup) {
+    setup.queue("q", sh("cat"), |_| {}).await;
+    for _ in 0..3 {
+        let id = setup.submit("q", "x").await;
+        // Sooner than the line would look by itself.
+        let done = tokio::time::timeout(Duration::from_secs(4), setup.done(id)).await;
+        assert_eq!(text(&done.expect("somebody woke the line")), "x");
+        eventually("the free slot", || setup.node.shop().attempts.running() == 0).await;
+    }
 }
 
 async fn a_paused_queue_is_not_worked_and_a_resumed_one_at_once(setup: Setup) {

@@ -19,6 +19,7 @@ use crate::testing::{Setup, eventually, promises, queue_name, soon, text};
 
 promises! {
     settlements_that_come_together_share_a_step
+    one_that_cannot_be_settled_harms_no_other
     the_same_settlement_twice_is_harmless
     a_settlement_is_dropped_when_its_lease_lapses_before_the_store_is_back
     a_failed_store_is_not_asked_again
@@ -56,31 +57,41 @@ fn end_of(leased: &Leased) -> Timestamp {
     leased.job.lease().unwrap().expires_at
 }
 
-async fn settlements_that_come_together_share_a_step(setup: Setup) {
-    let leased = claimed(&setup, 50).await;
+/// Hands in a success for each, lets nobody gather before all wait, and waits until all are answered.
+async fn settle_together(setup: &Setup, leased: &[Leased]) {
     let (settler, gatherer) = settler(setup.store.clone(), &Randomness::default());
     let tasks = Group::new("test");
-    for leased in &leased {
+    for leased in leased {
         let (settler, ns, until) = (settler.clone(), setup.ns.clone(), end_of(leased));
         let lease = leased.job.lease_id().unwrap();
         tasks.spawn(TaskKind::Errand, async move {
-            settler
-                .settle(ns, lease, succeed(), until)
-                .await
-                .expect("the lease lives");
+            settler.settle(ns, lease, succeed(), until).await;
         });
     }
-    // All of them wait before anybody gathers.
-    eventually("the settlements", || gatherer.entries.len() == 50).await;
+    eventually("the settlements", || gatherer.entries.len() == leased.len()).await;
     let gathering = Group::new("gathering");
     gathering.spawn(TaskKind::Service, gatherer.run(gathering.stopping().clone()));
     soon("the settlements' end", tasks.idle()).await;
+    assert_eq!(gathering.shutdown(Duration::from_secs(5)).await, 0);
+}
+
+async fn settlements_that_come_together_share_a_step(setup: Setup) {
+    let leased = claimed(&setup, 50).await;
+    settle_together(&setup, &leased).await;
     assert_eq!(setup.store.settles.load(Ordering::SeqCst), 1);
-    assert_eq!(tasks.panics(), 0);
     for leased in &leased {
         assert_eq!(text(&setup.done(leased.job.id).await), "done");
     }
-    assert_eq!(gathering.shutdown(Duration::from_secs(5)).await, 0);
+}
+
+async fn one_that_cannot_be_settled_harms_no_other(setup: Setup) {
+    let leased = claimed(&setup, 5).await;
+    *setup.store.unsettled.lock().unwrap() = Some(leased[2].job.id);
+    settle_together(&setup, &leased).await;
+    for (n, leased) in leased.iter().enumerate() {
+        let outcome = setup.job(leased.job.id).await.outcome();
+        assert_eq!(outcome.is_some(), n != 2, "job {n}");
+    }
 }
 
 async fn the_same_settlement_twice_is_harmless(setup: Setup) {

@@ -35,6 +35,8 @@ pub(crate) struct Faulty {
     failing: Mutex<Vec<(Op, StoreError)>>,
     observer: Mutex<Option<Arc<dyn Observer>>>,
     pub(crate) submits: AtomicU64,
+    /// No batch that settles this job is taken.
+    pub(crate) unsettled: Mutex<Option<JobId>>,
     pub(crate) claims: AtomicU64,
     /// The most jobs that were asked for in one claim.
     pub(crate) wanted_max: AtomicU64,
@@ -50,6 +52,7 @@ impl Faulty {
             failing: Mutex::default(),
             observer: Mutex::default(),
             submits: AtomicU64::new(0),
+            unsettled: Mutex::default(),
             claims: AtomicU64::new(0),
             wanted_max: AtomicU64::new(0),
             renewals: AtomicU64::new(0),
@@ -147,6 +150,12 @@ impl Store for Faulty {
         self.ask(Op::Renew, &self.renewals, || self.inner.renew(ns, batch))
     }
     fn settle(&self, ns: &Namespace, batch: Vec<Settle>) -> Answer<Vec<Result<Arc<Job>, SettleRefused>>> {
+        let unsettled = *self.unsettled.lock().unwrap();
+        if batch.iter().any(|settle| Some(settle.lease.job) == unsettled) {
+            return Box::pin(std::future::ready(Err(StoreError::Unavailable(
+                "too much".to_owned(),
+            ))));
+        }
         self.ask(Op::Settle, &self.settles, || self.inner.settle(ns, batch))
     }
     fn reclaim(&self, limit: u32, seed: u64) -> Answer<Reclaimed> {

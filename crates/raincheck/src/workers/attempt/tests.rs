@@ -155,19 +155,22 @@ async fn a_lease_is_renewed_while_the_attempt_runs(setup: Setup) {
 }
 
 async fn an_attempt_that_lost_its_lease_stops_and_settles_nothing(setup: Setup) {
-    let (queue, id) = submitted(&setup).await;
+    // The first renewal would come too late to tell it.
+    let queue = own_queue(&setup, |spec| spec.lease_for = Some(Duration::from_secs(300))).await;
+    let id = setup.submit("own", "").await;
     let leased = claimed(&setup, &queue).await;
     let lease = leased.job.lease_id().unwrap();
     let (tell, mut told) = mpsc::channel(1);
     let runner = made(move |ctx: Ctx| {
         let (tell, mut stops) = (tell.clone(), ctx.stops);
         async move {
-            let stop = stops.told().await;
-            tell.send(stop.reason).await.unwrap();
+            tell.send(None).await.unwrap();
+            tell.send(Some(stops.told().await.reason)).await.unwrap();
             succeed()
         }
     });
     go_on(&setup, &queue, leased, runner);
+    assert_eq!(soon("the beginning", told.recv()).await, Some(None));
     // Somebody else who knows the lease settles it.
     let settle = Settle {
         lease,
@@ -183,7 +186,8 @@ async fn an_attempt_that_lost_its_lease_stops_and_settles_nothing(setup: Setup) 
         .pop()
         .unwrap()
         .unwrap();
-    assert_eq!(soon("the stop", told.recv()).await, Some(StopReason::LeaseOver));
+    let reason = soon("the stop", told.recv()).await;
+    assert_eq!(reason, Some(Some(StopReason::LeaseOver)));
     eventually("the attempt's end", || setup.node.shop().attempts.running() == 0).await;
     assert_eq!(
         setup.store.settles.load(Ordering::SeqCst),

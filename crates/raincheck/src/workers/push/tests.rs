@@ -347,7 +347,12 @@ async fn nobody_there_is_tried_again(setup: Setup) {
 
 async fn a_cancelled_push_closes_its_connection(setup: Setup) {
     let (handler, mut connections) = Handler::connections().await;
-    setup.queue("q", handler.at("/"), |_| {}).await;
+    // The first renewal would come too late to tell it.
+    setup
+        .queue("q", handler.at("/"), |spec| {
+            spec.lease_for = Some(Duration::from_secs(300))
+        })
+        .await;
     let id = setup.submit("q", "the input").await;
     let mut connection = soon("the request", connections.recv()).await.unwrap();
     let mut request = Vec::new();
