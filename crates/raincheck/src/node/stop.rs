@@ -36,7 +36,8 @@ impl Node {
     }
 
     /// Not ready, stop claiming, let attempts finish within [`NodeOptions::drain`], give back the rest. Reading and
-    /// changing the store goes on until [`Node::close`]. Returns within [`NodeOptions::drain`] and 2 s.
+    /// changing the store goes on until [`Node::close`]. Returns within [`NodeOptions::drain`] and 2 s,
+    /// or 4 s where a claim hangs.
     pub async fn drain(&self) {
         self.0.draining.store(true, Ordering::SeqCst);
         self.0.pull.leave();
@@ -53,7 +54,9 @@ impl Node {
         let wind_down = (drain / 5).min(WIND_DOWN_MAX);
         let stop_at = Instant::now() + drain.saturating_sub(wind_down);
         info!(running = shop.attempts.running(), "draining");
-        self.0.dispatch.stop(drain.saturating_sub(wind_down)).await;
+        // However short the drain: cutting a claim under way would charge its jobs an attempt.
+        let claims = drain.saturating_sub(wind_down).max(CUT_AFTER);
+        self.0.dispatch.stop(claims).await;
         if timeout_at(stop_at, shop.attempts.idle()).await.is_ok() {
             return;
         }
