@@ -2,7 +2,9 @@
 
 use super::{CLAIM, claim, leases, one, path, say, settings, waiting};
 use crate::client::Line;
-use crate::harness::{Server, ns, queue};
+use crate::harness::{Server, Setup, ns, queue};
+use raincheck::NodeOptions;
+use raincheck::api::ApiOptions;
 use raincheck::core::queue::{QueueSpec, Worker};
 use serde_json::{Value, json};
 use std::collections::HashSet;
@@ -256,4 +258,44 @@ async fn racing_claimers_get_each_job_exactly_once() {
     let got: Vec<String> = workers.join_all().await.into_iter().flatten().collect();
     assert_eq!(got.len(), JOBS);
     assert_eq!(got.into_iter().collect::<HashSet<_>>(), submitted);
+}
+
+#[tokio::test]
+async fn under_dev_a_worker_may_come_before_its_queue() {
+    let node = NodeOptions {
+        dev: true,
+        ..NodeOptions::default()
+    };
+    let server = Server::with(Setup {
+        node,
+        ..Setup::default()
+    })
+    .await;
+    let ask = server.post("/v1/queues/new/claim").header("prefer", "wait=30");
+    let (answer, submitted) = tokio::join!(ask.send(), async {
+        waiting(&server, 1).await;
+        server.post("/v1/queues/new/jobs").body("x").send().await
+    });
+    assert_eq!(leases(&answer)[0]["job"]["id"], submitted.job());
+}
+
+#[tokio::test]
+async fn a_wait_without_a_place_is_refused_but_work_that_is_there_is_given_out() {
+    let api = ApiOptions {
+        waiters_max: 0,
+        ..ApiOptions::default()
+    };
+    let server = Server::with(Setup {
+        api,
+        ..Setup::default()
+    })
+    .await;
+    let ask = || server.post(CLAIM).header("prefer", "wait=30").send();
+    let answer = ask().await;
+    assert_eq!(
+        (answer.status, answer.code()),
+        (429, "too-many-waiters".to_owned())
+    );
+    let id = server.submit("x").await;
+    assert_eq!(leases(&ask().await)[0]["job"]["id"], id);
 }
