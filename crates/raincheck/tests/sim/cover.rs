@@ -56,6 +56,7 @@ pub(crate) const WANTED: &[(&str, u64)] = &[
     ("submit replayed", 3_000),
     ("submitted", 30_000),
     ("success beat a cancel request", 300),
+    ("tombstone over", 1_000),
     ("waiter told", 200),
     ("waiting job cancelled", 2_000),
     ("worker died", 1_000),

@@ -29,6 +29,13 @@ const SETTLED_WITHIN: Duration = Duration::from_secs(60);
 /// How often the schedule itself looks how it goes.
 const LOOK: Duration = Duration::from_millis(300);
 
+/// So many of a hundred schedules go on for some days, until nothing of them is left.
+const LATER_PERCENT: u64 = 8;
+/// More than a job is kept when it has not failed, and than its tombstone lasts.
+const LATER: Duration = Duration::from_secs(25 * 3600);
+/// More than upkeep takes to see what is over.
+const SEEN_WITHIN: Duration = Duration::from_secs(12);
+
 /// What came of a schedule.
 #[derive(Debug)]
 pub(crate) struct Ended {
@@ -107,6 +114,9 @@ async fn live(world: &Arc<World>) {
     }
     world.event("calm", None, "the faults stop");
     settle_down(world, &mut rng).await;
+    if rng.chance(LATER_PERCENT) {
+        days_later(world).await;
+    }
     let panics = world.tasks.panics() + clients.panics();
     let mut state = world.state();
     state
@@ -191,4 +201,13 @@ async fn settle_down(world: &Arc<World>, rng: &mut Rng) {
         .rule(failed.is_none(), "a calm node does not fail", || {
             failed.clone().unwrap_or_default()
         });
+}
+
+/// What is finished is forgotten, then its tombstone and key; what is kept longer stays as it is.
+async fn days_later(world: &Arc<World>) {
+    for _ in 0..2 {
+        tokio::time::advance(LATER).await;
+        sleep(SEEN_WITHIN).await;
+        world.look_at_all();
+    }
 }

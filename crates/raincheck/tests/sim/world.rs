@@ -9,6 +9,7 @@ use raincheck::Node;
 use raincheck::tasks::Group;
 use raincheck_core::clock::{Clock, ManualClock};
 use raincheck_core::id::{IdGenerator, JobId};
+use raincheck_core::list::{Filter, PAGE_MAX, Page};
 use raincheck_core::name::{Namespace, QueueName};
 use raincheck_core::store::{Answer, Change, Observer, Store, StoreError};
 use raincheck_core::time::Timestamp;
@@ -230,6 +231,22 @@ impl World {
                 state.checker.read_result(id, &found);
             }
         }
+        let mut page = Page {
+            filter: Filter::default(),
+            cursor: None,
+            limit: PAGE_MAX,
+        };
+        let mut listed = Vec::new();
+        loop {
+            let part = state.disk.carry_out(&store, |store| store.list(ns, page.clone()));
+            let part = part.expect("an open store reads");
+            listed.extend(part.jobs);
+            page.cursor = part.cursor;
+            if page.cursor.is_none() {
+                break;
+            }
+        }
+        state.checker.listed(&listed);
         let _ = std::mem::take(&mut *self.tap.told());
     }
 

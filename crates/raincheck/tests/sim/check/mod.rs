@@ -152,6 +152,26 @@ impl Checker {
         outcome
     }
 
+    /// All jobs as they were listed, page after page.
+    pub(crate) fn listed(&mut self, listed: &[Arc<Job>]) {
+        let ids = |jobs: &mut dyn Iterator<Item = JobId>| jobs.map(number).collect::<Vec<_>>();
+        let shown = ids(&mut listed.iter().map(|job| job.id));
+        let there = ids(&mut self.jobs.keys().rev().copied());
+        self.rule(
+            shown == there,
+            "a listing shows every job once, newest first (G7)",
+            || format!("{shown:?} instead of {there:?}"),
+        );
+        let versions = listed.iter().all(|job| {
+            self.jobs
+                .get(&job.id)
+                .is_some_and(|shadow| shadow.job.version == job.version)
+        });
+        self.rule(versions, "a listing shows the last commit (G7)", || {
+            format!("{listed:?}")
+        });
+    }
+
     /// Why the job is not there; `None` where it is.
     fn missing(&self, id: JobId) -> Option<Missing> {
         if self.jobs.contains_key(&id) {
