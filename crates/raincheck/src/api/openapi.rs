@@ -64,7 +64,12 @@ fn complete(document: &mut Value) {
     let patch = "/paths/~1v1~1jobs~1{id}/patch/requestBody/content/application~1json/schema";
     document.pointer_mut(patch).expect("changes have a schema")["additionalProperties"] = json!(false);
     let settings = "/paths/~1v1~1queues~1{queue}/put/requestBody/content/application~1json/schema";
-    document.pointer_mut(settings).expect("settings have a schema")["additionalProperties"] = json!(false);
+    let settings = document.pointer_mut(settings).expect("settings have a schema");
+    settings["additionalProperties"] = json!(false);
+    for size in ["body_max", "result_max"] {
+        settings["properties"][size]["type"] = json!(["string", "integer", "null"]);
+    }
+    raw_bytes(document);
 }
 
 /// The forms that submit many jobs, beside the one that submits one.
@@ -109,6 +114,23 @@ fn many(document: &mut Value) {
     required.retain(|name| name != "request_id");
     required.push(json!("index"));
     schemas["EntryProblem"] = entry;
+}
+
+/// Bytes of any type have no schema.
+fn raw_bytes(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                if name == "*/*" {
+                    *value = json!({});
+                } else {
+                    raw_bytes(value);
+                }
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(raw_bytes),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }
 
 fn problem_schema() -> Value {
