@@ -39,6 +39,7 @@ pub(crate) struct JobDocument {
     started_at: Option<Timestamp>,
     finished_at: Option<Timestamp>,
     expires_at: Option<Timestamp>,
+    progress: Option<ProgressDocument>,
     /// Why it failed.
     pub(crate) error: Option<ErrorDocument>,
     attempts: Vec<AttemptDocument>,
@@ -48,6 +49,22 @@ pub(crate) struct JobDocument {
     position: Option<u64>,
     retry_of: Option<String>,
     retried_as: Option<String>,
+}
+
+/// How far a worker says it is.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct ProgressDocument {
+    fraction: Option<f64>,
+    message: Option<String>,
+}
+
+impl ProgressDocument {
+    fn text(&self) -> String {
+        let percent = self.fraction.map(|fraction| format!("{:.0} %", fraction * 100.0));
+        let parts: Vec<String> = percent.into_iter().chain(self.message.clone()).collect();
+        parts.join(" ")
+    }
 }
 
 /// Why a job or an attempt failed.
@@ -133,6 +150,10 @@ impl JobDocument {
         );
         text("priority", Some(&self.priority.to_string()));
         text("group", self.group.as_deref());
+        text(
+            "progress",
+            self.progress.as_ref().map(ProgressDocument::text).as_deref(),
+        );
         text("tags", Some(&self.tags.join(",")));
         text("error", self.error.as_ref().map(ErrorDocument::text).as_deref());
         for (name, time) in [
@@ -250,6 +271,14 @@ mod tests {
             serde_json::from_str(r#"{"id":"job_1","state":"queued","done":false,"news":1,"outcome":null}"#)
                 .unwrap();
         assert_eq!((job.id.as_str(), job.done, job.outcome), ("job_1", false, None));
+    }
+
+    #[test]
+    fn progress_is_told_as_far_as_it_is_known() {
+        let text = |json: &str| serde_json::from_str::<ProgressDocument>(json).unwrap().text();
+        assert_eq!(text(r#"{"fraction":0.4,"message":"page 4"}"#), "40 % page 4");
+        assert_eq!(text(r#"{"fraction":null,"message":"page 4"}"#), "page 4");
+        assert_eq!(text("{}"), "");
     }
 
     #[test]

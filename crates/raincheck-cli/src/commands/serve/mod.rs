@@ -31,7 +31,7 @@ use crate::output::Output;
 
 const EXAMPLES: &str = "\
 A queue is worked in one of three ways:
-  --queue NAME                   its jobs wait for workers that ask (asking is not built yet)
+  --queue NAME                   workers anywhere claim its jobs over HTTP
   --queue NAME=http://HOST/PATH  each job is sent there; the answer is its result
   --queue NAME='cmd:PROGRAM …'   the program is started for each job: input on stdin, result on
                                  stdout; it ends with 0 (done), 65 (failed for good) or anything
