@@ -11,7 +11,7 @@ use http_body_util::BodyExt as _;
 use raincheck_core::conformance::ModelStore;
 use raincheck_core::name::{Namespace, QueueName};
 use raincheck_core::queue::QueueSpec;
-use raincheck_core::store::StoreError;
+use raincheck_core::store::{Store as _, StoreError};
 use tower::{Layer as _, ServiceExt as _};
 
 use super::gate::GateLayer;
@@ -51,6 +51,43 @@ async fn submit(app: &Router, key: Option<&str>) -> (StatusCode, Option<String>,
     let status = answer.status();
     let body = answer.into_body().collect().await.unwrap().to_bytes();
     (status, outcome, String::from_utf8(body.to_vec()).unwrap())
+}
+
+/// Polls the future often enough for anything that does not wait for the store.
+async fn still_waits<F: Future>(mut future: std::pin::Pin<&mut F>) -> bool {
+    for _ in 0..1_000 {
+        let polled = std::future::poll_fn(|cx| std::task::Poll::Ready(future.as_mut().poll(cx).is_pending()));
+        if !polled.await {
+            return false;
+        }
+        tokio::task::yield_now().await;
+    }
+    true
+}
+
+#[tokio::test]
+async fn no_202_comes_before_the_commit() {
+    let (store, app) = server().await;
+    let held = store.hold_submits();
+    let mut submitting = Box::pin(submit(&app, None));
+    assert!(still_waits(submitting.as_mut()).await);
+    held.cancel();
+    assert_eq!(submitting.await.0, StatusCode::ACCEPTED);
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_before_the_commit_leaves_its_job() {
+    let (store, app) = server().await;
+    let held = store.hold_submits();
+    let mut submitting = Box::pin(submit(&app, None));
+    assert!(still_waits(submitting.as_mut()).await);
+    drop(submitting);
+    held.cancel();
+    let queues = store.queues(&Namespace::default()).await.unwrap();
+    assert_eq!(
+        queues[0].counts.queued, 1,
+        "the submission was handed over, only the wait was dropped"
+    );
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ use raincheck_core::store::{
     Submitted,
 };
 use raincheck_core::time::Timestamp;
+use tokio_util::sync::CancellationToken;
 
 /// Which operations fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub(crate) enum Op {
 pub(crate) struct Faulty {
     inner: Arc<dyn Store>,
     failing: Mutex<Vec<(Op, StoreError)>>,
+    /// Until this is cancelled no submit is answered.
+    held: Mutex<Option<CancellationToken>>,
     observer: Mutex<Option<Arc<dyn Observer>>>,
     pub(crate) submits: AtomicU64,
     /// No batch that settles this job is taken.
@@ -50,6 +53,7 @@ impl Faulty {
         Self {
             inner,
             failing: Mutex::default(),
+            held: Mutex::default(),
             observer: Mutex::default(),
             submits: AtomicU64::new(0),
             unsettled: Mutex::default(),
@@ -64,6 +68,13 @@ impl Faulty {
     /// Makes an operation fail until [`Faulty::mend`].
     pub(crate) fn fail(&self, op: Op, error: StoreError) {
         self.failing.lock().unwrap().push((op, error));
+    }
+
+    /// Makes the answers to submits wait until what this gives back is cancelled, as if their commit took long.
+    pub(crate) fn hold_submits(&self) -> CancellationToken {
+        let held = CancellationToken::new();
+        *self.held.lock().unwrap() = Some(held.clone());
+        held
     }
 
     pub(crate) fn mend(&self) {
@@ -122,7 +133,14 @@ impl Store for Faulty {
         ns: &Namespace,
         batch: Vec<Submission>,
     ) -> Answer<Vec<Result<Submitted, SubmitRefused>>> {
-        self.ask(Op::Submit, &self.submits, || self.inner.submit(ns, batch))
+        let answer = self.ask(Op::Submit, &self.submits, || self.inner.submit(ns, batch));
+        match self.held.lock().unwrap().clone() {
+            None => answer,
+            Some(held) => Box::pin(async move {
+                held.cancelled().await;
+                answer.await
+            }),
+        }
     }
     fn replay(
         &self,
