@@ -68,7 +68,7 @@ impl Ledger {
                     known.over(None, server);
                 }
             }
-            Request::Read(_) | Request::Retry(_) | Request::Submit(_) => {}
+            Request::Read(_) | Request::Retry(_) | Request::Submit(_) | Request::Settle(_) => {}
         }
     }
 
@@ -165,7 +165,7 @@ impl Ledger {
     }
 
     /// The job ended so, or an earlier answer said otherwise.
-    fn ended(&mut self, id: &JobId, outcome: Shown) {
+    pub(super) fn ended(&mut self, id: &JobId, outcome: Shown) {
         let server = self.server;
         let Some(known) = self.known.get_mut(id) else {
             return;
@@ -214,6 +214,7 @@ impl Ledger {
         };
         let Some(before) = known.result.clone() else {
             known.result = Some(result.clone());
+            self.settled_so(id, outcome, result);
             return;
         };
         self.tally.results_compared += 1;

@@ -25,6 +25,12 @@ pub enum Fault {
     Unfinished,
     /// G5: a fence came twice, or fell.
     FenceRepeated,
+    /// G5: a lease within its term was refused.
+    LeaseForgotten,
+    /// G5: a settlement that was refused counts all the same.
+    StaleAccepted,
+    /// G6: a settlement that was acknowledged does not count.
+    SettlementLost,
     /// G6: a final job's document is not what it was.
     OutcomeChanged,
     /// G6: a result is not what it was.
@@ -59,6 +65,9 @@ impl fmt::Display for Fault {
             Self::TwoJobs => "one submission made two jobs",
             Self::Unfinished => "a job never finished",
             Self::FenceRepeated => "a fence did not grow",
+            Self::LeaseForgotten => "a live lease was forgotten",
+            Self::StaleAccepted => "a refused settlement counts all the same",
+            Self::SettlementLost => "an acknowledged settlement is lost",
             Self::OutcomeChanged => "a finished job changed",
             Self::ResultChanged => "a result changed",
             Self::Mixed => "a result or an input is another job's",

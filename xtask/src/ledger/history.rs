@@ -48,6 +48,49 @@ pub struct Submit {
     pub short_lived: bool,
 }
 
+/// Stands in one result of one pull worker and nowhere else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Marker(pub u64);
+
+impl fmt::Display for Marker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "marker-{:08}", self.0)
+    }
+}
+
+impl Marker {
+    /// The marker in this text, wherever it stands.
+    #[must_use]
+    pub fn find(text: &str) -> Option<Self> {
+        let (_, rest) = text.split_once("marker-")?;
+        rest.get(..8)?.parse().ok().map(Self)
+    }
+}
+
+/// What a pull worker does with a lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settle {
+    /// The job.
+    pub job: JobId,
+    /// What is done.
+    pub deed: Deed,
+    /// Whether the lease's term cannot be over: refusing it then is forgetting it.
+    pub fresh: bool,
+}
+
+/// See [`Settle`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deed {
+    /// Hold it longer.
+    Renew,
+    /// It succeeded, with a result that holds this.
+    Succeed(Marker),
+    /// It failed and may be tried again.
+    Fail,
+    /// Give it back.
+    Release,
+}
+
 /// What a client asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
@@ -63,6 +106,8 @@ pub enum Request {
     Retry(JobId),
     /// Forget a finished job.
     Delete(JobId),
+    /// Renew or settle a lease.
+    Settle(Settle),
 }
 
 impl Request {
@@ -74,6 +119,7 @@ impl Request {
             Self::Read(id) | Self::Redeem(id) | Self::Cancel(id) | Self::Retry(id) | Self::Delete(id) => {
                 Some(id)
             }
+            Self::Settle(settle) => Some(&settle.job),
         }
     }
 }
@@ -276,6 +322,12 @@ impl Request {
             Self::Cancel(_) => "cancel",
             Self::Retry(_) => "retry",
             Self::Delete(_) => "delete",
+            Self::Settle(settle) => match settle.deed {
+                Deed::Renew => "renew",
+                Deed::Succeed(_) => "succeed",
+                Deed::Fail => "fail",
+                Deed::Release => "release",
+            },
         }
     }
 }

@@ -13,6 +13,7 @@ mod answers;
 mod fault;
 mod handlers;
 mod history;
+mod settles;
 mod state;
 mod submits;
 #[cfg(test)]
@@ -21,7 +22,9 @@ mod tests;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 pub use fault::{Fault, Violation};
-pub use history::{CallId, Doc, Event, Handed, JobId, Reply, Request, Shown, Submit, Token, Verdict};
+pub use history::{
+    CallId, Deed, Doc, Event, Handed, JobId, Marker, Reply, Request, Settle, Shown, Submit, Token, Verdict,
+};
 pub use state::Tally;
 use state::{Family, Known, Open};
 
@@ -52,10 +55,14 @@ impl Ledger {
             Event::Call(call, request) => self.call(call, &request),
             Event::Reply(call, reply) => {
                 if let Some(open) = self.open.remove(&call) {
-                    if let Request::Submit(submit) = &open.request {
-                        self.submit_answered(&open, submit, &reply);
-                    } else {
-                        self.answered(&open, &reply);
+                    match &open.request {
+                        Request::Submit(submit) => self.submit_answered(&open, submit, &reply),
+                        Request::Settle(settle) => self.settle_answered(settle, &reply),
+                        Request::Read(_)
+                        | Request::Redeem(_)
+                        | Request::Cancel(_)
+                        | Request::Retry(_)
+                        | Request::Delete(_) => self.answered(&open, &reply),
                     }
                 }
             }
@@ -271,6 +278,8 @@ impl Ledger {
         }
         if !maybe {
             self.undo(&open.request);
+        } else if let Request::Settle(settle) = &open.request {
+            self.settle_lost(settle);
         }
     }
 

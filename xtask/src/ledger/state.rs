@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::history::{Doc, JobId, Request, Shown, Submit};
+use super::history::{Doc, JobId, Marker, Request, Shown, Submit};
 
 /// One submission, all its repetitions, and the jobs that it and its retries by hand made.
 #[derive(Clone, Debug)]
@@ -70,6 +70,12 @@ pub(super) struct Known {
     pub(super) fixed: Option<Arc<str>>,
     /// Its result, once seen.
     pub(super) result: Option<Arc<str>>,
+    /// The result whose settlement was acknowledged.
+    pub(super) settled: Option<Marker>,
+    /// Results whose settlement was refused, and may have been accepted at no other time.
+    pub(super) refused: Vec<Marker>,
+    /// Results whose settlement had no answer.
+    pub(super) doubtful: Vec<Marker>,
     /// The fences that handlers saw.
     pub(super) fences: Vec<u64>,
     /// Set by an acknowledged cancel and by a final document: no later attempt may start.
@@ -145,6 +151,10 @@ pub struct Tally {
     pub retried: u64,
     /// Deletions acknowledged.
     pub deleted: u64,
+    /// Settlements and renewals of pull workers acknowledged.
+    pub settled: u64,
+    /// The same, refused because the lease was over.
+    pub lapsed: u64,
     /// Answers with a job document.
     pub documents: u64,
     /// Documents of finished jobs compared with an earlier one.
@@ -160,7 +170,7 @@ pub struct Tally {
 impl Tally {
     /// Name and count, in the order of a table.
     #[must_use]
-    pub const fn rows(&self) -> [(&'static str, u64); 19] {
+    pub const fn rows(&self) -> [(&'static str, u64); 21] {
         [
             ("servers started", self.servers),
             ("requests sent", self.calls),
@@ -177,6 +187,8 @@ impl Tally {
             ("retries acknowledged", self.retried),
             ("deletions acknowledged", self.deleted),
             ("  tombstones seen", self.tombstones),
+            ("leases settled, renewed", self.settled),
+            ("  refused, over", self.lapsed),
             ("documents read", self.documents),
             ("  final, compared", self.compared),
             ("results read", self.results),

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::http::{Client, Sent};
 use super::plan::Spec;
 use super::wire;
-use crate::ledger::{CallId, Event, JobId, Ledger, Reply, Request, Submit, Token};
+use crate::ledger::{CallId, Event, JobId, Ledger, Marker, Reply, Request, Submit, Token};
 
 /// The run's memory, shared by all of its tasks.
 #[derive(Debug)]
@@ -30,6 +30,8 @@ pub(crate) struct Desk {
     /// Calls that a living server never answered.
     pub(crate) silent: AtomicU64,
     closing: AtomicBool,
+    workers_home: AtomicBool,
+    markers: AtomicU64,
     began: Instant,
     calls: AtomicU64,
     tokens: AtomicU64,
@@ -45,6 +47,8 @@ impl Desk {
             address: watch::Sender::new(None),
             silent: AtomicU64::new(0),
             closing: AtomicBool::new(false),
+            workers_home: AtomicBool::new(false),
+            markers: AtomicU64::new(0),
             began: Instant::now(),
             calls: AtomicU64::new(0),
             tokens: AtomicU64::new(0),
@@ -84,6 +88,21 @@ impl Desk {
     /// Sends the clients home once their call in flight is answered.
     pub(crate) fn close(&self) {
         self.closing.store(true, Ordering::Release);
+    }
+
+    /// Whether the pull workers are to go home.
+    pub(crate) fn workers_home(&self) -> bool {
+        self.workers_home.load(Ordering::Acquire)
+    }
+
+    /// Sends the pull workers home: every job is finished.
+    pub(crate) fn send_workers_home(&self) {
+        self.workers_home.store(true, Ordering::Release);
+    }
+
+    /// A marker that no result had before.
+    pub(crate) fn marker(&self) -> Marker {
+        Marker(self.markers.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
     /// A number that no submission had before.
@@ -138,7 +157,8 @@ impl Desk {
             | Request::Redeem(_)
             | Request::Cancel(_)
             | Request::Retry(_)
-            | Request::Delete(_) => {}
+            | Request::Delete(_)
+            | Request::Settle(_) => {}
         }
     }
 
@@ -192,7 +212,7 @@ impl Desk {
             return;
         };
         let (method, verb) = match &request {
-            Request::Submit(_) | Request::Read(_) => ("GET", ""),
+            Request::Submit(_) | Request::Settle(_) | Request::Read(_) => ("GET", ""),
             Request::Redeem(_) => ("GET", "/result"),
             Request::Cancel(_) => ("POST", "/cancel"),
             Request::Retry(_) => ("POST", "/retry"),
@@ -213,8 +233,8 @@ impl Desk {
 /// A request's form on the wire.
 #[derive(Debug)]
 pub(crate) struct How<'a> {
-    method: &'a str,
-    path: &'a str,
-    headers: &'a [(&'static str, String)],
-    body: Bytes,
+    pub(crate) method: &'a str,
+    pub(crate) path: &'a str,
+    pub(crate) headers: &'a [(&'static str, String)],
+    pub(crate) body: Bytes,
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   clients ──HTTP──► raincheck serve ──push──► receiver
-//!      │                   │  ▲ └─command─► handler.sh ──► handler.log
+//!      │    pull workers ──┤  ▲ └─command─► handler.sh ──► handler.log
 //!      │               SIGKILL restart                        │
 //!      └────────────► desk: the ledger ◄──────────────────────┘
 //! ```
@@ -18,6 +18,7 @@ mod receiver;
 mod report;
 pub(crate) mod server;
 mod wire;
+mod worker;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -34,6 +35,8 @@ use receiver::{Receiver, Script};
 use report::Report;
 use server::{Server, Start};
 
+/// Pull workers at once.
+const WORKERS: u64 = 3;
 /// Clients at once.
 const CLIENTS: u64 = 10;
 /// The longest pause of a client between two requests: it sets the load.
@@ -106,6 +109,7 @@ struct Run {
     script: Script,
     how: Start,
     clients: JoinSet<()>,
+    workers: JoinSet<()>,
     /// Where in the list of jobs the last audit ended.
     audited: usize,
     last_words: String,
@@ -123,11 +127,16 @@ impl Run {
                 format!("{}=http://{}/jobs", plan::PUSH, receiver.address),
                 format!("{}=cmd:sh '{}'", plan::PROCESS, script.path.display()),
                 plan::PULL.to_owned(),
+                plan::WORKED.to_owned(),
             ],
         };
         let mut clients = JoinSet::new();
         for n in 0..CLIENTS {
             clients.spawn(load::client(desk.clone(), rng.fork(1_000 + n), PAUSE_MS_MAX));
+        }
+        let mut workers = JoinSet::new();
+        for n in 0..WORKERS {
+            workers.spawn(worker::worker(desk.clone(), rng.fork(2_000 + n), n));
         }
         Ok(Self {
             desk,
@@ -136,6 +145,7 @@ impl Run {
             script,
             how,
             clients,
+            workers,
             audited: 0,
             last_words: String::new(),
         })
@@ -243,6 +253,8 @@ impl Run {
         let began = Instant::now();
         let settled = audit::settle(&self.desk, to).await;
         self.keep_words(settled, &server)?;
+        self.desk.send_workers_home();
+        while self.workers.join_next().await.is_some() {}
         report.settled = began.elapsed();
         let jobs: Vec<_> = self.desk.ledger().jobs().cloned().collect();
         report.jobs = jobs.len();

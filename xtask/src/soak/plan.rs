@@ -17,8 +17,10 @@ pub(crate) const PROCESS: &str = "process";
 pub(crate) const PUSH: &str = "push";
 /// Worked by nobody: its jobs wait, expire or are cancelled.
 pub(crate) const PULL: &str = "pull";
+/// Worked by pull workers.
+pub(crate) const WORKED: &str = "worked";
 /// All of them.
-pub(crate) const QUEUES: [&str; 3] = [PROCESS, PUSH, PULL];
+pub(crate) const QUEUES: [&str; 4] = [PROCESS, PUSH, PULL, WORKED];
 
 /// A submission, ready to be sent.
 #[derive(Clone, Debug)]
@@ -41,8 +43,9 @@ impl Spec {
     pub(crate) fn new(seed: u64, token: Token) -> Self {
         let mut rng = Rng::new(seed).fork(token.0);
         let queue = match rng.below(10) {
-            0..=5 => PUSH,
-            6..=7 => PROCESS,
+            0..=3 => PUSH,
+            4..=5 => PROCESS,
+            6..=7 => WORKED,
             _ => PULL,
         };
         let short_lived = rng.chance(3, 100);
@@ -101,7 +104,10 @@ impl Spec {
 fn options(rng: &mut Rng, queue: &str, plan: &str, short_lived: bool) -> Vec<Wanted> {
     // A kill ends an attempt, and a killed attempt counts: a job must live through some kills. One that hangs fails
     // in the end, and nobody wants to wait long for that.
-    let (attempts, timeout) = if plan == "hang" {
+    let (attempts, timeout) = if queue == WORKED {
+        // No attempt runs out of time, so that a lease within its term has no reason to be over.
+        (3 + rng.below(8), "60s")
+    } else if plan == "hang" {
         (2, "400ms")
     } else {
         (3 + rng.below(8), "1500ms")
@@ -123,7 +129,8 @@ fn options(rng: &mut Rng, queue: &str, plan: &str, short_lived: bool) -> Vec<Wan
     let delay = format!("{}ms", 50 + rng.below(2_000));
     maybe(rng, 1, 6, ("Raincheck-Delay", "delay", delay));
     let deadline = format!("{}ms", 1_000 + rng.below(4_000));
-    maybe(rng, 1, 20, ("Raincheck-Deadline", "deadline", deadline));
+    let n = u64::from(queue != WORKED);
+    maybe(rng, n, 20, ("Raincheck-Deadline", "deadline", deadline));
     let start_before = format!("{}ms", 200 + rng.below(3_000));
     let (n, of) = if queue == PULL { (1, 2) } else { (1, 30) };
     maybe(

@@ -15,7 +15,7 @@ use crate::rng::Rng;
 use crate::soak::audit;
 use crate::soak::desk::Desk;
 use crate::soak::http::Client;
-use crate::soak::plan::Spec;
+use crate::soak::plan::{QUEUES, Spec};
 use crate::soak::server::{Server, Start};
 
 /// How soon a server with a failed store has to be gone.
@@ -116,7 +116,7 @@ async fn recover(desk: &Arc<Desk>, binary: &str, store: &str) -> Result<()> {
     let mut server = Server::start(&Start {
         words: vec![binary.to_owned()],
         store: store.into(),
-        queues: ["pull", "push", "process"].map(str::to_owned).to_vec(),
+        queues: QUEUES.map(str::to_owned).to_vec(),
     })?;
     let to = server.ready().await.context("opening the store again")?;
     audit::look(desk, to, desk.jobs_from(0)).await;

@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::soak::http::{Client, Sent};
+use crate::soak::plan::QUEUES;
 use crate::soak::server::{self, Server, Start};
 use crate::tree::has;
 
@@ -111,7 +112,7 @@ impl Traced {
         let how = Start {
             words,
             store: store.clone(),
-            queues: ["pull", "push", "process"].map(str::to_owned).to_vec(),
+            queues: QUEUES.map(str::to_owned).to_vec(),
         };
         Ok(Self {
             server: Server::start(&how)?,

@@ -1,5 +1,6 @@
 //! The ledger finds every lie and accuses no honest server.
 
+mod leases;
 mod server;
 
 use super::*;
@@ -227,7 +228,8 @@ fn an_honest_run_sees_everything_it_counts() {
         .tally()
         .rows()
         .into_iter()
-        .filter(|(_, count)| *count == 0)
+        // Its server has no pull workers: `leases` is about those.
+        .filter(|(name, count)| *count == 0 && !name.contains("settled") && !name.contains("over"))
         .collect();
     assert!(blind.is_empty(), "never happened: {blind:?}");
 }

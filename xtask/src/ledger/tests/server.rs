@@ -162,6 +162,7 @@ impl Server {
                 self.found(id)
                     .map_or_else(|gone| *gone, |job| about(200, &shown.unwrap_or(job)))
             }
+            Request::Settle(_) => reply(200),
             Request::Redeem(id) => self.redeem(id),
             Request::Cancel(id) => self.cancel(id),
             Request::Retry(id) => match self.found(id) {
