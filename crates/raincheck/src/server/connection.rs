@@ -27,8 +27,6 @@ use super::{OnlyToThePresent, ServerOptions};
 /// The largest read buffer: a head that does not fit is 431. Larger than the API's own limit on heads, so that most
 /// that are too large get a proper answer.
 const BUFFER_BYTES_MAX: usize = 64 << 10;
-/// So many headers a request may have.
-const HEADERS_MAX: usize = 100;
 
 /// Serves one connection until it ends, its time is up, or `stopping` is cancelled and its answer sent.
 pub(super) async fn drive<S, B>(
@@ -50,8 +48,8 @@ pub(super) async fn drive<S, B>(
     let connection = http1::Builder::new()
         // Our own deadlines cover more: hyper's closes an idle keep-alive as if it were a slow head.
         .header_read_timeout(None)
+        // hyper takes at most 100 headers by itself; saying so would make its list of them slower.
         .max_buf_size(BUFFER_BYTES_MAX)
-        .max_headers(HEADERS_MAX)
         // hyper would allocate a read buffer for every waiter to notice a client that is gone; the line peeks.
         .half_close(true)
         .serve_connection(line, handling);
