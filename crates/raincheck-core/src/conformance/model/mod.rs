@@ -4,6 +4,12 @@
 //! decided is decided by [`decide`](crate::decide) and [`limit`](crate::limit). It scans all it has on nearly every
 //! call, so it is for tests of up to some thousand jobs.
 
+#[cfg(test)]
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "each place deals with the faults it knows"
+)]
+pub(super) mod broken;
 mod change;
 mod claim;
 mod list;
@@ -95,6 +101,16 @@ impl ModelStore {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// One question: it changes nothing, so there is nothing to tell.
+    fn look<T: Send + 'static>(&self, question: impl FnOnce(&Model, Timestamp) -> T) -> Answer<T> {
+        let inner = self.lock();
+        let answer = match &inner.down {
+            Some(error) => Err(error.clone()),
+            None => Ok(question(&inner.model, self.clock.now())),
+        };
+        Box::pin(std::future::ready(answer))
+    }
+
     /// One operation: stamped once, done whole, told to the observer when the lock is free again.
     fn run<T: Send + 'static>(&self, operation: impl FnOnce(&mut Model, Timestamp) -> T) -> Answer<T> {
         let mut inner = self.lock();
@@ -155,7 +171,7 @@ impl Store for ModelStore {
         queue: &QueueName,
         idempotency: Idempotency,
     ) -> Answer<Option<Result<Submitted, SubmitRefused>>> {
-        self.run(|model, _| model.replay(ns, queue, &idempotency))
+        self.look(|model, _| model.replay(ns, queue, &idempotency))
     }
 
     fn cancel(&self, ns: &Namespace, ids: Vec<JobId>) -> Answer<Vec<Result<Arc<Job>, Missing>>> {
@@ -204,19 +220,19 @@ impl Store for ModelStore {
     }
 
     fn list(&self, ns: &Namespace, page: Page) -> Answer<Listed> {
-        self.run(|model, now| model.list(ns, &page, now))
+        self.look(|model, now| model.list(ns, &page, now))
     }
 
     fn get(&self, ns: &Namespace, id: JobId) -> Answer<Result<Arc<Job>, Missing>> {
-        self.run(|model, _| model.find(ns, id))
+        self.look(|model, _| model.find(ns, id))
     }
 
     fn input(&self, ns: &Namespace, id: JobId) -> Answer<Result<Input, Missing>> {
-        self.run(|model, _| model.input(ns, id))
+        self.look(|model, _| model.input(ns, id))
     }
 
     fn result(&self, ns: &Namespace, id: JobId) -> Answer<Result<Change, Missing>> {
-        self.run(|model, _| model.result(ns, id))
+        self.look(|model, _| model.result(ns, id))
     }
 
     fn put_queue(
@@ -230,15 +246,15 @@ impl Store for ModelStore {
     }
 
     fn queue(&self, ns: &Namespace, name: &QueueName) -> Answer<Option<QueueStatus>> {
-        self.run(|model, now| model.queue(ns, name, now))
+        self.look(|model, now| model.queue(ns, name, now))
     }
 
     fn queues(&self, ns: &Namespace) -> Answer<Vec<QueueStatus>> {
-        self.run(|model, now| model.queues(ns, now))
+        self.look(|model, now| model.queues(ns, now))
     }
 
     fn all_queues(&self) -> Answer<Vec<Arc<Queue>>> {
-        self.run(|model, _| model.all_queues())
+        self.look(|model, _| model.all_queues())
     }
 
     fn pause(
@@ -259,11 +275,11 @@ impl Store for ModelStore {
     }
 
     fn check(&self) -> Answer<()> {
-        self.run(|_, _| ())
+        self.look(|_, _| ())
     }
 
     fn close(&self) -> Answer<()> {
-        let answer = self.run(|_, _| ());
+        let answer = self.look(|_, _| ());
         self.lock().down.get_or_insert(StoreError::Closed);
         answer
     }

@@ -214,7 +214,7 @@ impl Model {
     }
 
     /// The greatest [`JobId::seq`] that was used.
-    pub(super) fn last_seq(&self) -> u64 {
+    pub(in crate::conformance) fn last_seq(&self) -> u64 {
         let ids = self.jobs.keys().chain(self.gone.keys());
         ids.map(|id| id.seq()).max().unwrap_or(0)
     }

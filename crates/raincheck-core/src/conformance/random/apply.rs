@@ -4,6 +4,7 @@
 
 use super::command::Command;
 use super::compare::{equal, same};
+use super::draw::namespaces;
 use super::run::{Checked, Run, answered};
 use crate::decide::{Patch, SettleRefused};
 use crate::id::JobId;
@@ -80,6 +81,7 @@ impl Run {
         let mut expected = Vec::new();
         for submission in batch {
             let id = submission.job.id;
+            self.fresh(id)?;
             let answer = self.model.submit(ns, submission, now);
             self.cover(match &answer {
                 Ok(Submitted::Created) => "created",
@@ -120,6 +122,7 @@ impl Run {
         let answers = answered(self.store().retry(ns, batch.clone()).await)?;
         let mut expected = Vec::new();
         for wanted in batch {
+            self.fresh(wanted.new_id)?;
             let answer = self.model.retry(ns, wanted, now);
             if let Ok(job) = &answer {
                 if job.id == wanted.new_id {
@@ -305,22 +308,27 @@ impl Run {
         equal("how many were pruned", &count, &expected)
     }
 
+    /// Reads the job in its own namespace and in the other one.
     async fn read(&mut self, ns: &Namespace, id: JobId) -> Checked {
         let store = self.store();
-        let (job, input) = (
-            answered(store.get(ns, id).await)?,
-            answered(store.input(ns, id).await)?,
-        );
-        if let Ok(job) = &job {
-            self.see(job)?;
+        for ns in namespaces().iter().chain([ns]) {
+            let job = answered(store.get(ns, id).await)?;
+            if let Ok(job) = &job {
+                self.see(job)?;
+            }
+            same("a job", job, self.model.find(ns, id))?;
+            equal(
+                "an input",
+                &answered(store.input(ns, id).await)?,
+                &self.model.input(ns, id),
+            )?;
+            same(
+                "a result",
+                answered(store.result(ns, id).await)?,
+                self.model.result(ns, id),
+            )?;
         }
-        same("a job", job, self.model.find(ns, id))?;
-        equal("an input", &input, &self.model.input(ns, id))?;
-        same(
-            "a result",
-            answered(store.result(ns, id).await)?,
-            self.model.result(ns, id),
-        )
+        Ok(())
     }
 
     async fn claim(&mut self, ns: &Namespace, claim: Claim) -> Checked {

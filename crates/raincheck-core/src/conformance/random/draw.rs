@@ -46,7 +46,7 @@ fn queue(rng: &mut Rng) -> QueueName {
 
 /// A queue whose end can come: the others are hardly ever empty.
 fn quiet_queue(rng: &mut Rng) -> QueueName {
-    let name = rng.pick(&["b", "c", "d", "d"]).copied().unwrap_or("d");
+    let name = rng.pick(&["c", "d", "d", "d"]).copied().unwrap_or("d");
     QueueName::new(name).expect("the name is plain")
 }
 
@@ -398,12 +398,12 @@ pub(super) fn draw(rng: &mut Rng, world: &World<'_>) -> Command {
             Command::Patch(ns, ids.into_iter().map(|id| (id, patch(rng, store))).collect())
         }
         84 => Command::Replay(ns, queue(rng), idempotency(rng)),
-        85..88 => Command::PutQueue(ns, queue(rng), spec(rng), rng.one_in(25)),
-        88 => Command::Pause(ns, queue(rng), rng.one_in(3)),
+        85 | 86 => Command::PutQueue(ns, queue(rng), spec(rng), rng.one_in(25)),
+        88 => Command::Pause(ns, queue(rng), rng.one_in(2)),
         89 => Command::Pause(ns, queue(rng), false),
         90 => Command::Purge(ns, quiet_queue(rng), slice),
-        91 => Command::DeleteQueue(ns, quiet_queue(rng)),
-        92 if durable && rng.one_in(2) => Command::Reopen,
+        87 | 91 => Command::DeleteQueue(rng.pick(&namespaces()).cloned().unwrap_or(ns), quiet_queue(rng)),
+        92 if durable => Command::Reopen,
         92..94 => Command::Queues(ns),
         _ => Command::Advance(span(rng)),
     }

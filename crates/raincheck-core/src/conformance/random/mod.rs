@@ -56,7 +56,8 @@ type Never = fn(Opened) -> Opened;
 /// # Panics
 /// When a store answers otherwise than it may; the message names the seed and the last commands.
 pub fn agree<O: IntoFuture<Output = Opened>>(open: impl Fn() -> O) -> Coverage {
-    agree_with(open, None::<&Never>)
+    let (seeds, steps) = plan();
+    agree_on(seeds, steps, open, None::<&Never>)
 }
 
 /// The same for durable stores, which are also closed and opened again in between.
@@ -68,15 +69,21 @@ where
     O: IntoFuture<Output = Opened>,
     R: IntoFuture<Output = Opened>,
 {
-    agree_with(open, Some(&reopen))
+    let (seeds, steps) = plan();
+    agree_on(seeds, steps, open, Some(&reopen))
 }
 
-fn agree_with<O, R>(open: impl Fn() -> O, reopen: Option<&impl Fn(Opened) -> R>) -> Coverage
+/// Runs these seeds.
+pub(super) fn agree_on<O, R>(
+    seeds: impl IntoIterator<Item = u64>,
+    steps: u32,
+    open: impl Fn() -> O,
+    reopen: Option<&impl Fn(Opened) -> R>,
+) -> Coverage
 where
     O: IntoFuture<Output = Opened>,
     R: IntoFuture<Output = Opened>,
 {
-    let (seeds, steps) = plan();
     let mut coverage = Coverage::default();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a runtime needs a few file descriptors");

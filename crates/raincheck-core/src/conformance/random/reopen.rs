@@ -48,6 +48,8 @@ impl Run {
         }
         self.model.tell(now);
         self.turns.reopen();
+        // Ids that were given out and not used are forgotten.
+        self.last_seq = self.model.last_seq();
         self.settle_turns();
         self.sweep().await
     }

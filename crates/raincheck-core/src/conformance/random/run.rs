@@ -105,6 +105,8 @@ pub(super) struct Run {
     step: u32,
     history: History,
     commands: VecDeque<Command>,
+    /// The greatest id that the store gave out.
+    pub(super) last_seq: u64,
     ear: Arc<Ear>,
     /// Every change that the store owes its observer, by job and version.
     owed: BTreeMap<(JobId, u32), Job>,
@@ -134,6 +136,7 @@ impl Run {
             step: 0,
             history: History::default(),
             commands: VecDeque::new(),
+            last_seq: 0,
             ear,
             owed: BTreeMap::new(),
         }
@@ -158,6 +161,15 @@ impl Run {
     /// Holds a job that an answer shows against all that was seen of it.
     pub(super) fn see(&mut self, job: &Job) -> Checked {
         self.history.see(job).map_err(|broken| broken.to_string())
+    }
+
+    /// Checks that an id that the store has just given out comes after all before it.
+    pub(super) fn fresh(&mut self, id: JobId) -> Checked {
+        let last = std::mem::replace(&mut self.last_seq, id.seq());
+        if id.seq() <= last {
+            return Err(format!("{id} does not come after the ids before it"));
+        }
+        Ok(())
     }
 
     /// Runs `steps` commands.
@@ -269,6 +281,11 @@ impl Run {
                 Err(Missing::Unknown) => self.cover("read after the tombstone"),
             }
             same("a job and its result", found, self.model.result(&ns, id))?;
+            same(
+                "a job",
+                answered(store.get(&ns, id).await)?,
+                self.model.find(&ns, id),
+            )?;
             equal(
                 "an input",
                 &answered(store.input(&ns, id).await)?,

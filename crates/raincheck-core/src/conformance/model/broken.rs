@@ -1,0 +1,469 @@
+//! The model with one fault each, so that the suite can show that it would notice.
+//!
+//! Invariant: a broken store differs from the model in the one way its fault names.
+
+use std::sync::Arc;
+
+use super::ModelStore;
+use super::state::{Model, Row};
+use crate::content::Input;
+use crate::decide::{Patch, Renewed, SettleRefused, Settlement, claimable, submit};
+use crate::id::{Fence, IdGenerator, JobId};
+use crate::job::{Job, Outcome, Phase};
+use crate::lease::WorkerKind;
+use crate::list::{Listed, Page};
+use crate::name::{Namespace, QueueName};
+use crate::queue::{Queue, QueueSpec};
+use crate::store::{
+    Answer, Change, ChangeRefused, Claim, Idempotency, Leased, Missing, Observer, PatchError, QueueRefused,
+    QueueStatus, Reclaimed, Renew, Retry, Settle, Slice, Store, Submission, SubmitRefused, Submitted,
+};
+use crate::time::Timestamp;
+
+/// What is wrong with a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::conformance) enum Fault {
+    /// Acknowledges jobs that are due later, and loses them.
+    LosesJobs,
+    /// Refuses a job because the queue is full, and keeps it.
+    KeepsRefusedJobs,
+    ForgetsKeys,
+    TakesAnyFingerprint,
+    OverfillsQueues,
+    StopsAtABadEntry,
+    IgnoresTurns,
+    IgnoresPriority,
+    StartsEarly,
+    StartsOverdueJobs,
+    IgnoresPause,
+    IgnoresConcurrency,
+    ForgetsTheAttempt,
+    LeavesTheFence,
+    RepeatsNoClaim,
+    /// Answers a lost lease as if it had settled.
+    AcceptsOldLeases,
+    /// Lets a lost lease settle.
+    ObeysOldLeases,
+    SettlesTwice,
+    LosesResults,
+    ChargesReleasedAttempts,
+    RetriesForEver,
+    ChangesFinalJobs,
+    LetsCancelBeatSuccess,
+    ForgetsCancelRequests,
+    ReclaimsEarly,
+    NeverReclaims,
+    PrunesEarly,
+    LetsTombstonesBeUnknown,
+    ForgetsRetries,
+    DeletesUnfinishedJobs,
+    SeesAllNamespaces,
+    DeletesFullQueues,
+    PatchesStartedJobs,
+    ListsAPageOnly,
+    TellsNobody,
+    WorksWhenClosed,
+    LosesKeysOnOpen,
+    LosesResultsOnOpen,
+    LosesPausesOnOpen,
+    KeepsAttemptsOnOpen,
+    EndsPullLeasesOnOpen,
+    ReusesIdsOnOpen,
+}
+
+/// A store with a fault.
+#[derive(Debug)]
+pub(in crate::conformance) struct Broken {
+    store: ModelStore,
+    fault: Fault,
+}
+
+/// Operations that no fault touches.
+macro_rules! as_it_should_be {
+    ($(fn $name:ident($($arg:ident: $type:ty),*) -> $answer:ty;)*) => {
+        $(fn $name(&self, $($arg: $type),*) -> $answer {
+            self.store.$name($($arg),*)
+        })*
+    };
+}
+
+impl Broken {
+    pub(in crate::conformance) fn new(store: ModelStore, fault: Fault) -> Self {
+        Self { store, fault }
+    }
+
+    fn has(&self, fault: Fault) -> bool {
+        self.fault == fault
+    }
+
+    /// Opens what the closed store has kept, more or less.
+    pub(in crate::conformance) fn reopened(&self) -> Self {
+        let fault = self.fault;
+        if fault == Fault::EndsPullLeasesOnOpen {
+            each_job(&mut self.store.lock().model, |job| {
+                if let Phase::Running(lease) = &mut job.phase {
+                    lease.kind = WorkerKind::Push;
+                }
+            });
+        }
+        let mut store = self.store.reopened(5);
+        let before = self.store.lock().model.clone();
+        let mut inner = store.lock();
+        let model = &mut inner.model;
+        match fault {
+            Fault::LosesKeysOnOpen => model.keys.clear(),
+            Fault::LosesResultsOnOpen => model.jobs.values_mut().for_each(|row| row.result = None),
+            Fault::LosesPausesOnOpen => {
+                for line in model.lines.values_mut() {
+                    line.queue = Arc::new(Queue {
+                        paused: None,
+                        ..Queue::clone(&line.queue)
+                    });
+                }
+            }
+            Fault::KeepsAttemptsOnOpen => model.jobs = before.jobs,
+            _ => {}
+        }
+        drop(inner);
+        if fault == Fault::ReusesIdsOnOpen {
+            store.ids = IdGenerator::after(0);
+        }
+        Self { store, fault }
+    }
+
+    /// Claims as the fault orders the queue.
+    fn claim_by_fault(
+        &self,
+        model: &mut Model,
+        ns: &Namespace,
+        wanted: &Claim,
+        now: Timestamp,
+    ) -> Vec<Leased> {
+        let name = (ns.clone(), wanted.queue.clone());
+        let repeated = model.repeated(ns, wanted);
+        if !repeated.is_empty() {
+            return repeated;
+        }
+        let mut leased = Vec::new();
+        for nonce in wanted
+            .nonces
+            .iter()
+            .take(model.startable(&name, wanted.nonces.len()))
+        {
+            let waiting = model
+                .jobs_of(ns, &wanted.queue)
+                .filter(|job| matches!(job.phase, Phase::Waiting));
+            let open = waiting.filter(|job| match self.fault {
+                Fault::StartsEarly => true,
+                Fault::StartsOverdueJobs => job.run_at <= now,
+                _ => claimable(job, now),
+            });
+            let next = open.min_by_key(|job| match self.fault {
+                Fault::IgnoresPriority => (0, job.run_at, job.id),
+                _ => (job.priority, job.run_at, job.id),
+            });
+            let Some(before) = next.cloned() else {
+                break;
+            };
+            let mut job = Job::clone(&before);
+            match self.fault {
+                Fault::StartsEarly => job.run_at = now,
+                Fault::StartsOverdueJobs => job.options = crate::job::Options::default(),
+                _ => {}
+            }
+            model.keep(job);
+            leased.extend(model.lease(before.id, &wanted.claimer, *nonce, now));
+        }
+        leased
+    }
+}
+
+/// Changes every job behind the store's back.
+fn each_job(model: &mut Model, change: impl Fn(&mut Job)) {
+    for row in model.jobs.values_mut() {
+        change(Arc::make_mut(&mut row.job));
+    }
+}
+
+/// Does something with other settings in force.
+fn with_queues<T>(model: &mut Model, change: impl Fn(&mut Queue), run: impl FnOnce(&mut Model) -> T) -> T {
+    let before: Vec<_> = model
+        .lines
+        .iter()
+        .map(|(name, line)| (name.clone(), line.queue.clone()))
+        .collect();
+    for line in model.lines.values_mut() {
+        change(Arc::make_mut(&mut line.queue));
+    }
+    let answer = run(model);
+    for (name, queue) in before {
+        if let Some(line) = model.lines.get_mut(&name) {
+            line.queue = queue;
+        }
+    }
+    answer
+}
+
+impl Store for Broken {
+    as_it_should_be! {
+        fn now() -> Timestamp;
+        fn mint() -> JobId;
+        fn replay(ns: &Namespace, queue: &QueueName, sent: Idempotency) -> Answer<Option<Result<Submitted, SubmitRefused>>>;
+        fn renew(ns: &Namespace, batch: Vec<Renew>) -> Answer<Vec<Option<Renewed>>>;
+        fn input(ns: &Namespace, id: JobId) -> Answer<Result<Input, Missing>>;
+        fn result(ns: &Namespace, id: JobId) -> Answer<Result<Change, Missing>>;
+        fn put_queue(ns: &Namespace, name: &QueueName, spec: QueueSpec, managed: bool) -> Answer<Result<Arc<Queue>, QueueRefused>>;
+        fn queue(ns: &Namespace, name: &QueueName) -> Answer<Option<QueueStatus>>;
+        fn queues(ns: &Namespace) -> Answer<Vec<QueueStatus>>;
+        fn all_queues() -> Answer<Vec<Arc<Queue>>>;
+        fn pause(ns: &Namespace, name: &QueueName, paused: bool) -> Answer<Result<Arc<Queue>, QueueRefused>>;
+        fn purge(ns: &Namespace, name: &QueueName, limit: u32) -> Answer<Result<Slice, QueueRefused>>;
+        fn check() -> Answer<()>;
+    }
+
+    fn observe(&self, observer: Arc<dyn Observer>) {
+        if !self.has(Fault::TellsNobody) {
+            self.store.observe(observer);
+        }
+    }
+
+    fn submit(
+        &self,
+        ns: &Namespace,
+        batch: Vec<Submission>,
+    ) -> Answer<Vec<Result<Submitted, SubmitRefused>>> {
+        let fault = self.fault;
+        self.store.run(|model, now| {
+            let mut answers: Vec<Result<Submitted, SubmitRefused>> = Vec::new();
+            for mut submission in batch {
+                match &mut submission.idempotency {
+                    key if fault == Fault::ForgetsKeys => *key = None,
+                    Some(key) if fault == Fault::TakesAnyFingerprint => key.fingerprint = [0; 32],
+                    _ => {}
+                }
+                if let (Fault::StopsAtABadEntry, Some(Err(refused))) = (fault, answers.last()) {
+                    answers.push(Err(*refused));
+                    continue;
+                }
+                let (new, input) = (submission.job.clone(), submission.input.clone());
+                let answer = if fault == Fault::OverfillsQueues {
+                    with_queues(
+                        model,
+                        |queue| queue.spec.depth = None,
+                        |model| model.submit(ns, submission, now),
+                    )
+                } else {
+                    model.submit(ns, submission, now)
+                };
+                if fault == Fault::LosesJobs && answer == Ok(Submitted::Created) && new.delay.is_some() {
+                    model.jobs.remove(&new.id);
+                }
+                if fault == Fault::KeepsRefusedJobs && matches!(answer, Err(SubmitRefused::QueueFull { .. }))
+                {
+                    let job = Arc::new(submit(&new));
+                    model.jobs.insert(
+                        new.id,
+                        Row {
+                            job,
+                            input,
+                            result: None,
+                        },
+                    );
+                }
+                answers.push(answer);
+            }
+            answers
+        })
+    }
+
+    fn cancel(&self, ns: &Namespace, ids: Vec<JobId>) -> Answer<Vec<Result<Arc<Job>, Missing>>> {
+        let fault = self.fault;
+        self.store.run(|model, now| {
+            if fault == Fault::ChangesFinalJobs {
+                each_job(model, |job| {
+                    if let Phase::Done { outcome, .. } = &mut job.phase
+                        && ids.contains(&job.id)
+                    {
+                        *outcome = Outcome::Cancelled;
+                        job.version += 1;
+                    }
+                });
+            }
+            ids.into_iter().map(|id| model.cancel(ns, id, now)).collect()
+        })
+    }
+
+    fn retry(&self, ns: &Namespace, batch: Vec<Retry>) -> Answer<Vec<Result<Arc<Job>, ChangeRefused>>> {
+        let forgets = self.has(Fault::ForgetsRetries);
+        self.store.run(|model, now| {
+            let retry = |wanted: Retry| {
+                let before = model.find(ns, wanted.id).ok().filter(|_| forgets);
+                let answer = model.retry(ns, wanted, now);
+                if let Some(job) = before {
+                    model.keep(Job::clone(&job));
+                }
+                answer
+            };
+            batch.into_iter().map(retry).collect()
+        })
+    }
+
+    fn delete(&self, ns: &Namespace, ids: Vec<JobId>) -> Answer<Vec<Result<(), ChangeRefused>>> {
+        if self.has(Fault::DeletesUnfinishedJobs) {
+            return self.store.run(|model, now| {
+                let delete = |id| {
+                    model.find(ns, id)?;
+                    model.forget(ns, id, Missing::Deleted, now);
+                    Ok(())
+                };
+                ids.into_iter().map(delete).collect()
+            });
+        }
+        self.store.delete(ns, ids)
+    }
+
+    fn claim(&self, ns: &Namespace, mut wanted: Claim) -> Answer<Vec<Leased>> {
+        if self.has(Fault::RepeatsNoClaim) {
+            wanted.claimer.claim_id = None;
+        }
+        self.store.run(|model, now| {
+            let mut leased = match self.fault {
+                Fault::IgnoresTurns
+                | Fault::IgnoresPriority
+                | Fault::StartsEarly
+                | Fault::StartsOverdueJobs => self.claim_by_fault(model, ns, &wanted, now),
+                Fault::IgnoresPause => with_queues(
+                    model,
+                    |queue| queue.paused = None,
+                    |model| model.claim(ns, &wanted, now),
+                ),
+                Fault::IgnoresConcurrency => with_queues(
+                    model,
+                    |queue| queue.spec.concurrency = None,
+                    |model| model.claim(ns, &wanted, now),
+                ),
+                _ => model.claim(ns, &wanted, now),
+            };
+            for leased in &mut leased {
+                let mut job = Job::clone(&leased.job);
+                match self.fault {
+                    Fault::ForgetsTheAttempt => job.attempt = job.attempt.saturating_sub(1),
+                    Fault::LeavesTheFence if job.fence.0 > 1 => job.fence = Fence(job.fence.0 - 1),
+                    _ => {}
+                }
+                leased.job = model.keep(job);
+            }
+            leased
+        })
+    }
+
+    fn settle(&self, ns: &Namespace, batch: Vec<Settle>) -> Answer<Vec<Result<Arc<Job>, SettleRefused>>> {
+        let fault = self.fault;
+        self.store.run(|model, now| {
+            let settle = |mut wanted: Settle| {
+                let Ok(before) = model.find(ns, wanted.lease.job) else {
+                    return Err(SettleRefused::LeaseLost);
+                };
+                let mut job = Job::clone(&before);
+                match (fault, job.lease_id()) {
+                    (Fault::ObeysOldLeases, Some(held)) => wanted.lease = held,
+                    (Fault::LetsCancelBeatSuccess, Some(_)) if job.cancel_requested => {
+                        wanted.settlement = Settlement::Cancel;
+                    }
+                    (Fault::ForgetsCancelRequests, Some(_)) => job.cancel_requested = false,
+                    (Fault::RetriesForEver, Some(_)) => job.options.max_attempts = Some(100),
+                    _ => {}
+                }
+                model.keep(job);
+                let released = matches!(wanted.settlement, Settlement::Release { .. });
+                let moved = model.settle(ns, wanted, now);
+                let mut job = match moved {
+                    Err(SettleRefused::LeaseLost) if fault == Fault::AcceptsOldLeases => return Ok(before),
+                    Err(refused) => return Err(refused),
+                    Ok(job) => Job::clone(&job),
+                };
+                match fault {
+                    Fault::SettlesTwice if job.version == before.version => job.version += 1,
+                    Fault::ChargesReleasedAttempts if released && !job.done() => job.attempt += 1,
+                    Fault::RetriesForEver => job.options.max_attempts = before.options.max_attempts,
+                    Fault::LosesResults => {
+                        if let Some(row) = model.jobs.get_mut(&job.id) {
+                            row.result = None;
+                        }
+                    }
+                    _ => {}
+                }
+                Ok(model.keep(job))
+            };
+            batch.into_iter().map(settle).collect()
+        })
+    }
+
+    fn reclaim(&self, limit: u32, seed: u64) -> Answer<Reclaimed> {
+        let fault = self.fault;
+        self.store.run(|model, now| match fault {
+            Fault::ReclaimsEarly => model.reclaim(limit, seed, now.plus(std::time::Duration::from_secs(1))),
+            Fault::NeverReclaims => Reclaimed::default(),
+            _ => model.reclaim(limit, seed, now),
+        })
+    }
+
+    fn prune(&self, limit: u32) -> Answer<Slice> {
+        let early = self.has(Fault::PrunesEarly);
+        let ahead = std::time::Duration::from_secs(if early { 600 } else { 0 });
+        self.store.run(|model, now| model.prune(limit, now.plus(ahead)))
+    }
+
+    fn patch(&self, ns: &Namespace, batch: Vec<(JobId, Patch)>) -> Answer<Vec<Result<Arc<Job>, PatchError>>> {
+        if self.has(Fault::PatchesStartedJobs) {
+            return self.store.run(|model, _| {
+                let patch = |(id, wanted): (JobId, Patch)| {
+                    let mut job = Job::clone(&*model.find(ns, id)?);
+                    job.priority = wanted.priority.unwrap_or(job.priority);
+                    job.version += 1;
+                    Ok(model.change(job))
+                };
+                batch.into_iter().map(patch).collect()
+            });
+        }
+        self.store.patch(ns, batch)
+    }
+
+    fn list(&self, ns: &Namespace, page: Page) -> Answer<Listed> {
+        let one = self.has(Fault::ListsAPageOnly);
+        self.store.run(|model, now| {
+            let mut listed = model.list(ns, &page, now);
+            listed.cursor = listed.cursor.filter(|_| !one);
+            listed
+        })
+    }
+
+    fn get(&self, ns: &Namespace, id: JobId) -> Answer<Result<Arc<Job>, Missing>> {
+        let fault = self.fault;
+        self.store.run(|model, _| match fault {
+            Fault::LetsTombstonesBeUnknown => model.find(ns, id).map_err(|_| Missing::Unknown),
+            Fault::SeesAllNamespaces => {
+                let owner = model.jobs.get(&id).map(|row| row.job.namespace.clone());
+                model.find(owner.as_ref().unwrap_or(ns), id)
+            }
+            _ => model.find(ns, id),
+        })
+    }
+
+    fn delete_queue(&self, ns: &Namespace, name: &QueueName) -> Answer<Result<(), QueueRefused>> {
+        if self.has(Fault::DeletesFullQueues) {
+            return self.store.run(|model, _| {
+                model.lines.remove(&(ns.clone(), name.clone()));
+                Ok(())
+            });
+        }
+        self.store.delete_queue(ns, name)
+    }
+
+    fn close(&self) -> Answer<()> {
+        if self.has(Fault::WorksWhenClosed) {
+            return self.store.check();
+        }
+        self.store.close()
+    }
+}
