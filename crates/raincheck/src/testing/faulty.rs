@@ -45,7 +45,7 @@ pub(crate) struct Faulty {
     pub(crate) wanted_max: AtomicU64,
     pub(crate) renewals: AtomicU64,
     pub(crate) settles: AtomicU64,
-    reclaims: AtomicU64,
+    pub(crate) reclaims: AtomicU64,
 }
 
 impl Faulty {

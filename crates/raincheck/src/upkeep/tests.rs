@@ -1,7 +1,11 @@
 //! What upkeep promises.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use raincheck_core::clock::ManualClock;
+use raincheck_core::conformance::ModelStore;
 use raincheck_core::decide::Claimer;
 use raincheck_core::id::Nonce;
 use raincheck_core::job::{AttemptOutcome, Outcome};
@@ -9,8 +13,14 @@ use raincheck_core::lease::WorkerKind;
 use raincheck_core::name::WorkerName;
 use raincheck_core::queue::Worker;
 use raincheck_core::store::{Claim, Store};
+use tokio::time::Instant;
 
-use crate::testing::{Setup, promises, queue_name, soon};
+use super::reclaim;
+use crate::random::Randomness;
+use crate::tasks::{Group, TaskKind};
+use crate::testing::faulty::Faulty;
+use crate::testing::{Setup, eventually, promises, queue_name, soon};
+use crate::workers::Marks;
 
 promises! {
     a_lapsed_lease_is_ended_and_the_job_offered_again
@@ -65,4 +75,33 @@ async fn what_outlived_its_retention_is_forgotten(setup: Setup) {
         }
     })
     .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reclaim_leaves_attempts_that_stop_just_now_a_moment_but_no_more() {
+    let store = Arc::new(Faulty::new(Arc::new(ModelStore::new(Arc::new(
+        ManualClock::default(),
+    )))));
+    let (timing_out, upkeep) = (Marks::default(), Group::new("test"));
+    let stopping = timing_out.mark();
+    let start = Instant::now();
+    upkeep.spawn(
+        TaskKind::Upkeep,
+        reclaim::run(store.clone(), timing_out, Randomness::default()),
+    );
+    let looks = || store.reclaims.load(Ordering::SeqCst);
+    eventually("the first look", || looks() == 1).await;
+    assert!(
+        start.elapsed() >= Duration::from_millis(800),
+        "{:?}",
+        start.elapsed()
+    );
+    drop(stopping);
+    eventually("the second look", || looks() == 2).await;
+    assert!(
+        start.elapsed() <= Duration::from_millis(2000),
+        "{:?}",
+        start.elapsed()
+    );
+    upkeep.cut().await;
 }

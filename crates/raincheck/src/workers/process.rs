@@ -1,6 +1,9 @@
 //! Process: a command is started for each attempt; its input is stdin, its result stdout.
 //!
 //! Exit 0 succeeded, 65 failed for good (`EX_DATAERR` of sysexits), anything else failed and is tried again.
+//! A program that is to stop gets SIGTERM, and SIGKILL when its grace is over: the queue's `cancel_grace` after a cancel
+//! request, half a second after the attempt's deadline (which it is told in `RAINCHECK_DEADLINE`), what is left of the
+//! drain when the node leaves.
 //! Invariants: no shell is involved; the command sees an environment made here and nothing else of the server's; when the
 //! attempt is over, no process of its group is left, however it ended.
 
