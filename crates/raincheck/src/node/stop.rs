@@ -35,8 +35,8 @@ impl Node {
         self.close().await;
     }
 
-    /// Not ready, stop claiming, let attempts finish within [`NodeOptions::drain`], give back the rest. Reading and
-    /// changing the store goes on until [`Node::close`]. Returns within [`NodeOptions::drain`] and 2 s,
+    /// Not ready, stop claiming, let attempts finish within [`drain`](super::NodeOptions::drain), give back the rest. Reading and
+    /// changing the store goes on until [`Node::close`]. Returns within [`drain`](super::NodeOptions::drain) and 2 s,
     /// or 4 s where a claim hangs.
     pub async fn drain(&self) {
         self.0.draining.store(true, Ordering::SeqCst);
