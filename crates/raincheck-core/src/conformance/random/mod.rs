@@ -26,9 +26,9 @@ use run::Run;
 /// Commands of one run.
 const STEPS: u32 = 500;
 /// Commands of one run when there is time.
-const STEPS_SLOW: u32 = 4_000;
+const STEPS_SLOW: u32 = 2_000;
 /// Fresh seeds when there is time.
-const SEEDS_SLOW: u64 = 60;
+const SEEDS_SLOW: u64 = 40;
 /// Seeds that every run of the suite takes, beside a fresh one.
 const SEEDS: [u64; 3] = [1, 2, 3];
 

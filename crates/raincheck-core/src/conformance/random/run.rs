@@ -292,6 +292,9 @@ impl Run {
                 &self.model.input(&ns, id),
             )?;
         }
+        // What is forgotten for good was looked at often enough.
+        let known = |(ns, id): &(Namespace, JobId)| self.model.find(ns, *id) != Err(Missing::Unknown);
+        self.pool.jobs.retain(known);
         Ok(())
     }
 
