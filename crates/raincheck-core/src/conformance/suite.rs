@@ -186,18 +186,22 @@ macro_rules! conformance_promises {
                 a_running_job_is_not_claimed_again
                 an_unknown_queue_has_nothing_to_claim
                 a_paused_queue_gives_nothing_until_it_is_resumed
-                concurrency_is_never_exceeded
-                claims_at_the_same_time_respect_concurrency
-                a_changed_concurrency_holds_for_the_next_claim
-                concurrency_is_each_queues_own
                 a_leases_term_is_cut_to_its_bounds
                 an_attempts_time_ends_with_the_timeout_or_the_deadline
                 the_fence_grows_with_every_claim
+            }
+            claim_id {
                 a_repeated_claim_gives_back_its_leases
                 a_repeated_claim_gives_back_what_still_lives
                 a_lapsed_lease_is_given_back_until_it_is_reclaimed
                 a_repeated_claim_needs_no_room
                 a_claim_id_is_its_workers_and_its_queues_own
+            }
+            concurrency {
+                concurrency_is_never_exceeded
+                claims_at_the_same_time_respect_concurrency
+                a_changed_concurrency_holds_for_the_next_claim
+                concurrency_is_each_queues_own
             }
             lease {
                 a_renewal_extends_the_lease
@@ -336,21 +340,23 @@ macro_rules! conformance_durable_promises {
                 an_accepted_job_survives
                 the_order_of_a_group_survives
                 a_finished_job_and_its_result_survive
-                a_settlement_can_be_repeated_after_opening
                 idempotency_keys_survive
                 tombstones_survive_and_end
                 queues_survive
                 a_queue_is_managed_only_while_its_configuration_runs
+                waiting_jobs_still_become_overdue_after_opening
+                retentions_still_end_after_opening
+                ids_keep_growing_after_opening
+                an_empty_store_opens_again
+            }
+            reopen_leases {
+                a_settlement_can_be_repeated_after_opening
                 a_pull_lease_gets_its_full_term
                 a_renewed_term_survives
                 no_full_term_passes_the_attempts_time
                 a_claim_can_be_repeated_after_opening
                 attempts_of_the_former_process_are_over_and_counted
                 a_cancelled_attempt_of_the_former_process_ends_cancelled
-                waiting_jobs_still_become_overdue_after_opening
-                retentions_still_end_after_opening
-                ids_keep_growing_after_opening
-                an_empty_store_opens_again
             }
         }
     };

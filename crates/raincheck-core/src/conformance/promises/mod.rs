@@ -6,7 +6,10 @@
 pub mod by_hand;
 pub mod cancel;
 pub mod claim;
+pub mod claim_id;
 pub mod closing;
+pub mod concurrency;
+pub mod draft;
 pub mod idempotency;
 pub mod kit;
 pub mod lease;
@@ -18,6 +21,7 @@ pub mod overdue;
 pub mod patch;
 pub mod queues;
 pub mod reopen;
+pub mod reopen_leases;
 pub mod retention;
 pub mod settle;
 pub mod submit;

@@ -93,6 +93,11 @@ pub async fn a_job_does_not_start_before_its_time(kit: Kit) {
             ..Draft::default()
         })
         .await;
+    assert_eq!(
+        kit.get(past).await.run_at,
+        kit.now(),
+        "what was due long ago is due at once"
+    );
     assert_eq!(ids(&kit.claim_up_to(9).await), [past]);
     kit.advance(s(10) - ms(1));
     assert!(kit.claim_up_to(9).await.is_empty());

@@ -133,8 +133,8 @@ const FAULTS: &[(Fault, &[&str], Random)] = &[
     (
         Fault::IgnoresConcurrency,
         &[
-            "claim::concurrency_is_never_exceeded",
-            "claim::claims_at_the_same_time_respect_concurrency",
+            "concurrency::concurrency_is_never_exceeded",
+            "concurrency::claims_at_the_same_time_respect_concurrency",
         ],
         Finds,
     ),
@@ -153,7 +153,7 @@ const FAULTS: &[(Fault, &[&str], Random)] = &[
     ),
     (
         Fault::RepeatsNoClaim,
-        &["claim::a_repeated_claim_gives_back_its_leases"],
+        &["claim_id::a_repeated_claim_gives_back_its_leases"],
         Finds,
     ),
     (
@@ -278,12 +278,12 @@ const FAULTS: &[(Fault, &[&str], Random)] = &[
     (Fault::LosesPausesOnOpen, &["reopen::queues_survive"], Finds),
     (
         Fault::KeepsAttemptsOnOpen,
-        &["reopen::attempts_of_the_former_process_are_over_and_counted"],
+        &["reopen_leases::attempts_of_the_former_process_are_over_and_counted"],
         Finds,
     ),
     (
         Fault::EndsPullLeasesOnOpen,
-        &["reopen::a_pull_lease_gets_its_full_term"],
+        &["reopen_leases::a_pull_lease_gets_its_full_term"],
         Finds,
     ),
     (

@@ -147,9 +147,13 @@ fn release(delay: u64, interrupted: bool) -> Settlement {
     }
 }
 
-/// How long after the start.
+/// How long after the start, or before it.
 fn after(instant: Timestamp) -> String {
-    format_duration(instant.since(at(0)))
+    let sign = if instant < at(0) { "-" } else { "" };
+    format!(
+        "{sign}{}",
+        format_duration(instant.since(at(0)).max(at(0).since(instant)))
+    )
 }
 
 /// A job in one line: where it stands, version, attempts charged, fence; when it is due, its lease ends or it ends and
