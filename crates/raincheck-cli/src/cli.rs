@@ -3,10 +3,11 @@
 //! Invariant: one file per command under `commands/`; this file only names them.
 
 use clap::builder::styling::{AnsiColor, Styles};
-use clap::{Parser, Subcommand};
+use clap::parser::ValueSource;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::client::{Address, URL_DEFAULT};
-use crate::commands::{completions, job, openapi, queue, serve, submit, version};
+use crate::commands::{bench, completions, job, openapi, queue, serve, submit, version};
 use crate::exit::{Failed, TABLE};
 use crate::output::Output;
 use crate::session::Session;
@@ -32,6 +33,9 @@ Examples:
 pub(crate) struct Cli {
     #[command(flatten)]
     global: Global,
+    /// Whether the command line itself names the server, not only the environment.
+    #[arg(skip)]
+    url_given: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -70,6 +74,8 @@ enum Command {
     /// Look at queues and change them
     #[command(subcommand)]
     Queue(queue::Queue),
+    /// Measure a server: a throw-away one, or the one that --url names
+    Bench(Box<bench::Bench>),
     /// Print the OpenAPI document of the HTTP API
     Openapi(openapi::OpenApi),
     /// Print a completion script for a shell
@@ -79,6 +85,16 @@ enum Command {
 }
 
 impl Cli {
+    /// Reads this process's command line; one that cannot be ends the process, as does `--help`.
+    pub(crate) fn read() -> Self {
+        let mut matches = Self::command().get_matches();
+        let given = matches.value_source("url") == Some(ValueSource::CommandLine);
+        let read = Self::from_arg_matches_mut(&mut matches);
+        let mut cli = read.unwrap_or_else(|error| error.format(&mut Self::command()).exit());
+        cli.url_given = given;
+        cli
+    }
+
     /// Where this command's output goes.
     pub(crate) fn output(&self) -> Output {
         Output::new(self.global.json, self.global.quiet, self.global.no_color)
@@ -92,6 +108,10 @@ impl Cli {
             Command::Submit(submit) => block_on(submit.run(&session())),
             Command::Job(job) => block_on(job.run(&session())),
             Command::Queue(queue) => block_on(queue.run(&session())),
+            Command::Bench(bench) => {
+                let named = self.url_given.then(|| self.global.url.clone());
+                block_on(bench.run(output, named))
+            }
             Command::Openapi(openapi) => openapi.run(output),
             Command::Completions(completions) => completions.run(output),
             Command::Version(version) => version.run(output),
@@ -110,7 +130,6 @@ fn block_on<F: Future<Output = Result<(), Failed>>>(future: F) -> Result<(), Fai
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     #[test]
     fn the_command_line_is_sound() {

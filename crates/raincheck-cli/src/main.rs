@@ -21,10 +21,8 @@ mod when;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 fn main() -> ExitCode {
-    let cli = cli::Cli::parse();
+    let cli = cli::Cli::read();
     let output = cli.output();
     match cli.run(output) {
         Ok(()) => ExitCode::SUCCESS,

@@ -34,6 +34,15 @@ impl Value {
         }
     }
 
+    /// A measurement with so many places behind the point, aligned to the right; `-` where it is not known.
+    pub(crate) fn measured(value: Option<f64>, places: usize) -> Self {
+        Self {
+            text: value.map_or_else(|| "-".to_owned(), |value| format!("{value:.places$}")),
+            paint: value.is_none().then_some(Paint::Dim),
+            number: true,
+        }
+    }
+
     /// A state's or an outcome's name in its colour.
     pub(crate) fn state(name: &str) -> Self {
         Self {

@@ -30,6 +30,7 @@ fn the_help_of_every_command_is_as_reviewed() {
         ("queue_purge", &["queue", "purge"]),
         ("queue_wait", &["queue", "wait"]),
         ("queue_delete", &["queue", "delete"]),
+        ("bench", &["bench"]),
         ("openapi", &["openapi"]),
         ("completions", &["completions"]),
         ("version", &["version"]),

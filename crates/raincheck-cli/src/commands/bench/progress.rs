@@ -1,0 +1,90 @@
+//! A bar on stderr that shows how far a part of the run is.
+//!
+//! Invariant: nothing is drawn where stderr is no terminal, and what was drawn is gone before anything else is written.
+
+use std::fmt::Write as _;
+use std::io::{IsTerminal as _, Write as _};
+use std::sync::Mutex;
+
+use crate::output::{Output, Shape};
+
+const WIDTH: usize = 24;
+
+/// The bar.
+#[derive(Debug)]
+pub(super) struct Progress {
+    on: bool,
+    label: Mutex<String>,
+}
+
+impl Progress {
+    /// A bar where somebody can see it.
+    pub(super) fn new(output: Output) -> Self {
+        let seen =
+            std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+        Self {
+            on: seen && output.shape != Shape::Quiet,
+            label: Mutex::default(),
+        }
+    }
+
+    /// Something begins.
+    pub(super) fn begin(&self, label: &str) {
+        if let Ok(mut current) = self.label.lock() {
+            label.clone_into(&mut current);
+        }
+        self.show(0.0);
+    }
+
+    /// So much of it is done, 0 to 1.
+    pub(super) fn show(&self, share: f64) {
+        if !self.on {
+            return;
+        }
+        if let Ok(label) = self.label.lock() {
+            draw(&line(&label, share));
+        }
+    }
+
+    /// Takes the bar away.
+    pub(super) fn clear(&self) {
+        if self.on {
+            draw("");
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+fn line(label: &str, share: f64) -> String {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a share of a small width"
+    )]
+    let full = (share.clamp(0.0, 1.0) * WIDTH as f64) as usize;
+    let mut line = String::new();
+    let _ = write!(line, "[{:<WIDTH$}] {label}", "#".repeat(full));
+    line
+}
+
+/// Replaces the terminal's line. Where that fails there is nobody to show it to.
+fn draw(line: &str) {
+    let _ = write!(std::io::stderr().lock(), "\r\x1b[K{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bar_grows_from_empty_to_full() {
+        assert_eq!(line("x", 0.0), "[                        ] x");
+        assert_eq!(line("x", 0.5), "[############            ] x");
+        assert_eq!(line("x", 7.0), "[########################] x");
+    }
+}
