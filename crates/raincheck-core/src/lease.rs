@@ -16,7 +16,7 @@ pub const LEASE_MIN: Duration = Duration::from_secs(1);
 /// The longest lease.
 pub const LEASE_MAX: Duration = Duration::from_secs(12 * 3600);
 
-/// The four ways to run an attempt.
+/// Who holds a lease: one of the four ways to run an attempt, or the endpoint that a push was handed over to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum WorkerKind {
@@ -28,13 +28,15 @@ pub enum WorkerKind {
     Process,
     /// A Rust function in the server's own process.
     Function,
+    /// The endpoint that a job was pushed to has said that it settles later: [`Renew::defer`](crate::store::Renew::defer).
+    Deferred,
 }
 
 impl WorkerKind {
     /// Whether the attempt runs inside the server, so that it cannot outlive it.
     #[must_use]
     pub const fn dies_with_server(self) -> bool {
-        !matches!(self, Self::Pull)
+        !matches!(self, Self::Pull | Self::Deferred)
     }
 }
 

@@ -119,6 +119,9 @@ pub struct Claim {
     pub claimer: Claimer,
     /// The secret parts of the leases, fresh and random.
     pub nonces: Vec<Nonce>,
+    /// With those that this claim takes, at most so many jobs of the queue run, whoever runs them: the bound by which
+    /// the claimer works the queue where its settings write none. What the settings write holds besides.
+    pub running_max: Option<u32>,
 }
 
 /// A job in a worker's hands.
@@ -139,6 +142,9 @@ pub struct Renew {
     pub term: Duration,
     /// How far the attempt is; what was told before stays where absent.
     pub progress: Option<Progress>,
+    /// Whether the attempt goes on elsewhere: the lease is its endpoint's from now on, outlives the server, and runs to
+    /// the attempt's deadline.
+    pub defer: bool,
 }
 
 /// One settlement.
@@ -323,14 +329,14 @@ pub trait Store: Debug + Send + Sync + 'static {
     fn delete(&self, ns: &Namespace, ids: Vec<JobId>) -> Answer<Vec<Result<(), ChangeRefused>>>;
 
     /// Leases waiting jobs in the queue's order (groups in turn; then priority, `run_at`, id), as many as there are
-    /// nonces, are due and the concurrency written for the queue allows (where none is written, its default binds
-    /// those who work the queue, not the store); none where the queue is paused or unknown. Once
+    /// nonces, are due and the concurrency written for the queue and the claim's `running_max` allow (where none is written, the
+    /// default binds those who work the queue, not the store); none where the queue is paused or unknown. Once
     /// returned, the attempts are counted. Leases of this queue that this worker claimed under the same `claim_id`
     /// and that are not over are given back as they are, instead of anything new, even where the queue is paused.
     fn claim(&self, ns: &Namespace, claim: Claim) -> Answer<Vec<Leased>>;
 
     /// Extends leases; `None` where a lease is over. The holder alone is told of the lease's new end: whoever reads
-    /// the job may see an older one.
+    /// the job may see an older one. Once a renewal that defers returned, the lease survives any crash and every opening.
     fn renew(&self, ns: &Namespace, batch: Vec<Renew>) -> Answer<Vec<Option<Renewed>>>;
 
     /// Ends attempts. Gives back each job as it is then. Once returned, outcome and result survive any crash and

@@ -10,6 +10,7 @@ use raincheck_core::clock::Clock;
 use raincheck_core::content::Input;
 use raincheck_core::id::JobId;
 use raincheck_core::job::Job;
+use raincheck_core::lease::WorkerKind;
 use raincheck_core::name::Namespace;
 use raincheck_core::store::{Change, Missing, Observer, StoreError};
 use raincheck_core::time::Timestamp;
@@ -90,8 +91,15 @@ impl Tx<'_> {
         if !after.done() {
             self.memory.keep(key, after, None);
         }
-        if before.lease().is_some() && self.memory.has_room_again(key) {
-            self.wake(key);
+        if before.lease().is_some() {
+            // Bounds that are not written are kept by those who work the queue, and they do not see an endpoint leave.
+            let handed_over = |job: &Job| {
+                job.lease()
+                    .is_some_and(|lease| lease.kind == WorkerKind::Deferred)
+            };
+            if self.memory.has_room_again(key) || (handed_over(before) && !handed_over(after)) {
+                self.wake(key);
+            }
         }
         Ok(())
     }

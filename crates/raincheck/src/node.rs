@@ -121,6 +121,7 @@ impl Node {
             group("attempts"),
             options.random.clone(),
             options.functions.clone(),
+            options.public_url.as_deref(),
         ));
         let dispatch = Arc::new(Dispatch::new(
             shop.clone(),

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::id::JobId;
 use crate::job::{ATTEMPTS_SHOWN, Job, Options, Outcome, Phase};
+use crate::lease::WorkerKind;
 
 /// A rule that a job broke.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -160,7 +161,7 @@ pub fn follows(before: &Job, now: &Job) -> Result<(), Broken> {
     if now.version == before.version {
         rule(
             *now == renewed_like(before, now),
-            "what changes without a version is the term and progress of the lease only",
+            "what changes without a version is the term, the progress and the endpoint of the lease only",
         )?;
     }
     rule(
@@ -228,6 +229,9 @@ fn renewed_like(before: &Job, now: &Job) -> Job {
         lease.term = renewed.term;
         lease.expires_at = renewed.expires_at;
         lease.progress.clone_from(&renewed.progress);
+        if lease.kind != WorkerKind::Pull && renewed.kind == WorkerKind::Deferred {
+            lease.kind = renewed.kind;
+        }
     }
     job
 }

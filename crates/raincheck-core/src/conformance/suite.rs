@@ -202,6 +202,7 @@ macro_rules! conformance_promises {
                 claims_at_the_same_time_respect_concurrency
                 a_changed_concurrency_holds_for_the_next_claim
                 concurrency_is_each_queues_own
+                a_claims_own_bound_counts_all_that_run
             }
             lease {
                 a_renewal_extends_the_lease
@@ -218,6 +219,9 @@ macro_rules! conformance_promises {
                 one_lost_lease_in_a_batch_of_renewals_harms_no_other
                 a_reclaim_ends_no_more_than_its_limit
                 the_next_end_is_told
+                a_lease_that_is_handed_over_runs_to_the_attempts_deadline
+                a_job_that_was_handed_over_is_settled_under_its_lease
+                what_the_server_holds_is_never_shortened
             }
             settle {
                 a_store_keeps_what_was_decided
@@ -246,6 +250,7 @@ macro_rules! conformance_promises {
                 a_cancel_and_a_claim_at_the_same_time_agree
                 a_cancel_and_a_success_at_the_same_time_agree
                 purging_cancels_what_waits_and_nothing_else
+                an_endpoint_that_settles_later_has_the_grace_to_stop
             }
             overdue {
                 a_job_that_was_not_started_in_time_expires
@@ -305,6 +310,7 @@ macro_rules! conformance_promises {
                 a_queue_that_has_more_to_claim_is_told
                 a_resumed_queue_is_told
                 a_place_that_becomes_free_is_told
+                a_place_that_an_endpoint_leaves_is_told
                 the_last_observer_is_told
             }
             listing {
@@ -357,6 +363,7 @@ macro_rules! conformance_durable_promises {
                 a_claim_can_be_repeated_after_opening
                 attempts_of_the_former_process_are_over_and_counted
                 a_cancelled_attempt_of_the_former_process_ends_cancelled
+                a_lease_that_was_handed_over_lives_on_to_its_deadline
             }
         }
     };

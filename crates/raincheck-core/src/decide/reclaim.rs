@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{after_failure, end_attempt};
 use crate::job::{AttemptOutcome, Failure, Job, Phase};
+use crate::lease::WorkerKind;
 use crate::queue::Policy;
 use crate::time::Timestamp;
 
@@ -27,7 +28,8 @@ pub fn reclaim(job: &Job, policy: &Policy, seed: u64, now: Timestamp) -> Option<
 }
 
 /// Called for every running job when an embedded store opens: attempts that the former process itself ran are over,
-/// counted; pull leases live on with their full term. `None` where nothing is to change.
+/// counted; pull leases live on with their full term, those of endpoints that settle later to the attempt's deadline.
+/// `None` where nothing is to change.
 #[must_use]
 pub fn interrupt_on_open(job: &Job, policy: &Policy, seed: u64, now: Timestamp) -> Option<Job> {
     let lease = job.lease()?;
@@ -36,7 +38,12 @@ pub fn interrupt_on_open(job: &Job, policy: &Policy, seed: u64, now: Timestamp) 
         return Some(end(job, AttemptOutcome::LeaseLost, failure, policy, seed, now));
     }
     let mut lease = lease.clone();
-    lease.expires_at = now.plus(lease.term).min(lease.attempt_deadline);
+    lease.expires_at = match lease.kind {
+        WorkerKind::Deferred => lease.attempt_deadline,
+        WorkerKind::Push | WorkerKind::Process | WorkerKind::Function | WorkerKind::Pull => {
+            now.plus(lease.term).min(lease.attempt_deadline)
+        }
+    };
     let mut job = job.clone();
     job.phase = Phase::Running(lease);
     Some(job)

@@ -32,7 +32,8 @@ pub(crate) fn claim(tx: &mut Tx<'_>, ns: &Namespace, claim: &Claim) -> rusqlite:
         return Ok(Vec::new());
     };
     let wanted = u32::try_from(claim.nonces.len()).unwrap_or(u32::MAX);
-    let grant = limit::grant_concurrency(queue.spec.concurrency, memory.running(), wanted);
+    let written = limit::grant_concurrency(queue.spec.concurrency, memory.running(), wanted);
+    let grant = limit::grant_concurrency(claim.running_max, memory.running(), written.count);
     let mut leased = Vec::new();
     for nonce in claim.nonces.iter().take(grant.count as usize) {
         let Some(seq) = tx
@@ -69,7 +70,13 @@ pub(crate) fn renew(tx: &mut Tx<'_>, ns: &Namespace, renew: &Renew) -> rusqlite:
     let Ok((key, job)) = tx.load(ns, renew.lease.job)? else {
         return Ok(None);
     };
-    let renewed = decide::renew(&job, &renew.lease, renew.term, renew.progress.as_ref(), tx.now);
+    let Renew {
+        lease,
+        term,
+        progress,
+        defer,
+    } = renew;
+    let renewed = decide::renew(&job, lease, *term, progress.as_ref(), *defer, tx.now);
     let Some(renewed) = renewed else { return Ok(None) };
     let mut next = Job::clone(&job);
     next.phase = Phase::Running(renewed.lease.clone());

@@ -217,6 +217,7 @@ fn sort(
                 lease,
                 term: term.unwrap_or(known.term),
                 progress,
+                defer: false,
             });
             return Slot::Renewed(renews.len() - 1);
         }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use raincheck_core::decide::Claimer;
+use raincheck_core::lease::WorkerKind;
 use raincheck_core::name::WorkerName;
 use raincheck_core::queue::{Queue, Worker};
 use raincheck_core::store::{Claim, Leased, StoreError};
@@ -133,8 +134,11 @@ impl Line {
 
     /// Claims and starts. `Err` where the store takes nothing any more.
     async fn claim(&mut self, queue: &Arc<Queue>, runner: &Arc<dyn Runner>, free: usize) -> Result<(), ()> {
+        // Where no bound is written, ours must count the jobs that endpoints settle later: they hold no slot here.
+        let pushes = runner.kind() == WorkerKind::Push;
         let claim = Claim {
             queue: queue.name.clone(),
+            running_max: queue.concurrency(self.cores).filter(|_| pushes),
             claimer: Claimer {
                 worker: self.worker.clone(),
                 kind: runner.kind(),

@@ -111,6 +111,7 @@ impl Pull {
                 claim_id: wanted.claim_id.clone(),
             },
             nonces: nonces.clone(),
+            running_max: None,
         };
         Claiming {
             answer: Some(self.0.store.claim(&holder.namespace, claim)),

@@ -43,6 +43,7 @@ async fn claimed(setup: &Setup, count: usize) -> Vec<Leased> {
             claim_id: None,
         },
         nonces: (0..count).map(|_| Nonce(rand::random())).collect(),
+        running_max: None,
     };
     let leased = setup.store.claim(&setup.ns, claim).await.unwrap();
     assert_eq!(leased.len(), count);

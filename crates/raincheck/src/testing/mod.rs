@@ -56,6 +56,7 @@ pub(crate) struct Setup {
 pub(crate) fn options() -> NodeOptions {
     NodeOptions {
         drain: Duration::from_secs(10),
+        public_url: Some("http://raincheck.example/".to_owned()),
         cores: 4,
         ..NodeOptions::default()
     }
@@ -188,6 +189,20 @@ impl Setup {
                     return change;
                 }
                 watching.changed().await;
+            }
+        })
+        .await
+    }
+
+    /// The job, once it is as wanted, where that is no change that anybody is told of.
+    pub(crate) async fn until(&self, id: JobId, wanted: impl Fn(&Job) -> bool) -> Arc<Job> {
+        soon("a job's new lease", async {
+            loop {
+                let job = self.job(id).await;
+                if wanted(&job) {
+                    return job;
+                }
+                tokio::time::sleep(Duration::from_millis(2)).await;
             }
         })
         .await

@@ -18,14 +18,15 @@ use raincheck_core::job::{Failure, Phase};
 use raincheck_core::lease::Lease;
 use raincheck_core::name::Namespace;
 use raincheck_core::queue::Queue;
-use raincheck_core::store::Leased;
+use raincheck_core::store::{Leased, Renew, StoreError};
 use raincheck_core::time::{Timestamp, format_duration};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
-use tracing::{Instrument, error, info, info_span, warn};
+use tracing::{Instrument, debug, error, info, info_span, warn};
 
 use super::hold::Hold;
 use super::{AttemptEnd, Ctx, Runner, Shop, Stop, StopReason, Stops};
+use crate::backoff::Backoff;
 use crate::dispatch::Slot;
 use crate::tasks::{CatchPanic, TaskKind};
 
@@ -93,10 +94,48 @@ async fn run(shop: Arc<Shop>, attempt: Attempt) {
     };
     let (end, stop) = supervise(&mut hold, runner, ctx, &tell).await;
     let (until, timing_out) = hold.leave();
-    if let Some(settlement) = settlement(end, stop.map(|stop| stop.reason), lease) {
+    let reason = stop.map(|stop| stop.reason);
+    let counts = !matches!(reason, Some(StopReason::LeaseOver | StopReason::Settled));
+    if end == AttemptEnd::Deferred && counts {
+        hand_over(&shop, id, &job.namespace, until).await;
+    } else if let Some(settlement) = settlement(end, reason, lease) {
         settle(&shop, id, settlement, job.namespace.clone(), until).await;
     }
     drop((timing_out, slot));
+}
+
+/// Makes the lease its endpoint's, durably, so that no drain and no restart ends it. The slot of this node is free then;
+/// the job keeps its place in the queue's concurrency until it is settled or its time is over.
+async fn hand_over(shop: &Shop, lease: LeaseId, ns: &Namespace, until: Timestamp) {
+    let mut backoff = Backoff::new(shop.random.clone());
+    loop {
+        let renew = Renew {
+            lease,
+            term: Duration::ZERO,
+            progress: None,
+            defer: true,
+        };
+        match shop.store.renew(ns, vec![renew]).await {
+            Ok(answers) if answers.iter().any(Option::is_some) => {
+                info!("handed over to its endpoint, which settles it later");
+                return;
+            }
+            // The endpoint was faster than its own answer, or somebody else ended the lease.
+            Ok(_) => {
+                debug!("the lease was over before the attempt could be handed over");
+                return;
+            }
+            Err(StoreError::Failed(_) | StoreError::Closed) => return,
+            Err(error) if shop.store.now() < until => {
+                warn!(%error, "an attempt could not be handed over to its endpoint yet");
+                tokio::time::sleep(backoff.next()).await;
+            }
+            Err(error) => {
+                warn!(%error, "an attempt is dropped: its lease lapsed before it could be handed over");
+                return;
+            }
+        }
+    }
 }
 
 async fn settle(shop: &Shop, id: LeaseId, settlement: Settlement, ns: Namespace, until: Timestamp) {
@@ -157,7 +196,7 @@ async fn at_once(hold: &mut Hold) -> Option<Stop> {
 /// lease is over, and patience only gets shorter.
 fn tightened(before: Stop, next: Stop) -> Stop {
     let reason = match next.reason {
-        StopReason::LeaseOver => StopReason::LeaseOver,
+        StopReason::LeaseOver | StopReason::Settled => next.reason,
         StopReason::Cancelled | StopReason::TimedOut | StopReason::Draining => before.reason,
     };
     Stop {
@@ -170,7 +209,7 @@ fn tightened(before: Stop, next: Stop) -> Stop {
 /// after a cancel request only a success does.
 fn settlement(end: AttemptEnd, stopped: Option<StopReason>, lease: &Lease) -> Option<Settlement> {
     match (end, stopped) {
-        (_, Some(StopReason::LeaseOver)) => None,
+        (_, Some(StopReason::LeaseOver | StopReason::Settled)) | (AttemptEnd::Deferred, _) => None,
         (AttemptEnd::Succeeded(result), _) => Some(Settlement::Succeed(result)),
         (AttemptEnd::Failed { .. } | AttemptEnd::Stopped, Some(StopReason::Cancelled)) => {
             Some(Settlement::Cancel)

@@ -14,7 +14,7 @@ use raincheck_core::store::{Answer, Renew, StoreError};
 use raincheck_core::time::Timestamp;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::running::{Entered, Heard};
 use super::{Mark, Shop, Stop, StopReason};
@@ -25,6 +25,8 @@ use crate::backoff::Backoff;
 pub(crate) const TIMED_OUT_GRACE: Duration = Duration::from_millis(500);
 /// How long it may wind down where the lease is over and nobody waits for it.
 const OVER_GRACE: Duration = Duration::from_secs(1);
+/// How long an endpoint that has settled the job over its lease may take to answer the push.
+const SETTLED_GRACE: Duration = Duration::from_secs(5);
 
 pub(crate) struct Hold {
     shop: Arc<Shop>,
@@ -127,6 +129,7 @@ impl Hold {
                     lease: self.lease,
                     term: self.term,
                     progress: None,
+                    defer: false,
                 };
                 let answer = self.shop.store.renew(&self.ns, vec![renew]);
                 self.renewal = Some((Instant::now(), answer));
@@ -148,6 +151,7 @@ impl Hold {
                 match heard {
                     Heard::Nothing => None,
                     Heard::Cancel(by) => self.cancel(by),
+                    Heard::Settled => self.settled(),
                     Heard::Over => self.lost(),
                 }
             }
@@ -169,6 +173,16 @@ impl Hold {
         self.cancel_told = true;
         let grace = by.since(self.shop.store.now());
         Some(stop(StopReason::Cancelled, grace))
+    }
+
+    fn settled(&mut self) -> Option<Stop> {
+        if self.over {
+            return None;
+        }
+        debug!(job.id = %self.lease.job, "a job was settled over its lease");
+        self.over = true;
+        self.unrenewed = None;
+        Some(stop(StopReason::Settled, SETTLED_GRACE))
     }
 
     fn lost(&mut self) -> Option<Stop> {
@@ -234,7 +248,7 @@ async fn news(heard: &mut watch::Receiver<Heard>, cancel_told: bool) {
     let is_news = |heard: &Heard| match heard {
         Heard::Nothing => false,
         Heard::Cancel(_) => !cancel_told,
-        Heard::Over => true,
+        Heard::Settled | Heard::Over => true,
     };
     if heard.wait_for(is_news).await.is_err() {
         std::future::pending().await

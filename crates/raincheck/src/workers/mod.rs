@@ -22,7 +22,7 @@ use std::time::Duration;
 use raincheck_core::content::{Input, JobResult};
 use raincheck_core::job::{Failure, Job};
 use raincheck_core::lease::WorkerKind;
-use raincheck_core::queue::{Queue, QueueSpec, SettingError, Worker};
+use raincheck_core::queue::{Queue, QueueSpec, Worker};
 use raincheck_core::store::Store;
 use raincheck_core::time::Timestamp;
 use tokio::sync::watch;
@@ -33,15 +33,36 @@ use crate::random::Randomness;
 use crate::settle::Settler;
 use crate::tasks::Group;
 
-/// Checks of a queue's settings what only its worker can tell: that push has URLs which can be asked.
+/// A setting that cannot be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{detail}")]
+pub struct BadSetting {
+    /// Where it stands in the settings, as a JSON pointer (RFC 6901).
+    pub pointer: String,
+    /// Which it is and what it must be.
+    pub detail: String,
+}
+
+/// Checks a queue's settings, also what only its worker can tell: that push has URLs which can be asked. The one rule for
+/// what comes from flags and what comes over the API.
 ///
 /// # Errors
 /// The first setting that cannot be.
-pub fn check(spec: &QueueSpec) -> Result<(), SettingError> {
-    match &spec.worker {
-        Some(Worker::Push(urls)) => push::check(urls),
-        Some(Worker::Process(_) | Worker::Pull) | None => Ok(()),
+pub fn check(spec: &QueueSpec) -> Result<(), BadSetting> {
+    spec.check().map_err(|error| BadSetting {
+        pointer: format!("/{}", error.field),
+        detail: error.to_string(),
+    })?;
+    let Some(Worker::Push(urls)) = &spec.worker else {
+        return Ok(());
+    };
+    for (index, url) in urls.iter().enumerate() {
+        push::target(url).map_err(|why| BadSetting {
+            pointer: format!("/worker/push/{index}"),
+            detail: format!("worker: push {why}"),
+        })?;
     }
+    Ok(())
 }
 
 /// The headers of a handler's or worker's answer that are kept with a result, beside its content type: those that say how to read the
@@ -81,6 +102,7 @@ impl Shop {
         attempts: Group,
         random: Randomness,
         functions: Functions,
+        public_url: Option<&str>,
     ) -> Self {
         Self {
             store,
@@ -90,7 +112,7 @@ impl Shop {
             closing: watch::Sender::new(None),
             unrenewed: Marks::default(),
             timing_out: Marks::default(),
-            push: push::Pusher::new(),
+            push: push::Pusher::new(public_url),
             random,
             functions,
         }
@@ -141,6 +163,8 @@ pub enum StopReason {
     TimedOut,
     /// The node leaves.
     Draining,
+    /// The job was settled over its lease: whatever comes of the attempt counts for nothing.
+    Settled,
     /// The lease is over: whatever comes of the attempt counts for nothing.
     LeaseOver,
 }
@@ -213,6 +237,8 @@ pub enum AttemptEnd {
         /// The handler's answer.
         result: Option<JobResult>,
     },
+    /// The endpoint goes on by itself and settles over the lease later.
+    Deferred,
     /// It stopped because it was told to.
     Stopped,
 }

@@ -1,7 +1,8 @@
 //! Push: the input is sent to a URL, and the answer decides (API.md section 6).
 //!
 //! Invariants: the bytes sent are the bytes that came; no redirect is followed, nothing is decompressed, no proxy is
-//! asked; every answer is bounded in size by the queue and in time by the attempt. Stopping closes the connection.
+//! asked; every answer is bounded in size by the queue and in time by the attempt. Stopping closes the connection, but for
+//! an endpoint that has settled the job over its lease, which may finish its answer.
 
 mod answer;
 mod request;
@@ -20,11 +21,10 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use raincheck_core::job::Failure;
+use raincheck_core::job::{Failure, Job};
 use raincheck_core::lease::WorkerKind;
-use raincheck_core::queue::SettingError;
 
-use super::{AttemptEnd, Ctx, Runner};
+use super::{AttemptEnd, Ctx, Runner, StopReason};
 
 /// How long a connection may take to come about: another attempt is better than waiting for a host that is down.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -33,10 +33,17 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 /// How much of an answer's head is read.
 const HEAD_MAX: usize = 64 << 10;
+/// Why an answer that the endpoint settles later cannot be taken.
+const NO_LEASE_URL: &str = "the handler answered that it settles later, but this server has no public URL and gave it no \
+                            Raincheck-Lease";
 
 /// What push connections are made and kept by; one for the whole node. Cloning gives another handle.
 #[derive(Clone)]
-pub(crate) struct Pusher(Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
+pub(crate) struct Pusher {
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    /// What the URLs of leases begin with.
+    public_url: Option<Arc<str>>,
+}
 
 impl fmt::Debug for Pusher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -45,7 +52,8 @@ impl fmt::Debug for Pusher {
 }
 
 impl Pusher {
-    pub(crate) fn new() -> Self {
+    /// For a server that endpoints reach at `public_url`.
+    pub(crate) fn new(public_url: Option<&str>) -> Self {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
@@ -62,28 +70,32 @@ impl Pusher {
             .timer(TokioTimer::new())
             .http1_max_buf_size(HEAD_MAX)
             .build(tls);
-        Self(client)
+        let public_url = public_url.map(|url| url.trim_end_matches('/').into());
+        Self { client, public_url }
+    }
+
+    /// Where an endpoint settles this attempt later.
+    fn lease_url(&self, job: &Job) -> Option<String> {
+        let (url, lease) = (self.public_url.as_ref()?, job.lease_id()?);
+        Some(format!("{url}/v1/leases/{lease}"))
     }
 }
 
-/// Checks a queue's push URLs.
-pub(super) fn check(urls: &[String]) -> Result<(), SettingError> {
-    if urls.iter().all(|url| target(url).is_some()) {
-        return Ok(());
+/// The URL as a request's target.
+///
+/// # Errors
+/// What is taken instead.
+pub(super) fn target(url: &str) -> Result<Uri, &'static str> {
+    let absolute = "takes absolute URLs such as http://localhost:8000/jobs";
+    let uri: Uri = url.parse().map_err(|_| absolute)?;
+    let authority = uri.authority().ok_or(absolute)?;
+    if !matches!(uri.scheme_str(), Some("http" | "https")) || authority.host().is_empty() {
+        return Err("takes http:// and https:// URLs only");
     }
-    Err(SettingError {
-        field: "worker",
-        rule: "push takes http:// or https:// URLs with a host and without user name or password",
-    })
-}
-
-/// The URL as a request's target; `None` where it cannot be one.
-fn target(url: &str) -> Option<Uri> {
-    let uri: Uri = url.parse().ok()?;
-    let scheme = matches!(uri.scheme_str(), Some("http" | "https"));
-    let authority = uri.authority()?;
-    let plain = !authority.as_str().contains('@') && !authority.host().is_empty();
-    (scheme && plain).then_some(uri)
+    if authority.as_str().contains('@') {
+        return Err("takes URLs without user and password");
+    }
+    Ok(uri)
 }
 
 /// The runner of one push queue.
@@ -99,7 +111,7 @@ impl Push {
     pub(super) fn new(pusher: Pusher, urls: &[String]) -> Self {
         Self {
             pusher,
-            targets: urls.iter().map(|url| target(url)).collect(),
+            targets: urls.iter().map(|url| target(url).ok()).collect(),
             next: AtomicUsize::new(0),
         }
     }
@@ -117,8 +129,13 @@ impl Push {
             let detail = "the queue's URL cannot be asked";
             return AttemptEnd::retry(Failure::new("handler-unreachable", detail));
         };
-        let request = request::request(target, ctx);
-        match self.pusher.0.request(request).await {
+        let lease_url = self.pusher.lease_url(&ctx.job);
+        let request = request::request(target, ctx, lease_url.as_deref());
+        match self.pusher.client.request(request).await {
+            Ok(response) if answer::deferred(&response) => match lease_url {
+                Some(_) => AttemptEnd::Deferred,
+                None => AttemptEnd::for_good(Failure::new("handler-failed", NO_LEASE_URL)),
+            },
             Ok(response) => answer::read(response, ctx.queue.result_max(), ctx.store.now()).await,
             Err(error) => {
                 let detail = format!("the handler could not be reached: {}", root_cause(&error));
@@ -136,11 +153,18 @@ impl Runner for Push {
     fn run(self: Arc<Self>, ctx: Ctx) -> Pin<Box<dyn Future<Output = AttemptEnd> + Send>> {
         Box::pin(async move {
             let mut stops = ctx.stops.clone();
+            let mut settled = ctx.stops.clone();
+            let stop = async {
+                if stops.told().await.reason == StopReason::Settled {
+                    // An endpoint that has settled the job is let answer, and what it answers counts for nothing.
+                    settled.out_of_patience().await;
+                }
+            };
             tokio::select! {
                 biased;
                 end = self.exchange(&ctx) => end,
                 // Dropping the exchange closes its connection, which is how the handler is told.
-                _ = stops.told() => AttemptEnd::Stopped,
+                () = stop => AttemptEnd::Stopped,
             }
         })
     }

@@ -22,6 +22,8 @@ pub(crate) enum Heard {
     Nothing,
     /// It is to stop by then.
     Cancel(Timestamp),
+    /// Somebody else settled it over its lease.
+    Settled,
     /// Its lease is over.
     Over,
 }
@@ -81,7 +83,13 @@ impl Running {
                 }
                 (Phase::Running(_), _) => {}
                 (Phase::Waiting | Phase::Done { .. }, Some(attempt)) => {
-                    attempt.send_replace(Heard::Over);
+                    // Only settlements leave a trace of themselves, and an attempt that settles has left before.
+                    let heard = if job.settled.is_some() {
+                        Heard::Settled
+                    } else {
+                        Heard::Over
+                    };
+                    attempt.send_replace(heard);
                 }
                 (Phase::Waiting | Phase::Done { .. }, None) => {
                     if !state.early.is_empty() {

@@ -41,7 +41,7 @@ pub(crate) struct Server {
     pub(crate) stop: CancellationToken,
     pub(crate) served: oneshot::Receiver<usize>,
     nonces: AtomicU64,
-    _dir: tempfile::TempDir,
+    dir: Arc<tempfile::TempDir>,
 }
 
 pub(crate) fn ns() -> Namespace {
@@ -59,7 +59,21 @@ impl Server {
     }
 
     pub(crate) async fn with(setup: Setup) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::within(Arc::new(tempfile::tempdir().unwrap()), setup).await
+    }
+
+    /// Stops in good order and starts anew over what was kept; the address is another one.
+    pub(crate) async fn restarted(self) -> Self {
+        self.node.shutdown().await;
+        let dir = self.dir.clone();
+        drop(self);
+        Self::within(dir, Setup::default()).await
+    }
+
+    async fn within(dir: Arc<tempfile::TempDir>, mut setup: Setup) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        setup.node.public_url.get_or_insert(format!("http://{addr}"));
         let clock: Arc<dyn Clock> = match setup.clock {
             Some(clock) => clock,
             None => Arc::new(SystemClock::new()),
@@ -70,8 +84,6 @@ impl Server {
             .await
             .unwrap()
             .unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let addr = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         let app = router_with(node.clone(), setup.api);
         let serving = serve(vec![listener], app, setup.server, stop.clone());
@@ -86,7 +98,7 @@ impl Server {
             stop,
             served,
             nonces: AtomicU64::new(1),
-            _dir: dir,
+            dir,
         }
     }
 
@@ -126,6 +138,7 @@ impl Server {
                 claim_id: None,
             },
             nonces: vec![Nonce(nonce)],
+            running_max: None,
         };
         self.store().claim(&ns(), claim).await.unwrap().pop()
     }

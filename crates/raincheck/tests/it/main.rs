@@ -16,6 +16,7 @@ mod many;
 mod options;
 mod patch;
 mod pull;
+mod push;
 mod queues;
 mod raw_http;
 mod results;

@@ -44,9 +44,12 @@ async fn a_setting_that_cannot_be_is_named() {
         (r#"{"worker":{"push":["/thumb"]}}"#, "push takes"),
         (
             r#"{"worker":{"push":["ftp://a/b"]}}"#,
-            "push takes http:// and https:// URLs only",
+            "worker: push takes http:// and https:// URLs only",
         ),
-        (r#"{"worker":{"push":["http://u:p@a/b"]}}"#, "no user or password"),
+        (
+            r#"{"worker":{"push":["http://u:p@a/b"]}}"#,
+            "without user and password",
+        ),
         ("[]", "a list is not taken here"),
         ("", "not a JSON object"),
     ] {

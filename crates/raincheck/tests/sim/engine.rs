@@ -114,6 +114,7 @@ const fn stopped(reason: StopReason) -> &'static str {
         StopReason::TimedOut => "function told that its time is over",
         StopReason::Draining => "function told that the node leaves",
         StopReason::LeaseOver => "function told that its lease is over",
+        StopReason::Settled => "function told that its job was settled",
     }
 }
 

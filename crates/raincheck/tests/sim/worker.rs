@@ -73,6 +73,7 @@ impl Worker {
                     claim_id: claim_id.clone(),
                 },
                 nonces: (0..self.rng.between(1, 3)).map(|_| self.rng.nonce()).collect(),
+                running_max: None,
             };
             match self.world.door().claim(&self.world.ns, claim).await {
                 Ok(leased) => return leased,
@@ -168,6 +169,7 @@ impl Worker {
             lease,
             term: Duration::from_millis(term),
             progress: None,
+            defer: false,
         };
         match self.world.door().renew(&self.world.ns, vec![renew]).await {
             Ok(mut answers) => answers.remove(0).map(|renewed| renewed.cancel_requested),

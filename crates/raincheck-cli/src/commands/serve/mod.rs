@@ -59,6 +59,9 @@ pub(crate) struct Serve {
         default_value = "127.0.0.1:7246"
     )]
     listen: String,
+    /// The server's own URL as those whom it pushes jobs to reach it [default: that of --listen]
+    #[arg(long, env = "RAINCHECK_PUBLIC_URL", value_name = "URL", value_parser = public_url)]
+    public_url: Option<String>,
     /// The directory of the embedded store [default: $STATE_DIRECTORY, else ./raincheck-data]
     #[arg(long, env = "RAINCHECK_STORE", value_name = "DIRECTORY")]
     store: Option<PathBuf>,
@@ -86,6 +89,18 @@ pub(crate) struct Serve {
 
 fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text).map_err(|error| error.to_string())
+}
+
+fn public_url(text: &str) -> Result<String, String> {
+    let uri: http::Uri = text.parse().map_err(|_| "this is not a URL")?;
+    let fit = matches!(uri.scheme_str(), Some("http" | "https"))
+        && uri
+            .authority()
+            .is_some_and(|authority| !authority.as_str().contains('@'))
+        && uri.query().is_none();
+    let rule = "write http:// or https://, a host, and a path where the API is below one";
+    fit.then(|| text.trim_end_matches('/').to_owned())
+        .ok_or_else(|| rule.to_owned())
 }
 
 impl Serve {
@@ -126,7 +141,7 @@ impl Serve {
         let options = NodeOptions {
             drain: self.drain,
             dev: self.dev,
-            public_url: Some(url.clone()),
+            public_url: Some(self.public_url.unwrap_or_else(|| url.clone())),
             ..NodeOptions::default()
         };
         let node = Node::start(store, options)

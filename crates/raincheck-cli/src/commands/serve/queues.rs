@@ -130,7 +130,7 @@ pub(crate) async fn put(store: &dyn Store, flags: &[QueueFlag]) -> Result<(), Fa
             worker: Some(flag.worker.clone()),
             ..known.map(|queue| queue.spec.clone()).unwrap_or_default()
         };
-        spec.check()
+        raincheck::workers::check(&spec)
             .map_err(|error| Failed::usage(format!("--queue {}: {error}", flag.name)))?;
         write(store, &ns, &flag.name, spec, true).await?;
     }

@@ -37,6 +37,7 @@ pub(in crate::conformance) enum Fault {
     StartsOverdueJobs,
     IgnoresPause,
     IgnoresConcurrency,
+    IgnoresTheClaimersBound,
     ForgetsTheAttempt,
     LeavesTheFence,
     RepeatsNoClaim,
@@ -68,6 +69,7 @@ pub(in crate::conformance) enum Fault {
     LosesPausesOnOpen,
     KeepsAttemptsOnOpen,
     EndsPullLeasesOnOpen,
+    EndsDeferredLeasesOnOpen,
     ReusesIdsOnOpen,
 }
 
@@ -102,6 +104,15 @@ impl Broken {
         if fault == Fault::EndsPullLeasesOnOpen {
             each_job(&mut self.store.lock().model, |job| {
                 if let Phase::Running(lease) = &mut job.phase {
+                    lease.kind = WorkerKind::Push;
+                }
+            });
+        }
+        if fault == Fault::EndsDeferredLeasesOnOpen {
+            each_job(&mut self.store.lock().model, |job| {
+                if let Phase::Running(lease) = &mut job.phase
+                    && lease.kind == WorkerKind::Deferred
+                {
                     lease.kind = WorkerKind::Push;
                 }
             });
@@ -145,11 +156,7 @@ impl Broken {
             return repeated;
         }
         let mut leased = Vec::new();
-        for nonce in wanted
-            .nonces
-            .iter()
-            .take(model.startable(&name, wanted.nonces.len()))
-        {
+        for nonce in wanted.nonces.iter().take(model.startable(&name, wanted)) {
             let waiting = model
                 .jobs_of(ns, &wanted.queue)
                 .filter(|job| matches!(job.phase, Phase::Waiting));
@@ -325,6 +332,9 @@ impl Store for Broken {
     fn claim(&self, ns: &Namespace, mut wanted: Claim) -> Answer<Vec<Leased>> {
         if self.has(Fault::RepeatsNoClaim) {
             wanted.claimer.claim_id = None;
+        }
+        if self.has(Fault::IgnoresTheClaimersBound) {
+            wanted.running_max = None;
         }
         self.store.run(|model, now| {
             let mut leased = match self.fault {

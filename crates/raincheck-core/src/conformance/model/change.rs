@@ -20,7 +20,13 @@ impl Model {
         now: Timestamp,
     ) -> Option<Renewed> {
         let job = self.find(ns, wanted.lease.job).ok()?;
-        let renewed = renew(&job, &wanted.lease, wanted.term, wanted.progress.as_ref(), now)?;
+        let Renew {
+            lease,
+            term,
+            progress,
+            defer,
+        } = wanted;
+        let renewed = renew(&job, lease, *term, progress.as_ref(), *defer, now)?;
         let mut next = Job::clone(&job);
         next.phase = Phase::Running(renewed.lease.clone());
         self.keep(next);

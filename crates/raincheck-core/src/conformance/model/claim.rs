@@ -25,11 +25,7 @@ impl Model {
         }
         let name = (ns.clone(), wanted.queue.clone());
         let mut leased = Vec::new();
-        for nonce in wanted
-            .nonces
-            .iter()
-            .take(self.startable(&name, wanted.nonces.len()))
-        {
+        for nonce in wanted.nonces.iter().take(self.startable(&name, wanted)) {
             let Some(id) = self.next_in_turn(&name, now) else {
                 break;
             };
@@ -58,11 +54,12 @@ impl Model {
         .collect()
     }
 
-    /// How many of `wanted` jobs may start now: none where the queue is paused or unknown.
-    pub(in crate::conformance) fn startable(&self, name: &LineName, wanted: usize) -> usize {
+    /// How many of the jobs that a claim wants may start now: none where the queue is paused or unknown.
+    pub(in crate::conformance) fn startable(&self, name: &LineName, wanted: &Claim) -> usize {
+        let count = u32::try_from(wanted.nonces.len()).unwrap_or(u32::MAX);
         match self.lines.get(name) {
             Some(line) if line.queue.paused.is_none() => {
-                self.free(&line.queue, u32::try_from(wanted).unwrap_or(u32::MAX)) as usize
+                self.free(&line.queue, wanted.running_max, count) as usize
             }
             Some(_) | None => 0,
         }

@@ -11,6 +11,7 @@ use crate::content::{Input, JobResult};
 use crate::decide::{Fingerprint, claimable};
 use crate::id::JobId;
 use crate::job::{Job, State};
+use crate::lease::WorkerKind;
 use crate::limit::grant_concurrency;
 use crate::name::{GroupName, Namespace, QueueName};
 use crate::queue::{Policy, Queue, QueueSpec};
@@ -29,7 +30,7 @@ pub(in crate::conformance) struct Model {
     pub(super) lines: BTreeMap<LineName, Line>,
     /// Jobs that changed in this operation, as they are now.
     pub(super) changes: Vec<Change>,
-    /// Queues that were resumed in this operation.
+    /// Queues that were resumed in this operation, or in which an endpoint left its place.
     pub(super) resumed: Vec<LineName>,
     /// How many jobs of each queue could be claimed when the last operation ended.
     ready: BTreeMap<LineName, u32>,
@@ -166,8 +167,13 @@ impl Model {
         job
     }
 
-    /// Puts the job in the place of its former self and tells the observer.
+    /// Puts the job in the place of its former self and tells the observer: of a place, too, that an endpoint leaves,
+    /// for those who work the queue keep bounds that are not written.
     pub(super) fn change(&mut self, job: Job) -> Arc<Job> {
+        let before = self.jobs[&job.id].job.lease().map(|lease| lease.kind);
+        if before == Some(WorkerKind::Deferred) && job.lease().is_none() {
+            self.resumed.push((job.namespace.clone(), job.queue.clone()));
+        }
         let job = self.keep(job);
         let result = self.jobs[&job.id].result.clone();
         self.changes.push(Change {
@@ -177,12 +183,13 @@ impl Model {
         job
     }
 
-    /// How many of `wanted` jobs the queue's concurrency lets start. Defaults are kept by those who work the queue.
-    pub(super) fn free(&self, line: &Queue, wanted: u32) -> u32 {
+    /// How many of `wanted` jobs the queue's concurrency, and the claimer's own bound, let start.
+    pub(super) fn free(&self, line: &Queue, running_max: Option<u32>, wanted: u32) -> u32 {
         let running = self.jobs_of(&line.namespace, &line.name);
         let running = running.filter(|job| job.lease().is_some()).count();
         let running = u32::try_from(running).unwrap_or(u32::MAX);
-        grant_concurrency(line.spec.concurrency, running, wanted).count
+        let written = grant_concurrency(line.spec.concurrency, running, wanted).count;
+        grant_concurrency(running_max, running, written).count
     }
 
     /// Ends an operation: what the observer is to be told of it. A queue is ready when more of its jobs can be
@@ -196,7 +203,7 @@ impl Model {
             let count = if line.queue.paused.is_some() {
                 0
             } else {
-                self.free(&line.queue, due)
+                self.free(&line.queue, None, due)
             };
             if count > self.ready.get(name).copied().unwrap_or(0) && !ready.contains(name) {
                 ready.push(name.clone());

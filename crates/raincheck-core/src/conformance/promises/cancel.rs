@@ -4,6 +4,7 @@ use super::kit::{Draft, Kit, TERM, Take, fail, h, lease, ms, queue_name, release
 use crate::decide::Settlement;
 use crate::id::JobId;
 use crate::job::{Options, Outcome, State};
+use crate::lease::WorkerKind;
 use crate::queue::QueueSpec;
 use crate::store::{Counts, Missing};
 
@@ -259,4 +260,21 @@ pub async fn purging_cancels_what_waits_and_nothing_else(kit: Kit) {
         ..Counts::default()
     };
     kit.counts_become("q", counts).await;
+}
+
+pub async fn an_endpoint_that_settles_later_has_the_grace_to_stop(kit: Kit) {
+    kit.q().await;
+    kit.submit(Draft::default()).await;
+    let take = Take {
+        kind: WorkerKind::Push,
+        ..Take::default()
+    };
+    let held = kit.take(take).await.remove(0).job;
+    kit.defer(lease(&held)).await.expect("the lease is held");
+    kit.cancel(held.id).await.expect("the job is there");
+    let renewed = kit.renew(lease(&held), s(60)).await.expect("the lease is held");
+    assert!(renewed.cancel_requested, "a renewal tells it");
+    kit.advance(s(30));
+    assert_eq!(kit.reclaim().await.count, 1);
+    assert_eq!(kit.get(held.id).await.outcome(), Some(Outcome::Cancelled));
 }

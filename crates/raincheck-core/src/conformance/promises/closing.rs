@@ -26,6 +26,7 @@ pub async fn a_closed_store_takes_nothing(kit: Kit) {
         lease: lease(&held),
         term: TERM,
         progress: None,
+        defer: false,
     };
     let retry = Retry { id, new_id: id };
     for (operation, refused) in [

@@ -111,3 +111,32 @@ pub async fn concurrency_is_each_queues_own(kit: Kit) {
         .await;
     assert_eq!(there.len(), 1);
 }
+
+pub async fn a_claims_own_bound_counts_all_that_run(kit: Kit) {
+    limited(&kit, None).await;
+    kit.submit_many(&Draft::default(), 20).await;
+    let bound = |running_max| Take {
+        count: 9,
+        running_max,
+        ..Take::default()
+    };
+    let mut held = kit.take(bound(Some(4))).await;
+    assert_eq!(held.len(), 4);
+    assert!(kit.take(bound(Some(4))).await.is_empty(), "whoever claimed them");
+    assert_eq!(kit.take(bound(Some(5))).await.len(), 1);
+    kit.settle(&held.remove(0).job, succeed("yes"))
+        .await
+        .expect("the lease is held");
+    assert_eq!(kit.take(bound(Some(5))).await.len(), 1);
+    assert_eq!(
+        kit.take(bound(None)).await.len(),
+        9,
+        "a bound is its claim's alone"
+    );
+    limited(&kit, Some(16)).await;
+    assert_eq!(
+        kit.take(bound(Some(100))).await.len(),
+        2,
+        "what is written holds besides"
+    );
+}

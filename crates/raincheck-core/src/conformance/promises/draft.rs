@@ -101,6 +101,7 @@ pub struct Take {
     pub term: Duration,
     pub claim_id: Option<&'static str>,
     pub count: usize,
+    pub running_max: Option<u32>,
 }
 
 impl Default for Take {
@@ -112,6 +113,7 @@ impl Default for Take {
             term: TERM,
             claim_id: None,
             count: 1,
+            running_max: None,
         }
     }
 }

@@ -189,6 +189,7 @@ impl Kit {
             queue: queue_name(take.queue),
             claimer: self.claimer(take),
             nonces: (0..take.count).map(|_| self.nonce()).collect(),
+            running_max: take.running_max,
         }
     }
 
@@ -261,11 +262,28 @@ impl Kit {
     }
 
     pub async fn renew(&self, lease: LeaseId, term: Duration) -> Option<Renewed> {
-        let batch = vec![Renew {
+        self.renew_as(Renew {
             lease,
             term,
             progress: None,
-        }];
+            defer: false,
+        })
+        .await
+    }
+
+    /// Hands the attempt over to the endpoint that it was pushed to.
+    pub async fn defer(&self, lease: LeaseId) -> Option<Renewed> {
+        self.renew_as(Renew {
+            lease,
+            term: TERM,
+            progress: None,
+            defer: true,
+        })
+        .await
+    }
+
+    async fn renew_as(&self, renew: Renew) -> Option<Renewed> {
+        let batch = vec![renew];
         let mut answers = self
             .store
             .renew(&self.ns, batch)

@@ -6,6 +6,7 @@ use super::kit::{Draft, Kit, SEED, TERM, Take, fail, h, lease, ms, s, succeed};
 use crate::decide::{self, SettleRefused};
 use crate::id::{Fence, LeaseId, Nonce};
 use crate::job::{AttemptOutcome, Options, Outcome, State};
+use crate::lease::WorkerKind;
 use crate::queue::{Queue, QueueSpec};
 use crate::retry::{Backoff, seed_for};
 use crate::store::{Counts, Renew};
@@ -253,6 +254,7 @@ pub async fn one_lost_lease_in_a_batch_of_renewals_harms_no_other(kit: Kit) {
         lease,
         term: TERM,
         progress: None,
+        defer: false,
     };
     let lost = LeaseId {
         nonce: Nonce([0; 12]),
@@ -327,4 +329,63 @@ pub async fn the_next_end_is_told(kit: Kit) {
     // "As far as is known": a store may still think of the lease that is over, but may not skip what is not.
     let next = kit.reclaim().await.next_at.expect("a job waits for its end");
     assert!(next <= kit.now().plus(s(90)));
+}
+
+/// A job of "q" that was pushed.
+async fn pushed(kit: &Kit) -> std::sync::Arc<crate::job::Job> {
+    kit.q().await;
+    kit.submit(Draft::default()).await;
+    let take = Take {
+        kind: WorkerKind::Push,
+        ..Take::default()
+    };
+    kit.take(take).await.remove(0).job
+}
+
+pub async fn a_lease_that_is_handed_over_runs_to_the_attempts_deadline(kit: Kit) {
+    let held = pushed(&kit).await;
+    kit.advance(s(10));
+    let deferred = kit.defer(lease(&held)).await.expect("the lease is held");
+    let deadline = deferred.lease.attempt_deadline;
+    assert_eq!(
+        (deferred.lease.kind, deferred.lease.expires_at),
+        (WorkerKind::Deferred, deadline)
+    );
+    let renewed = kit.renew(lease(&held), s(1)).await.expect("the lease is held");
+    assert_eq!(renewed.lease.expires_at, deadline, "no renewal shortens it");
+    let now = kit.get(held.id).await;
+    assert_eq!(
+        (now.version, now.attempt),
+        (held.version, 1),
+        "it is no transition"
+    );
+    kit.advance(s(289));
+    assert_eq!(kit.reclaim().await.count, 0);
+    kit.advance(s(1));
+    assert_eq!(kit.reclaim().await.count, 1);
+    let job = kit.get(held.id).await;
+    assert_eq!(job.attempts[0].outcome, AttemptOutcome::TimedOut);
+    assert!(kit.settle(&held, succeed("late")).await.is_err());
+}
+
+pub async fn a_job_that_was_handed_over_is_settled_under_its_lease(kit: Kit) {
+    let held = pushed(&kit).await;
+    kit.defer(lease(&held)).await.expect("the lease is held");
+    let done = kit.settle(&held, succeed("4")).await.expect("the lease is held");
+    assert_eq!(
+        (done.outcome(), done.attempts.len()),
+        (Some(Outcome::Succeeded), 1)
+    );
+    assert!(
+        kit.defer(lease(&held)).await.is_none(),
+        "a lease that is over is handed over to nobody"
+    );
+}
+
+pub async fn what_the_server_holds_is_never_shortened(kit: Kit) {
+    let held = pushed(&kit).await;
+    kit.renew(lease(&held), s(1)).await.expect("the lease is held");
+    kit.advance(TERM - ms(1));
+    assert_eq!(kit.reclaim().await.count, 0);
+    assert_eq!(kit.get(held.id).await.state(kit.now()), State::Running);
 }

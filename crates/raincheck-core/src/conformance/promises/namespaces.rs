@@ -77,6 +77,7 @@ pub async fn a_stranger_sees_no_job_of_another_namespace(kit: Kit) {
         lease: lease(&held),
         term: TERM,
         progress: None,
+        defer: false,
     };
     assert_eq!(store.renew(&ns, vec![renew]).await, Ok(vec![None]));
     let stolen = settle(lease(&held), succeed("stolen"));

@@ -3,10 +3,11 @@
 use std::sync::{Arc, Mutex};
 
 use super::kit::{
-    Draft, Kit, TERM, answer, eventually, fail_after, h, queue_name, refuse, release, s, succeed,
+    Draft, Kit, TERM, Take, answer, eventually, fail_after, h, lease, queue_name, refuse, release, s, succeed,
 };
 use crate::id::JobId;
 use crate::job::{Options, State};
+use crate::lease::WorkerKind;
 use crate::name::{Namespace, QueueName};
 use crate::queue::QueueSpec;
 use crate::store::{Change, Observer};
@@ -195,6 +196,29 @@ pub async fn a_place_that_becomes_free_is_told(kit: Kit) {
     kit.claim_one().await;
     ear.forget();
     kit.advance(TERM);
+    kit.reclaim().await;
+    ear.hears_ready("q").await;
+}
+
+pub async fn a_place_that_an_endpoint_leaves_is_told(kit: Kit) {
+    kit.q().await;
+    kit.submit_many(&Draft::default(), 4).await;
+    let take = Take {
+        kind: WorkerKind::Push,
+        count: 2,
+        ..Take::default()
+    };
+    let held = kit.take(take).await;
+    for leased in &held {
+        kit.defer(lease(&leased.job)).await.expect("the lease is held");
+    }
+    let ear = Ear::on(&kit);
+    kit.settle(&held[0].job, succeed("yes"))
+        .await
+        .expect("the lease is held");
+    ear.hears_ready("q").await;
+    ear.forget();
+    kit.advance(h(1));
     kit.reclaim().await;
     ear.hears_ready("q").await;
 }

@@ -154,6 +154,7 @@ pub async fn progress_is_told_until_the_attempt_ends(kit: Kit) {
             lease: lease(&held),
             term: TERM,
             progress,
+            defer: false,
         };
         let renewed = kit
             .store

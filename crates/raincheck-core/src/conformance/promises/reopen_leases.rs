@@ -230,3 +230,45 @@ pub async fn a_cancelled_attempt_of_the_former_process_ends_cancelled<F: IntoFut
     assert_eq!(kit.reclaim().await.count, 1, "the grace counts from the request");
     assert_eq!(kit.get(pull.id).await.outcome(), Some(Outcome::Cancelled));
 }
+
+pub async fn a_lease_that_was_handed_over_lives_on_to_its_deadline<F: IntoFuture<Output = Opened>>(
+    kit: Kit,
+    reopen: impl Reopen<F>,
+) {
+    kit.q().await;
+    kit.submit_many(&Draft::default(), 2).await;
+    let take = Take {
+        kind: WorkerKind::Push,
+        count: 2,
+        ..Take::default()
+    };
+    let mut held = kit.take(take).await;
+    let (done, left) = (held.remove(0).job, held.remove(0).job);
+    for job in [&done, &left] {
+        kit.defer(lease(job)).await.expect("the lease is held");
+    }
+    kit.advance(s(200));
+    let kit = kit.reopen(reopen).await;
+    assert_eq!(kit.reclaim().await.count, 0);
+    let now = kit.get(done.id).await;
+    assert_eq!(
+        (lease(&now), now.version, now.attempt),
+        (lease(&done), done.version, 1)
+    );
+    let settled = kit
+        .settle(&done, succeed("yes"))
+        .await
+        .expect("the lease is held");
+    assert_eq!(
+        (settled.outcome(), settled.attempts.len()),
+        (Some(Outcome::Succeeded), 1)
+    );
+    kit.advance(s(99));
+    assert_eq!(kit.reclaim().await.count, 0);
+    kit.advance(s(1));
+    assert_eq!(kit.reclaim().await.count, 1, "its attempt's time is over");
+    assert_eq!(
+        kit.get(left.id).await.attempts[0].outcome,
+        AttemptOutcome::TimedOut
+    );
+}

@@ -342,7 +342,7 @@ impl Run {
             return same("a repeated claim", leased, repeated);
         }
         let name = (ns.clone(), claim.queue.clone());
-        let startable = self.model.startable(&name, claim.nonces.len());
+        let startable = self.model.startable(&name, &claim);
         if leased.len() > startable {
             return Err(format!(
                 "{} jobs were claimed, {startable} may start",

@@ -261,6 +261,7 @@ fn claim(rng: &mut Rng) -> Claim {
         queue: queue(rng),
         claimer,
         nonces: (0..count).map(|_| rng.nonce()).collect(),
+        running_max: some(rng, 6, |rng| u32::try_from(rng.between(1, 4)).unwrap_or(1)),
     }
 }
 
@@ -365,6 +366,7 @@ pub(super) fn draw(rng: &mut Rng, world: &World<'_>) -> Command {
                         fraction: some(rng, 2, |_| 0.5),
                         message: some(rng, 2, |rng| format!("page {}", rng.below(9))),
                     }),
+                    defer: rng.one_in(4),
                 };
                 Command::Renew(ns, leases.into_iter().map(renew).collect())
             }

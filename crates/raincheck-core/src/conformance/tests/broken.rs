@@ -139,6 +139,11 @@ const FAULTS: &[(Fault, &[&str], Random)] = &[
         Finds,
     ),
     (
+        Fault::IgnoresTheClaimersBound,
+        &["concurrency::a_claims_own_bound_counts_all_that_run"],
+        Finds,
+    ),
+    (
         Fault::ForgetsTheAttempt,
         &[
             "claim::a_claim_counts_the_attempt_before_the_work_begins",
@@ -284,6 +289,11 @@ const FAULTS: &[(Fault, &[&str], Random)] = &[
     (
         Fault::EndsPullLeasesOnOpen,
         &["reopen_leases::a_pull_lease_gets_its_full_term"],
+        Finds,
+    ),
+    (
+        Fault::EndsDeferredLeasesOnOpen,
+        &["reopen_leases::a_lease_that_was_handed_over_lives_on_to_its_deadline"],
         Finds,
     ),
     (

@@ -39,7 +39,8 @@ fn event() -> impl Strategy<Value = Event> {
     let kind = prop_oneof![
         Just(WorkerKind::Pull),
         Just(WorkerKind::Push),
-        Just(WorkerKind::Process)
+        Just(WorkerKind::Process),
+        Just(WorkerKind::Deferred)
     ];
     prop_oneof![
         5 => (kind, 0u64..100).prop_map(|(kind, term)| Event::Claim(kind, term)),
@@ -109,7 +110,7 @@ impl Life {
                 Some(next)
             }
             Event::Renew(term) => {
-                let renewed = renew(job, &self.lease?, s(*term), None, now)?;
+                let renewed = renew(job, &self.lease?, s(*term), None, term.is_multiple_of(4), now)?;
                 let mut next = job.clone();
                 next.phase = Phase::Running(renewed.lease);
                 Some(next)
@@ -233,7 +234,7 @@ proptest! {
         let forged = LeaseId { job: life.job.id, fence: Fence(fence), nonce: Nonce([0xff; 12]) };
         let step = settle(&life.job, &forged, settlement.clone(), [9; 16], &life.policy, 0, life.now);
         prop_assert_eq!(step, Err(SettleRefused::LeaseLost));
-        prop_assert_eq!(renew(&life.job, &forged, s(30), None, life.now), None);
+        prop_assert_eq!(renew(&life.job, &forged, s(30), None, true, life.now), None);
         if let Some(former) = life.lease.filter(|lease| life.job.lease_id() != Some(*lease)) {
             let step = settle(&life.job, &former, settlement, [9; 16], &life.policy, 0, life.now);
             prop_assert!(step.is_err(), "a lease that is over moved the job: {:?}", step);
@@ -262,7 +263,7 @@ proptest! {
 
     #[test]
     fn no_renewal_passes_the_attempts_time_nor_the_grace(life in life(), term in 0u64..100_000) {
-        if let Some(renewed) = life.job.lease_id().and_then(|lease| renew(&life.job, &lease, s(term), None, life.now)) {
+        if let Some(renewed) = life.job.lease_id().and_then(|lease| renew(&life.job, &lease, s(term), None, term.is_multiple_of(2), life.now)) {
             let held = life.job.lease().unwrap();
             prop_assert!(renewed.lease.ends_at() <= held.attempt_deadline);
             prop_assert!(held.cancel_by.is_none_or(|by| renewed.lease.ends_at() <= by));

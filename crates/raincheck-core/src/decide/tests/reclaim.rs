@@ -99,6 +99,8 @@ fn opening_ends_the_attempts_of_the_former_process_and_grants_the_others_their_t
         let cancelled = "cancelled at 12s kept until 16m52s, v4 a1 f1, to stop, 1:Cancelled";
         check_open(&worked_by(&asked(), kind), 12, Some(cancelled));
     }
+    let deferred = worked_by(&running(), WorkerKind::Deferred);
+    check_open(&deferred, 25, Some("runs until 5m of 5m, v2 a1 f1"));
     check_open(&running(), 25, Some("runs until 55s of 5m, v2 a1 f1"));
     check_open(&running(), 290, Some("runs until 5m of 5m, v2 a1 f1"));
     check_open(

@@ -8,7 +8,12 @@ use crate::lease::Progress;
 /// Renews for `term` seconds at `now`; expects the seconds after the start at which the lease ends then.
 #[track_caller]
 fn check(job: &Job, lease: LeaseId, term: u64, now: u64, expected: Option<u64>) {
-    let renewed = renew(job, &lease, s(term), None, at(now));
+    check_as(job, lease, term, false, now, expected);
+}
+
+#[track_caller]
+fn check_as(job: &Job, lease: LeaseId, term: u64, defer: bool, now: u64, expected: Option<u64>) {
+    let renewed = renew(job, &lease, s(term), None, defer, at(now));
     let ends = renewed.as_ref().map(|renewed| renewed.lease.expires_at);
     assert_eq!(ends, expected.map(at), "{term} s at {now} s");
     if let Some(renewed) = renewed {
@@ -71,8 +76,53 @@ fn progress_stays_until_more_is_told() {
     };
     let mut job = running();
     for (progress, expected) in [(None, None), (Some(&told), Some(&told)), (None, Some(&told))] {
-        let renewed = renew(&job, &lease(&job), s(30), progress, at(1)).unwrap();
+        let renewed = renew(&job, &lease(&job), s(30), progress, false, at(1)).unwrap();
         assert_eq!(renewed.lease.progress.as_ref(), expected);
         job.phase = Phase::Running(renewed.lease);
     }
+}
+
+fn held_by(job: &Job, kind: WorkerKind) -> Job {
+    let mut job = job.clone();
+    if let Phase::Running(lease) = &mut job.phase {
+        lease.kind = kind;
+    }
+    job
+}
+
+#[test]
+fn what_the_server_holds_is_never_shortened() {
+    for kind in [WorkerKind::Push, WorkerKind::Process, WorkerKind::Function] {
+        let job = held_by(&running(), kind);
+        check(&job, lease(&job), 1, 20, Some(30));
+        check(&job, lease(&job), 60, 20, Some(80));
+        check(&job, lease(&job), 60, 290, Some(300));
+    }
+}
+
+#[test]
+fn a_lease_that_is_handed_over_runs_to_the_attempts_deadline() {
+    for kind in [WorkerKind::Push, WorkerKind::Process, WorkerKind::Function] {
+        for job in [running(), asked()] {
+            let job = held_by(&job, kind);
+            check_as(&job, lease(&job), 1, true, 20, Some(300));
+            let renewed = renew(&job, &lease(&job), s(1), None, true, at(20)).unwrap();
+            assert_eq!(
+                (renewed.lease.kind, renewed.lease.term),
+                (WorkerKind::Deferred, s(280))
+            );
+        }
+    }
+    for defer in [false, true] {
+        let job = held_by(&running(), WorkerKind::Deferred);
+        check_as(&job, lease(&job), 1, defer, 20, Some(300));
+        let renewed = renew(&job, &lease(&job), s(1), None, defer, at(20)).unwrap();
+        assert_eq!(
+            (renewed.lease.kind, renewed.lease.term),
+            (WorkerKind::Deferred, s(30))
+        );
+    }
+    check_as(&running(), lease(&running()), 1, true, 20, Some(21));
+    check_as(&waiting(), lease(&running()), 1, true, 20, None);
+    check_as(&done(succeed()), lease(&running()), 1, true, 20, None);
 }

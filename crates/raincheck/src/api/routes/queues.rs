@@ -5,7 +5,7 @@
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use http::{StatusCode, Uri, header};
+use http::{StatusCode, header};
 use raincheck_core::name::{Namespace, QueueName};
 use raincheck_core::queue::{QueueSpec, Worker};
 use raincheck_core::store::QueueRefused;
@@ -19,6 +19,7 @@ use crate::api::problem::Problem;
 use crate::api::text;
 use crate::api::wire::queue::{Purged, QueueDocument, QueueSettings, QueuesDocument};
 use crate::api::wire::submit::object;
+use crate::workers::check;
 
 /// So many jobs one step of a purge cancels: the store's writer is free for others in between.
 const PURGE_STEP: u32 = 1_000;
@@ -127,31 +128,8 @@ fn settings(body: &[u8]) -> Result<QueueSpec, Problem> {
                       NAME='cmd:…'";
         return Err(Problem::new(Code::ProcessWorkerForbidden, detail).at("/worker"));
     }
-    spec.check()
-        .map_err(|why| Problem::bad_request(why.to_string()).at(format!("/{}", why.field)))?;
-    if let Some(Worker::Push(urls)) = &spec.worker {
-        for (index, url) in urls.iter().enumerate() {
-            target(url).map_err(|why| Problem::bad_request(why).at(format!("/worker/push/{index}")))?;
-        }
-    }
+    check(&spec).map_err(|why| Problem::bad_request(why.detail).at(why.pointer))?;
     Ok(spec)
-}
-
-/// Checks that a URL can be pushed to.
-fn target(url: &str) -> Result<(), &'static str> {
-    let uri: Uri = url
-        .parse()
-        .map_err(|_| "worker: push takes absolute URLs such as http://localhost:8000/jobs")?;
-    if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none_or(str::is_empty) {
-        return Err("worker: push takes http:// and https:// URLs only");
-    }
-    if uri
-        .authority()
-        .is_some_and(|authority| authority.as_str().contains('@'))
-    {
-        return Err("worker: a push URL must hold no user or password");
-    }
-    Ok(())
 }
 
 /// Forget a queue's settings. Its finished jobs stay as long as they would have.

@@ -23,6 +23,7 @@ use crate::testing::{Setup, eventually, promises, queue_name, sh, soon, text};
 promises! {
     a_panic_in_one_attempt_harms_no_other
     a_lease_is_renewed_while_the_attempt_runs
+    an_attempt_that_was_settled_over_its_lease_settles_nothing
     an_attempt_that_lost_its_lease_stops_and_settles_nothing
     a_cancel_request_that_was_not_heard_is_learned_by_renewal
     a_job_cancelled_before_its_attempt_began_is_not_worked
@@ -77,6 +78,7 @@ async fn claimed(setup: &Setup, queue: &Queue) -> Leased {
             claim_id: None,
         },
         nonces: vec![Nonce(rand::random())],
+        running_max: None,
     };
     setup
         .store
@@ -154,13 +156,9 @@ async fn a_lease_is_renewed_while_the_attempt_runs(setup: Setup) {
     assert_eq!((done.attempt, done.outcome()), (1, Some(Outcome::Succeeded)));
 }
 
-async fn an_attempt_that_lost_its_lease_stops_and_settles_nothing(setup: Setup) {
-    // The first renewal would come too late to tell it.
-    let queue = own_queue(&setup, |spec| spec.lease_for = Some(Duration::from_secs(300))).await;
-    let id = setup.submit("own", "").await;
-    let leased = claimed(&setup, &queue).await;
-    let lease = leased.job.lease_id().unwrap();
-    let (tell, mut told) = mpsc::channel(1);
+/// Begins an attempt that tells when it has begun and why it is to stop, and succeeds all the same.
+fn stubborn(setup: &Setup, queue: &Arc<Queue>, leased: Leased) -> mpsc::Receiver<Option<StopReason>> {
+    let (tell, told) = mpsc::channel(1);
     let runner = made(move |ctx: Ctx| {
         let (tell, mut stops) = (tell.clone(), ctx.stops);
         async move {
@@ -169,32 +167,48 @@ async fn an_attempt_that_lost_its_lease_stops_and_settles_nothing(setup: Setup) 
             succeed()
         }
     });
-    go_on(&setup, &queue, leased, runner);
+    go_on(setup, queue, leased, runner);
+    told
+}
+
+async fn an_attempt_that_was_settled_over_its_lease_settles_nothing(setup: Setup) {
+    // The first renewal would come too late to tell it.
+    let queue = own_queue(&setup, |spec| spec.lease_for = Some(Duration::from_secs(300))).await;
+    let id = setup.submit("own", "").await;
+    let leased = claimed(&setup, &queue).await;
+    let lease = leased.job.lease_id().unwrap();
+    let mut told = stubborn(&setup, &queue, leased);
     assert_eq!(soon("the beginning", told.recv()).await, Some(None));
-    // Somebody else who knows the lease settles it.
     let settle = Settle {
         lease,
         settlement: Settlement::Cancel,
         digest: [1; 16],
         seed: 0,
     };
+    let mut settled = setup.store.settle(&setup.ns, vec![settle]).await.unwrap();
+    settled.pop().unwrap().unwrap();
+    let reason = soon("the stop", told.recv()).await;
+    assert_eq!(reason, Some(Some(StopReason::Settled)));
+    eventually("the attempt's end", || setup.node.shop().attempts.running() == 0).await;
+    let settles = setup.store.settles.load(Ordering::SeqCst);
+    assert_eq!(settles, 1, "only the test's own");
+    assert_eq!(setup.job(id).await.outcome(), Some(Outcome::Cancelled));
+}
+
+async fn an_attempt_that_lost_its_lease_stops_and_settles_nothing(setup: Setup) {
+    let (queue, id) = submitted(&setup).await;
+    let leased = claimed(&setup, &queue).await;
     setup
         .store
-        .settle(&setup.ns, vec![settle])
-        .await
-        .unwrap()
-        .pop()
-        .unwrap()
-        .unwrap();
+        .fail(Op::Renew, StoreError::Unavailable("away".to_owned()));
+    let mut told = stubborn(&setup, &queue, leased);
+    assert_eq!(soon("the beginning", told.recv()).await, Some(None));
+    // The lease lapses and is reclaimed.
     let reason = soon("the stop", told.recv()).await;
     assert_eq!(reason, Some(Some(StopReason::LeaseOver)));
     eventually("the attempt's end", || setup.node.shop().attempts.running() == 0).await;
-    assert_eq!(
-        setup.store.settles.load(Ordering::SeqCst),
-        1,
-        "only the test's own"
-    );
-    assert_eq!(setup.job(id).await.outcome(), Some(Outcome::Cancelled));
+    assert_eq!(setup.store.settles.load(Ordering::SeqCst), 0);
+    assert_eq!(setup.job(id).await.attempts[0].outcome, AttemptOutcome::LeaseLost);
 }
 
 async fn a_cancel_request_that_was_not_heard_is_learned_by_renewal(setup: Setup) {
@@ -292,6 +306,7 @@ async fn what_was_claimed_too_late_is_given_back(setup: Setup) {
         lease,
         term: Duration::from_secs(1),
         progress: None,
+        defer: false,
     };
     assert!(setup.store.renew(&setup.ns, vec![renew]).await.unwrap()[0].is_none());
 }

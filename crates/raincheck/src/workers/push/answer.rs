@@ -2,7 +2,8 @@
 //!
 //! | answer | the attempt |
 //! |---|---|
-//! | 2xx, whole | succeeded, the answer is the result |
+//! | 202 with `Raincheck-Complete: later` | goes on: the endpoint settles it over its lease |
+//! | any other 2xx, whole | succeeded, the answer is the result |
 //! | 408, 425, 429, 5xx | failed, another attempt, not before `Retry-After`; the last answer is the result |
 //! | other 4xx | failed for good, the answer is the result |
 //! | 3xx, 1xx | failed for good, `handler-redirected` |
@@ -27,6 +28,13 @@ use crate::workers::KEPT_HEADERS;
 
 /// A longer `Retry-After` counts as this much: a handler shall not put a job to sleep for years.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// Whether the endpoint settles the job later. The body of such an answer says nothing.
+pub(super) fn deferred(response: &Response<Incoming>) -> bool {
+    let later = response.headers().get("raincheck-complete");
+    response.status() == StatusCode::ACCEPTED
+        && later.is_some_and(|later| later.as_bytes().trim_ascii().eq_ignore_ascii_case(b"later"))
+}
 
 /// Reads the answer whole and says what it means.
 pub(super) async fn read(response: Response<Incoming>, result_max: u64, now: Timestamp) -> AttemptEnd {

@@ -28,8 +28,8 @@ const NEVER_FORWARDED: [&str; 15] = [
     "user-agent",
 ];
 
-/// The input as it came, and what Raincheck says of the attempt.
-pub(super) fn request(target: Uri, ctx: &Ctx) -> Request<Full<Bytes>> {
+/// The input as it came, and what Raincheck says of the attempt; `lease_url` is where it can be settled later.
+pub(super) fn request(target: Uri, ctx: &Ctx, lease_url: Option<&str>) -> Request<Full<Bytes>> {
     let mut request = Request::new(Full::new(ctx.input.body.clone()));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = target;
@@ -54,6 +54,7 @@ pub(super) fn request(target: Uri, ctx: &Ctx) -> Request<Full<Bytes>> {
         ("raincheck-attempt", Some(job.attempt.to_string())),
         ("raincheck-fence", Some(job.fence.to_string())),
         ("raincheck-attempt-deadline", Some(ctx.deadline.to_string())),
+        ("raincheck-lease", lease_url.map(str::to_owned)),
         ("idempotency-key", Some(job.id.to_string())),
         ("traceparent", options.traceparent.clone()),
         ("tracestate", options.tracestate.clone()),
