@@ -16,6 +16,7 @@ pub mod lease;
 pub mod limit;
 pub mod list;
 pub mod name;
+pub mod output;
 pub mod queue;
 pub mod retry;
 pub mod store;

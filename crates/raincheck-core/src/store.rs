@@ -16,12 +16,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::content::{Input, JobResult};
-use crate::decide::{Claimer, Fingerprint, NewJob, Patch, PatchRefused, Renewed, SettleRefused, Settlement};
+use crate::decide::{
+    Claimer, EmitRefused, Fingerprint, NewJob, Patch, PatchRefused, Renewed, SettleRefused, Settlement,
+};
 use crate::id::{JobId, LeaseId, Nonce};
 use crate::job::Job;
 use crate::lease::Progress;
 use crate::list::{Listed, Page};
 use crate::name::{Namespace, QueueName};
+use crate::output::Chunk;
+pub use crate::output::{Emit, Emitted, OUTPUT_PAGE_BYTES, Output};
 use crate::queue::{Queue, QueueSpec};
 use crate::time::Timestamp;
 
@@ -281,8 +285,20 @@ pub struct Change {
 ///
 /// Both calls are hints for those who wait; who must know reads the store.
 pub trait Observer: Debug + Send + Sync + 'static {
-    /// These jobs changed (cancel requested, settled, reclaimed, expired …); acceptance and claims are not told.
+    /// These jobs changed (cancel requested, settled, reclaimed, expired …); acceptance and claims are not told here.
+    /// What one commit has to tell comes in the order [`Observer::emitted`], [`Observer::advanced`], this.
     fn changed(&self, changes: Vec<Change>);
+
+    /// These jobs were accepted, claimed, or renewed with progress. Told apart from other changes because hardly anybody
+    /// waits for them; of a job that is settled in the same commit, [`Observer::changed`] has the newer version.
+    fn advanced(&self, jobs: Vec<Arc<Job>>) {
+        drop(jobs);
+    }
+
+    /// These chunks were kept, in the order of their numbers.
+    fn emitted(&self, chunks: Vec<Arc<Chunk>>) {
+        drop(chunks);
+    }
 
     /// These queues have jobs to claim that they did not have before (new ones, or a place that concurrency lets
     /// them have), or were resumed.
@@ -338,6 +354,15 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// Extends leases; `None` where a lease is over. The holder alone is told of the lease's new end: whoever reads
     /// the job may see an older one. Once a renewal that defers returned, the lease survives any crash and every opening.
     fn renew(&self, ns: &Namespace, batch: Vec<Renew>) -> Answer<Vec<Option<Renewed>>>;
+
+    /// Keeps chunks of output and log, in the order given. Once returned they survive any crash; a repeated one is kept
+    /// once. The observer is told of each.
+    fn emit(&self, ns: &Namespace, batch: Vec<Emit>) -> Answer<Vec<Result<Emitted, EmitRefused>>>;
+
+    /// What the job has emitted after chunk number `after`: at most `limit` chunks and about [`OUTPUT_PAGE_BYTES`], at
+    /// least one where there is any. All of it is kept as long as the job, but for what a later attempt drops
+    /// ([`decide::emit`](crate::decide::emit)).
+    fn output(&self, ns: &Namespace, id: JobId, after: u64, limit: u32) -> Answer<Result<Output, Missing>>;
 
     /// Ends attempts. Gives back each job as it is then. Once returned, outcome and result survive any crash and
     /// never change.

@@ -16,12 +16,14 @@ mod handover;
 mod list;
 mod memory;
 mod operation;
+mod output;
 mod reader;
 mod ready;
 mod recent;
 mod row;
 mod schema;
 mod store;
+mod told;
 mod writer;
 
 pub use directory::OpenError;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use raincheck_core::content::Input;
 use raincheck_core::job::{Job, Outcome, Phase};
 use raincheck_core::name::{GroupName, Namespace, QueueName, WorkerName};
+use raincheck_core::output::Mark;
 use raincheck_core::queue::Queue;
 use raincheck_core::store::Counts;
 use raincheck_core::time::Timestamp;
@@ -106,6 +107,8 @@ pub(crate) struct Memory {
     claims: HashMap<ClaimKey, Vec<u64>>,
     staged: Vec<(QueueKey, Option<GroupName>, Place)>,
     recent: Recent<(QueueKey, Arc<Job>, Option<Input>)>,
+    /// Where running jobs' chunks have got to, of those that emitted since this was built; else their last row tells.
+    marks: HashMap<u64, Mark>,
 }
 
 /// Jobs kept beside their rows: some thousand in flight, about a kilobyte each.
@@ -132,6 +135,7 @@ impl Default for Memory {
             claims: HashMap::new(),
             staged: Vec::new(),
             recent: Recent::new(RECENT_JOBS),
+            marks: HashMap::new(),
         }
     }
 }
@@ -238,6 +242,21 @@ impl Memory {
     /// A job that was just written.
     pub(crate) fn kept(&self, seq: u64) -> Option<&(QueueKey, Arc<Job>, Option<Input>)> {
         self.recent.get(seq)
+    }
+
+    /// Where a job's chunks have got to, where that is known here.
+    pub(crate) fn mark(&self, seq: u64) -> Option<&Mark> {
+        self.marks.get(&seq)
+    }
+
+    /// Notes where a running job's chunks have got to.
+    pub(crate) fn set_mark(&mut self, seq: u64, mark: Mark) {
+        self.marks.insert(seq, mark);
+    }
+
+    /// The job's lease is over: what it emits next is another claim's.
+    pub(crate) fn forget_mark(&mut self, seq: u64) {
+        self.marks.remove(&seq);
     }
 
     /// Takes a job out of the phase it is in.

@@ -17,7 +17,10 @@ pub const SQLITE_VERSION_MIN: i32 = 3_051_003;
 const APPLICATION_ID: i32 = 0x5261_696e;
 
 /// The migrations, oldest first. Only ever append.
-const MIGRATIONS: [&str; 1] = [include_str!("sql/0001_jobs.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("sql/0001_jobs.sql"),
+    include_str!("sql/0002_output.sql"),
+];
 
 /// Opens the writing connection and brings the file to the newest version.
 pub(crate) fn open_writer(path: &Path, cache_kib: u32) -> Result<Connection, OpenError> {

@@ -7,27 +7,28 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use raincheck_core::clock::Clock;
 use raincheck_core::content::Input;
-use raincheck_core::decide::{Patch, Renewed, SettleRefused};
+use raincheck_core::decide::{EmitRefused, Patch, Renewed, SettleRefused};
 use raincheck_core::id::{IdGenerator, JobId};
 use raincheck_core::job::Job;
 use raincheck_core::list::{Listed, Page};
 use raincheck_core::name::{Namespace, QueueName};
 use raincheck_core::queue::{Queue, QueueSpec};
 use raincheck_core::store::{
-    Answer, Change, ChangeRefused, Claim, Idempotency, Leased, Missing, Observer, PatchError, QueueRefused,
-    QueueStatus, Reclaimed, Renew, Retry, Settle, Slice, Store, StoreError, Submission, SubmitRefused,
-    Submitted,
+    Answer, Change, ChangeRefused, Claim, Emit, Emitted, Idempotency, Leased, Missing, Observer, Output,
+    PatchError, QueueRefused, QueueStatus, Reclaimed, Renew, Retry, Settle, Slice, Store, StoreError,
+    Submission, SubmitRefused, Submitted,
 };
 use raincheck_core::time::Timestamp;
 use rusqlite::Connection;
 
-use crate::apply::{self, change, claim, prune, queues, settle, submit};
+use crate::apply::{self, change, claim, emit, prune, queues, settle, submit};
 use crate::checkpoint::Checkpoint;
 use crate::directory::{Directory, OpenError};
 use crate::handover::Handover;
 use crate::list;
 use crate::memory::Memory;
 use crate::operation::request;
+use crate::output;
 use crate::reader::Readers;
 use crate::row::{self, QueueNames};
 use crate::schema;
@@ -263,6 +264,22 @@ impl Store for SqliteStore {
     fn renew(&self, ns: &Namespace, batch: Vec<Renew>) -> Answer<Vec<Option<Renewed>>> {
         let ns = ns.clone();
         self.write(move |tx| batch.iter().map(|renew| claim::renew(tx, &ns, renew)).collect())
+    }
+
+    fn emit(&self, ns: &Namespace, batch: Vec<Emit>) -> Answer<Vec<Result<Emitted, EmitRefused>>> {
+        let ns = ns.clone();
+        self.write(move |tx| batch.iter().map(|one| emit::emit(tx, &ns, one)).collect())
+    }
+
+    fn output(&self, ns: &Namespace, id: JobId, after: u64, limit: u32) -> Answer<Result<Output, Missing>> {
+        let ns = ns.clone();
+        self.read(move |conn, names| {
+            let conn = &conn.unchecked_transaction()?;
+            Ok(match row::load(conn, names, &ns, id)? {
+                Ok((_, job)) => Ok(output::page(conn, job, after, limit)?),
+                Err(missing) => Err(missing),
+            })
+        })
     }
 
     fn settle(&self, ns: &Namespace, batch: Vec<Settle>) -> Answer<Vec<Result<Arc<Job>, SettleRefused>>> {

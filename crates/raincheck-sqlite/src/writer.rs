@@ -12,6 +12,7 @@ use raincheck_core::id::JobId;
 use raincheck_core::job::Job;
 use raincheck_core::lease::WorkerKind;
 use raincheck_core::name::Namespace;
+use raincheck_core::output::Chunk;
 use raincheck_core::store::{Change, Missing, Observer, StoreError};
 use raincheck_core::time::Timestamp;
 use rusqlite::{Connection, ErrorCode};
@@ -22,6 +23,7 @@ use crate::handover::{Handover, Round, Taken};
 use crate::memory::Memory;
 use crate::operation::Operation;
 use crate::row::{self, QueueKey, QueueNames};
+use crate::told::Told;
 
 /// What the writer shares with the handles of the store.
 #[derive(Debug, Default)]
@@ -39,8 +41,7 @@ pub(crate) struct Tx<'a> {
     /// The stamp of every operation of this pass.
     pub(crate) now: Timestamp,
     /// What the observer is told after the commit.
-    changes: &'a mut Vec<Change>,
-    woken: &'a mut Vec<QueueKey>,
+    told: &'a mut Told,
 }
 
 impl Tx<'_> {
@@ -92,6 +93,9 @@ impl Tx<'_> {
             self.memory.keep(key, after, None);
         }
         if before.lease().is_some() {
+            if after.lease().is_none() {
+                self.memory.forget_mark(after.id.seq());
+            }
             // Bounds that are not written are kept by those who work the queue, and they do not see an endpoint leave.
             let handed_over = |job: &Job| {
                 job.lease()
@@ -106,12 +110,22 @@ impl Tx<'_> {
 
     /// Has the observer told of a change once it is committed.
     pub(crate) fn tell(&mut self, change: Change) {
-        self.changes.push(change);
+        self.told.changes.push(change);
+    }
+
+    /// Has the observer told that a job was accepted, claimed or renewed with progress, once that is committed.
+    pub(crate) fn tell_advanced(&mut self, job: Arc<Job>) {
+        self.told.advanced.push(job);
+    }
+
+    /// Has the observer told of a chunk once it is committed.
+    pub(crate) fn tell_emitted(&mut self, chunk: Arc<Chunk>) {
+        self.told.emitted.push(chunk);
     }
 
     /// Has the observer told that a queue has jobs to claim again.
     pub(crate) fn wake(&mut self, key: QueueKey) {
-        self.woken.push(key);
+        self.told.woken.push(key);
     }
 }
 
@@ -154,8 +168,7 @@ pub(crate) struct Writer {
     shared: Arc<Shared>,
     checkpoint: Checkpoint,
     failed: Option<String>,
-    changes: Vec<Change>,
-    woken: Vec<QueueKey>,
+    told: Told,
 }
 
 impl Writer {
@@ -177,8 +190,7 @@ impl Writer {
             shared,
             checkpoint,
             failed: None,
-            changes: Vec::new(),
-            woken: Vec::new(),
+            told: Told::default(),
         }
     }
 
@@ -187,19 +199,18 @@ impl Writer {
         let running = self.memory.running();
         let conn = &self.conn;
         conn.execute_batch("BEGIN IMMEDIATE")?;
-        let (memory, changes, woken) = (&mut self.memory, &mut self.changes, &mut self.woken);
+        let (memory, told) = (&mut self.memory, &mut self.told);
         let mut tx = Tx {
             conn,
             memory,
             now,
-            changes,
-            woken,
+            told,
         };
         settle::interrupt_on_open(&mut tx, &running, rand::random())?;
         conn.execute_batch("COMMIT")?;
         self.memory.release_staged();
         // Nobody listens yet, and who comes later asks for everything first.
-        self.changes.clear();
+        self.told = Told::default();
         Ok(())
     }
 
@@ -218,7 +229,7 @@ impl Writer {
 
     fn pass(&mut self, mut rounds: Vec<Round>) {
         let now = self.clock.now();
-        self.woken.extend(self.memory.promote(now));
+        self.told.woken.extend(self.memory.promote(now));
         if let Some(reason) = self.checkpoint.failure() {
             self.fail(reason);
         }
@@ -284,6 +295,19 @@ impl Writer {
         requests: &mut dyn Iterator<Item = &mut Box<dyn Operation>>,
         now: Timestamp,
     ) -> Result<(), Fault> {
+        let place = self.told.place();
+        let outcome = self.try_transact(requests, now);
+        if outcome.is_err() {
+            self.told.forget_since(place);
+        }
+        outcome
+    }
+
+    fn try_transact(
+        &mut self,
+        requests: &mut dyn Iterator<Item = &mut Box<dyn Operation>>,
+        now: Timestamp,
+    ) -> Result<(), Fault> {
         if let Some(reason) = &self.failed {
             return Err(Fault::Broken {
                 reason: reason.clone(),
@@ -304,8 +328,7 @@ impl Writer {
                 conn: &self.conn,
                 memory: &mut self.memory,
                 now,
-                changes: &mut self.changes,
-                woken: &mut self.woken,
+                told: &mut self.told,
             };
             if let Err(error) = request.apply(&mut tx) {
                 let fault = fault(error, false);
@@ -327,12 +350,11 @@ impl Writer {
             }
         }
         let woken = self.memory.release_staged();
-        self.woken.extend(woken);
+        self.told.woken.extend(woken);
         Ok(())
     }
 
     fn roll_back(&mut self, now: Timestamp) -> Result<(), Fault> {
-        self.changes.clear();
         let broken = |error: rusqlite::Error| Fault::Broken {
             reason: error.to_string(),
             in_doubt: false,
@@ -370,9 +392,8 @@ impl Writer {
             *self.shared.names.write().unwrap_or_else(PoisonError::into_inner) =
                 Arc::clone(&self.memory.names);
         }
-        let changes = std::mem::take(&mut self.changes);
-        let mut woken = std::mem::take(&mut self.woken);
-        if changes.is_empty() && woken.is_empty() {
+        let told = std::mem::take(&mut self.told);
+        if told.is_empty() {
             return;
         }
         let observer = self
@@ -381,16 +402,8 @@ impl Writer {
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
-        let Some(observer) = observer else { return };
-        if !changes.is_empty() {
-            observer.changed(changes);
-        }
-        woken.sort_unstable();
-        woken.dedup();
-        let names = &self.memory.names;
-        let ready: Vec<_> = woken.iter().filter_map(|key| names.get(key).cloned()).collect();
-        if !ready.is_empty() {
-            observer.ready(ready);
+        if let Some(observer) = observer {
+            told.tell(&*observer, &self.memory.names);
         }
     }
 }

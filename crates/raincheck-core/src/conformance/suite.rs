@@ -239,6 +239,21 @@ macro_rules! conformance_promises {
                 a_result_without_bytes_is_a_result
                 a_result_comes_back_to_the_byte
             }
+            emit {
+                what_is_emitted_is_read_in_its_order
+                output_is_read_in_pages
+                a_repeated_chunk_is_kept_once
+                a_chunk_with_other_content_is_refused
+                a_gap_is_refused
+                a_lease_that_is_over_emits_nothing
+                every_lease_counts_its_chunks_from_the_start
+                an_attempt_emits_no_more_than_its_queue_allows
+                what_earlier_attempts_emitted_goes_when_it_is_too_much
+                output_goes_with_its_job
+                a_result_that_was_emitted_before_comes_back_whole
+                one_refused_emission_harms_no_other
+                a_worker_that_emits_hears_that_it_is_to_stop
+            }
             cancel {
                 a_waiting_job_is_cancelled_at_once
                 a_running_job_is_asked_to_stop
@@ -311,6 +326,8 @@ macro_rules! conformance_promises {
                 a_resumed_queue_is_told
                 a_place_that_becomes_free_is_told
                 a_place_that_an_endpoint_leaves_is_told
+                acceptance_claims_and_progress_are_told
+                chunks_are_told
                 the_last_observer_is_told
             }
             listing {
@@ -364,6 +381,9 @@ macro_rules! conformance_durable_promises {
                 attempts_of_the_former_process_are_over_and_counted
                 a_cancelled_attempt_of_the_former_process_ends_cancelled
                 a_lease_that_was_handed_over_lives_on_to_its_deadline
+            }
+            reopen_output {
+                output_and_its_numbers_survive
             }
         }
     };

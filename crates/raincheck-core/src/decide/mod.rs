@@ -6,6 +6,7 @@
 
 mod cancel;
 mod claim;
+mod emit;
 mod expire;
 mod patch;
 mod reclaim;
@@ -18,6 +19,7 @@ mod tests;
 
 pub use cancel::{Cancelled, cancel};
 pub use claim::{Claimer, claim, claimable};
+pub use emit::{EmitRefused, EmitStep, emit, emitted_again};
 pub use expire::{expire, expires_at};
 pub use patch::{Patch, PatchRefused, patch};
 pub use reclaim::{interrupt_on_open, reclaim};

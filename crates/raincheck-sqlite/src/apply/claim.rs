@@ -52,6 +52,7 @@ pub(crate) fn claim(tx: &mut Tx<'_>, ns: &Namespace, claim: &Claim) -> rusqlite:
         let input = tx.input(job.id)?;
         let next = Arc::new(next);
         tx.store(key, &job, &next)?;
+        tx.tell_advanced(Arc::clone(&next));
         leased.push(Leased { job: next, input });
     }
     Ok(leased)
@@ -80,6 +81,10 @@ pub(crate) fn renew(tx: &mut Tx<'_>, ns: &Namespace, renew: &Renew) -> rusqlite:
     let Some(renewed) = renewed else { return Ok(None) };
     let mut next = Job::clone(&job);
     next.phase = Phase::Running(renewed.lease.clone());
-    tx.store(key, &job, &Arc::new(next))?;
+    let next = Arc::new(next);
+    tx.store(key, &job, &next)?;
+    if renew.progress.is_some() {
+        tx.tell_advanced(next);
+    }
     Ok(Some(renewed))
 }

@@ -4,6 +4,7 @@
 
 pub(crate) mod change;
 pub(crate) mod claim;
+pub(crate) mod emit;
 pub(crate) mod prune;
 pub(crate) mod queues;
 pub(crate) mod settle;
@@ -11,11 +12,11 @@ pub(crate) mod submit;
 
 use bytes::Bytes;
 use raincheck_core::content::{Input, JobResult};
-use raincheck_core::id::JobId;
+use raincheck_core::id::{Fence, JobId};
 use raincheck_core::job::Job;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::row;
+use crate::{output, row};
 
 /// Keeps a job's input.
 fn put_input(conn: &Connection, id: JobId, input: &Input) -> rusqlite::Result<()> {
@@ -57,18 +58,26 @@ fn drop_tags(conn: &Connection, job: &Job) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Keeps a job's result.
-fn put_result(conn: &Connection, id: JobId, result: &JobResult) -> rusqlite::Result<()> {
+/// Keeps a job's result; `emitted` names the claim whose output is its body already.
+fn put_result(
+    conn: &Connection,
+    id: JobId,
+    result: &JobResult,
+    emitted: Option<Fence>,
+) -> rusqlite::Result<()> {
     let mut insert = conn.prepare_cached(
-        "INSERT OR REPLACE INTO results (seq, status, content_type, headers, body) VALUES (?1, ?2, ?3, ?4, ?5)",
+        "INSERT OR REPLACE INTO results (seq, status, content_type, headers, body, fence) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?;
+    let body: &[u8] = if emitted.is_some() { &[] } else { &result.body };
     let headers = row::headers_text(&result.headers)?;
     insert.execute(params![
         row::key(id),
         result.status,
         result.content_type,
         headers,
-        &*result.body
+        body,
+        emitted.map(|fence| fence.0),
     ])?;
     Ok(())
 }
@@ -76,9 +85,13 @@ fn put_result(conn: &Connection, id: JobId, result: &JobResult) -> rusqlite::Res
 /// A job's result.
 pub(crate) fn result(conn: &Connection, id: JobId) -> rusqlite::Result<Option<JobResult>> {
     let mut select =
-        conn.prepare_cached("SELECT status, content_type, headers, body FROM results WHERE seq = ?1")?;
-    let result = select.query_row([row::key(id)], |row| {
-        let body = Bytes::copy_from_slice(row.get_ref(3)?.as_bytes()?);
+        conn.prepare_cached("SELECT status, content_type, headers, body, fence FROM results WHERE seq = ?1")?;
+    let seq = row::key(id);
+    let result = select.query_row([seq], |row| {
+        let body = match row.get::<_, Option<u32>>(4)? {
+            Some(fence) => output::whole(conn, seq, fence)?,
+            None => Bytes::copy_from_slice(row.get_ref(3)?.as_bytes()?),
+        };
         Ok(JobResult::new(
             row.get(0)?,
             row.get(1)?,
@@ -89,7 +102,7 @@ pub(crate) fn result(conn: &Connection, id: JobId) -> rusqlite::Result<Option<Jo
     result.optional()
 }
 
-/// Deletes a job's input and result.
+/// Deletes a job's input and result; its output goes in slices ([`output::sweep`]).
 fn drop_bodies(conn: &Connection, seq: i64) -> rusqlite::Result<()> {
     conn.prepare_cached("DELETE FROM inputs WHERE seq = ?1")?
         .execute([seq])?;

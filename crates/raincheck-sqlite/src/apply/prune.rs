@@ -4,6 +4,7 @@ use raincheck_core::store::Slice;
 use rusqlite::{Connection, params};
 
 use super::change::bury;
+use crate::output;
 use crate::row::{self, Found, QueueKey, state};
 use crate::writer::Tx;
 
@@ -13,11 +14,14 @@ const FREE_PAGES_KEPT: i64 = 2_000;
 /// Pages given back in one slice: a few milliseconds.
 const VACUUM_PAGES: i64 = 500;
 
+/// Chunks of forgotten jobs that go in one slice: a few milliseconds.
+const CHUNKS_SWEPT: u32 = 2_000;
+
 /// Turns at most `limit` finished jobs into tombstones and drops tombstones that are over, then gives free pages
-/// back where there are many.
+/// back where there are many. What forgotten jobs have emitted goes here too, in slices of its own.
 pub(crate) fn prune(tx: &mut Tx<'_>, limit: u32) -> rusqlite::Result<Slice> {
     let mut due = tx.conn.prepare_cached(
-        "SELECT seq, state, queue, idempotency FROM jobs WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2",
+        "SELECT seq, state, queue, idempotency, emitted FROM jobs WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2",
     )?;
     let due = due.query_map(params![tx.now.as_millis(), limit], |row| {
         Ok((
@@ -25,12 +29,18 @@ pub(crate) fn prune(tx: &mut Tx<'_>, limit: u32) -> rusqlite::Result<Slice> {
             row.get::<_, i64>(1)?,
             row.get::<_, QueueKey>(2)?,
             row.get::<_, Option<String>>(3)?,
+            row.get::<_, Option<i64>>(4)?.is_some(),
         ))
     })?;
     let due: Vec<_> = due.collect::<rusqlite::Result<_>>()?;
-    for (seq, state, queue, idempotency) in &due {
+    for (seq, state, queue, idempotency, emitted) in &due {
         match *state {
-            state::DELETED | state::PRUNED => forget(tx.conn, *seq, *queue, idempotency.as_deref())?,
+            state::DELETED | state::PRUNED => {
+                if *emitted {
+                    output::drop_before(tx.conn, *seq, u64::MAX)?;
+                }
+                forget(tx.conn, *seq, *queue, idempotency.as_deref())?;
+            }
             _ => {
                 if let Some(Found::Job(key, job)) = row::load_key(tx.conn, &tx.memory.names, *seq)? {
                     tx.memory.leave(key, &job);
@@ -40,7 +50,8 @@ pub(crate) fn prune(tx: &mut Tx<'_>, limit: u32) -> rusqlite::Result<Slice> {
         }
     }
     let count = u32::try_from(due.len()).unwrap_or(u32::MAX);
-    let more = shrink(tx.conn)? || count == limit;
+    let more_output = output::sweep(tx.conn, CHUNKS_SWEPT)?;
+    let more = shrink(tx.conn)? || more_output || count == limit;
     Ok(Slice { count, more })
 }
 

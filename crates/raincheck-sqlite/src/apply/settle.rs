@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use raincheck_core::decide::{self, SettleRefused, SettleStep};
+use raincheck_core::id::Fence;
 use raincheck_core::job::Job;
 use raincheck_core::name::Namespace;
 use raincheck_core::retry::seed_for;
 use raincheck_core::store::{Change, Reclaimed, Settle};
 
 use super::put_result;
-use crate::row::QueueKey;
+use crate::output;
+use crate::row::{self, QueueKey};
 use crate::writer::Tx;
 
 type Answer = Result<Arc<Job>, SettleRefused>;
@@ -33,7 +35,8 @@ pub(crate) fn settle(tx: &mut Tx<'_>, ns: &Namespace, settle: &Settle) -> rusqli
     Ok(match step {
         Ok(SettleStep::Moved { job: next, result }) => {
             if let Some(result) = &result {
-                put_result(tx.conn, next.id, result)?;
+                let emitted = emitted(tx, &job, &result.body)?;
+                put_result(tx.conn, next.id, result, emitted)?;
             }
             let next = Arc::new(*next);
             tx.store(key, &job, &next)?;
@@ -46,6 +49,17 @@ pub(crate) fn settle(tx: &mut Tx<'_>, ns: &Namespace, settle: &Settle) -> rusqli
         Ok(SettleStep::Repeated) => Ok(job),
         Err(refused) => Err(refused),
     })
+}
+
+/// The claim that ends, where it has emitted exactly this body.
+fn emitted(tx: &Tx<'_>, job: &Job, body: &[u8]) -> rusqlite::Result<Option<Fence>> {
+    let mark = tx
+        .memory
+        .mark(job.id.seq())
+        .filter(|mark| mark.fence == job.fence && mark.output_bytes == body.len() as u64 && !body.is_empty());
+    let Some(mark) = mark else { return Ok(None) };
+    let same = output::is_whole(tx.conn, row::key(job.id), mark.fence.0, body)?;
+    Ok(same.then_some(mark.fence))
 }
 
 /// Ends lapsed leases and overdue waiting jobs, at most `limit`.

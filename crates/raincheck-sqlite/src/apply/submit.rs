@@ -79,6 +79,7 @@ fn accept(
     let job = Arc::new(job);
     tx.memory.enter(key, &job, tx.now);
     tx.memory.keep(key, &job, Some(input));
+    tx.tell_advanced(Arc::clone(&job));
     Ok(job)
 }
 

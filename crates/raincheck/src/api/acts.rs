@@ -8,12 +8,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use raincheck_core::decide::{Renewed, SettleRefused, Settlement};
+use http::header::HeaderName;
+use raincheck_core::decide::{EmitRefused, Renewed, SettleRefused, Settlement};
 use raincheck_core::id::{JobId, LeaseId};
 use raincheck_core::job::Job;
 use raincheck_core::name::Namespace;
+use raincheck_core::output::CHUNKS_MAX;
 use raincheck_core::queue::{Queue, Worker};
-use raincheck_core::store::{Leased, Renew, Settle};
+use raincheck_core::store::{Emit, Emitted, Leased, Renew, Settle};
 
 use super::Api;
 use super::code::Code;
@@ -27,11 +29,16 @@ use crate::settle::digest;
 /// The largest result of a queue that is not known any more: what no queue exceeds.
 const RESULT_BYTES_LIMIT: u64 = raincheck_core::queue::BODY_MAX_LIMIT;
 
+/// Says which chunk, and in a refusal which one is next.
+pub(crate) const SEQ: HeaderName = HeaderName::from_static("raincheck-seq");
+
 /// What became of an entry.
 #[derive(Debug)]
 pub(crate) enum Done {
     /// The lease runs on.
     Renewed(JobId, Renewed),
+    /// The chunk is kept.
+    Emitted { job: JobId, seq: u32, emitted: Emitted },
     /// The attempt is over.
     Settled {
         job: Arc<Job>,
@@ -117,6 +124,7 @@ impl Known {
 /// What an entry waits for.
 enum Slot {
     Renewed(usize),
+    Emitted(usize, u32),
     Settled(usize),
     Refused(Problem),
 }
@@ -148,13 +156,11 @@ pub(crate) async fn perform(
             format!("the entries claim more than {CLAIM_MAX} jobs together, the limit of one request");
         return Err(Problem::bad_request(detail));
     }
-    let (mut renews, mut settles, mut wanted) = (Vec::new(), Vec::new(), HashMap::new());
+    let (mut asked, mut wanted) = (Asked::default(), HashMap::new());
     let pull = api.node.pull();
     let mut sent = Vec::with_capacity(entries.len());
     for (entry, known) in entries {
-        let slot = sort(entry.act, entry.lease, &known, &mut renews, &mut settles, || {
-            pull.seed()
-        });
+        let slot = asked.sort(entry.act, entry.lease, &known, || pull.seed());
         if let Some(claim) = entry.claim.filter(|claim| *claim > 0)
             && !api.node.draining()
             && let (Slot::Settled(_), Some(holder)) = (&slot, known.claimer())
@@ -170,6 +176,13 @@ pub(crate) async fn perform(
         });
     }
     let store = api.node.store();
+    let Asked {
+        renews,
+        emits,
+        settles,
+    } = asked;
+    // What is emitted comes first: its attempt may end in the same request.
+    let emitted = (!emits.is_empty()).then(|| store.emit(namespace, emits));
     let settled = (!settles.is_empty()).then(|| store.settle(namespace, settles));
     let renewed = (!renews.is_empty()).then(|| store.renew(namespace, renews));
     let claims: Vec<_> = wanted
@@ -188,6 +201,9 @@ pub(crate) async fn perform(
         })
         .collect();
     let mut answers = Answers::default();
+    if let Some(emitted) = emitted {
+        answers.emitted = emitted.await?;
+    }
     if let Some(settled) = settled {
         answers.settled = settled.await?.into_iter().map(Some).collect();
     }
@@ -202,53 +218,59 @@ pub(crate) async fn perform(
     Ok(Performed { done, lent })
 }
 
-/// Puts an act where it is handed over from.
-fn sort(
-    act: Act,
-    lease: LeaseId,
-    known: &Known,
-    renews: &mut Vec<Renew>,
-    settles: &mut Vec<Settle>,
-    seed: impl Fn() -> u64,
-) -> Slot {
-    let settlement = match act {
-        Act::Renew { term, progress } => {
-            renews.push(Renew {
-                lease,
-                term: term.unwrap_or(known.term),
-                progress,
-                defer: false,
-            });
-            return Slot::Renewed(renews.len() - 1);
-        }
-        Act::Succeed(result) => {
-            let (size, limit) = (result.body.len() as u64, known.result_max());
-            if size > limit {
-                let detail =
-                    format!("the result is larger than {limit} bytes, the limit of the queue's results");
-                return Slot::Refused(Problem::new(Code::BodyTooLarge, detail));
+/// What is handed to the store.
+#[derive(Default)]
+struct Asked {
+    renews: Vec<Renew>,
+    emits: Vec<Emit>,
+    settles: Vec<Settle>,
+}
+
+impl Asked {
+    /// Puts an act where it is handed over from.
+    fn sort(&mut self, act: Act, lease: LeaseId, known: &Known, seed: impl Fn() -> u64) -> Slot {
+        let settlement = match act {
+            Act::Renew { term, progress } => {
+                self.renews.push(Renew {
+                    lease,
+                    term: term.unwrap_or(known.term),
+                    progress,
+                    defer: false,
+                });
+                return Slot::Renewed(self.renews.len() - 1);
             }
-            Settlement::Succeed(result)
-        }
-        Act::Fail { failure, retry } => Settlement::Fail {
-            failure,
-            retry,
-            result: None,
-            timed_out: false,
-        },
-        Act::Release { delay } => Settlement::Release {
-            delay,
-            interrupted: false,
-        },
-    };
-    let seed = seed();
-    settles.push(Settle {
-        lease,
-        digest: digest(&settlement),
-        settlement,
-        seed,
-    });
-    Slot::Settled(settles.len() - 1)
+            Act::Emit { seq, piece } => {
+                self.emits.push(Emit { lease, seq, piece });
+                return Slot::Emitted(self.emits.len() - 1, seq);
+            }
+            Act::Succeed(result) => {
+                let (size, limit) = (result.body.len() as u64, known.result_max());
+                if size > limit {
+                    let detail =
+                        format!("the result is larger than {limit} bytes, the limit of the queue's results");
+                    return Slot::Refused(Problem::new(Code::BodyTooLarge, detail));
+                }
+                Settlement::Succeed(result)
+            }
+            Act::Fail { failure, retry } => Settlement::Fail {
+                failure,
+                retry,
+                result: None,
+                timed_out: false,
+            },
+            Act::Release { delay } => Settlement::Release {
+                delay,
+                interrupted: false,
+            },
+        };
+        self.settles.push(Settle {
+            lease,
+            digest: digest(&settlement),
+            settlement,
+            seed: seed(),
+        });
+        Slot::Settled(self.settles.len() - 1)
+    }
 }
 
 /// What the store answered.
@@ -256,6 +278,7 @@ fn sort(
 struct Answers {
     settled: Vec<Option<Result<Arc<Job>, SettleRefused>>>,
     renewed: Vec<Option<Renewed>>,
+    emitted: Vec<Result<Emitted, EmitRefused>>,
     handed: HashMap<Arc<Holder>, Handed>,
 }
 
@@ -269,6 +292,16 @@ impl Answers {
                 let renewed = self.renewed.get_mut(place).and_then(Option::take);
                 let renewed = renewed.ok_or_else(|| refused(SettleRefused::LeaseLost, id))?;
                 return Ok(Done::Renewed(id, renewed));
+            }
+            Slot::Emitted(place, seq) => {
+                let lost = Err(EmitRefused::LeaseLost);
+                let emitted = self.emitted.get(place).copied().unwrap_or(lost);
+                let emitted = emitted.map_err(|why| not_emitted(why, seq, id))?;
+                return Ok(Done::Emitted {
+                    job: id,
+                    seq,
+                    emitted,
+                });
             }
             Slot::Settled(place) => self.settled.get_mut(place).and_then(Option::take),
         };
@@ -286,6 +319,35 @@ impl Answers {
             leased,
             queue: sent.known.queue,
         })
+    }
+}
+
+/// Why a chunk was not kept.
+fn not_emitted(why: EmitRefused, seq: u32, job: JobId) -> Problem {
+    match why {
+        EmitRefused::LeaseLost => refused(SettleRefused::LeaseLost, job),
+        EmitRefused::Gap { next } => Problem::new(
+            Code::EmitGap,
+            format!("chunk {seq} came, but the next of this lease of {job} is chunk {next}"),
+        )
+        .header(SEQ, next.into()),
+        EmitRefused::Mismatch => Problem::new(
+            Code::EmitMismatch,
+            format!(
+                "chunk {seq} of this lease of {job} was emitted before with other content; the first one stands"
+            ),
+        ),
+        EmitRefused::TooLarge { bytes_max } => Problem::new(
+            Code::OutputTooLarge,
+            format!(
+                "an attempt may emit {bytes_max} bytes of output and as many of log, the limit of the queue's results; \
+                 chunk {seq} was not kept"
+            ),
+        ),
+        EmitRefused::TooMany => Problem::new(
+            Code::OutputTooLarge,
+            format!("an attempt may emit {CHUNKS_MAX} chunks; put more into each"),
+        ),
     }
 }
 

@@ -74,6 +74,10 @@ codes! {
     DiskFull = "disk-full", INSUFFICIENT_STORAGE, "No space is left";
     /// The server is leaving and takes no new work.
     Draining = "draining", SERVICE_UNAVAILABLE, "The server is shutting down";
+    /// Chunks before this one are missing.
+    EmitGap = "emit-gap", CONFLICT, "Chunks are missing before this one";
+    /// A chunk of this number was emitted with other content.
+    EmitMismatch = "emit-mismatch", CONFLICT, "The chunk was emitted with other content";
     /// A foreign host or a cross-site page.
     Forbidden = "forbidden", FORBIDDEN, "The request is not allowed";
     /// The job failed without an answer of its handler.
@@ -106,6 +110,8 @@ codes! {
     MethodNotAllowed = "method-not-allowed", METHOD_NOT_ALLOWED, "The method is not allowed here";
     /// The path does not exist.
     NotFound = "not-found", NOT_FOUND, "There is nothing at this path";
+    /// An attempt would emit more than its queue allows.
+    OutputTooLarge = "output-too-large", PAYLOAD_TOO_LARGE, "The attempt emits too much";
     /// Commands come from the server's own flags and files only.
     ProcessWorkerForbidden = "process-worker-forbidden", FORBIDDEN, "Commands cannot be set over the API";
     /// As many jobs wait as the queue takes.

@@ -6,16 +6,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use raincheck_core::content::Input;
-use raincheck_core::decide::{Patch, Renewed, SettleRefused};
+use raincheck_core::decide::{EmitRefused, Patch, Renewed, SettleRefused};
 use raincheck_core::id::JobId;
 use raincheck_core::job::Job;
 use raincheck_core::list::{Listed, Page};
 use raincheck_core::name::{Namespace, QueueName};
 use raincheck_core::queue::{Queue, QueueSpec};
 use raincheck_core::store::{
-    Answer, Change, ChangeRefused, Claim, Idempotency, Leased, Missing, Observer, PatchError, QueueRefused,
-    QueueStatus, Reclaimed, Renew, Retry, Settle, Slice, Store, StoreError, Submission, SubmitRefused,
-    Submitted,
+    Answer, Change, ChangeRefused, Claim, Emit, Emitted, Idempotency, Leased, Missing, Observer, Output,
+    PatchError, QueueRefused, QueueStatus, Reclaimed, Renew, Retry, Settle, Slice, Store, StoreError,
+    Submission, SubmitRefused, Submitted,
 };
 use raincheck_core::time::Timestamp;
 use tokio_util::sync::CancellationToken;
@@ -27,6 +27,7 @@ pub(crate) enum Op {
     Claim,
     Renew,
     Settle,
+    Emit,
     Reclaim,
 }
 
@@ -45,6 +46,9 @@ pub(crate) struct Faulty {
     pub(crate) wanted_max: AtomicU64,
     pub(crate) renewals: AtomicU64,
     pub(crate) settles: AtomicU64,
+    pub(crate) emits: AtomicU64,
+    /// How often output was read.
+    pub(crate) outputs: AtomicU64,
     pub(crate) reclaims: AtomicU64,
 }
 
@@ -61,6 +65,8 @@ impl Faulty {
             wanted_max: AtomicU64::new(0),
             renewals: AtomicU64::new(0),
             settles: AtomicU64::new(0),
+            emits: AtomicU64::new(0),
+            outputs: AtomicU64::new(0),
             reclaims: AtomicU64::new(0),
         }
     }
@@ -166,6 +172,13 @@ impl Store for Faulty {
     }
     fn renew(&self, ns: &Namespace, batch: Vec<Renew>) -> Answer<Vec<Option<Renewed>>> {
         self.ask(Op::Renew, &self.renewals, || self.inner.renew(ns, batch))
+    }
+    fn emit(&self, ns: &Namespace, batch: Vec<Emit>) -> Answer<Vec<Result<Emitted, EmitRefused>>> {
+        self.ask(Op::Emit, &self.emits, || self.inner.emit(ns, batch))
+    }
+    fn output(&self, ns: &Namespace, id: JobId, after: u64, limit: u32) -> Answer<Result<Output, Missing>> {
+        self.outputs.fetch_add(1, Ordering::SeqCst);
+        self.inner.output(ns, id, after, limit)
     }
     fn settle(&self, ns: &Namespace, batch: Vec<Settle>) -> Answer<Vec<Result<Arc<Job>, SettleRefused>>> {
         let unsettled = *self.unsettled.lock().unwrap();

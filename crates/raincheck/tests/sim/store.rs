@@ -9,16 +9,16 @@ use std::time::Duration;
 
 use raincheck::tasks::TaskKind;
 use raincheck_core::content::Input;
-use raincheck_core::decide::{Patch, Renewed, SettleRefused};
+use raincheck_core::decide::{EmitRefused, Patch, Renewed, SettleRefused};
 use raincheck_core::id::JobId;
 use raincheck_core::job::Job;
 use raincheck_core::list::{Listed, Page};
 use raincheck_core::name::{Namespace, QueueName};
 use raincheck_core::queue::{Queue, QueueSpec};
 use raincheck_core::store::{
-    Answer, Change, ChangeRefused, Claim, Idempotency, Leased, Missing, Observer, PatchError, QueueRefused,
-    QueueStatus, Reclaimed, Renew, Retry, Settle, Slice, Store, StoreError, Submission, SubmitRefused,
-    Submitted,
+    Answer, Change, ChangeRefused, Claim, Emit, Emitted, Idempotency, Leased, Missing, Observer, Output,
+    PatchError, QueueRefused, QueueStatus, Reclaimed, Renew, Retry, Settle, Slice, Store, StoreError,
+    Submission, SubmitRefused, Submitted,
 };
 use raincheck_core::time::Timestamp;
 use tokio::sync::oneshot;
@@ -296,6 +296,24 @@ impl Store for Door {
                     checker.renewed(sent, answer.as_ref(), now)
                 })
             },
+        )
+    }
+
+    fn emit(&self, ns: &Namespace, batch: Vec<Emit>) -> Answer<Vec<Result<Emitted, EmitRefused>>> {
+        let (ns, sent) = (ns.clone(), batch.clone());
+        self.ask(
+            (Op::Grow, "emit", sent.first().map(|sent| sent.lease.job)),
+            move |store| store.emit(&ns, batch),
+            move |checker, answers, _, _| each(&sent, answers, |sent, answer| checker.emitted(sent, answer)),
+        )
+    }
+
+    fn output(&self, ns: &Namespace, id: JobId, after: u64, limit: u32) -> Answer<Result<Output, Missing>> {
+        let ns = ns.clone();
+        self.ask(
+            (Op::Read, "output", Some(id)),
+            move |store| store.output(&ns, id, after, limit),
+            move |checker, found, _, _| checker.read_output(id, after, found),
         )
     }
 

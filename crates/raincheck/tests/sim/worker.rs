@@ -12,8 +12,9 @@ use raincheck_core::id::LeaseId;
 use raincheck_core::job::Failure;
 use raincheck_core::lease::WorkerKind;
 use raincheck_core::name::WorkerName;
+use raincheck_core::output::{Piece, Stream};
 use raincheck_core::retry::mix;
-use raincheck_core::store::{Claim, Leased, Renew, Settle, Store, StoreError};
+use raincheck_core::store::{Claim, Emit, Leased, Renew, Settle, Store, StoreError};
 
 use crate::client::queue_name;
 use crate::log::number;
@@ -113,6 +114,8 @@ impl Worker {
                 tokio::time::sleep(self.rng.ms(term + 100, term + 4_000)).await;
                 if self.rng.chance(50) {
                     self.renew(lease, term).await;
+                } else {
+                    self.emit(lease, &mut 0, "late").await;
                 }
                 self.settle(lease, self.success(lease)).await;
             }
@@ -147,8 +150,10 @@ impl Worker {
     }
 
     async fn renew_and_finish(&mut self, lease: LeaseId, term: u64) {
-        for _ in 0..self.rng.between(1, 4) {
+        let mut emitted = 0;
+        for page in 0..self.rng.between(1, 4) {
             tokio::time::sleep(Duration::from_millis(term / 3)).await;
+            self.emit(lease, &mut emitted, &format!("page {page}")).await;
             match self.renew(lease, term).await {
                 Some(true) => {
                     self.settle(lease, Settlement::Cancel).await;
@@ -175,6 +180,36 @@ impl Worker {
             Ok(mut answers) => answers.remove(0).map(|renewed| renewed.cancel_requested),
             // Not told: it goes on as if nothing were.
             Err(_) => Some(false),
+        }
+    }
+
+    /// Emits a chunk and reads it back, as whoever follows the job would. One whose answer was lost is sent again.
+    async fn emit(&mut self, lease: LeaseId, emitted: &mut u32, text: &str) {
+        let emit = Emit {
+            lease,
+            seq: *emitted,
+            piece: Piece {
+                stream: Stream::Output,
+                body: text.to_owned().into(),
+            },
+        };
+        for _ in 0..TRIES {
+            match self.world.door().emit(&self.world.ns, vec![emit.clone()]).await {
+                Ok(mut answers) => {
+                    if let Ok(kept) = answers.remove(0) {
+                        *emitted += 1;
+                        let after = kept.n.saturating_sub(2);
+                        // Nobody minds when it cannot be read now.
+                        let _ = self
+                            .world
+                            .door()
+                            .output(&self.world.ns, lease.job, after, 2)
+                            .await;
+                    }
+                    return;
+                }
+                Err(_) => tokio::time::sleep(self.rng.ms(10, 200)).await,
+            }
         }
     }
 

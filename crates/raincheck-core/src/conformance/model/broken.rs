@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::ModelStore;
 use super::state::{Model, Row};
 use crate::content::Input;
-use crate::decide::{Patch, Renewed, SettleRefused, Settlement, claimable, submit};
+use crate::decide::{EmitRefused, Patch, Renewed, SettleRefused, Settlement, claimable, submit};
 use crate::id::{Fence, IdGenerator, JobId};
 use crate::job::{Job, Outcome, Phase};
 use crate::lease::WorkerKind;
@@ -15,8 +15,9 @@ use crate::list::{Listed, Page};
 use crate::name::{Namespace, QueueName};
 use crate::queue::{Queue, QueueSpec};
 use crate::store::{
-    Answer, Change, ChangeRefused, Claim, Idempotency, Leased, Missing, Observer, PatchError, QueueRefused,
-    QueueStatus, Reclaimed, Renew, Retry, Settle, Slice, Store, Submission, SubmitRefused, Submitted,
+    Answer, Change, ChangeRefused, Claim, Emit, Emitted, Idempotency, Leased, Missing, Observer, Output,
+    PatchError, QueueRefused, QueueStatus, Reclaimed, Renew, Retry, Settle, Slice, Store, Submission,
+    SubmitRefused, Submitted,
 };
 use crate::time::Timestamp;
 
@@ -47,6 +48,12 @@ pub(in crate::conformance) enum Fault {
     ObeysOldLeases,
     SettlesTwice,
     LosesResults,
+    /// Acknowledges every chunk, and keeps only the first of each job.
+    LosesOutput,
+    /// Keeps repeated chunks again under their old number.
+    TakesAnyChunk,
+    /// Answers an emission under a lost lease as if it had kept it.
+    AcceptsOldEmissions,
     ChargesReleasedAttempts,
     RetriesForEver,
     ChangesFinalJobs,
@@ -66,6 +73,7 @@ pub(in crate::conformance) enum Fault {
     WorksWhenClosed,
     LosesKeysOnOpen,
     LosesResultsOnOpen,
+    LosesOutputOnOpen,
     LosesPausesOnOpen,
     KeepsAttemptsOnOpen,
     EndsPullLeasesOnOpen,
@@ -124,6 +132,10 @@ impl Broken {
         match fault {
             Fault::LosesKeysOnOpen => model.keys.clear(),
             Fault::LosesResultsOnOpen => model.jobs.values_mut().for_each(|row| row.result = None),
+            Fault::LosesOutputOnOpen => model.jobs.values_mut().for_each(|row| {
+                row.chunks.clear();
+                row.mark = None;
+            }),
             Fault::LosesPausesOnOpen => {
                 for line in model.lines.values_mut() {
                     line.queue = Arc::new(Queue {
@@ -217,6 +229,7 @@ impl Store for Broken {
         fn mint() -> JobId;
         fn replay(ns: &Namespace, queue: &QueueName, sent: Idempotency) -> Answer<Option<Result<Submitted, SubmitRefused>>>;
         fn renew(ns: &Namespace, batch: Vec<Renew>) -> Answer<Vec<Option<Renewed>>>;
+        fn output(ns: &Namespace, id: JobId, after: u64, limit: u32) -> Answer<Result<Output, Missing>>;
         fn input(ns: &Namespace, id: JobId) -> Answer<Result<Input, Missing>>;
         fn result(ns: &Namespace, id: JobId) -> Answer<Result<Change, Missing>>;
         fn put_queue(ns: &Namespace, name: &QueueName, spec: QueueSpec, managed: bool) -> Answer<Result<Arc<Queue>, QueueRefused>>;
@@ -274,6 +287,8 @@ impl Store for Broken {
                             job,
                             input,
                             result: None,
+                            chunks: Vec::new(),
+                            mark: None,
                         },
                     );
                 }
@@ -364,6 +379,32 @@ impl Store for Broken {
                 leased.job = model.keep(job);
             }
             leased
+        })
+    }
+
+    fn emit(&self, ns: &Namespace, batch: Vec<Emit>) -> Answer<Vec<Result<Emitted, EmitRefused>>> {
+        let fault = self.fault;
+        self.store.run(|model, now| {
+            let emit = |wanted: Emit| {
+                let answer = model.emit(ns, &wanted, now);
+                let n = model.mark(wanted.lease.job).map_or(0, |mark| mark.n);
+                let kept = Emitted {
+                    n,
+                    cancel_requested: false,
+                };
+                match (fault, &answer) {
+                    (Fault::LosesOutput, Ok(_)) => {
+                        if let Some(row) = model.jobs.get_mut(&wanted.lease.job) {
+                            row.chunks.truncate(1);
+                        }
+                        answer
+                    }
+                    (Fault::AcceptsOldEmissions, Err(EmitRefused::LeaseLost))
+                    | (Fault::TakesAnyChunk, Err(EmitRefused::Mismatch)) => Ok(kept),
+                    _ => answer,
+                }
+            };
+            batch.into_iter().map(emit).collect()
         })
     }
 

@@ -29,7 +29,10 @@ impl Model {
         let renewed = renew(&job, lease, *term, progress.as_ref(), *defer, now)?;
         let mut next = Job::clone(&job);
         next.phase = Phase::Running(renewed.lease.clone());
-        self.keep(next);
+        let next = self.keep(next);
+        if wanted.progress.is_some() {
+            self.advanced.push(next);
+        }
         Some(renewed)
     }
 

@@ -116,6 +116,7 @@ impl Model {
         let job = self.jobs.get(&id)?.job.clone();
         let next = claim(&job, claimer, nonce, &self.policy(&job), now)?;
         let job = self.keep(next);
+        self.advanced.push(job.clone());
         Some(Leased {
             input: self.jobs[&id].input.clone(),
             job,

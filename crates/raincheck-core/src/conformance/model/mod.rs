@@ -12,6 +12,7 @@
 pub(super) mod broken;
 mod change;
 mod claim;
+mod emit;
 mod list;
 mod queues;
 mod state;
@@ -23,7 +24,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::clock::Clock;
 use crate::content::Input;
-use crate::decide::{Patch, Renewed};
+use crate::decide::{EmitRefused, Patch, Renewed};
 use crate::id::{IdGenerator, JobId};
 use crate::job::Job;
 use crate::list::{Listed, Page};
@@ -31,9 +32,9 @@ use crate::name::{Namespace, QueueName};
 use crate::queue::{Queue, QueueSpec};
 use crate::retry::mix;
 use crate::store::{
-    Answer, Change, ChangeRefused, Claim, Idempotency, Leased, Missing, Observer, PatchError, QueueRefused,
-    QueueStatus, Reclaimed, Renew, Retry, Settle, Slice, Store, StoreError, Submission, SubmitRefused,
-    Submitted,
+    Answer, Change, ChangeRefused, Claim, Emit, Emitted, Idempotency, Leased, Missing, Observer, Output,
+    PatchError, QueueRefused, QueueStatus, Reclaimed, Renew, Retry, Settle, Slice, Store, StoreError,
+    Submission, SubmitRefused, Submitted,
 };
 use crate::time::Timestamp;
 pub(super) use state::Model;
@@ -123,6 +124,12 @@ impl ModelStore {
         let observer = inner.observer.clone();
         drop(inner);
         if let Some(observer) = observer {
+            if !told.emitted.is_empty() {
+                observer.emitted(told.emitted);
+            }
+            if !told.advanced.is_empty() {
+                observer.advanced(told.advanced);
+            }
             if !told.changes.is_empty() {
                 observer.changed(told.changes);
             }
@@ -192,6 +199,14 @@ impl Store for ModelStore {
 
     fn renew(&self, ns: &Namespace, batch: Vec<Renew>) -> Answer<Vec<Option<Renewed>>> {
         self.run(|model, now| batch.into_iter().map(|r| model.renew(ns, &r, now)).collect())
+    }
+
+    fn emit(&self, ns: &Namespace, batch: Vec<Emit>) -> Answer<Vec<Result<Emitted, EmitRefused>>> {
+        self.run(|model, now| batch.iter().map(|emit| model.emit(ns, emit, now)).collect())
+    }
+
+    fn output(&self, ns: &Namespace, id: JobId, after: u64, limit: u32) -> Answer<Result<Output, Missing>> {
+        self.look(|model, _| model.output(ns, id, after, limit))
     }
 
     fn settle(

@@ -14,6 +14,7 @@ use crate::job::{Job, State};
 use crate::lease::WorkerKind;
 use crate::limit::grant_concurrency;
 use crate::name::{GroupName, Namespace, QueueName};
+use crate::output::{Chunk, Mark};
 use crate::queue::{Policy, Queue, QueueSpec};
 use crate::store::{Change, Counts, Missing};
 use crate::time::Timestamp;
@@ -30,6 +31,10 @@ pub(in crate::conformance) struct Model {
     pub(super) lines: BTreeMap<LineName, Line>,
     /// Jobs that changed in this operation, as they are now.
     pub(super) changes: Vec<Change>,
+    /// Jobs that were accepted, claimed or renewed with progress in this operation.
+    pub(super) advanced: Vec<Arc<Job>>,
+    /// Chunks that were kept in this operation.
+    pub(super) emitted: Vec<Arc<Chunk>>,
     /// Queues that were resumed in this operation, or in which an endpoint left its place.
     pub(super) resumed: Vec<LineName>,
     /// How many jobs of each queue could be claimed when the last operation ended.
@@ -42,6 +47,8 @@ pub(super) struct Row {
     pub(super) job: Arc<Job>,
     pub(super) input: Input,
     pub(super) result: Option<Arc<JobResult>>,
+    pub(super) chunks: Vec<Arc<Chunk>>,
+    pub(super) mark: Option<Mark>,
 }
 
 /// The tombstone of a job that is no more.
@@ -70,6 +77,8 @@ pub(super) struct Line {
 #[derive(Debug)]
 pub(in crate::conformance) struct Told {
     pub(in crate::conformance) changes: Vec<Change>,
+    pub(in crate::conformance) advanced: Vec<Arc<Job>>,
+    pub(in crate::conformance) emitted: Vec<Arc<Chunk>>,
     pub(in crate::conformance) ready: Vec<LineName>,
 }
 
@@ -216,6 +225,8 @@ impl Model {
         self.ready = counts;
         Told {
             changes: mem::take(&mut self.changes),
+            advanced: mem::take(&mut self.advanced),
+            emitted: mem::take(&mut self.emitted),
             ready,
         }
     }

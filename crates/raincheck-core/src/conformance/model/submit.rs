@@ -103,12 +103,15 @@ impl Model {
             job: job.clone(),
             input,
             result: None,
+            chunks: Vec::new(),
+            mark: None,
         };
         assert!(
             self.jobs.insert(job.id, row).is_none(),
             "the id {} was used before",
             job.id
         );
+        self.advanced.push(job.clone());
         Ok(job)
     }
 }

@@ -12,6 +12,7 @@ use crate::id::LeaseId;
 use crate::job::{Failure, Job, Options, PRIORITY_DEFAULT};
 use crate::lease::WorkerKind;
 use crate::name::QueueName;
+use crate::output::{Piece, Stream};
 use crate::store::{Idempotency, Settle};
 use crate::time::Timestamp;
 
@@ -150,6 +151,22 @@ pub fn settle(lease: LeaseId, settlement: Settlement) -> Settle {
         settlement,
         digest,
         seed: SEED,
+    }
+}
+
+/// A piece of output.
+pub fn output(body: &'static str) -> Piece {
+    Piece {
+        stream: Stream::Output,
+        body: Bytes::from_static(body.as_bytes()),
+    }
+}
+
+/// A piece of log.
+pub fn log(body: &'static str) -> Piece {
+    Piece {
+        stream: Stream::Log,
+        ..output(body)
     }
 }
 

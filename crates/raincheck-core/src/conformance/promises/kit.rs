@@ -12,21 +12,22 @@ use std::time::Duration;
 use bytes::Bytes;
 
 pub use super::draft::{
-    Draft, SEED, TERM, Take, answer, fail, fail_after, h, input, key, lease, ms, queue_name, refuse, release,
-    s, settle, succeed,
+    Draft, SEED, TERM, Take, answer, fail, fail_after, h, input, key, lease, log, ms, output, queue_name,
+    refuse, release, s, settle, succeed,
 };
 use crate::clock::{Clock, ManualClock};
 use crate::conformance::Opened;
 use crate::conformance::invariants::History;
-use crate::decide::{Claimer, NewJob, Renewed, SettleRefused, Settlement};
+use crate::decide::{Claimer, EmitRefused, NewJob, Renewed, SettleRefused, Settlement};
 use crate::id::{JobId, LeaseId, Nonce};
 use crate::job::Job;
 use crate::name::{GroupName, Namespace, WorkerName};
+use crate::output::{Chunk, Piece};
 use crate::queue::QueueSpec;
 use crate::retry::mix;
 use crate::store::{
-    Change, Claim, Counts, Leased, Missing, Reclaimed, Renew, Retry, Store, StoreError, Submission,
-    SubmitRefused, Submitted,
+    Change, Claim, Counts, Emit, Emitted, Leased, Missing, Output, Reclaimed, Renew, Retry, Store,
+    StoreError, Submission, SubmitRefused, Submitted,
 };
 use crate::time::Timestamp;
 
@@ -291,6 +292,30 @@ impl Kit {
             .expect("the store answers");
         assert_eq!(answers.len(), 1);
         answers.remove(0)
+    }
+
+    /// Emits one chunk.
+    pub async fn emit(&self, lease: LeaseId, seq: u32, piece: Piece) -> Result<Emitted, EmitRefused> {
+        let mut answers = self
+            .store
+            .emit(&self.ns, vec![Emit { lease, seq, piece }])
+            .await
+            .expect("the store answers");
+        assert_eq!(answers.len(), 1);
+        answers.remove(0)
+    }
+
+    /// What the job emitted after this number, in one page.
+    pub async fn output(&self, id: JobId, after: u64, limit: u32) -> Output {
+        let output = self.store.output(&self.ns, id, after, limit).await;
+        let output = output.expect("the store answers").expect("the job is there");
+        self.see(&output.job);
+        output
+    }
+
+    /// All that is kept of what the job emitted.
+    pub async fn chunks(&self, id: JobId) -> Vec<Arc<Chunk>> {
+        self.output(id, 0, u32::MAX).await.chunks
     }
 
     pub async fn cancel(&self, id: JobId) -> Result<Arc<Job>, Missing> {

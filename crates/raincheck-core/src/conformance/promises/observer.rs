@@ -3,19 +3,23 @@
 use std::sync::{Arc, Mutex};
 
 use super::kit::{
-    Draft, Kit, TERM, Take, answer, eventually, fail_after, h, lease, queue_name, refuse, release, s, succeed,
+    Draft, Kit, TERM, Take, answer, eventually, fail_after, h, lease, output, queue_name, refuse, release, s,
+    succeed,
 };
 use crate::id::JobId;
-use crate::job::{Options, State};
-use crate::lease::WorkerKind;
+use crate::job::{Job, Options, State};
+use crate::lease::{Progress, WorkerKind};
 use crate::name::{Namespace, QueueName};
+use crate::output::Chunk;
 use crate::queue::QueueSpec;
-use crate::store::{Change, Observer};
+use crate::store::{Change, Observer, Renew};
 
 /// Writes down what it is told.
 #[derive(Debug, Default)]
 struct Ear {
     changes: Mutex<Vec<Change>>,
+    advanced: Mutex<Vec<Arc<Job>>>,
+    chunks: Mutex<Vec<Arc<Chunk>>>,
     ready: Mutex<Vec<(Namespace, QueueName)>>,
 }
 
@@ -25,6 +29,14 @@ impl Observer for Ear {
             .lock()
             .expect("no test panics in here")
             .extend(changes);
+    }
+
+    fn advanced(&self, jobs: Vec<Arc<Job>>) {
+        self.advanced.lock().expect("no test panics in here").extend(jobs);
+    }
+
+    fn emitted(&self, chunks: Vec<Arc<Chunk>>) {
+        self.chunks.lock().expect("no test panics in here").extend(chunks);
     }
 
     fn ready(&self, queues: Vec<(Namespace, QueueName)>) {
@@ -221,6 +233,53 @@ pub async fn a_place_that_an_endpoint_leaves_is_told(kit: Kit) {
     kit.advance(h(1));
     kit.reclaim().await;
     ear.hears_ready("q").await;
+}
+
+pub async fn acceptance_claims_and_progress_are_told(kit: Kit) {
+    kit.q().await;
+    let ear = Ear::on(&kit);
+    let held = kit.running(Draft::default()).await;
+    let progress = Progress {
+        fraction: Some(0.5),
+        message: None,
+    };
+    let renew = Renew {
+        lease: lease(&held),
+        term: TERM,
+        progress: Some(progress.clone()),
+        defer: false,
+    };
+    let renewed = kit.store.renew(&kit.ns, vec![renew]).await;
+    assert!(renewed.expect("the store answers")[0].is_some());
+    let told = eventually("three steps", || {
+        let told = ear.advanced.lock().expect("no test panics in here").clone();
+        (told.len() == 3).then_some(told)
+    })
+    .await;
+    let told: Vec<_> = told
+        .iter()
+        .map(|job| (job.version, job.lease().and_then(|lease| lease.progress.clone())))
+        .collect();
+    assert_eq!(told, [(1, None), (2, None), (2, Some(progress))]);
+}
+
+pub async fn chunks_are_told(kit: Kit) {
+    kit.q().await;
+    let ear = Ear::on(&kit);
+    let held = kit.running(Draft::default()).await;
+    for seq in [0, 1, 1] {
+        kit.emit(lease(&held), seq, output("more"))
+            .await
+            .expect("the lease is held");
+    }
+    kit.settle(&held, succeed("done"))
+        .await
+        .expect("the lease is held");
+    ear.hears(held.id, held.version + 1).await;
+    // What was emitted is told before what ends the attempt.
+    let told = ear.chunks.lock().expect("no test panics in here").clone();
+    assert_eq!(told, kit.chunks(held.id).await);
+    assert_eq!(told.len(), 2, "a repeated chunk is told once");
 }
 
 pub async fn the_last_observer_is_told(kit: Kit) {

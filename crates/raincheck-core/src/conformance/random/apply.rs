@@ -6,12 +6,12 @@ use super::command::Command;
 use super::compare::{equal, same};
 use super::draw::namespaces;
 use super::run::{Checked, Run, answered};
-use crate::decide::{Patch, SettleRefused};
+use crate::decide::{EmitRefused, Patch, SettleRefused};
 use crate::id::JobId;
 use crate::job::{Outcome, Phase};
 use crate::list::{Filter, Page};
 use crate::name::{Namespace, QueueName};
-use crate::store::{Claim, Leased, Renew, Retry, Settle, Submission, SubmitRefused, Submitted};
+use crate::store::{Claim, Emit, Leased, Renew, Retry, Settle, Submission, SubmitRefused, Submitted};
 
 impl Run {
     pub(super) async fn apply(&mut self, command: Command) -> Checked {
@@ -36,6 +36,7 @@ impl Run {
             Command::Claim(ns, claim) => self.claim(&ns, claim).await,
             Command::Renew(ns, batch) => self.renew(&ns, batch).await,
             Command::Settle(ns, batch) => self.settle(&ns, batch).await,
+            Command::Emit(ns, batch) => self.emit(&ns, batch).await,
             Command::Patch(ns, batch) => self.patch(&ns, batch).await,
             Command::List(ns, filter, limit) => self.list(&ns, filter, limit).await,
             Command::Reclaim(limit, seed) => self.reclaim(limit, seed).await,
@@ -180,6 +181,30 @@ impl Run {
             expected.push(answer);
         }
         same("a settlement", answers, expected)
+    }
+
+    async fn emit(&mut self, ns: &Namespace, batch: Vec<Emit>) -> Checked {
+        let now = self.now();
+        let answers = answered(self.store().emit(ns, batch.clone()).await)?;
+        let mut expected = Vec::new();
+        for emit in batch {
+            let before = self.model.mark(emit.lease.job);
+            let answer = self.model.emit(ns, &emit, now);
+            let mark = self.model.mark(emit.lease.job);
+            self.cover(match (&answer, before, mark) {
+                (Ok(_), before, mark) if before == mark => "emitted again",
+                (Ok(_), Some(before), Some(mark)) if before.fence != mark.fence && mark.former_bytes == 0 => {
+                    "former output dropped"
+                }
+                (Ok(_), ..) => "emitted",
+                (Err(EmitRefused::LeaseLost), ..) => "stale emission refused",
+                (Err(EmitRefused::Gap { .. }), ..) => "gap refused",
+                (Err(EmitRefused::Mismatch), ..) => "other chunk refused",
+                (Err(EmitRefused::TooLarge { .. } | EmitRefused::TooMany), ..) => "too much output refused",
+            });
+            expected.push(answer);
+        }
+        equal("an emission", &answers, &expected)
     }
 
     async fn patch(&mut self, ns: &Namespace, batch: Vec<(JobId, Patch)>) -> Checked {
@@ -327,6 +352,7 @@ impl Run {
                 answered(store.result(ns, id).await)?,
                 self.model.result(ns, id),
             )?;
+            self.output_agrees(ns, id, 2).await?;
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use crate::id::JobId;
 use crate::list::Filter;
 use crate::name::{Namespace, QueueName};
 use crate::queue::QueueSpec;
-use crate::store::{Claim, Idempotency, Renew, Retry, Settle, Submission};
+use crate::store::{Claim, Emit, Idempotency, Renew, Retry, Settle, Submission};
 
 /// One step of a run.
 #[derive(Clone, Debug)]
@@ -20,12 +20,13 @@ pub(super) enum Command {
     Claim(Namespace, Claim),
     Renew(Namespace, Vec<Renew>),
     Settle(Namespace, Vec<Settle>),
+    Emit(Namespace, Vec<Emit>),
     Patch(Namespace, Vec<(JobId, Patch)>),
     /// In slices of this size, until nothing is due.
     Reclaim(u32, u64),
     /// In slices of this size, until nothing is due.
     Prune(u32),
-    /// The job, its input and its result.
+    /// The job, its input, its result and its output.
     Read(Namespace, JobId),
     /// In pages of this size, to the end.
     List(Namespace, Filter, u32),

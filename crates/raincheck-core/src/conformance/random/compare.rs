@@ -6,9 +6,10 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use crate::content::JobResult;
-use crate::id::JobId;
+use crate::id::{Fence, JobId};
 use crate::job::{Job, Phase};
-use crate::store::{Change, Leased, Missing, Submitted};
+use crate::output::Chunk;
+use crate::store::{Change, Leased, Missing, Output, Submitted};
 
 /// An answer in a form that two stores share.
 pub(super) trait Plain {
@@ -54,6 +55,14 @@ impl Plain for Leased {
 
     fn plain(self) -> Self::Form {
         (self.job.plain(), self.input)
+    }
+}
+
+impl Plain for Output {
+    type Form = (Job, Vec<Arc<Chunk>>, u64, Option<Fence>);
+
+    fn plain(self) -> Self::Form {
+        (self.job.plain(), self.chunks, self.last, self.before)
     }
 }
 

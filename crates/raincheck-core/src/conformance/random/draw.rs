@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::command::Command;
+use super::emits::emits;
 use super::rng::Rng;
 use crate::conformance::model::Model;
 use crate::conformance::promises::kit::settle;
@@ -17,7 +18,7 @@ use crate::job::{Failure, Job, Options, Phase, State};
 use crate::lease::{Progress, WorkerKind};
 use crate::list::Filter;
 use crate::name::{GroupName, Namespace, QueueName, Tag, WorkerName};
-use crate::queue::{QueueSpec, Worker};
+use crate::queue::{ByteSize, QueueSpec, Worker};
 use crate::retry::{Backoff, mix};
 use crate::store::{Claim, Idempotency, Renew, Retry, Settle, Store, Submission};
 use crate::time::Timestamp;
@@ -107,7 +108,7 @@ fn jobs(rng: &mut Rng, world: &World<'_>) -> (Namespace, Vec<JobId>) {
     (ns, std::iter::once(first).chain(more).collect())
 }
 
-fn lease(rng: &mut Rng, pool: &Pool) -> Option<(Namespace, LeaseId)> {
+pub(super) fn lease(rng: &mut Rng, pool: &Pool) -> Option<(Namespace, LeaseId)> {
     let known = if rng.one_in(4) {
         &pool.leases
     } else {
@@ -198,7 +199,7 @@ fn options(rng: &mut Rng) -> Options {
     }
 }
 
-fn body(rng: &mut Rng) -> Bytes {
+pub(super) fn body(rng: &mut Rng) -> Bytes {
     let len = if rng.one_in(40) {
         rng.between(60_000, 70_000)
     } else {
@@ -317,6 +318,7 @@ fn spec(rng: &mut Rng) -> QueueSpec {
         worker: some(rng, 4, |_| Worker::Push(vec!["http://localhost:1/".to_owned()])),
         concurrency: some(rng, 2, |rng| u32::try_from(rng.between(1, 4)).unwrap_or(1)),
         depth: some(rng, 3, |rng| rng.between(1, 15)),
+        result_max: some(rng, 2, |rng| ByteSize(rng.between(1, 200))),
         timeout: some(rng, 4, |rng| rng.seconds(5, 100)),
         cancel_grace: some(rng, 2, |rng| rng.seconds(0, 20)),
         max_attempts: some(rng, 3, |rng| u32::try_from(rng.between(1, 6)).unwrap_or(1)),
@@ -342,7 +344,7 @@ pub(super) fn draw(rng: &mut Rng, world: &World<'_>) -> Command {
     } = *world;
     let slice = u32::try_from(rng.between(1, 6)).unwrap_or(1);
     let ns = namespace(rng);
-    match rng.below(100) {
+    match rng.below(108) {
         0..22 => {
             let count = rng.between(1, 4);
             let batch = (0..count).map(|_| submission(rng, &ns, store)).collect();
@@ -407,6 +409,10 @@ pub(super) fn draw(rng: &mut Rng, world: &World<'_>) -> Command {
         87 | 91 => Command::DeleteQueue(rng.pick(&namespaces()).cloned().unwrap_or(ns), quiet_queue(rng)),
         92 if durable => Command::Reopen,
         92..94 => Command::Queues(ns),
+        100..108 => match emits(rng, world) {
+            Some((ns, batch)) => Command::Emit(ns, batch),
+            None => Command::Queues(ns),
+        },
         _ => Command::Advance(span(rng)),
     }
 }

@@ -10,6 +10,7 @@ mod apply;
 mod command;
 mod compare;
 mod draw;
+mod emits;
 mod reopen;
 mod rng;
 mod run;

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::future::IntoFuture;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::command::Command;
 use super::compare::{Plain, equal, same};
@@ -21,6 +21,7 @@ use crate::decide::claimable;
 use crate::id::JobId;
 use crate::job::Job;
 use crate::name::{GroupName, Namespace, QueueName};
+use crate::output::Chunk;
 use crate::store::{Change, Missing, Observer, Store, StoreError};
 use crate::time::Timestamp;
 
@@ -75,13 +76,35 @@ impl fmt::Display for Failure {
     }
 }
 
+/// What the store tells.
+#[derive(Debug, Default)]
+struct Heard {
+    changes: Vec<Change>,
+    advanced: Vec<Arc<Job>>,
+    chunks: Vec<Arc<Chunk>>,
+}
+
 /// Keeps what the store tells.
 #[derive(Debug, Default)]
-struct Ear(Mutex<Vec<Change>>);
+struct Ear(Mutex<Heard>);
+
+impl Ear {
+    fn heard(&self) -> MutexGuard<'_, Heard> {
+        self.0.lock().expect("nothing panics in here")
+    }
+}
 
 impl Observer for Ear {
     fn changed(&self, changes: Vec<Change>) {
-        self.0.lock().expect("nothing panics in here").extend(changes);
+        self.heard().changes.extend(changes);
+    }
+
+    fn advanced(&self, jobs: Vec<Arc<Job>>) {
+        self.heard().advanced.extend(jobs);
+    }
+
+    fn emitted(&self, chunks: Vec<Arc<Chunk>>) {
+        self.heard().chunks.extend(chunks);
     }
 
     fn ready(&self, _: Vec<(Namespace, QueueName)>) {}
@@ -110,6 +133,9 @@ pub(super) struct Run {
     ear: Arc<Ear>,
     /// Every change that the store owes its observer, by job and version.
     owed: BTreeMap<(JobId, u32), Job>,
+    /// Every job that the store owes its observer for having advanced, and every chunk.
+    owed_advances: Vec<Job>,
+    owed_chunks: Vec<Arc<Chunk>>,
 }
 
 /// What went wrong, in words.
@@ -139,6 +165,8 @@ impl Run {
             last_seq: 0,
             ear,
             owed: BTreeMap::new(),
+            owed_advances: Vec::new(),
+            owed_chunks: Vec::new(),
         }
     }
 
@@ -233,7 +261,11 @@ impl Run {
         let claimable = self.places(|job| claimable(job, now));
         self.turns.clock(&claimable);
         self.apply(command).await?;
-        for change in self.model.tell(now).changes {
+        let told = self.model.tell(now);
+        self.owed_advances
+            .extend(told.advanced.into_iter().map(Plain::plain));
+        self.owed_chunks.extend(told.emitted);
+        for change in told.changes {
             self.see(&change.job)?;
             self.owed
                 .insert((change.job.id, change.job.version), Job::clone(&change.job));
@@ -291,11 +323,31 @@ impl Run {
                 &answered(store.input(&ns, id).await)?,
                 &self.model.input(&ns, id),
             )?;
+            self.output_agrees(&ns, id, u32::MAX).await?;
         }
         // What is forgotten for good was looked at often enough.
         let known = |(ns, id): &(Namespace, JobId)| self.model.find(ns, *id) != Err(Missing::Unknown);
         self.pool.jobs.retain(known);
         Ok(())
+    }
+
+    /// Compares a job's chunks, read in pages of this size.
+    pub(super) async fn output_agrees(&mut self, ns: &Namespace, id: JobId, limit: u32) -> Checked {
+        let mut after = 0;
+        loop {
+            let found = answered(self.store().output(ns, id, after, limit).await)?;
+            let expected = self.model.output(ns, id, after, limit);
+            let last = expected
+                .as_ref()
+                .ok()
+                .and_then(|output| output.chunks.last())
+                .map(|chunk| chunk.n);
+            same("an output", found, expected)?;
+            match last {
+                Some(n) => after = n,
+                None => return Ok(()),
+            }
+        }
     }
 
     /// Compares queues and counts, with some patience: counts may be a moment old.
@@ -322,7 +374,20 @@ impl Run {
     /// Whether the observer was told of every change, and of none that was not.
     async fn observer_agrees(&mut self) -> Checked {
         for patience in (0..PATIENCE).rev() {
-            for told in std::mem::take(&mut *self.ear.0.lock().expect("nothing panics in here")) {
+            let heard = std::mem::take(&mut *self.ear.heard());
+            for told in heard.advanced {
+                let told = told.plain();
+                let place = self.owed_advances.iter().position(|owed| *owed == told);
+                let place = place.ok_or_else(|| format!("the observer was told that {told:?} advanced"))?;
+                self.owed_advances.remove(place);
+            }
+            // In the order in which they were kept.
+            for told in heard.chunks {
+                let owed = self.owed_chunks.first().cloned();
+                equal("a chunk that was told", &Some(told), &owed)?;
+                self.owed_chunks.remove(0);
+            }
+            for told in heard.changes {
                 let name = (told.job.id, told.job.version);
                 match self.owed.remove(&name) {
                     Some(owed) => equal(
@@ -333,13 +398,16 @@ impl Run {
                     None => return Err(format!("the observer was told of {told:?}, which is not new")),
                 }
             }
-            if self.owed.is_empty() {
+            if self.owed.is_empty() && self.owed_advances.is_empty() && self.owed_chunks.is_empty() {
                 return Ok(());
             }
             if patience > 0 {
                 breathe().await;
             }
         }
-        Err(format!("the observer was not told of {:?}", self.owed))
+        Err(format!(
+            "the observer was not told of {:?}, {:?}, {:?}",
+            self.owed, self.owed_advances, self.owed_chunks
+        ))
     }
 }

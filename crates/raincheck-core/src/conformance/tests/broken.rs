@@ -182,6 +182,21 @@ const FAULTS: &[(Fault, &[&str], Random)] = &[
         Finds,
     ),
     (
+        Fault::LosesOutput,
+        &["emit::what_is_emitted_is_read_in_its_order"],
+        Finds,
+    ),
+    (
+        Fault::TakesAnyChunk,
+        &["emit::a_chunk_with_other_content_is_refused"],
+        Finds,
+    ),
+    (
+        Fault::AcceptsOldEmissions,
+        &["emit::a_lease_that_is_over_emits_nothing"],
+        Finds,
+    ),
+    (
         Fault::ChargesReleasedAttempts,
         &["settle::an_attempt_given_back_is_not_charged"],
         Finds,
@@ -278,6 +293,11 @@ const FAULTS: &[(Fault, &[&str], Random)] = &[
     (
         Fault::LosesResultsOnOpen,
         &["reopen::a_finished_job_and_its_result_survive"],
+        Finds,
+    ),
+    (
+        Fault::LosesOutputOnOpen,
+        &["reopen_output::output_and_its_numbers_survive"],
         Finds,
     ),
     (Fault::LosesPausesOnOpen, &["reopen::queues_survive"], Finds),

@@ -5,6 +5,7 @@
 
 mod cancel;
 mod claim;
+mod emit;
 mod expire;
 mod patch;
 mod properties;

@@ -22,7 +22,9 @@ use crate::api::problem::Problem;
 use crate::api::text;
 use crate::api::wire::asked::{EntrySchema, FailSchema, ReleaseSchema, RenewSchema};
 use crate::api::wire::lease::{Act, Entry, status};
-use crate::api::wire::leased::{EntryDocument, Fate, LeaseDocument, RenewedDocument, SettledDocument};
+use crate::api::wire::leased::{
+    EmittedDocument, EntryDocument, Fate, LeaseDocument, RenewedDocument, SettledDocument,
+};
 use crate::pull::CLAIM_MAX;
 use crate::workers::KEPT_HEADERS;
 
@@ -208,7 +210,7 @@ fn visible(headers: &HeaderMap, name: &'static str) -> Result<Vec<Header>, Probl
 }
 
 /// Does one thing with one lease.
-async fn one(
+pub(super) async fn one(
     api: &Api,
     namespace: &Namespace,
     lease: LeaseId,
@@ -223,6 +225,15 @@ async fn one(
     match done {
         Ok(Done::Renewed(job, renewed)) => {
             let mut response = leases(render(&RenewedDocument::of(&renewed, now)), lent);
+            stamp(response.headers_mut(), job, None);
+            Ok(response)
+        }
+        Ok(Done::Emitted { job, seq, emitted }) => {
+            let document = EmittedDocument {
+                seq,
+                cancel_requested: emitted.cancel_requested,
+            };
+            let mut response = leases(render(&document), lent);
             stamp(response.headers_mut(), job, None);
             Ok(response)
         }
@@ -246,7 +257,7 @@ async fn one(
     }
 }
 
-/// Renew and settle many leases at once, at most 1,000: they share a commit and are independent of each other.
+/// Renew, emit and settle under many leases at once, at most 1,000: they share a commit and are independent of each other.
 #[utoipa::path(
     post, path = "/v1/leases", operation_id = "actOnLeases", tag = "workers",
     request_body(content = Vec<EntrySchema>, content_type = "application/json"),
@@ -316,6 +327,14 @@ fn shown(fate: &Result<Done, Problem>, now: raincheck_core::time::Timestamp) -> 
             status,
             job: *job,
             renewed: RenewedDocument::of(renewed, now),
+        },
+        Ok(Done::Emitted { job, seq, emitted }) => Fate::Emitted {
+            status,
+            job: *job,
+            emitted: EmittedDocument {
+                seq: *seq,
+                cancel_requested: emitted.cancel_requested,
+            },
         },
         Ok(Done::Settled { job, leased, queue }) => {
             let mut settled = SettledDocument::of(job, now);

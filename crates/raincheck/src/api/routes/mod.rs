@@ -3,6 +3,7 @@
 //! Invariant: a path is declared once, with what it answers, where its handler is; the OpenAPI document is made of it.
 
 mod claim;
+mod emit;
 mod health;
 mod input;
 mod jobs;
@@ -45,6 +46,7 @@ pub(crate) fn all() -> OpenApiRouter<Api> {
         .routes(routes!(leases::succeed))
         .routes(routes!(leases::fail))
         .routes(routes!(leases::release))
+        .routes(routes!(emit::emit))
         .routes(routes!(leases::many))
         .routes(routes!(workers::list_workers))
         .routes(routes!(health::healthz))

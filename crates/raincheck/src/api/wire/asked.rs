@@ -84,6 +84,24 @@ pub(crate) struct ReleaseSchema {
     delay: Option<String>,
 }
 
+/// A chunk of output or log: exactly one of `output`, `output_base64` and `log`.
+#[derive(ToSchema)]
+#[schema(as = Emission)]
+#[expect(dead_code, reason = "describes what Act::read takes")]
+pub(crate) struct EmitSchema {
+    /// The chunk's number within the lease, from 0, over output and log.
+    #[schema(example = 0)]
+    seq: u32,
+    /// Output as text.
+    #[schema(example = "It is raining")]
+    output: Option<String>,
+    /// Output as base64 (RFC 4648 section 4).
+    output_base64: Option<String>,
+    /// A piece of log.
+    #[schema(example = "model loaded\n")]
+    log: Option<String>,
+}
+
 /// One entry of many: a lease, what to do with it, and the fields of that action.
 #[derive(ToSchema)]
 #[schema(as = LeaseAction)]
@@ -91,13 +109,21 @@ pub(crate) struct ReleaseSchema {
 pub(crate) struct EntrySchema {
     /// The lease.
     lease: String,
-    /// `renew`, `succeed`, `fail` or `release`.
+    /// `renew`, `emit`, `succeed`, `fail` or `release`. Chunks are kept before anything else of the request is done.
     #[schema(example = "succeed")]
     action: String,
     /// renew: for so long from now.
     lease_for: Option<String>,
     /// renew: how far the attempt is.
     progress: Option<ProgressSchema>,
+    /// emit: the chunk's number within the lease.
+    seq: Option<u32>,
+    /// emit: output as text.
+    output: Option<String>,
+    /// emit: output as base64.
+    output_base64: Option<String>,
+    /// emit: a piece of log.
+    log: Option<String>,
     /// succeed: the result as JSON. At most one of `json`, `text` and `base64`; none is an empty result.
     #[schema(value_type = Option<Value>)]
     json: Option<()>,

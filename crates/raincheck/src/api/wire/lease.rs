@@ -13,6 +13,7 @@ use raincheck_core::id::LeaseId;
 use raincheck_core::job::Failure;
 use raincheck_core::lease::{LEASE_MAX, LEASE_MIN, Progress};
 use raincheck_core::name::WorkerName;
+use raincheck_core::output::{Piece, Stream};
 use raincheck_core::queue::SPAN_MAX;
 use raincheck_core::time::{format_duration, parse_duration};
 use serde_json::value::RawValue;
@@ -150,6 +151,8 @@ pub(crate) enum Act {
     },
     /// It gives the job back.
     Release { delay: Duration },
+    /// It shows what it has so far.
+    Emit { seq: u32, piece: Piece },
 }
 
 fn progress(raw: &RawValue) -> Result<Progress, Why> {
@@ -226,6 +229,20 @@ fn headers(raw: &RawValue) -> Result<Vec<Header>, Why> {
     Ok(headers)
 }
 
+/// A chunk of output or log.
+fn piece(name: &str, raw: &RawValue) -> Result<Piece, Why> {
+    Ok(match name {
+        "log" => Piece {
+            stream: Stream::Log,
+            body: string(raw)?.into(),
+        },
+        _ => Piece {
+            stream: Stream::Output,
+            body: bytes_of(if name == "output" { "text" } else { "base64" }, raw)?.0,
+        },
+    })
+}
+
 /// The parts of an act, as they are read field by field.
 #[derive(Default)]
 struct Parts {
@@ -240,6 +257,8 @@ struct Parts {
     status: Option<u16>,
     headers: Vec<Header>,
     claim: Option<u32>,
+    seq: Option<u32>,
+    piece: Option<Piece>,
 }
 
 impl Parts {
@@ -266,13 +285,19 @@ impl Parts {
             }
             ("succeed", "status") => self.status = Some(status(raw.get())?),
             ("succeed", "headers") => self.headers = headers(raw)?,
+            ("emit", "seq") => self.seq = Some(whole(raw, 0, u32::MAX)?),
+            ("emit", "output" | "output_base64" | "log") => {
+                if self.piece.replace(piece(name, raw)?).is_some() {
+                    return Err("of output, output_base64 and log only one is taken".into());
+                }
+            }
             _ => return Ok(false),
         }
         Ok(true)
     }
 
-    fn act(self, action: &str) -> Act {
-        match action {
+    fn act(self, action: &str) -> Result<Act, Problem> {
+        Ok(match action {
             "renew" => Act::Renew {
                 term: self.term,
                 progress: self.progress,
@@ -286,6 +311,22 @@ impl Parts {
             "release" => Act::Release {
                 delay: self.delay.unwrap_or_default(),
             },
+            "emit" => {
+                let lacks = |field: &str, detail| Problem::bad_request(detail).at(format!("/{field}"));
+                let seq = self.seq.ok_or_else(|| {
+                    lacks(
+                        "seq",
+                        "the field \"seq\" is missing: chunks are numbered from 0 within a lease",
+                    )
+                })?;
+                let piece = self.piece.ok_or_else(|| {
+                    lacks(
+                        "output",
+                        "one of the fields \"output\", \"output_base64\" and \"log\" is needed",
+                    )
+                })?;
+                Act::Emit { seq, piece }
+            }
             _ => {
                 let (body, kind) = self
                     .body
@@ -298,7 +339,7 @@ impl Parts {
                     body,
                 ))
             }
-        }
+        })
     }
 }
 
@@ -310,7 +351,7 @@ impl Act {
     pub(crate) fn read(action: &'static str, body: &[u8]) -> Result<Self, Problem> {
         let mut parts = Parts::default();
         each(body, |name, raw| parts.take(action, name, raw))?;
-        Ok(parts.act(action))
+        parts.act(action)
     }
 }
 
@@ -349,8 +390,8 @@ impl Entry {
         const MISSING: &str = "the field \"lease\" is missing or no string";
         let lease = lease.ok_or_else(|| Problem::bad_request(MISSING).at("/lease"))?;
         let lease = lease.parse().map_err(|_| unknown_lease())?;
-        let Some(action @ ("renew" | "succeed" | "fail" | "release")) = action else {
-            let detail = "the field \"action\": takes renew, succeed, fail or release";
+        let Some(action @ ("renew" | "succeed" | "fail" | "release" | "emit")) = action else {
+            let detail = "the field \"action\": takes renew, emit, succeed, fail or release";
             return Err(Problem::bad_request(detail).at("/action"));
         };
         let mut parts = Parts::default();
@@ -363,7 +404,7 @@ impl Entry {
             _ => parts.take(action, name, raw),
         })?;
         let claim = parts.claim;
-        let act = parts.act(action);
+        let act = parts.act(action)?;
         Ok(Self { lease, act, claim })
     }
 }

@@ -143,6 +143,17 @@ impl SettledDocument<'_> {
     }
 }
 
+/// A chunk that is kept.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Emitted)]
+pub(crate) struct EmittedDocument {
+    /// Its number within the lease.
+    #[schema(example = 0)]
+    pub(crate) seq: u32,
+    /// Whether the worker is to stop; `succeed` still wins.
+    pub(crate) cancel_requested: bool,
+}
+
 /// What became of one entry of many: `status` is 200, or the entry is a problem as well.
 #[derive(Serialize, ToSchema)]
 #[schema(as = LeaseEntry)]
@@ -166,6 +177,15 @@ pub(crate) enum Fate<'a> {
         job: JobId,
         #[serde(flatten)]
         renewed: RenewedDocument,
+    },
+    Emitted {
+        /// 200.
+        status: u16,
+        /// The job.
+        #[schema(value_type = String)]
+        job: JobId,
+        #[serde(flatten)]
+        emitted: EmittedDocument,
     },
     Settled {
         /// 200.

@@ -1,6 +1,7 @@
 //! Workers elsewhere: claiming, renewing, settling, and what becomes of those who go silent.
 
 mod claim;
+mod emit;
 mod examples;
 mod lost;
 mod many;

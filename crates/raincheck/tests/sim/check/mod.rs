@@ -7,6 +7,7 @@
 //! [`decide`]: raincheck_core::decide
 
 mod claim;
+mod emit;
 mod reopen;
 mod settle;
 mod submit;
@@ -46,6 +47,8 @@ pub(crate) struct Checker {
     gone: BTreeMap<JobId, (Missing, Timestamp)>,
     keys: BTreeMap<(QueueName, String), (Fingerprint, JobId)>,
     queues: BTreeMap<QueueName, Arc<Queue>>,
+    /// What each job has emitted.
+    chunks: BTreeMap<JobId, Vec<emit::Kept>>,
     /// Ids whose submission was refused for good.
     never: BTreeSet<JobId>,
     pub(crate) cover: Cover,

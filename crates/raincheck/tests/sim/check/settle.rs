@@ -13,7 +13,7 @@ use crate::log::number;
 
 impl Checker {
     /// Whether this lease holds its job.
-    fn live(&self, lease: &LeaseId) -> bool {
+    pub(super) fn live(&self, lease: &LeaseId) -> bool {
         self.held(lease.job)
             .is_some_and(|(job, held)| job.fence == lease.fence && held.nonce == lease.nonce)
     }
