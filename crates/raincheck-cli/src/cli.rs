@@ -7,7 +7,7 @@ use clap::parser::ValueSource;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::client::{Address, URL_DEFAULT};
-use crate::commands::{bench, completions, job, openapi, queue, serve, submit, version};
+use crate::commands::{bench, completions, job, openapi, queue, serve, submit, version, work};
 use crate::exit::{Failed, TABLE};
 use crate::output::Output;
 use crate::session::Session;
@@ -22,6 +22,7 @@ const EXAMPLES: &str = "\
 Examples:
   raincheck serve --queue thumbs='cmd:./resize.sh'        a server that works a queue with a script
   raincheck submit thumbs @photo.png --wait -o small.png  submit a file, wait, keep the result
+  raincheck work thumbs -- ./resize.sh                    work a queue of that server from anywhere
   raincheck queue list                                    what is in the queues
 
 ";
@@ -76,6 +77,8 @@ enum Command {
     Queue(queue::Queue),
     /// Measure a server: a throw-away one, or the one that --url names
     Bench(Box<bench::Bench>),
+    /// Work a queue with a program, from anywhere
+    Work(Box<work::Work>),
     /// Print the OpenAPI document of the HTTP API
     Openapi(openapi::OpenApi),
     /// Print a completion script for a shell
@@ -112,6 +115,7 @@ impl Cli {
                 let named = self.url_given.then(|| self.global.url.clone());
                 block_on(bench.run(output, named))
             }
+            Command::Work(work) => block_on(work.run(&session())),
             Command::Openapi(openapi) => openapi.run(output),
             Command::Completions(completions) => completions.run(output),
             Command::Version(version) => version.run(output),

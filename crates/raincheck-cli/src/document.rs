@@ -3,6 +3,7 @@
 //! Invariant: a field that is unknown is ignored and one that is missing has a default, so that this client speaks
 //! with servers of other versions; `--json` passes on what the server sent, not what is read here.
 
+use raincheck::core::queue::ByteSize;
 use raincheck::core::time::Timestamp;
 use serde::Deserialize;
 
@@ -105,6 +106,11 @@ struct AttemptDocument {
 }
 
 impl JobDocument {
+    /// When its attempt that runs now was claimed.
+    pub(crate) fn attempt_started(&self) -> Option<Timestamp> {
+        self.attempts.last().and_then(|attempt| attempt.started_at)
+    }
+
     /// Writes the job in full.
     pub(crate) fn write(&self, output: Output, answer: &Answer) -> Result<(), Failed> {
         match output.shape {
@@ -214,6 +220,10 @@ pub(crate) struct QueueDocument {
     pub(crate) paused: Option<Timestamp>,
     /// Whether the server's flags define it.
     pub(crate) managed: bool,
+    /// The content type of results, where it is set.
+    pub(crate) result_type: Option<String>,
+    /// The largest result.
+    pub(crate) result_max: Option<ByteSize>,
     /// What is in it.
     pub(crate) counts: CountsDocument,
 }
@@ -251,10 +261,18 @@ impl CountsDocument {
 }
 
 impl QueueDocument {
+    /// Whether workers claim its jobs over HTTP.
+    pub(crate) fn is_pulled(&self) -> bool {
+        self.worker_kind() == "pull" || self.worker["keep_alive"] == true
+    }
+
     /// The kind of worker: `pull`, `push` or `process`.
     pub(crate) fn worker_kind(&self) -> &str {
         match (&self.worker.as_object(), self.worker.as_str()) {
-            (Some(object), _) => object.keys().next().map_or("pull", String::as_str),
+            (Some(object), _) => {
+                let kind = object.keys().find(|name| *name != "keep_alive");
+                kind.map_or("pull", String::as_str)
+            }
             (None, Some(kind)) => kind,
             (None, None) => "pull",
         }

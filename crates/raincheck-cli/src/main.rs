@@ -13,9 +13,11 @@ mod input;
 mod options;
 mod output;
 mod parcel;
+mod program;
 mod redeem;
 mod refused;
 mod session;
+mod signals;
 mod table;
 mod when;
 

@@ -1,6 +1,6 @@
-//! How long to leave a store alone that just failed.
+//! How long to leave alone what just failed: a store, a server, a program.
 //!
-//! Invariant: never zero and never above the cap, so that a failing store is neither hammered nor forgotten.
+//! Invariant: never zero and never above the cap, so that what fails is neither hammered nor forgotten.
 
 use std::time::Duration;
 
@@ -15,25 +15,30 @@ const CAP: Duration = Duration::from_secs(5);
 
 /// Pauses that grow with each failure in a row, with jitter so that those who failed together do not return together.
 #[derive(Debug)]
-pub(crate) struct Backoff {
+pub struct Backoff {
     failures: u32,
     random: Randomness,
 }
 
 impl Backoff {
     /// No failure yet; `random` brings the jitter.
-    pub(crate) const fn new(random: Randomness) -> Self {
+    #[must_use]
+    pub const fn new(random: Randomness) -> Self {
         Self { failures: 0, random }
     }
 
     /// The next pause.
-    pub(crate) fn next(&mut self) -> Duration {
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "it is a state, not a sequence to go through"
+    )]
+    pub fn next(&mut self) -> Duration {
         self.failures = (self.failures + 1).min(16);
         pause(self.failures, self.random.bits())
     }
 
     /// It worked again.
-    pub(crate) const fn reset(&mut self) {
+    pub const fn reset(&mut self) {
         self.failures = 0;
     }
 }

@@ -9,7 +9,7 @@
 pub use raincheck_core as core;
 
 pub mod api;
-mod backoff;
+pub mod backoff;
 pub mod clock;
 mod dispatch;
 pub mod intake;

@@ -21,7 +21,8 @@ impl Randomness {
     }
 
     /// 64 random bits.
-    pub(crate) fn bits(&self) -> u64 {
+    #[must_use]
+    pub fn bits(&self) -> u64 {
         match &self.0 {
             Some(state) => mix(state.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed)),
             None => rand::random(),

@@ -8,3 +8,4 @@ pub(crate) mod queue;
 pub(crate) mod serve;
 pub(crate) mod submit;
 pub(crate) mod version;
+pub(crate) mod work;

@@ -31,6 +31,7 @@ fn the_help_of_every_command_is_as_reviewed() {
         ("queue_wait", &["queue", "wait"]),
         ("queue_delete", &["queue", "delete"]),
         ("bench", &["bench"]),
+        ("work", &["work"]),
         ("openapi", &["openapi"]),
         ("completions", &["completions"]),
         ("version", &["version"]),
@@ -57,7 +58,9 @@ fn completions_name_the_commands() {
     for shell in ["bash", "zsh", "fish"] {
         let script = Ran::of(raincheck().args(["completions", shell])).ok();
         assert!(
-            script.contains("submit") && script.contains("max-attempts"),
+            script.contains("submit")
+                && script.contains("max-attempts")
+                && script.contains("exit-when-empty"),
             "{shell}"
         );
     }
@@ -91,6 +94,12 @@ fn a_command_line_that_cannot_be_ends_with_2() {
         &["queue", "set", "q"],
         &["queue", "set", "q", "timeout"],
         &["queue", "wait", "q", "--timeout", "5"],
+        &["work", "q"],
+        &["work", "q", "cat"],
+        &["work", "q", "-c", "0", "--", "cat"],
+        &["work", "q", "--lease", "100ms", "--", "cat"],
+        &["work", "q", "--max-jobs", "0", "--", "cat"],
+        &["work", "q", "--", "./no-such-program"],
         &["version", "--json", "-q"],
         &["version", "--url", "https://example.org"],
         &["serve", "--queue", "a=b"],

@@ -11,3 +11,4 @@ mod rig;
 mod serve;
 mod stopping;
 mod terminal;
+mod work;

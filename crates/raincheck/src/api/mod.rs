@@ -36,6 +36,7 @@ use crate::node::Node;
 use crate::server::BodyPace;
 
 pub use openapi::openapi_json;
+pub use text::base64 as from_base64;
 
 /// How the API behaves.
 #[derive(Clone, Debug)]

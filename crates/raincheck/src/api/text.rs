@@ -20,7 +20,8 @@ pub(crate) fn short(text: &str) -> Cow<'_, str> {
 }
 
 /// Reads base64 (RFC 4648 section 4, with padding); `None` where it is not.
-pub(crate) fn base64(text: &str) -> Option<Vec<u8>> {
+#[must_use]
+pub fn base64(text: &str) -> Option<Vec<u8>> {
     let bytes = text.as_bytes();
     if !bytes.len().is_multiple_of(4) {
         return None;

@@ -14,7 +14,7 @@ use tracing::{info, warn};
 use crate::backoff::Backoff;
 use crate::random::Randomness;
 use crate::workers::Marks;
-use crate::workers::hold::TIMED_OUT_GRACE;
+use crate::workers::stop::TIMED_OUT_GRACE;
 
 /// How many are ended in one go, so that others get their turn at the writer.
 const BATCH: u32 = 500;

@@ -1,6 +1,6 @@
 //! One attempt's hold on its job: renews the lease and hears of everything that ends it.
 //!
-//! Invariant: as long as [`Hold::next`] is polled, the lease is renewed at a third of its term, and nothing that is to
+//! Invariant: as long as [`Holding::next`] is polled, the lease is renewed at a third of its term, and nothing that is to
 //! stop the attempt goes unheard for longer than until the next renewal.
 
 use std::sync::Arc;
@@ -17,14 +17,11 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{debug, info, warn};
 
 use super::running::{Entered, Heard};
+use super::stop::{OVER_GRACE, TIMED_OUT_GRACE};
+use super::supervise::Holding;
 use super::{Mark, Shop, Stop, StopReason};
 use crate::backoff::Backoff;
 
-/// How long a runner may wind down when the attempt's time is over. Its lease has lapsed then; upkeep leaves it alone for a
-/// little longer than this (`upkeep::reclaim`).
-pub(crate) const TIMED_OUT_GRACE: Duration = Duration::from_millis(500);
-/// How long it may wind down where the lease is over and nobody waits for it.
-const OVER_GRACE: Duration = Duration::from_secs(1);
 /// How long an endpoint that has settled the job over its lease may take to answer the push.
 const SETTLED_GRACE: Duration = Duration::from_secs(5);
 
@@ -95,19 +92,6 @@ impl Hold {
         (self.expires_at, self.timing_out)
     }
 
-    /// The next thing that is to stop the attempt, each once.
-    ///
-    /// # Cancel safety
-    /// Safe: a renewal that is under way goes on at the next call.
-    pub(crate) async fn next(&mut self) -> Stop {
-        loop {
-            let event = self.event().await;
-            if let Some(stop) = self.handle(event) {
-                return stop;
-            }
-        }
-    }
-
     async fn event(&mut self) -> Event {
         let renewing = self.renewal.is_some();
         let late_at = self.granted + self.term.mul_f32(0.8);
@@ -144,7 +128,7 @@ impl Hold {
             Event::TimeOver => {
                 self.deadline = None;
                 self.timing_out = Some(self.shop.timing_out.mark());
-                Some(stop(StopReason::TimedOut, TIMED_OUT_GRACE))
+                Some(Stop::within(StopReason::TimedOut, TIMED_OUT_GRACE))
             }
             Event::Heard => {
                 let heard = *self.heard.borrow_and_update();
@@ -172,7 +156,7 @@ impl Hold {
         }
         self.cancel_told = true;
         let grace = by.since(self.shop.store.now());
-        Some(stop(StopReason::Cancelled, grace))
+        Some(Stop::within(StopReason::Cancelled, grace))
     }
 
     fn settled(&mut self) -> Option<Stop> {
@@ -182,7 +166,7 @@ impl Hold {
         debug!(job.id = %self.lease.job, "a job was settled over its lease");
         self.over = true;
         self.unrenewed = None;
-        Some(stop(StopReason::Settled, SETTLED_GRACE))
+        Some(Stop::within(StopReason::Settled, SETTLED_GRACE))
     }
 
     fn lost(&mut self) -> Option<Stop> {
@@ -192,7 +176,7 @@ impl Hold {
         info!(job.id = %self.lease.job, "an attempt lost its lease");
         self.over = true;
         self.unrenewed = None;
-        Some(stop(StopReason::LeaseOver, OVER_GRACE))
+        Some(Stop::within(StopReason::LeaseOver, OVER_GRACE))
     }
 
     fn renewed(&mut self, answer: Result<Vec<Option<Renewed>>, StoreError>) -> Option<Stop> {
@@ -220,10 +204,14 @@ impl Hold {
     }
 }
 
-fn stop(reason: StopReason, grace: Duration) -> Stop {
-    Stop {
-        reason,
-        by: Instant::now() + grace,
+impl Holding for Hold {
+    async fn next(&mut self) -> Stop {
+        loop {
+            let event = self.event().await;
+            if let Some(stop) = self.handle(event) {
+                return stop;
+            }
+        }
     }
 }
 

@@ -8,9 +8,11 @@ pub(crate) mod attempt;
 #[doc(hidden)]
 pub mod function;
 pub(crate) mod hold;
-mod process;
+pub mod process;
 mod push;
 pub(crate) mod running;
+pub mod stop;
+pub mod supervise;
 
 use std::fmt::Debug;
 use std::future::Future;
@@ -29,6 +31,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use self::function::Functions;
+pub use self::stop::StopReason;
+pub(crate) use self::stop::{Stop, Stops};
 use crate::random::Randomness;
 use crate::settle::Settler;
 use crate::tasks::Group;
@@ -154,63 +158,6 @@ impl Drop for Mark {
     }
 }
 
-/// Why an attempt is to stop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StopReason {
-    /// Somebody asked for the job to be cancelled; a success still counts.
-    Cancelled,
-    /// The attempt's time is over.
-    TimedOut,
-    /// The node leaves.
-    Draining,
-    /// The job was settled over its lease: whatever comes of the attempt counts for nothing.
-    Settled,
-    /// The lease is over: whatever comes of the attempt counts for nothing.
-    LeaseOver,
-}
-
-/// Tells a runner to wind down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stop {
-    pub(crate) reason: StopReason,
-    /// When patience ends; soon after it the runner's future is dropped.
-    pub(crate) by: Instant,
-}
-
-/// A runner's end of the line on which it is told to stop.
-#[derive(Clone, Debug)]
-pub(crate) struct Stops(watch::Receiver<Option<Stop>>);
-
-impl Stops {
-    pub(crate) fn channel() -> (watch::Sender<Option<Stop>>, Self) {
-        let (sender, receiver) = watch::channel(None);
-        (sender, Self(receiver))
-    }
-
-    /// Waits until the attempt is to stop.
-    pub(crate) async fn told(&mut self) -> Stop {
-        let told = self.0.wait_for(Option::is_some).await.ok().and_then(|stop| *stop);
-        match told {
-            Some(stop) => stop,
-            // Whoever tells is gone, and this future is about to be dropped.
-            None => std::future::pending().await,
-        }
-    }
-
-    /// Waits until patience has ended. Meanwhile it may become shorter.
-    pub(crate) async fn out_of_patience(&mut self) {
-        loop {
-            let stop = self.told().await;
-            self.0.mark_unchanged();
-            tokio::select! {
-                biased;
-                changed = self.0.changed() => if changed.is_err() { return },
-                () = tokio::time::sleep_until(stop.by) => return,
-            }
-        }
-    }
-}
-
 /// What a runner gets to run one attempt.
 #[derive(Debug)]
 pub(crate) struct Ctx {
@@ -245,7 +192,8 @@ pub enum AttemptEnd {
 
 impl AttemptEnd {
     /// Another attempt may help.
-    pub(crate) fn retry(failure: Failure) -> Self {
+    #[must_use]
+    pub fn retry(failure: Failure) -> Self {
         Self::Failed {
             failure,
             retry: Some(Duration::ZERO),

@@ -7,7 +7,6 @@ mod banner;
 mod door;
 mod logs;
 mod queues;
-mod stop;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -25,9 +24,9 @@ use tracing::{error, info, warn};
 use self::banner::Banner;
 use self::logs::LogFormat;
 use self::queues::QueueFlag;
-use self::stop::Signals;
 use crate::exit::{Exit, Failed};
 use crate::output::Output;
+use crate::signals::Signals;
 
 const EXAMPLES: &str = "\
 A queue is worked in one of three ways:

@@ -3,8 +3,6 @@
 //! Invariant: a command comes from this process's own flags, is split into words without a shell, and is found when
 //! the server starts, not when the first job fails.
 
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use raincheck::core::name::{Namespace, QueueName};
@@ -13,6 +11,7 @@ use raincheck::core::store::Store;
 use tracing::warn;
 
 use crate::exit::{Exit, Failed};
+use crate::program;
 
 /// One `--queue NAME[=URL|=cmd:WORDS]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,50 +55,18 @@ impl QueueFlag {
         let Worker::Process(mut words) = self.worker else {
             return Ok(self);
         };
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let folders: Vec<_> = std::env::split_paths(&path).collect();
-        let found = find(&words[0], &folders).map_err(|reason| {
-            let hint = if !words[0].contains('/') && Path::new(&words[0]).is_file() {
-                format!("For the one in this folder write cmd:./{}", words[0])
-            } else {
-                "Name a program that this server can start".to_owned()
+        words[0] = program::resolve(&words[0]).map_err(|missing| {
+            let hint = match missing.beside {
+                Some(here) => format!("For the one in this folder write cmd:{here}"),
+                None => "Name a program that this server can start".to_owned(),
             };
-            Failed::usage(format!("--queue {}: {reason}", self.name)).next(hint)
-        })?;
-        words[0] = found.to_str().map(str::to_owned).ok_or_else(|| {
-            Failed::usage(format!(
-                "--queue {}: the path of {:?} is not UTF-8",
-                self.name, words[0]
-            ))
+            Failed::usage(format!("--queue {}: {}", self.name, missing.reason)).next(hint)
         })?;
         Ok(Self {
             name: self.name,
             worker: Worker::Process(words),
         })
     }
-}
-
-/// Finds a program the way a shell would: a name on the search path, anything with a slash from here.
-fn find(program: &str, folders: &[PathBuf]) -> Result<PathBuf, String> {
-    if program.contains('/') {
-        let path = std::path::absolute(program).map_err(|error| format!("{program}: {error}"))?;
-        return match std::fs::metadata(&path) {
-            Err(error) => Err(format!("there is no program {program:?} ({error})")),
-            Ok(meta) if !meta.is_file() => Err(format!("{program:?} is not a file")),
-            Ok(meta) if meta.permissions().mode() & 0o111 == 0 => {
-                Err(format!("{program:?} may not be executed: chmod +x {program}"))
-            }
-            Ok(_) => Ok(path),
-        };
-    }
-    let executable = |path: &PathBuf| {
-        std::fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
-    };
-    let mut candidates = folders.iter().map(|folder| folder.join(program));
-    let found = candidates
-        .find(executable)
-        .and_then(|path| std::path::absolute(path).ok());
-    found.ok_or_else(|| format!("there is no program {program:?} on the search path"))
 }
 
 /// Writes the queues of the command line into the store, before anything works them. A queue that is there keeps its
@@ -195,33 +162,5 @@ mod tests {
         ] {
             assert!(worker(bad).is_err(), "{bad:?}");
         }
-    }
-
-    #[test]
-    fn a_program_is_found_now_or_refused_now() {
-        let dir = tempfile::tempdir().unwrap();
-        let (plain, tool) = (dir.path().join("plain"), dir.path().join("tool"));
-        std::fs::write(&plain, "").unwrap();
-        std::fs::write(&tool, "").unwrap();
-        std::fs::set_permissions(&tool, std::fs::Permissions::from_mode(0o755)).unwrap();
-        let folders = [dir.path().to_owned()];
-        assert_eq!(find("tool", &folders), Ok(tool.clone()));
-        assert_eq!(find(tool.to_str().unwrap(), &[]), Ok(tool));
-        assert!(find("plain", &folders).unwrap_err().contains("no program"));
-        assert!(
-            find(plain.to_str().unwrap(), &[])
-                .unwrap_err()
-                .contains("chmod +x")
-        );
-        assert!(
-            find("./nowhere", &folders)
-                .unwrap_err()
-                .contains("no program \"./nowhere\"")
-        );
-        assert!(
-            find(dir.path().to_str().unwrap(), &[])
-                .unwrap_err()
-                .contains("not a file")
-        );
     }
 }

@@ -26,6 +26,9 @@ pub(crate) struct ContentDocument<'a> {
     /// The content type as it came.
     #[schema(example = "application/json")]
     content_type: Option<&'a str>,
+    /// How many bytes it has. White space around `json` is not shown; where it matters, fetch the job's input.
+    #[schema(example = 12)]
+    size: usize,
     /// Further headers for the handler: content coding and language, and those that `Raincheck-Forward` named.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schema(value_type = Object, required = false)]
@@ -79,6 +82,7 @@ impl<'a> ContentDocument<'a> {
         }
         let mut document = Self {
             content_type: input.content_type.as_deref(),
+            size: input.body.len(),
             json: None,
             text: None,
             base64: None,
@@ -153,7 +157,11 @@ mod tests {
         ] {
             let shown = shown(kind, &[], body);
             let start = kind.map_or("null".to_owned(), |kind| format!("{kind:?}"));
-            assert_eq!(shown, format!(r#"{{"content_type":{start},{expected}}}"#));
+            let size = body.len();
+            assert_eq!(
+                shown,
+                format!(r#"{{"content_type":{start},"size":{size},{expected}}}"#)
+            );
         }
     }
 
@@ -165,7 +173,7 @@ mod tests {
             b"abc",
         );
         assert!(
-            coded.contains(r#""headers":{"content-encoding":"gzip","x":"1, 2"},"base64":"YWJj""#),
+            coded.contains(r#""size":3,"headers":{"content-encoding":"gzip","x":"1, 2"},"base64":"YWJj""#),
             "{coded}"
         );
         let large = shown(Some("text/plain"), &[], &vec![b'x'; INLINE_BYTES_MAX + 1]);

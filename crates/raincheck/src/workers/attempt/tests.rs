@@ -13,12 +13,13 @@ use raincheck_core::lease::WorkerKind;
 use raincheck_core::name::WorkerName;
 use raincheck_core::queue::{QueueSpec, Worker};
 use raincheck_core::store::{Claim, Renew, Settle, Store, StoreError};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::*;
 use crate::dispatch::Slots;
 use crate::testing::faulty::Op;
 use crate::testing::{Setup, eventually, promises, queue_name, sh, soon, text};
+use crate::workers::{AttemptEnd, StopReason};
 
 promises! {
     a_panic_in_one_attempt_harms_no_other

@@ -10,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
 
 use super::group::Ends;
+use super::program::Log;
 
 /// How much of stderr is kept, the last of it.
 const TAIL_MAX: usize = 2 << 10;
@@ -27,8 +28,7 @@ pub(super) struct Read {
     pub(super) tail: String,
 }
 
-/// The server's ends of the pipes.
-#[derive(Debug)]
+/// Our ends of the pipes.
 pub(super) struct Pipes {
     stdin: Option<ChildStdin>,
     input: Bytes,
@@ -37,10 +37,16 @@ pub(super) struct Pipes {
     output_max: u64,
     stderr: Option<ChildStderr>,
     errors: BytesMut,
+    log: Option<Log>,
 }
 
 impl Pipes {
-    pub(super) fn new((stdin, stdout, stderr): Ends, input: Bytes, output_max: u64) -> Self {
+    pub(super) fn new(
+        (stdin, stdout, stderr): Ends,
+        input: Bytes,
+        output_max: u64,
+        log: Option<Log>,
+    ) -> Self {
         Self {
             stdin,
             input,
@@ -49,6 +55,7 @@ impl Pipes {
             output_max,
             stderr,
             errors: BytesMut::new(),
+            log,
         }
     }
 
@@ -90,8 +97,10 @@ impl Pipes {
                 self.stdout = None;
             },
             read = read_some(&mut self.stderr, &mut self.errors) => {
-                if !matches!(read, Ok(1..)) {
-                    self.stderr = None;
+                match (read, &mut self.log) {
+                    (Ok(read @ 1..), Some(log)) => log(&self.errors[self.errors.len() - read..]),
+                    (Ok(1..), None) => {}
+                    (Ok(0) | Err(_), _) => self.stderr = None,
                 }
                 let surplus = self.errors.len().saturating_sub(TAIL_MAX);
                 self.errors.advance(surplus);

@@ -36,11 +36,11 @@ async fn a_claim_brings_jobs_with_their_inputs_under_leases() {
     assert_eq!(lease["job"]["attempts"][0]["worker"], "gpu-1");
     assert_eq!(
         lease["input"],
-        json!({"content_type": "application/json", "json": {"page": [1, 2]}})
+        json!({"content_type": "application/json", "size": 16, "json": {"page": [1, 2]}})
     );
     assert_eq!(
         leases[1]["input"],
-        json!({"content_type": null, "base64": "c2Vjb25k"})
+        json!({"content_type": null, "size": 6, "base64": "c2Vjb25k"})
     );
 }
 

@@ -1,0 +1,113 @@
+//! Running one attempt while something holds its job: what this server's own attempts and `raincheck work` share.
+//!
+//! Invariant: whatever the attempt does, even a panic, it ends: at the latest [`FORCE_AFTER`] after its patience.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use raincheck_core::decide::Settlement;
+use raincheck_core::job::Failure;
+use raincheck_core::time::format_duration;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+use tracing::{error, warn};
+
+use super::{AttemptEnd, Stop, StopReason};
+use crate::tasks::CatchPanic;
+
+/// How much longer than its patience an attempt that was told to stop may take before its future is dropped.
+const FORCE_AFTER: Duration = Duration::from_secs(1);
+
+/// Holds a job while an attempt runs.
+pub trait Holding: Send {
+    /// The next thing that is to stop the attempt, each once.
+    ///
+    /// # Cancel safety
+    /// Must be safe: whatever was under way goes on at the next call.
+    fn next(&mut self) -> impl Future<Output = Stop> + Send;
+}
+
+/// Lets the attempt run until it ends, telling it of what is to stop it; cuts it where it does not listen. Gives back how
+/// it ended, and what stopped it where something did.
+pub async fn supervise(
+    hold: &mut impl Holding,
+    attempt: impl FnOnce() -> Pin<Box<dyn Future<Output = AttemptEnd> + Send>>,
+    tell: &watch::Sender<Option<Stop>>,
+) -> (AttemptEnd, Option<Stop>) {
+    // A cancel request may have overtaken the claim's answer: then the work is not begun.
+    if let Some(stop) = at_once(hold).await {
+        return (AttemptEnd::Stopped, Some(stop));
+    }
+    let mut running = CatchPanic(attempt());
+    let mut stopped: Option<Stop> = None;
+    loop {
+        let force_at = stopped.map(|stop| stop.by + FORCE_AFTER);
+        tokio::select! {
+            biased;
+            end = &mut running => {
+                let end = end.unwrap_or_else(|panic| {
+                    error!(%panic, "an attempt panicked");
+                    AttemptEnd::retry(Failure::new("handler-failed", "the handler panicked"))
+                });
+                return (end, stopped);
+            }
+            next = hold.next() => {
+                stopped = Some(stopped.map_or(next, |before| before.tightened(next)));
+                tell.send_replace(stopped);
+            }
+            () = sleep_until(force_at.unwrap_or_else(Instant::now)), if force_at.is_some() => {
+                warn!("an attempt did not stop when it was told to and is cut");
+                return (AttemptEnd::Stopped, stopped);
+            }
+        }
+    }
+}
+
+/// What is to stop the attempt already, where there is something.
+async fn at_once(hold: &mut impl Holding) -> Option<Stop> {
+    tokio::select! {
+        biased;
+        stop = hold.next() => Some(stop),
+        () = std::future::ready(()) => None,
+    }
+}
+
+/// What to settle after an attempt that had `time`; `None` where the lease is over or somebody else settles it. What the attempt says of an end that
+/// it came to by itself counts, though it was being stopped; but after a cancel request only a success does.
+#[must_use]
+pub fn settlement(end: AttemptEnd, stopped: Option<StopReason>, time: Duration) -> Option<Settlement> {
+    match (end, stopped) {
+        (_, Some(StopReason::LeaseOver | StopReason::Settled)) | (AttemptEnd::Deferred, _) => None,
+        (AttemptEnd::Succeeded(result), _) => Some(Settlement::Succeed(result)),
+        (AttemptEnd::Failed { .. } | AttemptEnd::Stopped, Some(StopReason::Cancelled)) => {
+            Some(Settlement::Cancel)
+        }
+        (
+            AttemptEnd::Failed {
+                failure,
+                retry,
+                result,
+            },
+            _,
+        ) => Some(Settlement::Fail {
+            failure,
+            retry,
+            result,
+            timed_out: false,
+        }),
+        (AttemptEnd::Stopped, Some(StopReason::TimedOut)) => {
+            let time = format_duration(time);
+            Some(Settlement::Fail {
+                failure: Failure::new("timed-out", format!("the attempt did not end within {time}")),
+                retry: Some(Duration::ZERO),
+                result: None,
+                timed_out: true,
+            })
+        }
+        (AttemptEnd::Stopped, Some(StopReason::Draining) | None) => Some(Settlement::Release {
+            delay: Duration::ZERO,
+            interrupted: true,
+        }),
+    }
+}
