@@ -6,10 +6,18 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
-use crate::tree::{cargo, has, run};
+use crate::tree::{cargo, has, run, target};
 
 /// Programs and the Debian packages that have them.
-const PROGRAMS: [(&str, &str); 2] = [("strace", "strace"), ("curl", "curl")];
+const PROGRAMS: [(&str, &str); 4] = [
+    ("strace", "strace"),
+    ("curl", "curl"),
+    ("python3", "python3"),
+    ("pip3", "python3-pip"),
+];
+
+/// The Python package by which tests verify signatures independently: its name and version.
+const VERIFIER: (&str, &str) = ("standardwebhooks", "1.0.1");
 
 /// Parts of the Rust toolchain: the cargo command and the component that has it.
 const COMPONENTS: [(&str, &str); 2] = [("fmt", "rustfmt"), ("clippy", "clippy")];
@@ -31,6 +39,11 @@ pub fn setup() -> Result<()> {
             run(Command::new("rustup").args(["component", "add", component]))?;
         }
     }
+    programs()?;
+    verifier()
+}
+
+fn programs() -> Result<()> {
     let missing: Vec<&str> = PROGRAMS
         .into_iter()
         .filter(|(program, _)| !has(program))
@@ -47,6 +60,27 @@ pub fn setup() -> Result<()> {
     run(apt()
         .args(["install", "--yes", "--no-install-recommends"])
         .args(&missing))
+}
+
+/// Puts the package into the target folder, where nothing but the tests sees it. Its own dependencies are for type
+/// checkers and the like; what verifies is plain Python.
+fn verifier() -> Result<()> {
+    let (name, version) = VERIFIER;
+    let folder = target()?.join("python");
+    if folder.join(name).is_dir() {
+        return Ok(());
+    }
+    let mut pip = Command::new("python3");
+    pip.args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--disable-pip-version-check",
+        "--target",
+    ]);
+    run(pip.arg(folder).arg(format!("{name}=={version}")))
 }
 
 fn apt() -> Command {

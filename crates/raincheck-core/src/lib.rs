@@ -19,5 +19,6 @@ pub mod name;
 pub mod output;
 pub mod queue;
 pub mod retry;
+pub mod secret;
 pub mod store;
 pub mod time;

@@ -27,6 +27,7 @@ use crate::name::{Namespace, QueueName};
 use crate::output::Chunk;
 pub use crate::output::{Emit, Emitted, OUTPUT_PAGE_BYTES, Output};
 use crate::queue::{Queue, QueueSpec};
+use crate::secret::{Secret, SigningSecrets};
 use crate::time::Timestamp;
 
 /// What an operation gives back: a future that owns all it needs.
@@ -424,6 +425,14 @@ pub trait Store: Debug + Send + Sync + 'static {
 
     /// Forgets the queue's settings; its finished jobs stay as long as they would have.
     fn delete_queue(&self, ns: &Namespace, name: &QueueName) -> Answer<Result<(), QueueRefused>>;
+
+    /// What the namespace signs its pushes and webhooks with; where it has nothing yet, `fresh` becomes its secret.
+    /// Durable on return; who asks at the same time gets the same.
+    fn signing_secrets(&self, ns: &Namespace, fresh: Secret) -> Answer<SigningSecrets>;
+
+    /// Makes `fresh` the namespace's secret; the one before signs beside it for
+    /// [`BOTH_SIGN`](crate::secret::BOTH_SIGN). Durable on return.
+    fn rotate_secret(&self, ns: &Namespace, fresh: Secret) -> Answer<SigningSecrets>;
 
     /// Whether the store can write now.
     fn check(&self) -> Answer<()>;

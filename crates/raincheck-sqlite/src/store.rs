@@ -13,6 +13,7 @@ use raincheck_core::job::Job;
 use raincheck_core::list::{Listed, Page};
 use raincheck_core::name::{Namespace, QueueName};
 use raincheck_core::queue::{Queue, QueueSpec};
+use raincheck_core::secret::{Secret, SigningSecrets};
 use raincheck_core::store::{
     Answer, Change, ChangeRefused, Claim, Emit, Emitted, Idempotency, Leased, Missing, Observer, Output,
     PatchError, QueueRefused, QueueStatus, Reclaimed, Renew, Retry, Settle, Slice, Store, StoreError,
@@ -21,7 +22,7 @@ use raincheck_core::store::{
 use raincheck_core::time::Timestamp;
 use rusqlite::Connection;
 
-use crate::apply::{self, change, claim, emit, prune, queues, settle, submit};
+use crate::apply::{self, change, claim, emit, prune, queues, secrets, settle, submit};
 use crate::checkpoint::Checkpoint;
 use crate::directory::{Directory, OpenError};
 use crate::handover::Handover;
@@ -400,6 +401,16 @@ impl Store for SqliteStore {
     fn delete_queue(&self, ns: &Namespace, name: &QueueName) -> Answer<Result<(), QueueRefused>> {
         let (ns, name) = (ns.clone(), name.clone());
         self.write(move |tx| queues::delete(tx, &ns, &name))
+    }
+
+    fn signing_secrets(&self, ns: &Namespace, fresh: Secret) -> Answer<SigningSecrets> {
+        let ns = ns.clone();
+        self.write(move |tx| secrets::get(tx, &ns, &fresh))
+    }
+
+    fn rotate_secret(&self, ns: &Namespace, fresh: Secret) -> Answer<SigningSecrets> {
+        let ns = ns.clone();
+        self.write(move |tx| secrets::rotate(tx, &ns, &fresh))
     }
 
     fn check(&self) -> Answer<()> {

@@ -10,6 +10,7 @@ pub use raincheck_core as core;
 
 pub mod api;
 pub mod backoff;
+mod base64;
 pub mod clock;
 mod dispatch;
 pub mod intake;
@@ -27,6 +28,7 @@ pub mod tasks;
 mod testing;
 mod upkeep;
 pub mod watch;
+mod webhooks;
 pub mod workers;
 
 pub use node::{Node, NodeOptions};

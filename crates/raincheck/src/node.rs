@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use raincheck_core::name::{Namespace, QueueName, WorkerName};
 use raincheck_core::queue::Queue;
+use raincheck_core::secret::SigningSecrets;
 use raincheck_core::store::{Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
@@ -26,8 +27,10 @@ use crate::settle::{self, Gatherer};
 use crate::tasks::{Group, TaskKind};
 use crate::upkeep::{prune, reclaim};
 use crate::watch::Watch;
+use crate::webhooks::secrets::Secrets;
 use crate::workers::Shop;
 use crate::workers::function::Functions;
+use crate::workers::push::Pusher;
 
 /// How a node behaves.
 #[derive(Clone, Debug)]
@@ -75,6 +78,7 @@ struct Inner {
     shop: Arc<Shop>,
     dispatch: Arc<Dispatch>,
     pull: Pull,
+    secrets: Secrets,
     /// Reclaim and prune.
     upkeep: Group,
     /// What attempts need to end: stopped after them.
@@ -115,13 +119,14 @@ impl Node {
         };
         let (watch, wakes) = (Watch::new(), Wakes::default());
         let (settler, gatherer) = settle::settler(store.clone(), &options.random);
+        let secrets = Secrets::new(store.clone(), options.random.clone());
         let shop = Arc::new(Shop::new(
             store.clone(),
             settler,
             group("attempts"),
             options.random.clone(),
             options.functions.clone(),
-            options.public_url.as_deref(),
+            Pusher::new(options.public_url.as_deref(), secrets.clone()),
         ));
         let dispatch = Arc::new(Dispatch::new(
             shop.clone(),
@@ -149,6 +154,7 @@ impl Node {
             options,
             dispatch,
             pull: pull.clone(),
+            secrets,
             draining,
         }));
         // Listening before the first read: what changes after it is heard.
@@ -217,6 +223,14 @@ impl Node {
     /// The queues that this node works itself, and how many attempts of each run now.
     pub(crate) fn lines(&self) -> Vec<(Arc<Queue>, usize)> {
         self.0.dispatch.lines()
+    }
+
+    /// What the namespace signs its pushes and webhooks with; made where there is nothing yet, and then durable.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn webhook_secret(&self, ns: &Namespace) -> Result<Arc<SigningSecrets>, StoreError> {
+        self.0.secrets.get(ns).await
     }
 
     /// Where submissions go in.

@@ -1,6 +1,6 @@
 //! Where the engine's randomness comes from: the system, or a seed.
 //!
-//! Invariant: everything random that the engine does (jitter, seeds of delays, nonces of leases) is drawn here, so that a
+//! Invariant: everything random that the engine does (jitter, seeds of delays, nonces of leases, secrets) is drawn here, so that a
 //! simulation which gives a seed sees the same run twice.
 
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use raincheck_core::id::Nonce;
 use raincheck_core::retry::mix;
+use raincheck_core::secret::Secret;
 
 /// A source of random numbers. Cloning gives another handle on the same stream.
 #[derive(Clone, Debug, Default)]
@@ -38,6 +39,18 @@ impl Randomness {
         nonce[..8].copy_from_slice(&self.bits().to_be_bytes());
         nonce[8..].copy_from_slice(&self.bits().to_be_bytes()[..4]);
         Nonce(nonce)
+    }
+
+    /// A secret to sign with.
+    pub(crate) fn secret(&self) -> Secret {
+        if self.0.is_none() {
+            return Secret::new(rand::random());
+        }
+        let mut bytes = [0; 32];
+        for part in bytes.chunks_exact_mut(8) {
+            part.copy_from_slice(&self.bits().to_be_bytes());
+        }
+        Secret::new(bytes)
     }
 
     /// A part of a whole, from 0 to below 1.

@@ -344,6 +344,13 @@ macro_rules! conformance_promises {
                 a_patch_that_changes_nothing_is_no_transition
                 progress_is_told_until_the_attempt_ends
             }
+            secrets {
+                the_first_secret_that_is_brought_stays
+                who_asks_at_the_same_time_gets_the_same_secret
+                a_former_secret_signs_for_a_day
+                a_secret_can_be_replaced_before_anybody_asked_for_it
+                a_secret_is_its_namespaces_own
+            }
             closing {
                 an_open_store_can_write
                 a_close_finishes_what_was_handed_over
@@ -370,6 +377,7 @@ macro_rules! conformance_durable_promises {
                 waiting_jobs_still_become_overdue_after_opening
                 retentions_still_end_after_opening
                 ids_keep_growing_after_opening
+                what_a_namespace_signs_with_survives
                 an_empty_store_opens_again
             }
             reopen_leases {

@@ -12,6 +12,7 @@ mod patch;
 mod reclaim;
 mod renew;
 mod retry;
+mod secret;
 mod settle;
 mod submit;
 #[cfg(test)]
@@ -25,6 +26,7 @@ pub use patch::{Patch, PatchRefused, patch};
 pub use reclaim::{interrupt_on_open, reclaim};
 pub use renew::{Renewed, renew};
 pub use retry::{NotDone, retry};
+pub use secret::{first_secret, rotate_secret};
 pub use settle::{SettleRefused, SettleStep, Settlement, settle};
 pub use submit::{Fingerprint, IdempotencyMatch, NewJob, idempotency, submit};
 

@@ -7,6 +7,7 @@ pub(crate) mod claim;
 pub(crate) mod emit;
 pub(crate) mod prune;
 pub(crate) mod queues;
+pub(crate) mod secrets;
 pub(crate) mod settle;
 pub(crate) mod submit;
 

@@ -1,4 +1,4 @@
-//! Changes of queues, made through the node so that its cache and its dispatch follow.
+//! Changes of queues and secrets, made through the node so that its cache and its dispatch follow.
 //!
 //! Invariant: a change that was asked for is made whole, in the store and on this node, though whoever asked went away.
 
@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use raincheck_core::name::{Namespace, QueueName};
 use raincheck_core::queue::{Queue, QueueSpec};
+use raincheck_core::secret::SigningSecrets;
 use raincheck_core::store::{QueueRefused, StoreError};
 use tokio::sync::oneshot;
 
@@ -74,6 +75,16 @@ impl Node {
             }))
         })
         .await
+    }
+
+    /// Replaces what the namespace signs with; the former secret signs beside the new one for a day. Durable on return,
+    /// and made even where the caller is gone.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn rotate_webhook_secret(&self, ns: &Namespace) -> Result<Arc<SigningSecrets>, StoreError> {
+        let (node, ns) = (self.clone(), ns.clone());
+        self.errand(async move { node.0.secrets.rotate(&ns).await }).await
     }
 
     /// Runs a change in a task of its own, so that cache and dispatch follow the store though the caller went away.

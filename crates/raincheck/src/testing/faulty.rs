@@ -12,6 +12,7 @@ use raincheck_core::job::Job;
 use raincheck_core::list::{Listed, Page};
 use raincheck_core::name::{Namespace, QueueName};
 use raincheck_core::queue::{Queue, QueueSpec};
+use raincheck_core::secret::{Secret, SigningSecrets};
 use raincheck_core::store::{
     Answer, Change, ChangeRefused, Claim, Emit, Emitted, Idempotency, Leased, Missing, Observer, Output,
     PatchError, QueueRefused, QueueStatus, Reclaimed, Renew, Retry, Settle, Slice, Store, StoreError,
@@ -241,6 +242,12 @@ impl Store for Faulty {
     }
     fn delete_queue(&self, ns: &Namespace, name: &QueueName) -> Answer<Result<(), QueueRefused>> {
         self.inner.delete_queue(ns, name)
+    }
+    fn signing_secrets(&self, ns: &Namespace, fresh: Secret) -> Answer<SigningSecrets> {
+        self.inner.signing_secrets(ns, fresh)
+    }
+    fn rotate_secret(&self, ns: &Namespace, fresh: Secret) -> Answer<SigningSecrets> {
+        self.inner.rotate_secret(ns, fresh)
     }
     fn check(&self) -> Answer<()> {
         self.inner.check()

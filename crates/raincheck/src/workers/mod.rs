@@ -9,7 +9,7 @@ pub(crate) mod attempt;
 pub mod function;
 pub(crate) mod hold;
 pub mod process;
-mod push;
+pub(crate) mod push;
 pub(crate) mod running;
 pub mod stop;
 pub mod supervise;
@@ -106,7 +106,7 @@ impl Shop {
         attempts: Group,
         random: Randomness,
         functions: Functions,
-        public_url: Option<&str>,
+        push: push::Pusher,
     ) -> Self {
         Self {
             store,
@@ -116,7 +116,7 @@ impl Shop {
             closing: watch::Sender::new(None),
             unrenewed: Marks::default(),
             timing_out: Marks::default(),
-            push: push::Pusher::new(public_url),
+            push,
             random,
             functions,
         }

@@ -1,6 +1,6 @@
 //! Push: the input is sent to a URL, and the answer decides (API.md section 6).
 //!
-//! Invariants: the bytes sent are the bytes that came; no redirect is followed, nothing is decompressed, no proxy is
+//! Invariants: the bytes sent are the bytes that came, and are signed; no redirect is followed, nothing is decompressed, no proxy is
 //! asked; every answer is bounded in size by the queue and in time by the attempt. Stopping closes the connection, but for
 //! an endpoint that has settled the job over its lease, which may finish its answer.
 
@@ -23,14 +23,20 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use raincheck_core::job::{Failure, Job};
 use raincheck_core::lease::WorkerKind;
+use raincheck_core::secret::SigningSecrets;
+use tracing::warn;
 
 use super::{AttemptEnd, Ctx, Runner, StopReason};
+use crate::webhooks::secrets::Secrets;
+use crate::webhooks::sign::sign;
 
 /// How long a connection may take to come about: another attempt is better than waiting for a host that is down.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an idle connection is kept. Shorter than the 5 s after which common servers (uvicorn, Node.js) close theirs,
 /// for a request that meets a closing connection fails and costs the job an attempt.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
+/// How soon the store is asked again for what a request is signed with; longer each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// How much of an answer's head is read.
 const HEAD_MAX: usize = 64 << 10;
 /// Why an answer that the endpoint settles later cannot be taken.
@@ -43,6 +49,7 @@ pub(crate) struct Pusher {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     /// What the URLs of leases begin with.
     public_url: Option<Arc<str>>,
+    secrets: Secrets,
 }
 
 impl fmt::Debug for Pusher {
@@ -52,8 +59,8 @@ impl fmt::Debug for Pusher {
 }
 
 impl Pusher {
-    /// For a server that endpoints reach at `public_url`.
-    pub(crate) fn new(public_url: Option<&str>) -> Self {
+    /// For a server that endpoints reach at `public_url`, and that signs with these secrets.
+    pub(crate) fn new(public_url: Option<&str>, secrets: Secrets) -> Self {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
@@ -71,7 +78,11 @@ impl Pusher {
             .http1_max_buf_size(HEAD_MAX)
             .build(tls);
         let public_url = public_url.map(|url| url.trim_end_matches('/').into());
-        Self { client, public_url }
+        Self {
+            client,
+            public_url,
+            secrets,
+        }
     }
 
     /// Where an endpoint settles this attempt later.
@@ -124,13 +135,36 @@ impl Push {
             .flatten()
     }
 
+    /// What the request is signed with. Nothing is sent unsigned: where the store cannot be asked, the attempt waits for
+    /// it until its time is over.
+    async fn secrets(&self, ctx: &Ctx) -> Arc<SigningSecrets> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match self.pusher.secrets.get(&ctx.job.namespace).await {
+                Ok(secrets) => return secrets,
+                Err(error) => warn!(%error, "a push waits for what it is signed with"),
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(CONNECT_TIMEOUT);
+        }
+    }
+
     async fn exchange(&self, ctx: &Ctx) -> AttemptEnd {
         let Some(target) = self.target() else {
             let detail = "the queue's URL cannot be asked";
             return AttemptEnd::retry(Failure::new("handler-unreachable", detail));
         };
         let lease_url = self.pusher.lease_url(&ctx.job);
-        let request = request::request(target, ctx, lease_url.as_deref());
+        let mut request = request::request(target, ctx, lease_url.as_deref());
+        let secrets = self.secrets(ctx).await;
+        let id = request::message_id(ctx);
+        sign(
+            request.headers_mut(),
+            &secrets,
+            &id,
+            &ctx.input.body,
+            ctx.store.now(),
+        );
         match self.pusher.client.request(request).await {
             Ok(response) if answer::deferred(&response) => match lease_url {
                 Some(_) => AttemptEnd::Deferred,

@@ -15,6 +15,7 @@ use raincheck_core::job::Job;
 use raincheck_core::list::{Listed, Page};
 use raincheck_core::name::{Namespace, QueueName};
 use raincheck_core::queue::{Queue, QueueSpec};
+use raincheck_core::secret::{Secret, SigningSecrets};
 use raincheck_core::store::{
     Answer, Change, ChangeRefused, Claim, Emit, Emitted, Idempotency, Leased, Missing, Observer, Output,
     PatchError, QueueRefused, QueueStatus, Reclaimed, Renew, Retry, Settle, Slice, Store, StoreError,
@@ -464,6 +465,24 @@ impl Store for Door {
             (Op::Write, "delete queue", None),
             move |store| store.delete_queue(&ns, &name),
             |_, _, _, _| "deleted",
+        )
+    }
+
+    fn signing_secrets(&self, ns: &Namespace, fresh: Secret) -> Answer<SigningSecrets> {
+        let ns = ns.clone();
+        self.ask(
+            (Op::Write, "secrets", None),
+            move |store| store.signing_secrets(&ns, fresh),
+            |_, _, _, _| "secrets given",
+        )
+    }
+
+    fn rotate_secret(&self, ns: &Namespace, fresh: Secret) -> Answer<SigningSecrets> {
+        let ns = ns.clone();
+        self.ask(
+            (Op::Write, "rotate", None),
+            move |store| store.rotate_secret(&ns, fresh),
+            |_, _, _, _| "secret replaced",
         )
     }
 

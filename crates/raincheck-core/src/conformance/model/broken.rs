@@ -14,6 +14,7 @@ use crate::lease::WorkerKind;
 use crate::list::{Listed, Page};
 use crate::name::{Namespace, QueueName};
 use crate::queue::{Queue, QueueSpec};
+use crate::secret::{Secret, SigningSecrets};
 use crate::store::{
     Answer, Change, ChangeRefused, Claim, Emit, Emitted, Idempotency, Leased, Missing, Observer, Output,
     PatchError, QueueRefused, QueueStatus, Reclaimed, Renew, Retry, Settle, Slice, Store, Submission,
@@ -238,6 +239,8 @@ impl Store for Broken {
         fn all_queues() -> Answer<Vec<Arc<Queue>>>;
         fn pause(ns: &Namespace, name: &QueueName, paused: bool) -> Answer<Result<Arc<Queue>, QueueRefused>>;
         fn purge(ns: &Namespace, name: &QueueName, limit: u32) -> Answer<Result<Slice, QueueRefused>>;
+        fn signing_secrets(ns: &Namespace, fresh: Secret) -> Answer<SigningSecrets>;
+        fn rotate_secret(ns: &Namespace, fresh: Secret) -> Answer<SigningSecrets>;
         fn check() -> Answer<()>;
     }
 

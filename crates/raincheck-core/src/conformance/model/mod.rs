@@ -15,6 +15,7 @@ mod claim;
 mod emit;
 mod list;
 mod queues;
+mod secrets;
 mod state;
 mod submit;
 mod upkeep;
@@ -31,6 +32,7 @@ use crate::list::{Listed, Page};
 use crate::name::{Namespace, QueueName};
 use crate::queue::{Queue, QueueSpec};
 use crate::retry::mix;
+use crate::secret::{Secret, SigningSecrets};
 use crate::store::{
     Answer, Change, ChangeRefused, Claim, Emit, Emitted, Idempotency, Leased, Missing, Observer, Output,
     PatchError, QueueRefused, QueueStatus, Reclaimed, Renew, Retry, Settle, Slice, Store, StoreError,
@@ -287,6 +289,14 @@ impl Store for ModelStore {
 
     fn delete_queue(&self, ns: &Namespace, name: &QueueName) -> Answer<Result<(), QueueRefused>> {
         self.run(|model, now| model.delete_queue(ns, name, now))
+    }
+
+    fn signing_secrets(&self, ns: &Namespace, fresh: Secret) -> Answer<SigningSecrets> {
+        self.run(|model, now| model.signing_secrets(ns, fresh, now))
+    }
+
+    fn rotate_secret(&self, ns: &Namespace, fresh: Secret) -> Answer<SigningSecrets> {
+        self.run(|model, now| model.rotate_secret(ns, fresh, now))
     }
 
     fn check(&self) -> Answer<()> {

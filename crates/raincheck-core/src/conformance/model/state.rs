@@ -16,6 +16,7 @@ use crate::limit::grant_concurrency;
 use crate::name::{GroupName, Namespace, QueueName};
 use crate::output::{Chunk, Mark};
 use crate::queue::{Policy, Queue, QueueSpec};
+use crate::secret::SigningSecrets;
 use crate::store::{Change, Counts, Missing};
 use crate::time::Timestamp;
 
@@ -29,6 +30,7 @@ pub(in crate::conformance) struct Model {
     pub(super) gone: BTreeMap<JobId, Gone>,
     pub(super) keys: BTreeMap<(Namespace, QueueName, String), Key>,
     pub(super) lines: BTreeMap<LineName, Line>,
+    pub(super) secrets: BTreeMap<Namespace, SigningSecrets>,
     /// Jobs that changed in this operation, as they are now.
     pub(super) changes: Vec<Change>,
     /// Jobs that were accepted, claimed or renewed with progress in this operation.

@@ -25,5 +25,6 @@ pub mod reopen;
 pub mod reopen_leases;
 pub mod reopen_output;
 pub mod retention;
+pub mod secrets;
 pub mod settle;
 pub mod submit;

@@ -9,6 +9,7 @@ use super::kit::{Draft, Kit, Take, answer, h, input, key, ms, queue_name, refuse
 use crate::conformance::Opened;
 use crate::job::{Options, Outcome};
 use crate::queue::QueueSpec;
+use crate::secret::Secret;
 use crate::store::{Counts, Missing, SubmitRefused, Submitted};
 
 /// Opens what a closed store has kept.
@@ -326,6 +327,21 @@ pub async fn ids_keep_growing_after_opening<F: IntoFuture<Output = Opened>>(
     assert!(ids.iter().all(|id| id.seq() < next.seq()));
     let kit = kit.reopen(&reopen).await;
     assert!(kit.store.mint().seq() > next.seq());
+}
+
+pub async fn what_a_namespace_signs_with_survives<F: IntoFuture<Output = Opened>>(
+    kit: Kit,
+    reopen: impl Reopen<F>,
+) {
+    let mut kept = None;
+    for byte in 1..4 {
+        let rotated = kit.store.rotate_secret(&kit.ns, Secret::new([byte; 32]));
+        kept = Some(rotated.await.expect("the store answers"));
+        kit.advance(s(u64::from(byte)));
+    }
+    let kit = kit.reopen(reopen).await;
+    let asked = kit.store.signing_secrets(&kit.ns, Secret::new([9; 32]));
+    assert_eq!(asked.await.ok(), kept);
 }
 
 pub async fn an_empty_store_opens_again<F: IntoFuture<Output = Opened>>(kit: Kit, reopen: impl Reopen<F>) {

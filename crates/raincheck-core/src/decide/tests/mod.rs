@@ -12,6 +12,7 @@ mod properties;
 mod reclaim;
 mod renew;
 mod retry;
+mod secret;
 mod settle;
 mod submit;
 

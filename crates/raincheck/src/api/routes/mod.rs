@@ -15,6 +15,7 @@ mod problems;
 mod queues;
 mod result;
 mod submit;
+mod webhooks;
 mod workers;
 
 use utoipa_axum::router::OpenApiRouter;
@@ -48,6 +49,8 @@ pub(crate) fn all() -> OpenApiRouter<Api> {
         .routes(routes!(leases::release))
         .routes(routes!(emit::emit))
         .routes(routes!(leases::many))
+        .routes(routes!(webhooks::get_secret))
+        .routes(routes!(webhooks::rotate_secret))
         .routes(routes!(workers::list_workers))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))

@@ -12,3 +12,4 @@ pub(crate) mod page;
 pub(crate) mod patch;
 pub(crate) mod queue;
 pub(crate) mod submit;
+pub(crate) mod webhook;

@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use http_body_util::Full;
 
 use super::Ctx;
+use crate::webhooks::sign;
 
 /// Headers that belong to a connection or to whoever speaks on it (RFC 9110 section 7.6.1), never to the input.
 const NEVER_FORWARDED: [&str; 15] = [
@@ -35,7 +36,9 @@ pub(super) fn request(target: Uri, ctx: &Ctx, lease_url: Option<&str>) -> Reques
     *request.uri_mut() = target;
     let headers = request.headers_mut();
     for (name, value) in &ctx.input.headers {
-        let own = name.starts_with("raincheck-") || NEVER_FORWARDED.contains(&name.as_str());
+        let own = name.starts_with("raincheck-")
+            || NEVER_FORWARDED.contains(&name.as_str())
+            || sign::HEADERS.contains(&name.as_str());
         if let (false, Ok(name)) = (own, HeaderName::from_bytes(name.as_bytes())) {
             append(headers, name, value);
         }
@@ -64,6 +67,11 @@ pub(super) fn request(target: Uri, ctx: &Ctx, lease_url: Option<&str>) -> Reques
         }
     }
     request
+}
+
+/// What the request is called in its signature: the same job's next attempt is another message.
+pub(super) fn message_id(ctx: &Ctx) -> String {
+    format!("{}_{}", ctx.job.id, ctx.job.fence)
 }
 
 fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {

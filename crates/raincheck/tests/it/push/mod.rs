@@ -1,6 +1,7 @@
 //! Push: what an endpoint gets, and how it may answer later.
 
 mod later;
+mod signed;
 
 use std::net::SocketAddr;
 

@@ -1,0 +1,6 @@
+//! Signed requests to others: what every push request and webhook carries, so that who gets it can tell that it is ours.
+//!
+//! Invariant: a secret leaves this module only as a signature, or towards those who may verify ([`sign::written`]).
+
+pub(crate) mod secrets;
+pub(crate) mod sign;
