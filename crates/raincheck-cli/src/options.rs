@@ -4,6 +4,8 @@
 
 use clap::Args;
 use http::header::{HeaderName, HeaderValue};
+use raincheck::core::name::UniqueValue;
+use raincheck::core::unique::{Hold, OnConflict, Unique};
 
 use crate::client::Request;
 use crate::exit::Failed;
@@ -52,6 +54,15 @@ pub(crate) struct Options {
     /// The same key and input make the same job, however often they are sent
     #[arg(long, value_name = "KEY", help_heading = "Job options")]
     pub(crate) idempotency_key: Option<String>,
+    /// At most one such job in the queue; auto is the hash of the input
+    #[arg(long, value_name = "VALUE", help_heading = "Job options")]
+    pub(crate) unique: Option<String>,
+    /// How long the job holds its unique value: queued, active or kept [default: active]
+    #[arg(long, value_name = "WHILE", requires = "unique", help_heading = "Job options")]
+    pub(crate) unique_while: Option<String>,
+    /// Where another job holds the value: reject, attach or replace [default: reject]
+    #[arg(long, value_name = "WHAT", requires = "unique", help_heading = "Job options")]
+    pub(crate) on_conflict: Option<String>,
     /// What the input is [default: by its form or the file's ending]
     #[arg(long, value_name = "TYPE", help_heading = "Job options")]
     pub(crate) content_type: Option<String>,
@@ -89,7 +100,34 @@ impl Options {
             let value = header("--idempotency-key", &quoted(key)?)?;
             request = request.header(HeaderName::from_static("idempotency-key"), value);
         }
+        if let Some(unique) = self.unique()? {
+            request = request.header(HeaderName::from_static("raincheck-unique"), unique);
+        }
         Ok(request)
+    }
+}
+
+impl Options {
+    /// The flags of uniqueness as one header.
+    fn unique(&self) -> Result<Option<HeaderValue>, Failed> {
+        let Some(value) = &self.unique else {
+            return Ok(None);
+        };
+        let refused = |flag: &str, why: String| Failed::usage(format!("{flag}: {why}"));
+        let hold = self
+            .unique_while
+            .as_deref()
+            .map_or(Ok(Hold::default()), str::parse);
+        let on_conflict = self
+            .on_conflict
+            .as_deref()
+            .map_or(Ok(OnConflict::default()), str::parse);
+        let unique = Unique {
+            value: UniqueValue::new(value).map_err(|error| refused("--unique", error.to_string()))?,
+            hold: hold.map_err(|error| refused("--unique-while", error.to_string()))?,
+            on_conflict: on_conflict.map_err(|error| refused("--on-conflict", error.to_string()))?,
+        };
+        header("--unique", &unique.to_string()).map(Some)
     }
 }
 
@@ -122,6 +160,43 @@ mod tests {
         assert_eq!(quoted(r#"a"b\c"#).unwrap(), r#""a\"b\\c""#);
         for bad in ["", "ü", "a\nb", &"x".repeat(256)] {
             assert!(quoted(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn the_flags_of_uniqueness_are_one_header() {
+        let unique = |value: &str, hold: Option<&str>, on_conflict: Option<&str>| {
+            let options = Options {
+                unique: Some(value.to_owned()),
+                unique_while: hold.map(str::to_owned),
+                on_conflict: on_conflict.map(str::to_owned),
+                ..Options::default()
+            };
+            options
+                .unique()
+                .map(|value| value.unwrap().to_str().unwrap().to_owned())
+        };
+        assert_eq!(
+            unique("a;\"b\"", Some("kept"), Some("attach")).unwrap(),
+            r#""a;\"b\"";while=kept;on-conflict=attach"#
+        );
+        assert_eq!(
+            unique("u", None, None).unwrap(),
+            r#""u";while=active;on-conflict=reject"#
+        );
+        for (hold, on_conflict, why) in [
+            (
+                Some("done"),
+                None,
+                "--unique-while: while is queued, active or kept",
+            ),
+            (
+                None,
+                Some("wait"),
+                "--on-conflict: on-conflict is reject, attach or replace",
+            ),
+        ] {
+            assert_eq!(unique("u", hold, on_conflict).unwrap_err().to_string(), why);
         }
     }
 

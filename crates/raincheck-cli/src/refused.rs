@@ -108,6 +108,10 @@ fn next(session: &Session, answer: &Answer, code: &str, about: About<'_>) -> Opt
         ("idempotency-mismatch", _) => {
             "Send the same request as before, or another --idempotency-key".to_owned()
         }
+        ("unique-conflict", About::Queue(_)) => {
+            "Use that job: --on-conflict attach; or take its place while it waits: --on-conflict replace"
+                .to_owned()
+        }
         ("body-too-large", About::Queue(queue)) => format!(
             "Raise the limit (16MiB at most): {}",
             command(format!("queue set {queue} body_max=16MiB"))

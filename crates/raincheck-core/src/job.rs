@@ -12,6 +12,7 @@ use crate::lease::Lease;
 use crate::name::{GroupName, Namespace, QueueName, Tag, WorkerName};
 use crate::retry::Backoff;
 use crate::time::Timestamp;
+use crate::unique::Unique;
 
 /// How many attempts a job document tells of, the last ones.
 pub const ATTEMPTS_SHOWN: usize = 20;
@@ -199,6 +200,9 @@ pub struct Options {
     /// Labels to search by, at most [`TAGS_MAX`].
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<Tag>,
+    /// That no other job of the queue may have the same value meanwhile.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unique: Option<Unique>,
     /// The submitter's trace context (W3C Trace Context), handed to the handler.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,

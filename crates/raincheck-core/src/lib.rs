@@ -22,3 +22,4 @@ pub mod retry;
 pub mod secret;
 pub mod store;
 pub mod time;
+pub mod unique;

@@ -129,6 +129,14 @@ name!(
     PRINTABLE
 );
 
+name!(
+    /// What at most one job of a queue may have at a time: see [`unique`](crate::unique).
+    UniqueValue,
+    "a unique value",
+    printable,
+    PRINTABLE
+);
+
 impl Default for Namespace {
     /// `default`, which everything belongs to when nobody says otherwise.
     fn default() -> Self {

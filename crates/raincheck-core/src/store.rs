@@ -96,6 +96,9 @@ pub enum Submitted {
     Created,
     /// The key was used before by the same request: the job it made, as it is now.
     Replayed(Result<Arc<Job>, Missing>, JobId),
+    /// Nothing was made: another job holds the unique value, and the request attaches itself to that one. An
+    /// idempotency key that came with the request points at it from now on.
+    Attached(Arc<Job>),
 }
 
 /// Why one submission was refused; nothing of it was stored.
@@ -113,6 +116,12 @@ pub enum SubmitRefused {
     /// The idempotency key was used by another request.
     #[error("the idempotency key was used by another request")]
     IdempotencyMismatch,
+    /// Another job of the queue holds the unique value.
+    #[error("{holder} holds the unique value")]
+    UniqueConflict {
+        /// The job that holds it.
+        holder: JobId,
+    },
 }
 
 /// One claim of up to as many jobs as it brings nonces.
@@ -322,7 +331,8 @@ pub trait Store: Debug + Send + Sync + 'static {
 
     /// Accepts jobs. Once it returned `Created`, the job and its input survive any crash, and the idempotency key
     /// points at it for as long as the job or its tombstone lives. A key that is known is looked up before every
-    /// refusal; twins in one batch or at the same time make one job.
+    /// refusal; twins in one batch or at the same time make one job. Then whether a unique value is free, before the
+    /// queue's depth: a job that takes another's place needs none of its own.
     fn submit(&self, ns: &Namespace, batch: Vec<Submission>)
     -> Answer<Vec<Result<Submitted, SubmitRefused>>>;
 
@@ -339,7 +349,8 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// Gives back each job as it is then. Once returned, no new attempt of a cancelled job ever starts.
     fn cancel(&self, ns: &Namespace, ids: Vec<JobId>) -> Answer<Vec<Result<Arc<Job>, Missing>>>;
 
-    /// Submits finished jobs again as new ones; an earlier retry that is unfinished is given back instead.
+    /// Submits finished jobs again as new ones; an earlier retry that is unfinished is given back instead. A unique
+    /// value is taken anew, and refused where another job holds it.
     fn retry(&self, ns: &Namespace, batch: Vec<Retry>) -> Answer<Vec<Result<Arc<Job>, ChangeRefused>>>;
 
     /// Forgets finished jobs with input and result; their ids answer [`Missing::Deleted`] for 24 hours.

@@ -17,7 +17,7 @@ use raincheck_core::store::{Change, Missing, Observer, StoreError};
 use raincheck_core::time::Timestamp;
 use rusqlite::{Connection, ErrorCode};
 
-use crate::apply::{self, settle};
+use crate::apply::{self, settle, unique};
 use crate::checkpoint::Checkpoint;
 use crate::handover::{Handover, Round, Taken};
 use crate::memory::Memory;
@@ -87,6 +87,7 @@ impl Tx<'_> {
     /// Writes a transition back, in the row and in memory.
     pub(crate) fn store(&mut self, key: QueueKey, before: &Job, after: &Arc<Job>) -> rusqlite::Result<()> {
         row::write(self.conn, after)?;
+        unique::follow(self.conn, key, before, after)?;
         self.memory.leave(key, before);
         self.memory.enter(key, after, self.now);
         if !after.done() {

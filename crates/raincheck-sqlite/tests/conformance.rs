@@ -27,11 +27,43 @@ fn reopen(closed: Opened) -> Opened {
     let dir = guard
         .downcast::<tempfile::TempDir>()
         .expect("the guard is what open() made it");
+    claims_belong_to_their_jobs(dir.path());
     Opened {
         store: at(dir.path(), &clock),
         clock,
         guard: dir,
     }
+}
+
+/// Holds the claims on unique values against the jobs, in words of SQL: no claim without a job that should hold it, no
+/// job that should hold its value without a claim.
+fn claims_belong_to_their_jobs(dir: &std::path::Path) {
+    let conn = rusqlite::Connection::open(dir.join("raincheck.db")).expect("nobody has it open");
+    let disagreeing = "
+        WITH held AS (
+          SELECT queue, options ->> '$.unique.value' AS value, seq FROM jobs
+          WHERE state < 6 AND options ->> '$.unique.value' IS NOT NULL AND CASE options ->> '$.unique.while'
+            WHEN 'queued' THEN state = 0 AND started_at IS NULL
+            WHEN 'active' THEN state < 2
+            ELSE history ->> '$.retried_as' IS NULL
+              AND NOT (state = 4 AND started_at IS NULL AND coalesce(history ->> '$.error.code', '') = 'replaced')
+          END)
+        SELECT count(*) FROM (
+          SELECT * FROM (SELECT queue, value, seq FROM uniques EXCEPT SELECT * FROM held)
+          UNION ALL
+          SELECT * FROM (SELECT * FROM held EXCEPT SELECT queue, value, seq FROM uniques))";
+    let count: i64 = conn
+        .query_row(disagreeing, [], |row| row.get(0))
+        .expect("the tables are there");
+    assert_eq!(count, 0, "claims and jobs disagree");
+    let orphans: i64 = conn
+        .query_row(
+            "SELECT count(*) FROM attached_keys WHERE seq NOT IN (SELECT seq FROM jobs)",
+            [],
+            |row| row.get(0),
+        )
+        .expect("the tables are there");
+    assert_eq!(orphans, 0, "attached keys outlived their job");
 }
 
 raincheck_core::conformance!(open, reopen);

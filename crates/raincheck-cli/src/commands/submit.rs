@@ -23,6 +23,7 @@ Examples:
   raincheck submit reports '{\"month\":\"2026-11\"}' --delay 10m --priority 2
   raincheck submit thumbs @photo.png --wait -o small.png
   cat big.csv | raincheck submit import - --content-type text/csv --idempotency-key import-2026-11
+  raincheck submit reports month=2026-11 --unique report-2026-11 --on-conflict attach
   id=$(raincheck submit reports month=2026-11 -q)";
 
 /// Submits a job.
@@ -56,6 +57,11 @@ impl Submit {
             session
                 .output
                 .note("this key was used before by the same request: here is the job it made");
+        }
+        if answer.header("raincheck-attached") == Some("true") {
+            session
+                .output
+                .note("another job holds this unique value: here it is, no job was made");
         }
         if self.redeem.wait.is_some() {
             return redeem::redeem(session, &job.id, &self.redeem, true).await;

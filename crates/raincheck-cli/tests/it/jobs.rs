@@ -302,3 +302,43 @@ fn a_command_that_names_its_server_is_told_the_next_one_with_it() {
     );
     server.stop();
 }
+
+#[test]
+fn a_unique_job_is_refused_or_shared() {
+    let server = server();
+    let first = server.run(&["submit", "idle", "a=1", "--unique", "u", "-q"]);
+    let id = first.text().trim().to_owned();
+    let refused = server.run(&["submit", "idle", "a=2", "--unique", "u"]);
+    assert_eq!(refused.code, 7, "{}", refused.stderr);
+    assert!(refused.stderr.contains(&id) && refused.stderr.contains("--on-conflict attach"));
+    let shared = server.run(&[
+        "submit",
+        "idle",
+        "a=2",
+        "--unique",
+        "u",
+        "--on-conflict",
+        "attach",
+        "-q",
+    ]);
+    assert_eq!((shared.code, shared.text().trim()), (0, &*id));
+    assert!(shared.stderr.contains("no job was made") || shared.stderr.is_empty());
+    let replaced = server.run(&[
+        "submit",
+        "idle",
+        "a=2",
+        "--unique",
+        "u",
+        "--unique-while",
+        "queued",
+        "--on-conflict",
+        "replace",
+        "-q",
+    ]);
+    assert_ne!((replaced.code, replaced.text().trim()), (0, &*id));
+    assert_eq!(
+        server.run(&["job", "get", &id, "--json"]).json()["outcome"],
+        "cancelled"
+    );
+    server.stop();
+}

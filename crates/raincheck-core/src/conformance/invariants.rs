@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::decide::holds;
 use crate::id::JobId;
 use crate::job::{ATTEMPTS_SHOWN, Job, Options, Outcome, Phase};
 use crate::lease::WorkerKind;
@@ -135,6 +136,25 @@ pub fn sound(job: &Job) -> Result<(), Broken> {
                 *outcome != Outcome::Failed || job.error.is_some(),
                 "a failed job says why",
             )?;
+        }
+    }
+    Ok(())
+}
+
+/// What is true of all jobs at one moment: at most one of them holds a unique value of its queue.
+///
+/// # Errors
+/// The second job that holds a value.
+pub fn one_holder<'a>(jobs: impl Iterator<Item = &'a Job>) -> Result<(), Broken> {
+    let mut holders = BTreeMap::new();
+    for job in jobs.filter(|job| holds(job)) {
+        let value = job.options.unique.as_ref().map(|unique| &unique.value);
+        if let Some(other) = holders.insert((&job.namespace, &job.queue, value), job) {
+            return Err(Broken {
+                rule: "a unique value has one holder",
+                before: Some(Box::new(other.clone())),
+                now: Box::new(job.clone()),
+            });
         }
     }
     Ok(())

@@ -164,6 +164,23 @@ macro_rules! conformance_promises {
                 a_key_lives_as_long_as_the_tombstone_of_its_job
                 a_key_lives_as_long_as_its_job
             }
+            unique {
+                a_second_job_with_the_value_is_refused_and_leaves_no_trace
+                an_active_value_is_held_until_its_job_is_done
+                a_queued_value_is_free_from_the_first_claim_on
+                a_kept_value_is_held_until_its_job_is_forgotten
+                every_end_of_a_job_frees_its_value
+                attaching_gives_the_job_that_holds_the_value
+                replacing_cancels_a_job_that_has_not_started
+                a_job_that_has_started_is_not_replaced
+                a_value_belongs_to_its_queue_and_namespace
+                a_key_is_looked_up_before_uniqueness
+                a_key_that_was_attached_lives_as_long_as_its_job
+                of_many_at_the_same_time_one_gets_the_value
+                twins_in_one_batch_hold_the_value_once
+                a_retry_by_hand_takes_the_value_anew
+                a_retry_by_hand_takes_a_kept_value_with_it
+            }
             order {
                 jobs_are_claimed_in_the_order_of_their_ids
                 priority_goes_before_due_time_and_that_before_id
@@ -371,6 +388,7 @@ macro_rules! conformance_durable_promises {
                 the_order_of_a_group_survives
                 a_finished_job_and_its_result_survive
                 idempotency_keys_survive
+                unique_values_survive
                 tombstones_survive_and_end
                 queues_survive
                 a_queue_is_managed_only_while_its_configuration_runs

@@ -17,6 +17,7 @@ mod settle;
 mod submit;
 #[cfg(test)]
 mod tests;
+mod unique;
 
 pub use cancel::{Cancelled, cancel};
 pub use claim::{Claimer, claim, claimable};
@@ -29,6 +30,7 @@ pub use retry::{NotDone, retry};
 pub use secret::{first_secret, rotate_secret};
 pub use settle::{SettleRefused, SettleStep, Settlement, settle};
 pub use submit::{Fingerprint, IdempotencyMatch, NewJob, idempotency, submit};
+pub use unique::{Contest, REPLACED, contest, holds};
 
 use crate::content::JobResult;
 use crate::job::{ATTEMPTS_SHOWN, Attempt, AttemptOutcome, Failure, Job, Outcome, Phase};

@@ -10,7 +10,7 @@ use raincheck_core::store::{Change, ChangeRefused, Missing, PatchError};
 use raincheck_core::time::Timestamp;
 use rusqlite::{Connection, params};
 
-use super::{drop_bodies, drop_tags, put_tags};
+use super::{drop_bodies, drop_tags, put_tags, unique};
 use crate::row::{self, QueueKey, state};
 use crate::writer::Tx;
 
@@ -54,16 +54,23 @@ pub(crate) fn delete(
     if !job.done() {
         return Ok(Err(ChangeRefused::NotDone));
     }
-    bury(tx.conn, &job, state::DELETED, tx.now)?;
+    bury(tx.conn, key, &job, state::DELETED, tx.now)?;
     tx.memory.leave(key, &job);
     Ok(Ok(()))
 }
 
 /// Leaves a tombstone of a job: its id, its queue and its idempotency key, nothing else.
-pub(crate) fn bury(conn: &Connection, job: &Job, state: i64, now: Timestamp) -> rusqlite::Result<()> {
+pub(crate) fn bury(
+    conn: &Connection,
+    key: QueueKey,
+    job: &Job,
+    state: i64,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
     let seq = row::key(job.id);
     drop_bodies(conn, seq)?;
     drop_tags(conn, job)?;
+    unique::forget(conn, key, job)?;
     let mut update = conn.prepare_cached(
         "UPDATE jobs SET state = ?2, expires_at = ?3, finished_at = NULL, job_group = NULL, options = NULL, \
          lease = NULL, history = NULL, settled = NULL WHERE seq = ?1",

@@ -10,6 +10,7 @@ pub(crate) mod queues;
 pub(crate) mod secrets;
 pub(crate) mod settle;
 pub(crate) mod submit;
+pub(crate) mod unique;
 
 use bytes::Bytes;
 use raincheck_core::content::{Input, JobResult};

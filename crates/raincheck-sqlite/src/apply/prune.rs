@@ -44,7 +44,7 @@ pub(crate) fn prune(tx: &mut Tx<'_>, limit: u32) -> rusqlite::Result<Slice> {
             _ => {
                 if let Some(Found::Job(key, job)) = row::load_key(tx.conn, &tx.memory.names, *seq)? {
                     tx.memory.leave(key, &job);
-                    bury(tx.conn, &job, state::PRUNED, tx.now)?;
+                    bury(tx.conn, key, &job, state::PRUNED, tx.now)?;
                 }
             }
         }
@@ -61,6 +61,15 @@ fn forget(conn: &Connection, seq: i64, queue: QueueKey, idempotency: Option<&str
     if let Some(word) = idempotency {
         conn.prepare_cached("DELETE FROM idempotency WHERE queue = ?1 AND key = ?2")?
             .execute(params![queue, word])?;
+    }
+    let mut attached = conn.prepare_cached("DELETE FROM attached_keys WHERE seq = ?1 RETURNING key")?;
+    let mut words = attached.query([seq])?;
+    while let Some(row) = words.next()? {
+        conn.prepare_cached("DELETE FROM idempotency WHERE queue = ?1 AND key = ?2")?
+            .execute(params![
+                queue,
+                row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?
+            ])?;
     }
     Ok(())
 }

@@ -106,7 +106,8 @@ pub(crate) fn interrupt_on_open(tx: &mut Tx<'_>, running: &[u64], seed: u64) -> 
     Ok(())
 }
 
-fn moved(tx: &mut Tx<'_>, key: QueueKey, job: &Job, next: Job) -> rusqlite::Result<()> {
+/// Writes a transition that brings no result, and has it told.
+pub(crate) fn moved(tx: &mut Tx<'_>, key: QueueKey, job: &Job, next: Job) -> rusqlite::Result<()> {
     let next = Arc::new(next);
     tx.store(key, job, &next)?;
     tx.tell(Change {

@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use raincheck_core::content::Input;
-use raincheck_core::decide::{self, IdempotencyMatch, NewJob};
+use raincheck_core::decide::{self, Contest, IdempotencyMatch, NewJob};
+use raincheck_core::id::JobId;
 use raincheck_core::job::Job;
 use raincheck_core::name::{Namespace, QueueName};
 use raincheck_core::store::{
     Change, ChangeRefused, Idempotency, Retry, Submission, SubmitRefused, Submitted,
 };
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{put_input, put_tags, queues};
+use super::settle::moved;
+use super::{put_input, put_tags, queues, unique};
 use crate::row::{self, Found, QueueKey};
 use crate::writer::Tx;
 
@@ -25,29 +27,64 @@ pub(crate) fn submit(tx: &mut Tx<'_>, ns: &Namespace, submission: &Submission) -
     {
         return Ok(answer);
     }
-    let key = match admit(tx, ns, &new.queue) {
-        Err(SubmitRefused::UnknownQueue) if submission.create_queue => {
+    let key = match there(tx, ns, &new.queue) {
+        None if submission.create_queue => {
             queues::create(tx, ns, &new.queue)?;
-            admit(tx, ns, &new.queue)
+            there(tx, ns, &new.queue)
         }
-        admitted => admitted,
+        key => key,
     };
-    let key = match key {
-        Ok(key) => key,
-        Err(refused) => return Ok(Err(refused)),
+    let Some(key) = key else {
+        return Ok(Err(SubmitRefused::UnknownQueue));
     };
-    accept(tx, key, new, &submission.input, submission.idempotency.as_ref())?;
+    let idempotency = submission.idempotency.as_ref();
+    let contest = unique::contest(tx, key, new)?;
+    if let Some((holder, Contest::Attached)) = contest {
+        if let Some(idempotency) = idempotency {
+            attach(tx, key, holder.id, idempotency)?;
+        }
+        return Ok(Ok(Submitted::Attached(holder)));
+    }
+    if let Err(refused) = admit(tx, key, contest)? {
+        return Ok(Err(refused));
+    }
+    accept(tx, key, new, &submission.input, idempotency)?;
     Ok(Ok(Submitted::Created))
 }
 
-/// Whether the queue exists and has room.
-fn admit(tx: &Tx<'_>, ns: &Namespace, name: &QueueName) -> Result<QueueKey, SubmitRefused> {
-    let (key, queue) = tx.memory.queue(ns, name).ok_or(SubmitRefused::UnknownQueue)?;
-    let depth = queue.depth();
-    match tx.memory.queues.get(&key) {
-        Some(memory) if memory.counts().waiting() >= depth => Err(SubmitRefused::QueueFull { depth }),
-        Some(_) | None => Ok(key),
+/// The queue's key, where it exists.
+fn there(tx: &Tx<'_>, ns: &Namespace, name: &QueueName) -> Option<QueueKey> {
+    tx.memory.queue(ns, name).map(|(key, _)| key)
+}
+
+/// Whether the job's value is its to take and the queue has room. Where it takes the place of another, that one has
+/// ended when this returns.
+fn admit(
+    tx: &mut Tx<'_>,
+    key: QueueKey,
+    contest: Option<(Arc<Job>, Contest)>,
+) -> rusqlite::Result<Result<(), SubmitRefused>> {
+    match contest {
+        Some((holder, Contest::Refused(_))) => {
+            return Ok(Err(SubmitRefused::UniqueConflict { holder: holder.id }));
+        }
+        Some((holder, Contest::Replaced(ended))) => {
+            moved(tx, key, &holder, *ended)?;
+            return Ok(Ok(()));
+        }
+        Some((_, Contest::Attached | Contest::TakenOver)) | None => {}
     }
+    Ok(match tx.memory.queues.get(&key) {
+        Some(memory) => {
+            let depth = memory.queue.as_ref().map_or(u64::MAX, |queue| queue.depth());
+            if memory.counts().waiting() >= depth {
+                Err(SubmitRefused::QueueFull { depth })
+            } else {
+                Ok(())
+            }
+        }
+        None => Ok(()),
+    })
 }
 
 fn accept(
@@ -66,21 +103,37 @@ fn accept(
     )?;
     put_input(tx.conn, job.id, input)?;
     put_tags(tx.conn, &job)?;
-    if let Some(Idempotency {
-        key: word,
-        fingerprint,
-    }) = idempotency
-    {
-        let mut insert = tx.conn.prepare_cached(
-            "INSERT INTO idempotency (queue, key, seq, fingerprint) VALUES (?1, ?2, ?3, ?4)",
-        )?;
-        insert.execute(params![key, word, row::key(job.id), fingerprint])?;
+    unique::take(tx.conn, key, &job)?;
+    if let Some(idempotency) = idempotency {
+        put_key(tx.conn, key, job.id, idempotency)?;
     }
     let job = Arc::new(job);
     tx.memory.enter(key, &job, tx.now);
     tx.memory.keep(key, &job, Some(input));
     tx.tell_advanced(Arc::clone(&job));
     Ok(job)
+}
+
+fn put_key(conn: &Connection, queue: QueueKey, id: JobId, idempotency: &Idempotency) -> rusqlite::Result<()> {
+    let mut insert = conn
+        .prepare_cached("INSERT INTO idempotency (queue, key, seq, fingerprint) VALUES (?1, ?2, ?3, ?4)")?;
+    insert.execute(params![
+        queue,
+        idempotency.key,
+        row::key(id),
+        idempotency.fingerprint
+    ])?;
+    Ok(())
+}
+
+/// Points a key at the job of another request, to die with it.
+fn attach(tx: &Tx<'_>, key: QueueKey, id: JobId, idempotency: &Idempotency) -> rusqlite::Result<()> {
+    put_key(tx.conn, key, id, idempotency)?;
+    let mut insert = tx
+        .conn
+        .prepare_cached("INSERT INTO attached_keys (seq, key) VALUES (?1, ?2)")?;
+    insert.execute(params![row::key(id), idempotency.key])?;
+    Ok(())
 }
 
 /// What the key says of the request, where it is known.
@@ -135,7 +188,11 @@ pub(crate) fn retry(
     let Ok((new, retried)) = decide::retry(&job, retry.new_id) else {
         return Ok(Err(ChangeRefused::NotDone));
     };
-    if let Err(refused) = admit(tx, ns, &job.queue) {
+    if there(tx, ns, &job.queue).is_none() {
+        return Ok(Err(SubmitRefused::UnknownQueue.into()));
+    }
+    let contest = unique::contest(tx, key, &new)?;
+    if let Err(refused) = admit(tx, key, contest)? {
         return Ok(Err(refused.into()));
     }
     let input = tx.input(job.id)?;

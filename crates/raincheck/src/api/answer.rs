@@ -19,6 +19,8 @@ use super::problem::Problem;
 
 pub(crate) const RAINCHECK_JOB: HeaderName = HeaderName::from_static("raincheck-job");
 pub(crate) const RAINCHECK_OUTCOME: HeaderName = HeaderName::from_static("raincheck-outcome");
+/// Tells that nothing was made: the answer is about the job that holds the unique value.
+pub(crate) const RAINCHECK_ATTACHED: HeaderName = HeaderName::from_static("raincheck-attached");
 pub(crate) const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 pub(crate) const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
@@ -157,6 +159,13 @@ pub(crate) fn submit_refused(why: SubmitRefused, queue: &str) -> Problem {
             format!("queue {queue:?} holds {depth} waiting jobs, its limit; try again in 1 s"),
         )
         .retry_after(1),
+        SubmitRefused::UniqueConflict { holder } => {
+            let detail = format!(
+                "{holder} holds the unique value and nothing was stored; on-conflict=attach gives that job instead, \
+                 on-conflict=replace takes the place of one that has not started"
+            );
+            Problem::new(Code::UniqueConflict, detail).naming(holder)
+        }
         SubmitRefused::IdempotencyMismatch => Problem::new(
             Code::IdempotencyMismatch,
             format!(

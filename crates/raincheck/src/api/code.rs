@@ -138,6 +138,8 @@ codes! {
     TooManyConnections = "too-many-connections", SERVICE_UNAVAILABLE, "Too many connections are open";
     /// As many requests wait for jobs as the server takes.
     TooManyWaiters = "too-many-waiters", TOO_MANY_REQUESTS, "Too many requests wait";
+    /// Another job holds the unique value.
+    UniqueConflict = "unique-conflict", CONFLICT, "Another job holds the unique value";
     /// No job has this id.
     UnknownJob = "unknown-job", NOT_FOUND, "There is no such job";
     /// The text is no lease's id.

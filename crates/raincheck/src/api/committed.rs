@@ -44,6 +44,8 @@ pub(crate) enum Accepted {
     New(Committed<JobId>),
     /// It repeats one that made this job, as it is now.
     Replayed(Committed<Arc<Job>>),
+    /// It attached itself to this job, as it is now, which holds its unique value.
+    Attached(Committed<Arc<Job>>),
 }
 
 /// Hands a submission to the store; the future only waits for its word.
@@ -110,6 +112,7 @@ fn accepted(submitted: Submitted, id: JobId) -> Result<Accepted, Problem> {
     match submitted {
         Submitted::Created => Ok(Accepted::New(Committed(id))),
         Submitted::Replayed(Ok(job), _) => Ok(Accepted::Replayed(Committed(job))),
+        Submitted::Attached(job) => Ok(Accepted::Attached(Committed(job))),
         Submitted::Replayed(Err(why), id) => Err(forgotten(why, id)),
     }
 }

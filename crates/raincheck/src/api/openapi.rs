@@ -182,7 +182,16 @@ fn option_schema(kind: Kind, example: &str, json_form: bool) -> Value {
             let names: Vec<&str> = example.split(", ").collect();
             json!({"type": "array", "items": {"type": "string"}, "examples": [names]})
         }
-        Kind::Text | Kind::Names => json!({"type": "string", "examples": [example]}),
+        Kind::Unique if json_form => json!({
+            "type": "object", "required": ["value"], "additionalProperties": false,
+            "properties": {
+                "value": {"type": "string", "minLength": 1, "maxLength": 255},
+                "while": {"enum": ["queued", "active", "kept", null], "default": "active"},
+                "on_conflict": {"enum": ["reject", "attach", "replace", null], "default": "reject"},
+            },
+            "examples": [{"value": "report-2026-11", "while": "active", "on_conflict": "reject"}],
+        }),
+        Kind::Text | Kind::Names | Kind::Unique => json!({"type": "string", "examples": [example]}),
     }
 }
 

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use raincheck_core::id::JobId;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -25,6 +26,7 @@ struct Inner {
     code: Code,
     detail: Cow<'static, str>,
     errors: Vec<Flaw>,
+    job: Option<JobId>,
     headers: HeaderMap,
 }
 
@@ -65,6 +67,10 @@ pub(crate) struct ProblemDocument<'a> {
     #[serde(skip_serializing_if = "<[Flaw]>::is_empty")]
     #[schema(required = false)]
     errors: &'a [Flaw],
+    /// The job that stands in the way (`unique-conflict`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, required = false)]
+    job: Option<JobId>,
 }
 
 impl Problem {
@@ -73,6 +79,7 @@ impl Problem {
             code,
             detail: detail.into(),
             errors: Vec::new(),
+            job: None,
             headers: HeaderMap::new(),
         }))
     }
@@ -89,6 +96,13 @@ impl Problem {
             pointer: pointer.into(),
             detail,
         });
+        self
+    }
+
+    /// Names another job, which stands in the way. Nothing of the request itself was stored, so the headers that tell
+    /// of a stored job stay away.
+    pub(crate) fn naming(mut self, job: JobId) -> Self {
+        self.0.job = Some(job);
         self
     }
 
@@ -132,6 +146,7 @@ impl Problem {
             code: code.as_str(),
             request_id,
             errors: &self.0.errors,
+            job: self.0.job,
         }
     }
 }

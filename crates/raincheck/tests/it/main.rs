@@ -23,4 +23,5 @@ mod results;
 mod slow;
 mod stop;
 mod submit;
+mod unique;
 mod wait;

@@ -145,14 +145,14 @@ async fn an_option_that_does_not_exist_is_named() {
     let server = Server::start().await;
     let raw = server
         .post("/v1/queues/thumbs/jobs")
-        .header("Raincheck-Unique", "\"x\"")
+        .header("Raincheck-Colour", "blue")
         .body("x")
         .send()
         .await;
     insta::assert_snapshot!("unknown_header", raw.shown());
     let json = server
         .post("/v1/jobs")
-        .json(r#"{"queue":"thumbs","unique":{"value":"x"}}"#)
+        .json(r#"{"queue":"thumbs","colour":"blue"}"#)
         .send()
         .await;
     insta::assert_snapshot!("unknown_field", json.shown());

@@ -182,6 +182,7 @@ impl Client {
                 self.known.push(id);
                 world.hit("submitted");
             }
+            Ok(Ok(Submitted::Attached(_))) => unreachable!("no submission asks for it"),
             Ok(Ok(Submitted::Replayed(_, first))) => {
                 let mut state = world.state();
                 state.checker.acknowledged(first);

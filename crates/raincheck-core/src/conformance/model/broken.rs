@@ -2,6 +2,8 @@
 //!
 //! Invariant: a broken store differs from the model in the one way its fault names.
 
+mod not_unique;
+
 use std::sync::Arc;
 
 use super::ModelStore;
@@ -72,6 +74,10 @@ pub(in crate::conformance) enum Fault {
     ListsAPageOnly,
     TellsNobody,
     WorksWhenClosed,
+    IgnoresUniqueness,
+    HoldsValuesForEver,
+    ReplacesNobody,
+    LosesAttachedKeys,
     LosesKeysOnOpen,
     LosesResultsOnOpen,
     LosesOutputOnOpen,
@@ -276,7 +282,7 @@ impl Store for Broken {
                         |model| model.submit(ns, submission, now),
                     )
                 } else {
-                    model.submit(ns, submission, now)
+                    not_unique::submit(model, fault, ns, submission, now)
                 };
                 if fault == Fault::LosesJobs && answer == Ok(Submitted::Created) && new.delay.is_some() {
                     model.jobs.remove(&new.id);

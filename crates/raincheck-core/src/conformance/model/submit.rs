@@ -1,13 +1,14 @@
 //! The model accepts jobs: new ones, repeated requests, and finished jobs once more.
 //!
-//! Invariant: a refused submission leaves no trace; a known key is looked up before every refusal.
+//! Invariant: a refused submission leaves no trace; a known key is looked up before every refusal. Who holds a unique
+//! value is asked of the jobs themselves.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::state::{Key, Line, Model, Row};
 use crate::content::Input;
-use crate::decide::{IdempotencyMatch, NewJob, idempotency, retry, submit};
+use crate::decide::{Contest, IdempotencyMatch, NewJob, contest, holds, idempotency, retry, submit};
 use crate::job::Job;
 use crate::name::{Namespace, QueueName};
 use crate::queue::{Queue, QueueSpec};
@@ -47,17 +48,39 @@ impl Model {
                 },
             );
         }
-        let job = self.accept(&new, input, now)?;
+        let (job, submitted) = match self.contest(&new, now) {
+            Some((holder, Contest::Attached)) => (holder.id, Submitted::Attached(holder)),
+            contest => {
+                let job = self.accept(&new, input, contest.map(|(_, contest)| contest), now)?;
+                (job.id, Submitted::Created)
+            }
+        };
         if let Some(Idempotency { key, fingerprint }) = idempotency {
-            self.keys.insert(
-                (name.0, name.1, key),
-                Key {
-                    fingerprint,
-                    job: job.id,
-                },
-            );
+            self.keys.insert((name.0, name.1, key), Key { fingerprint, job });
         }
-        Ok(Submitted::Created)
+        Ok(submitted)
+    }
+
+    /// The job that holds the new one's unique value, and what comes of that.
+    fn contest(&self, new: &NewJob, now: Timestamp) -> Option<(Arc<Job>, Contest)> {
+        if !self
+            .lines
+            .contains_key(&(new.namespace.clone(), new.queue.clone()))
+        {
+            return None;
+        }
+        let value = &new.options.unique.as_ref()?.value;
+        let same = |job: &&Arc<Job>| {
+            job.options
+                .unique
+                .as_ref()
+                .is_some_and(|unique| unique.value == *value)
+        };
+        let holder = self
+            .jobs_of(&new.namespace, &new.queue)
+            .filter(same)
+            .find(|job| holds(job))?;
+        Some((holder.clone(), contest(holder, new, &self.policy(holder), now)))
     }
 
     pub(in crate::conformance) fn replay(
@@ -86,17 +109,30 @@ impl Model {
         }
         let (new, old) = retry(&job, wanted.new_id).map_err(|_| ChangeRefused::NotDone)?;
         let input = self.input(ns, wanted.id)?;
-        let new = self.accept(&new, input, now)?;
+        let contest = self.contest(&new, now).map(|(_, contest)| contest);
+        let new = self.accept(&new, input, contest, now)?;
         self.change(old);
         Ok(new)
     }
 
-    fn accept(&mut self, new: &NewJob, input: Input, now: Timestamp) -> Result<Arc<Job>, SubmitRefused> {
+    fn accept(
+        &mut self,
+        new: &NewJob,
+        input: Input,
+        contest: Option<Contest>,
+        now: Timestamp,
+    ) -> Result<Arc<Job>, SubmitRefused> {
         let name = (new.namespace.clone(), new.queue.clone());
         let line = self.lines.get(&name).ok_or(SubmitRefused::UnknownQueue)?;
         let depth = line.queue.depth();
-        if self.counts(&name.0, &name.1, now).waiting() >= depth {
-            return Err(SubmitRefused::QueueFull { depth });
+        match contest {
+            Some(Contest::Refused(holder)) => return Err(SubmitRefused::UniqueConflict { holder }),
+            Some(Contest::Replaced(ended)) => drop(self.change(*ended)),
+            Some(Contest::Attached | Contest::TakenOver) | None => {
+                if self.counts(&name.0, &name.1, now).waiting() >= depth {
+                    return Err(SubmitRefused::QueueFull { depth });
+                }
+            }
         }
         let job = Arc::new(submit(new));
         let row = Row {

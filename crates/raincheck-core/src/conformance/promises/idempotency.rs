@@ -12,7 +12,9 @@ use crate::store::{Counts, Missing, SubmitRefused, Submitted};
 fn replayed(answer: Result<Submitted, SubmitRefused>) -> (JobId, Result<Arc<Job>, Missing>) {
     match answer {
         Ok(Submitted::Replayed(job, id)) => (id, job),
-        Ok(Submitted::Created) | Err(_) => panic!("the request was made before, but got {answer:?}"),
+        Ok(Submitted::Created | Submitted::Attached(_)) | Err(_) => {
+            panic!("the request was made before, but got {answer:?}")
+        }
     }
 }
 

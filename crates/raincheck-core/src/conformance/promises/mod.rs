@@ -28,3 +28,4 @@ pub mod retention;
 pub mod secrets;
 pub mod settle;
 pub mod submit;
+pub mod unique;

@@ -27,6 +27,11 @@ pub async fn an_accepted_job_survives<F: IntoFuture<Output = Opened>>(kit: Kit, 
         backoff: Some(crate::retry::Backoff::Constant { base: s(9) }),
         keep: Some(h(1)),
         tags: vec![crate::name::Tag::new("eu west").expect("a tag")],
+        unique: Some(
+            "\"u\";while=kept;on-conflict=replace"
+                .parse()
+                .expect("a unique value"),
+        ),
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
         tracestate: Some("a=b".to_owned()),
     };
@@ -173,6 +178,47 @@ pub async fn idempotency_keys_survive<F: IntoFuture<Output = Opened>>(kit: Kit, 
     assert_eq!(
         kit.store.replay(&kit.ns, &queue_name("q"), idempotency).await,
         Ok(None)
+    );
+}
+
+pub async fn unique_values_survive<F: IntoFuture<Output = Opened>>(kit: Kit, reopen: impl Reopen<F>) {
+    kit.q().await;
+    let unique = |asked: &str| {
+        Draft::with(Options {
+            unique: Some(asked.parse().expect("promises ask well")),
+            max_attempts: Some(1),
+            ..Options::default()
+        })
+    };
+    let freed = kit.finished(unique(r#""freed""#), refuse()).await;
+    let kept = kit.finished(unique(r#""kept";while=kept"#), refuse()).await;
+    let interrupted = kit.submit(unique(r#""interrupted""#)).await;
+    let process = Take {
+        kind: crate::lease::WorkerKind::Process,
+        ..Take::default()
+    };
+    assert_eq!(kit.take(process).await[0].job.id, interrupted);
+    let waiting = kit.submit(unique(r#""waiting""#)).await;
+    let attached = Draft {
+        key: Some(("k", 1)),
+        ..unique(r#""waiting";on-conflict=attach"#)
+    };
+    kit.try_submit(std::slice::from_ref(&attached)).await;
+    let kit = kit.reopen(reopen).await;
+    assert_eq!(kit.get(interrupted).await.outcome(), Some(Outcome::Failed));
+    let values = ["freed", "kept", "interrupted", "waiting"];
+    let batch = values.map(|value| unique(&format!("\"{value}\"")));
+    let answers = kit.try_submit(&batch).await;
+    let told: Vec<_> = answers.into_iter().map(|(_, answer)| answer).collect();
+    let held = |holder| Err(SubmitRefused::UniqueConflict { holder });
+    let created = || Ok(Submitted::Created);
+    assert_eq!(told, [created(), held(kept.id), created(), held(waiting)]);
+    assert!(kit.get(freed.id).await.done());
+    let again = kit.try_submit(&[attached]).await.remove(0).1;
+    assert_eq!(
+        again,
+        Ok(Submitted::Replayed(Ok(kit.get(waiting).await), waiting)),
+        "an attached key survives"
     );
 }
 

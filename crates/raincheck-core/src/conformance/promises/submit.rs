@@ -20,6 +20,11 @@ pub async fn a_submitted_job_is_there_as_it_was_asked(kit: Kit) {
         backoff: Some(Backoff::Constant { base: s(9) }),
         keep: Some(h(1)),
         tags: vec![crate::name::Tag::new("eu west").expect("a tag")],
+        unique: Some(
+            "\"one \\\"of a kind\\\"\";while=kept"
+                .parse()
+                .expect("a unique value"),
+        ),
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
         tracestate: Some("a=b".to_owned()),
     };

@@ -88,6 +88,8 @@ impl Run {
                 Ok(Submitted::Created) => "created",
                 Ok(Submitted::Replayed(Ok(_), _)) => "replayed",
                 Ok(Submitted::Replayed(Err(_), _)) => "replayed a forgotten job",
+                Ok(Submitted::Attached(_)) => "attached",
+                Err(SubmitRefused::UniqueConflict { .. }) => "unique conflict",
                 Err(SubmitRefused::UnknownQueue) => "unknown queue",
                 Err(SubmitRefused::QueueFull { .. }) => "queue full",
                 Err(SubmitRefused::IdempotencyMismatch) => "mismatch",

@@ -38,6 +38,10 @@ impl Plain for Submitted {
         match self {
             Self::Created => None,
             Self::Replayed(job, id) => Some((job.plain(), id)),
+            Self::Attached(job) => {
+                let id = job.id;
+                Some((Ok(job.plain()), id))
+            }
         }
     }
 }

@@ -17,11 +17,12 @@ use crate::id::{JobId, LeaseId};
 use crate::job::{Failure, Job, Options, Phase, State};
 use crate::lease::{Progress, WorkerKind};
 use crate::list::Filter;
-use crate::name::{GroupName, Namespace, QueueName, Tag, WorkerName};
+use crate::name::{GroupName, Namespace, QueueName, Tag, UniqueValue, WorkerName};
 use crate::queue::{ByteSize, QueueSpec, Worker};
 use crate::retry::{Backoff, mix};
 use crate::store::{Claim, Idempotency, Renew, Retry, Settle, Store, Submission};
 use crate::time::Timestamp;
+use crate::unique::{Hold, OnConflict, Unique};
 
 /// What commands can name: what the run has made so far.
 #[derive(Debug, Default)]
@@ -194,8 +195,25 @@ fn options(rng: &mut Rng) -> Options {
         }),
         keep: some(rng, 4, |rng| rng.seconds(60, 20_000)),
         tags: tags(rng),
+        unique: some(rng, 2, unique),
         traceparent: None,
         tracestate: None,
+    }
+}
+
+fn unique(rng: &mut Rng) -> Unique {
+    let value = rng.pick(&["u1", "u1", "u2", "u3"]).copied().unwrap_or("u1");
+    let holds = [Hold::Queued, Hold::Active, Hold::Kept];
+    let wishes = [
+        OnConflict::Reject,
+        OnConflict::Attach,
+        OnConflict::Replace,
+        OnConflict::Replace,
+    ];
+    Unique {
+        value: UniqueValue::new(value).expect("the name is plain"),
+        hold: rng.pick(&holds).copied().unwrap_or_default(),
+        on_conflict: rng.pick(&wishes).copied().unwrap_or_default(),
     }
 }
 

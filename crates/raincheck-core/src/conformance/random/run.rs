@@ -14,7 +14,7 @@ use super::rng::Rng;
 use super::turns::Turns;
 use crate::clock::{Clock, ManualClock};
 use crate::conformance::Opened;
-use crate::conformance::invariants::History;
+use crate::conformance::invariants::{History, one_holder};
 use crate::conformance::model::Model;
 use crate::conformance::promises::kit::{PATIENCE, breathe};
 use crate::decide::claimable;
@@ -297,6 +297,7 @@ impl Run {
     /// Compares everything there is.
     pub(super) async fn sweep(&mut self) -> Checked {
         self.jobs_agree().await?;
+        one_holder(self.model.jobs().map(AsRef::as_ref)).map_err(|broken| broken.to_string())?;
         for ns in namespaces() {
             self.queues_agree(&ns).await?;
         }

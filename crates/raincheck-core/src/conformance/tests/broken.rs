@@ -279,6 +279,29 @@ const FAULTS: &[(Fault, &[&str], Random)] = &[
         &["observer::a_settlement_is_told_with_its_result"],
         Finds,
     ),
+    (
+        Fault::IgnoresUniqueness,
+        &["unique::of_many_at_the_same_time_one_gets_the_value"],
+        Finds,
+    ),
+    (
+        Fault::HoldsValuesForEver,
+        &[
+            "unique::a_queued_value_is_free_from_the_first_claim_on",
+            "unique::an_active_value_is_held_until_its_job_is_done",
+        ],
+        Finds,
+    ),
+    (
+        Fault::ReplacesNobody,
+        &["unique::replacing_cancels_a_job_that_has_not_started"],
+        Finds,
+    ),
+    (
+        Fault::LosesAttachedKeys,
+        &["unique::a_key_that_was_attached_lives_as_long_as_its_job"],
+        Finds,
+    ),
     // Random commands close a store only to open it again.
     (
         Fault::WorksWhenClosed,

@@ -84,6 +84,7 @@ fn random_commands_reach_every_corner() {
     let coverage = super::random::agree_on(1..7, 400, open, Some(&reopen));
     for what in [
         "asked to stop",
+        "attached",
         "cancelled",
         "claim repeated",
         "claimed",
@@ -115,6 +116,7 @@ fn random_commands_reach_every_corner() {
         "settled for now",
         "stale settlement refused",
         "success won",
+        "unique conflict",
         "unknown queue",
     ] {
         assert!(

@@ -15,6 +15,7 @@ mod retry;
 mod secret;
 mod settle;
 mod submit;
+mod unique;
 
 use std::fmt::Write as _;
 use std::time::Duration;

@@ -30,6 +30,8 @@ pub(crate) enum Kind {
     Text,
     /// Names, separated by commas; in JSON a list.
     Names,
+    /// A quoted value with the parameters `while` and `on-conflict`; in JSON an object.
+    Unique,
 }
 
 /// One option.
@@ -49,7 +51,7 @@ pub(crate) struct Rule {
 }
 
 /// Every option, alphabetically.
-pub(crate) static TABLE: [Rule; 12] = [
+pub(crate) static TABLE: [Rule; 13] = [
     Rule {
         header: "raincheck-backoff",
         field: "backoff",
@@ -183,6 +185,20 @@ pub(crate) static TABLE: [Rule; 12] = [
         doc: "One attempt's time. Unless given, the queue's.",
         set: |asked, text| {
             asked.options.timeout = Some(span(text, Duration::from_millis(1))?);
+            Ok(())
+        },
+    },
+    Rule {
+        header: "raincheck-unique",
+        field: "unique",
+        kind: Kind::Unique,
+        example: "\"report-2026-11\";while=active;on-conflict=reject",
+        doc: "At most one such job in the queue. The string `auto` is the hash of the input. `while`: `queued` (until \
+              first claimed), `active` (until done) or `kept`. `on-conflict`: `reject` (409), `attach` (that job, 200 \
+              or 202) or `replace` (cancels one that has not started, else 409). `active` and `reject` unless said. \
+              Unless given, none.",
+        set: |asked, text| {
+            asked.options.unique = Some(text.parse().map_err(said)?);
             Ok(())
         },
     },

@@ -176,7 +176,13 @@ impl<'a> Desk<'a> {
                     let end = *ends.next().expect("each that the store has is drafted");
                     match fates.next().expect("a store answers each entry of a batch") {
                         Ok(Accepted::New(_)) => out.extend_from_slice(&batch.drafts[start..end]),
-                        Ok(Accepted::Replayed(job)) => self.repeat(out, job.get()).await?,
+                        Ok(Accepted::Replayed(job)) => {
+                            self.repeat(out, job.get(), r#""idempotency_replayed":true"#)
+                                .await?;
+                        }
+                        Ok(Accepted::Attached(job)) => {
+                            self.repeat(out, job.get(), r#""attached":true"#).await?;
+                        }
                         Err(problem) => refuse(out, &problem, index),
                     }
                     start = end;
@@ -187,14 +193,14 @@ impl<'a> Desk<'a> {
         Ok(index)
     }
 
-    /// The job that an earlier entry or request under the same key made, as it is now.
-    async fn repeat(&mut self, out: &mut Vec<u8>, job: &Job) -> Result<(), StoreError> {
+    /// The job that an earlier entry or request made, as it is now, and why it stands here.
+    async fn repeat(&mut self, out: &mut Vec<u8>, job: &Job, why: &str) -> Result<(), StoreError> {
         let queue = self.queues.get(self.api, self.namespace, &job.queue).await?;
         write(
             out,
             &JobDocument::of(job, queue.as_deref(), self.api.node.store().now()),
         );
-        add(out, r#""idempotency_replayed":true"#);
+        add(out, why);
         Ok(())
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::StatusCode;
-use http::header::{self, HeaderValue};
+use http::header::{self, HeaderName, HeaderValue};
 use raincheck_core::content::Input;
 use raincheck_core::decide::NewJob;
 use raincheck_core::id::JobId;
@@ -21,7 +21,8 @@ use tokio::time::Instant;
 use super::many::submit_many;
 use crate::api::Api;
 use crate::api::answer::{
-    IDEMPOTENCY_REPLAYED, draining, json, render, retry_after, seconds_until, stamp, unknown_queue, value,
+    IDEMPOTENCY_REPLAYED, RAINCHECK_ATTACHED, draining, json, render, retry_after, seconds_until, stamp,
+    unknown_queue, value,
 };
 use crate::api::code::Code;
 use crate::api::committed::{self, Accepted, Committed};
@@ -201,6 +202,8 @@ pub(super) fn order(
         key,
         fingerprint: Fingerprinter::new(input.content_type.as_deref(), &asked).finish(&input.body),
     });
+    let mut options = asked.options;
+    options.unique = options.unique.map(|unique| unique.resolved(&input));
     let job = NewJob {
         id: api.node.store().mint(),
         namespace: namespace.clone(),
@@ -209,7 +212,7 @@ pub(super) fn order(
         priority: asked.priority,
         run_at: asked.run_at,
         delay: asked.delay,
-        options: asked.options,
+        options,
         retry_of: None,
     };
     Submission {
@@ -247,7 +250,18 @@ async fn place(
         Accepted::New(new) => new,
         Accepted::Replayed(job) => {
             drop(waiter);
-            return replayed(api, namespace, &job, prefer, received).await;
+            let mut response = there(api, namespace, &job, prefer, received).await?;
+            tell(&mut response, IDEMPOTENCY_REPLAYED);
+            return Ok(response);
+        }
+        Accepted::Attached(job) => {
+            drop(waiter);
+            let mut response = there(api, namespace, &job, prefer, received).await?;
+            if job.get().done() && response.status() == StatusCode::ACCEPTED {
+                *response.status_mut() = StatusCode::OK;
+            }
+            tell(&mut response, RAINCHECK_ATTACHED);
+            return Ok(response);
         }
     };
     let Some(mut waiter) = waiter else {
@@ -291,8 +305,14 @@ async fn standing(api: &Api, job: &Job, prefer: Prefer) -> Result<Response, Prob
     Ok(response)
 }
 
-/// The answer to a repetition: its job as it is now, or under a wait its result.
-async fn replayed(
+fn tell(response: &mut Response, what: HeaderName) {
+    response
+        .headers_mut()
+        .insert(what, HeaderValue::from_static("true"));
+}
+
+/// The answer about a job that was there before: the job as it is now, or under a wait its result.
+async fn there(
     api: &Api,
     namespace: &Namespace,
     job: &Committed<Arc<Job>>,
@@ -321,14 +341,10 @@ async fn replayed(
             answer = Some(finished(api, &change, prefer).await?);
         }
     }
-    let mut answer = match answer {
-        Some(answer) => answer,
-        None => standing(api, &current, prefer).await?,
-    };
-    answer
-        .headers_mut()
-        .insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
-    Ok(answer)
+    match answer {
+        Some(answer) => Ok(answer),
+        None => standing(api, &current, prefer).await,
+    }
 }
 
 /// The result as the answer to the submit itself.

@@ -7,7 +7,8 @@ use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
-use raincheck_core::name::QueueName;
+use raincheck_core::name::{QueueName, UniqueValue};
+use raincheck_core::unique::{Hold, OnConflict, Unique, UniqueError};
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer as _};
 use serde_json::value::RawValue;
@@ -237,6 +238,7 @@ pub(super) fn option_text(kind: Kind, raw: &RawValue) -> Result<Cow<'_, str>, Co
         Kind::Text => text_of(raw),
         Kind::Integer(..) if raw.get().starts_with('"') => Err("takes a number, without quotes".into()),
         Kind::Integer(..) => Ok(Cow::Borrowed(raw.get())),
+        Kind::Unique => unique_text(raw).map(Cow::Owned),
         Kind::Names => match serde_json::from_str::<Vec<String>>(raw.get()) {
             Ok(names) if names.iter().any(|name| name.is_empty() || name.contains(',')) => {
                 Err("takes a list of strings that are not empty and hold no comma".into())
@@ -247,6 +249,36 @@ pub(super) fn option_text(kind: Kind, raw: &RawValue) -> Result<Cow<'_, str>, Co
                 .map_err(|_| "takes a list of strings".into()),
         },
     }
+}
+
+/// `unique` as JSON has it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UniqueFields {
+    value: String,
+    #[serde(rename = "while")]
+    hold: Option<String>,
+    on_conflict: Option<String>,
+}
+
+/// The object of uniqueness as the text that its header would hold.
+fn unique_text(raw: &RawValue) -> Result<String, Cow<'static, str>> {
+    let fields: UniqueFields = serde_json::from_str(raw.get()).map_err(|_| {
+        Cow::Borrowed(r#"takes an object: {"value":"…","while":"active","on_conflict":"reject"}"#)
+    })?;
+    let said = |error: UniqueError| Cow::Owned(error.to_string().replace("on-conflict", "on_conflict"));
+    let unique = Unique {
+        value: UniqueValue::new(&fields.value).map_err(|error| error.to_string())?,
+        hold: fields
+            .hold
+            .map_or(Ok(Hold::default()), |text| text.parse())
+            .map_err(said)?,
+        on_conflict: fields
+            .on_conflict
+            .map_or(Ok(OnConflict::default()), |text| text.parse())
+            .map_err(said)?,
+    };
+    Ok(unique.to_string())
 }
 
 #[cfg(test)]
@@ -278,13 +310,16 @@ mod tests {
 
     #[test]
     fn options_are_fields() {
-        let json = r#"{"queue":"q","priority":2,"delay":"10m","group":"t","forward":["x-a","x-b"],"keep":null,"tags":["eu","b c"]}"#;
+        let json = r#"{"queue":"q","priority":2,"delay":"10m","group":"t","forward":["x-a","x-b"],"keep":null,"tags":["eu","b c"],
+                       "unique":{"value":"a \"b\"","while":"kept"}}"#;
         let asked = Submission::read(json.as_bytes()).unwrap().asked;
         assert_eq!(asked.priority, 2);
         assert_eq!(asked.delay.unwrap().as_secs(), 600);
         assert_eq!(asked.group.unwrap().as_str(), "t");
         assert_eq!(asked.forward, ["x-a", "x-b"]);
         assert_eq!(asked.options.keep, None);
+        let unique = asked.options.unique.unwrap();
+        assert_eq!(unique.to_string(), r#""a \"b\"";while=kept;on-conflict=reject"#);
         assert_eq!(
             asked.options.tags.iter().map(Tag::as_str).collect::<Vec<_>>(),
             ["eu", "b c"]
@@ -335,6 +370,22 @@ mod tests {
             (
                 r#"{"queue":"q","tags":["a,b"]}"#,
                 "the field \"tags\": takes a list of strings that are not empty and hold no comma",
+            ),
+            (
+                r#"{"queue":"q","unique":"u"}"#,
+                r#"the field "unique": takes an object: {"value":"…","while":"active","on_conflict":"reject"}"#,
+            ),
+            (
+                r#"{"queue":"q","unique":{"value":"u","until":"kept"}}"#,
+                r#"the field "unique": takes an object: {"value":"…","while":"active","on_conflict":"reject"}"#,
+            ),
+            (
+                r#"{"queue":"q","unique":{"value":"u","while":"done"}}"#,
+                "the field \"unique\": while is queued, active or kept",
+            ),
+            (
+                r#"{"queue":"q","unique":{"value":"u","on_conflict":"fail"}}"#,
+                "the field \"unique\": on_conflict is reject, attach or replace",
             ),
             (
                 r#"{"queue":"q","input_base64":"!"}"#,

@@ -57,6 +57,12 @@ impl Checker {
                 self.cover.hit("submit replayed");
                 "replayed"
             }
+            Ok(Submitted::Attached(_)) | Err(SubmitRefused::UniqueConflict { .. }) => {
+                self.rule(false, "no client of the simulation asks for a unique job", || {
+                    format!("{answer:?}")
+                });
+                "unique"
+            }
             Err(SubmitRefused::IdempotencyMismatch) => {
                 let other = known == Some(Err(()));
                 self.rule(
