@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -96,9 +97,17 @@ def run(command, core=CLIENT_CORE, patience=400, env=None, cwd=None):
 
 
 def go_first():
-    """As root: a scheduler group of its own, before the machine's other work. `nice` alone does nothing across groups."""
+    """As root: a scheduler group of its own, before the machine's other work. `nice` alone does nothing across groups.
+
+    A group comes with a session, and only a new process may begin one; the old one waits for it and passes signals on.
+    """
+    child = os.fork()
+    if child:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda number, _: os.kill(child, number))
+        sys.exit(abs(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])))
+    os.setsid()
     try:
-        os.setsid()
         Path("/proc/self/autogroup").write_text("-15")
         os.nice(-15)
     except OSError:

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use super::drive::{all, settled};
 use super::figures::{Latency, Measured, Row};
 use super::rig::Rig;
-use super::wire::{Head, Wire, expect, refused};
+use super::wire::{Answer, Head, Wire, refused};
 use super::worker::{HowToWork, Workers};
 use crate::exit::Failed;
 
@@ -148,7 +148,7 @@ async fn submitters(
     for _ in 0..SUBMITTERS {
         let submitter = Submitter {
             wire: Wire::open(&rig.target).await?,
-            head: rig.target.post_json("/v1/jobs"),
+            head: rig.target.post("/v1/jobs"),
             arrays: arrays.clone(),
             left: left.clone(),
         };
@@ -179,12 +179,8 @@ impl Submitter {
             } else {
                 self.arrays.body(count)
             };
-            let answer = expect(
-                200,
-                self.wire.call(self.head.with(body)).await?,
-                "an array of jobs",
-            )?;
-            accepted(answer.body(), count)?;
+            let answer = self.wire.call(&self.head.with(&body)).await?;
+            accepted(answer, count)?;
             if let Some(quota) = &self.arrays.quota {
                 quota.add_permits(usize::try_from(count).unwrap_or(usize::MAX));
             }
@@ -194,31 +190,30 @@ impl Submitter {
 
 /// Submits them all on one connection; their ids.
 pub(super) async fn submit_in_turn(rig: &Rig, arrays: &Arrays) -> Result<Vec<String>, Failed> {
-    let head = rig.target.post_json("/v1/jobs");
+    let head = rig.target.post("/v1/jobs");
     let mut wire = Wire::open(&rig.target).await?;
     let mut ids = Vec::new();
     while (ids.len() as u64) < arrays.jobs {
         let count = ARRAY.min(arrays.jobs - ids.len() as u64);
-        let answer = wire.call(head.with(arrays.body(count))).await?;
-        let answer = expect(200, answer, "an array of jobs")?;
-        ids.extend(accepted(answer.body(), count)?.into_iter().map(str::to_owned));
+        let answer = wire.call(&head.with(&arrays.body(count))).await?;
+        ids.extend(accepted(answer, count)?.into_iter().map(str::to_owned));
     }
     Ok(ids)
 }
 
 /// The ids of the jobs: every entry was taken, none is a problem.
-fn accepted(answer: &[u8], count: u64) -> Result<Vec<&str>, Failed> {
+fn accepted(answer: Answer<'_>, count: u64) -> Result<Vec<&str>, Failed> {
     #[derive(serde::Deserialize)]
     struct Entry<'a> {
         #[serde(borrow)]
         id: Option<&'a str>,
     }
-    let entries: Vec<Entry<'_>> =
-        serde_json::from_slice(answer).map_err(|error| Failed::unreadable(&error))?;
+    let answer = answer.expect(200, "an array of jobs")?;
+    let entries: Vec<Entry<'_>> = answer.json()?;
     let ids: Vec<&str> = entries.iter().filter_map(|entry| entry.id).collect();
     if ids.len() as u64 == count {
         Ok(ids)
     } else {
-        Err(refused("entries of an array of jobs", 200, answer))
+        Err(refused("entries of an array of jobs", answer.status, answer.body))
     }
 }

@@ -38,14 +38,9 @@ pub(super) async fn run(rig: &mut Rig, rows: &mut Vec<Row>) -> Result<(), Failed
         ..Arrays::of(queue.clone(), finished)
     };
     arrays::work(rig, &jobs).await?;
-    rig.meter().still().await;
-    let before = rig.meter().resident_kib();
     rig.progress.begin(&format!("{NAME}, {waiting} begin to wait"));
     jobs.jobs = waiting;
     arrays::submit(rig, &jobs).await?;
-    rig.meter().still().await;
-    let after = rig.meter().resident_kib();
-    rows.push(memory("memory", waiting, before.zip(after)));
     let case = format!("{waiting} waiting, {finished} kept");
     let full = Round::of(rig, &queue, &case).await?;
     full.rows(&case, Some(&empty), rows);
@@ -66,13 +61,30 @@ pub(super) async fn run(rig: &mut Rig, rows: &mut Vec<Row>) -> Result<(), Failed
     Ok(())
 }
 
-fn memory(case: &str, jobs: u64, kib: Option<(u64, u64)>) -> Row {
-    let each = kib.map(|(before, after)| (after as f64 - before as f64) * 1024.0 / jobs as f64);
-    Row::new(NAME, case)
-        .figure("bytes_each", each)
-        .note(each.map_or_else(String::new, |each| {
+/// What each waiting job takes of a new server's memory. Where much has come and gone before, the memory that it left
+/// behind would be used again, and nothing be seen.
+pub(super) async fn memory(rig: &Rig, rows: &mut Vec<Row>) -> Result<(), Failed> {
+    let waiting = rig.sizes.waiting;
+    rig.progress.begin(&format!("{NAME}, memory of {waiting}"));
+    // The first ones fill the caches, which do not grow with the jobs.
+    let mut jobs = Arrays {
+        bytes: rig.sizes.bytes,
+        ..Arrays::of(rig.queue("memory").await?, (waiting / 20).max(100))
+    };
+    arrays::submit(rig, &jobs).await?;
+    rig.meter().still().await;
+    let before = rig.meter().resident_kib();
+    jobs.jobs = waiting;
+    arrays::submit(rig, &jobs).await?;
+    rig.meter().still().await;
+    let both = before.zip(rig.meter().resident_kib());
+    let each = both.map(|(before, after)| (after as f64 - before as f64) * 1024.0 / waiting as f64);
+    rows.push(Row::new(NAME, "memory").figure("bytes_each", each).note(
+        each.map_or_else(String::new, |each| {
             format!("{each:.0} bytes for each waiting job")
-        }))
+        }),
+    ));
+    Ok(())
 }
 
 /// The four, one after the other.

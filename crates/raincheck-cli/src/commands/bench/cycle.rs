@@ -6,14 +6,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Response};
 use tokio::sync::Semaphore;
 
 use super::drive::{Client, closed};
 use super::figures::{Measured, Row};
 use super::rig::Rig;
 use super::submit::HowToSubmit;
-use super::wire::{Head, Target, Wire, expect};
+use super::wire::{Answer, Target, Wire};
 use super::worker::{HowToWork, Workers};
 use crate::exit::{Exit, Failed};
 
@@ -57,8 +56,7 @@ pub(super) async fn measure(rig: &Rig, how: &HowToSubmit, redeem: Redeem) -> Res
         clients.push(Customer {
             wire: Wire::open(&rig.target).await?,
             target: rig.target.clone(),
-            head: how.head(rig, query),
-            input: rig.sizes.input(),
+            message: how.head(rig, query).with(&rig.sizes.input()),
             redeem,
             quota: how.quota.clone(),
         });
@@ -72,43 +70,44 @@ pub(super) async fn measure(rig: &Rig, how: &HowToSubmit, redeem: Redeem) -> Res
 struct Customer {
     wire: Wire,
     target: Target,
-    head: Head,
-    input: Bytes,
+    message: Bytes,
     redeem: Redeem,
     quota: Option<Arc<Semaphore>>,
 }
 
 impl Client for Customer {
     async fn turn(&mut self) -> Result<(), Failed> {
-        let answer = self.wire.call(self.head.with(self.input.clone())).await?;
-        match self.redeem {
-            Redeem::AtOnce if answer.status() == 200 => Ok(()),
-            Redeem::AtOnce | Redeem::LongPoll => {
-                let id = acknowledged(answer)?;
-                if let Some(quota) = &self.quota {
-                    quota.add_permits(1);
-                }
-                redeem(&mut self.wire, &self.target, &id).await
-            }
+        let answer = self.wire.call(&self.message).await?;
+        if self.redeem == Redeem::AtOnce && answer.status == 200 {
+            return Ok(());
         }
+        let result = self.target.get(&result_of(acknowledged(answer)?));
+        if let Some(quota) = &self.quota {
+            quota.add_permits(1);
+        }
+        redeem(&mut self.wire, &result).await
     }
 }
 
 /// The job of a 202.
-pub(super) fn acknowledged(answer: Response<Bytes>) -> Result<HeaderValue, Failed> {
-    let answer = expect(202, answer, "a submit")?;
-    let id = answer.headers().get("raincheck-job").cloned();
-    id.ok_or_else(|| Failed::new(Exit::Failure, "the server's 202 names no job"))
+pub(super) fn acknowledged(answer: Answer<'_>) -> Result<&str, Failed> {
+    let answer = answer.expect(202, "a submit")?;
+    answer
+        .job
+        .ok_or_else(|| Failed::new(Exit::Failure, "the server's 202 names no job"))
 }
 
-/// Waits for a job's result and reads it.
-pub(super) async fn redeem(wire: &mut Wire, target: &Target, id: &HeaderValue) -> Result<(), Failed> {
-    let id = id.to_str().unwrap_or_default();
-    let head = target.head(Method::GET, &format!("/v1/jobs/{id}/result?wait=30"));
+/// Where a job's result is waited for.
+pub(super) fn result_of(job: &str) -> String {
+    format!("/v1/jobs/{job}/result?wait=30")
+}
+
+/// Sends this request for a result until the result is the answer.
+pub(super) async fn redeem(wire: &mut Wire, request: &[u8]) -> Result<(), Failed> {
     loop {
-        let answer = wire.call(head.with(Bytes::new())).await?;
-        if answer.status() != 202 {
-            return expect(200, answer, "a wait for a result").map(drop);
+        let answer = wire.call(request).await?;
+        if answer.status != 202 {
+            return answer.expect(200, "a wait for a result").map(drop);
         }
     }
 }

@@ -3,6 +3,9 @@
 //! Invariant: only what is finished between the two readings of the meter counts; the first client or worker that fails
 //! ends the run with its reason; a run ends even when the server falls silent.
 
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::task::{JoinError, JoinSet};
@@ -39,7 +42,7 @@ pub(super) fn micros(span: Duration) -> u32 {
     u32::try_from(span.as_micros()).unwrap_or(u32::MAX)
 }
 
-/// Runs the clients through the window.
+/// Runs the clients through the window. It lasts longer where not one job was finished in it.
 pub(super) async fn closed<C: Client>(
     clients: Vec<C>,
     window: Window,
@@ -47,28 +50,25 @@ pub(super) async fn closed<C: Client>(
     meter: Meter,
     progress: &Progress,
 ) -> Result<Measured, Failed> {
-    let from = Instant::now() + window.warm_up;
-    let until = from + window.measured;
-    let mut tasks = JoinSet::new();
+    let (phase, tasks) = (Arc::new(Phase::default()), JoinSet::new());
+    let mut course = Course {
+        whole: Instant::now() + window.warm_up..Instant::now() + window.warm_up + window.measured,
+        tasks,
+        seen: Vec::new(),
+    };
     for client in clients {
-        tasks.spawn(turns(client, from, until));
+        course.tasks.spawn(turns(client, phase.clone()));
     }
-    let mut seen = Vec::new();
-    run_until(from, from..until, &mut tasks, &mut seen, workers, progress).await?;
+    let (from, until) = (course.whole.start, course.whole.end);
+    course.run(|| Instant::now() >= from, workers, progress).await?;
+    phase.counts.store(true, Ordering::Relaxed);
     let reading = meter.read();
-    run_until(until, from..until, &mut tasks, &mut seen, workers, progress).await?;
+    let enough = || Instant::now() >= until && phase.finished.load(Ordering::Relaxed) > 0;
+    course.run(enough, workers, progress).await?;
     let used = meter.since(reading);
-    let end = until + LAST_ANSWERS;
-    while !tasks.is_empty() {
-        run_until(end, from..until, &mut tasks, &mut seen, workers, progress).await?;
-        if Instant::now() >= end {
-            return Err(silent());
-        }
-    }
-    let latency = Latency::of(seen);
-    if latency.count() == 0 {
-        return Err(silent());
-    }
+    phase.over.store(true, Ordering::Relaxed);
+    course.run(|| false, workers, progress).await?;
+    let latency = Latency::of(course.seen);
     Ok(Measured {
         jobs: latency.count(),
         latency,
@@ -76,44 +76,68 @@ pub(super) async fn closed<C: Client>(
     })
 }
 
-async fn turns<C: Client>(mut client: C, from: Instant, until: Instant) -> Result<Vec<u32>, Failed> {
+/// What the clients have to know of the run.
+#[derive(Debug, Default)]
+struct Phase {
+    /// What is finished counts.
+    counts: AtomicBool,
+    /// Nothing more is to be begun, and nothing counts any more.
+    over: AtomicBool,
+    /// So many jobs have counted.
+    finished: AtomicU64,
+}
+
+async fn turns<C: Client>(mut client: C, phase: Arc<Phase>) -> Result<Vec<u32>, Failed> {
     let mut seen = Vec::new();
     let mut sent = Instant::now();
-    while sent < until {
+    while !phase.over.load(Ordering::Relaxed) {
         client.turn().await?;
         let now = Instant::now();
-        if now >= from && now <= until {
+        if phase.counts.load(Ordering::Relaxed) && !phase.over.load(Ordering::Relaxed) {
             seen.push(micros(now - sent));
+            phase.finished.fetch_add(1, Ordering::Relaxed);
         }
         sent = now;
     }
     Ok(seen)
 }
 
-/// Lets everything run until then, or until no client is left.
-async fn run_until(
-    end: Instant,
-    whole: std::ops::Range<Instant>,
-    tasks: &mut JoinSet<Result<Vec<u32>, Failed>>,
-    seen: &mut Vec<u32>,
-    workers: &mut Workers,
-    progress: &Progress,
-) -> Result<(), Failed> {
-    loop {
-        let now = Instant::now();
-        let passed = now.saturating_duration_since(whole.start).as_secs_f64();
-        progress.show(passed / (whole.end - whole.start).as_secs_f64());
-        if now >= end {
-            return Ok(());
+/// Clients under way.
+struct Course {
+    /// The time that counts.
+    whole: Range<Instant>,
+    tasks: JoinSet<Result<Vec<u32>, Failed>>,
+    seen: Vec<u32>,
+}
+
+impl Course {
+    /// Lets everything run until this is so, or until no client is left.
+    async fn run(
+        &mut self,
+        ended: impl Fn() -> bool,
+        workers: &mut Workers,
+        progress: &Progress,
+    ) -> Result<(), Failed> {
+        let Range { start, end } = self.whole;
+        while !ended() {
+            let now = Instant::now();
+            let passed = now.saturating_duration_since(start).as_secs_f64();
+            progress.show(passed / (end - start).as_secs_f64());
+            if now > end + LAST_ANSWERS {
+                return Err(silent());
+            }
+            let next = [start, end].into_iter().find(|then| *then > now);
+            let next = next.map_or(now + FRAME, |then| then.min(now + FRAME));
+            tokio::select! {
+                joined = self.tasks.join_next() => match joined {
+                    Some(joined) => self.seen.extend(joined.map_err(|error| panicked(&error))??),
+                    None => return Ok(()),
+                },
+                failed = workers.failed() => return Err(failed),
+                () = tokio::time::sleep_until(next) => {}
+            }
         }
-        tokio::select! {
-            joined = tasks.join_next() => match joined {
-                Some(joined) => seen.extend(joined.map_err(|error| panicked(&error))??),
-                None => return Ok(()),
-            },
-            failed = workers.failed() => return Err(failed),
-            () = tokio::time::sleep_until(end.min(now + FRAME)) => {}
-        }
+        Ok(())
     }
 }
 
@@ -163,7 +187,7 @@ pub(super) async fn settled(jobs: u64, workers: &mut Workers, progress: &Progres
     let count = workers.settled();
     let mut last = (0, Instant::now());
     loop {
-        let done = count.load(std::sync::atomic::Ordering::Relaxed);
+        let done = count.load(Ordering::Relaxed);
         progress.show(done as f64 / jobs as f64);
         if done >= jobs {
             return Ok(());

@@ -226,7 +226,7 @@ impl Bench {
     }
 }
 
-/// One workload on a server, and the server left as it was.
+/// One workload, and the server left as it was.
 async fn measure(
     workload: Workload,
     choice: &Choice,
@@ -234,6 +234,12 @@ async fn measure(
     output: Output,
     rows: &mut Vec<Row>,
 ) -> Result<(), Failed> {
+    if workload == Workload::Backlog && matches!(choice, Choice::ThrowAway(_)) {
+        let rig = Rig::open(choice, sizes, output).await?;
+        let ended = unless_interrupted(backlog::memory(&rig, rows)).await;
+        rig.close().await;
+        ended?;
+    }
     let mut rig = Rig::open(choice, sizes, output).await?;
     let load = async {
         match workload {
@@ -246,11 +252,14 @@ async fn measure(
             Workload::Size => size::run(&rig, rows).await,
         }
     };
-    let ended = tokio::select! {
-        ended = load => ended,
-        _ = tokio::signal::ctrl_c() => Err(Failed::silent(Exit::Interrupted)),
-    };
-    rig.progress.clear();
+    let ended = unless_interrupted(load).await;
     rig.close().await;
     ended
+}
+
+async fn unless_interrupted(load: impl Future<Output = Result<(), Failed>>) -> Result<(), Failed> {
+    tokio::select! {
+        ended = load => ended,
+        _ = tokio::signal::ctrl_c() => Err(Failed::silent(Exit::Interrupted)),
+    }
 }

@@ -12,12 +12,12 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::cycle::{acknowledged, redeem};
+use super::cycle::{acknowledged, redeem, result_of};
 use super::drive::{micros, panicked, silent};
 use super::figures::{Latency, Measured, Row};
 use super::rig::Rig;
 use super::submit::HowToSubmit;
-use super::wire::{Head, Target, Wire};
+use super::wire::{Target, Wire};
 use super::worker::{HowToWork, Workers};
 use crate::exit::Failed;
 
@@ -55,8 +55,7 @@ pub(super) async fn measure(rig: &Rig, how: &HowToSubmit) -> Result<(Measured, M
     }
     let paced = Paced {
         target: rig.target.clone(),
-        head: how.head(rig, ""),
-        input: rig.sizes.input(),
+        message: how.head(rig, "").with(&rig.sizes.input()),
         quota: how.quota.clone(),
     };
     let window = rig.sizes.window();
@@ -101,8 +100,7 @@ struct Times {
 #[derive(Clone, Debug)]
 struct Paced {
     target: Target,
-    head: Head,
-    input: Bytes,
+    message: Bytes,
     quota: Option<std::sync::Arc<tokio::sync::Semaphore>>,
 }
 
@@ -112,13 +110,13 @@ impl Paced {
             Some(wire) => wire,
             None => Wire::open(&self.target).await?,
         };
-        let answer = wire.call(self.head.with(self.input)).await?;
+        let answer = wire.call(&self.message).await?;
         let answered = due.elapsed();
-        let id = acknowledged(answer)?;
+        let result = self.target.get(&result_of(acknowledged(answer)?));
         if let Some(quota) = &self.quota {
             quota.add_permits(1);
         }
-        redeem(&mut wire, &self.target, &id).await?;
+        redeem(&mut wire, &result).await?;
         let times = Times {
             due,
             answer: micros(answered),

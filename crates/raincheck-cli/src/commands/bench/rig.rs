@@ -203,6 +203,12 @@ impl Rig {
         Ok(name)
     }
 
+    /// Cancels what waits in the queue.
+    pub(super) async fn purge(&self, queue: &QueueName) -> Result<(), Failed> {
+        let request = Request::post(format!("/v1/queues/{queue}/purge"));
+        self.session.call(request, About::Queue(queue)).await.map(drop)
+    }
+
     /// How many jobs of the queue have succeeded and are kept.
     pub(super) async fn kept(&self, queue: &QueueName) -> Result<u64, Failed> {
         #[derive(Deserialize)]
@@ -220,6 +226,7 @@ impl Rig {
 
     /// Takes away what was made; in a server that goes away itself there is nothing to do.
     pub(super) async fn close(self) {
+        self.progress.clear();
         if let Some(spawned) = self.spawned {
             return spawned.end().await;
         }

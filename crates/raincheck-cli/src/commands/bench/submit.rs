@@ -5,14 +5,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue};
 use raincheck::core::name::QueueName;
 use tokio::sync::Semaphore;
 
 use super::drive::{Client, closed};
 use super::figures::{Measured, Row};
 use super::rig::Rig;
-use super::wire::{Head, Wire, expect};
+use super::wire::{Head, Wire};
 use super::worker::Workers;
 use crate::exit::Failed;
 
@@ -44,12 +43,9 @@ impl HowToSubmit {
 
     /// The head of such a submit; `query` begins with `?`.
     pub(super) fn head(&self, rig: &Rig, query: &str) -> Head {
-        let head = rig
-            .target
-            .post_json(&format!("/v1/queues/{}/jobs{query}", self.queue));
+        let head = rig.target.post(&format!("/v1/queues/{}/jobs{query}", self.queue));
         if self.first {
-            let name = HeaderName::from_static("raincheck-priority");
-            head.header(name, HeaderValue::from_static("0"))
+            head.header("Raincheck-Priority", "0")
         } else {
             head
         }
@@ -74,10 +70,12 @@ pub(super) async fn run(rig: &Rig, rows: &mut Vec<Row>) -> Result<(), Failed> {
 pub(super) async fn measure(rig: &Rig, how: &HowToSubmit) -> Result<Measured, Failed> {
     let mut clients = Vec::new();
     for n in 0..rig.sizes.connections {
+        let (head, input) = (how.head(rig, ""), rig.sizes.input());
         clients.push(Submitter {
             wire: Wire::open(&rig.target).await?,
-            head: how.head(rig, ""),
-            input: rig.sizes.input(),
+            message: head.with(&input),
+            head,
+            input,
             key: how.keyed.then(|| format!("{}-{n}", how.queue)),
             sent: 0,
             quota: how.quota.clone(),
@@ -91,6 +89,8 @@ struct Submitter {
     wire: Wire,
     head: Head,
     input: Bytes,
+    /// The same for every job, but where each has a key.
+    message: Bytes,
     key: Option<String>,
     sent: u64,
     quota: Option<Arc<Semaphore>>,
@@ -98,15 +98,17 @@ struct Submitter {
 
 impl Client for Submitter {
     async fn turn(&mut self) -> Result<(), Failed> {
-        let mut message = self.head.with(self.input.clone());
         if let Some(key) = &self.key {
-            let key =
-                HeaderValue::try_from(format!("\"{key}-{}\"", self.sent)).map_err(std::io::Error::other)?;
-            let name = HeaderName::from_static("idempotency-key");
-            message.headers_mut().insert(name, key);
+            let key = format!("\"{key}-{}\"", self.sent);
+            self.message = self
+                .head
+                .clone()
+                .header("Idempotency-Key", &key)
+                .with(&self.input);
             self.sent += 1;
         }
-        expect(202, self.wire.call(message).await?, "a submit")?;
+        let answer = self.wire.call(&self.message).await?;
+        answer.expect(202, "a submit")?;
         if let Some(quota) = &self.quota {
             quota.add_permits(1);
         }

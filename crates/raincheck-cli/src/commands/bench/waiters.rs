@@ -4,9 +4,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::Method;
 use serde::Deserialize;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -17,13 +17,15 @@ use super::drive::{all, micros};
 use super::figures::{Latency, Row};
 use super::rig::Rig;
 use super::spawn::open_files;
-use super::wire::{Head, Target, Wire, expect};
+use super::wire::{Head, Target, Wire};
 use super::worker::Workers;
 use crate::exit::{Exit, Failed};
 
 const NAME: &str = "waiters";
 /// Connections that are made at once: more would overflow the server's backlog, and be tried again a second later.
 const AT_ONCE: usize = 64;
+/// How long it may take until all idle waiters are told that nothing comes.
+const PARTING_MAX: Duration = Duration::from_secs(20);
 /// Files that are open besides, in each process.
 const FILES_BESIDES: u64 = 512;
 
@@ -45,12 +47,19 @@ pub(super) async fn run(rig: &Rig, rows: &mut Vec<Row>) -> Result<(), Failed> {
 async fn idle(rig: &Rig) -> Result<Row, Failed> {
     let count = rig.sizes.waiters;
     rig.progress.begin(&format!("{NAME}, {count} idle"));
-    let jobs = Arrays::of(rig.queue("idle").await?, count as u64);
+    let queue = rig.queue("idle").await?;
+    let jobs = Arrays::of(queue.clone(), count as u64);
     let ids = submit_in_turn(rig, &jobs).await?;
     rig.meter().still().await;
     let before = rig.meter().resident_kib();
     let crowd = gathered(rig, &ids).await?;
     let after = rig.meter().resident_kib();
+    // Those who just went away would be waited for a while longer, and take others' places.
+    rig.purge(&queue).await?;
+    let until = Instant::now() + PARTING_MAX;
+    while crowd.told.load(Ordering::Relaxed) < count && Instant::now() < until {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     drop(crowd);
     let each = before.zip(after);
     let each = each.map(|(before, after)| (after as f64 - before as f64) / count as f64);
@@ -67,17 +76,13 @@ async fn told(rig: &Rig) -> Result<Row, Failed> {
     let queue = rig.queue("told").await?;
     let ids = submit_in_turn(rig, &Arrays::of(queue.clone(), 1)).await?;
     let mut wire = Wire::open(&rig.target).await?;
-    let claim = rig.target.post_json(&format!("/v1/queues/{queue}/claim"));
+    let claim = rig.target.post(&format!("/v1/queues/{queue}/claim"));
     let lease = leased(&mut wire, &claim).await?;
     let mut crowd = gathered(rig, &vec![ids[0].clone(); count]).await?;
-    let settle = rig.target.post_json(&format!("/v1/leases/{lease}/succeed"));
+    let settle = rig.target.post(&format!("/v1/leases/{lease}/succeed"));
     let reading = rig.meter().read();
     let settled = Instant::now();
-    expect(
-        200,
-        wire.call(settle.with(Bytes::from_static(b"{}"))).await?,
-        "a settle",
-    )?;
+    wire.call(&settle.with(b"{}")).await?.expect(200, "a settle")?;
     let ended = crowd.tasks.len();
     let shown = || crowd.told.load(Ordering::Relaxed) as f64 / ended as f64;
     let told = all(&mut crowd.tasks, &mut Workers::none(), &rig.progress, shown).await?;
@@ -106,9 +111,8 @@ async fn leased(wire: &mut Wire, claim: &Head) -> Result<String, Failed> {
         lease: String,
     }
     // Longer than the waiters take to gather.
-    let body = Bytes::from_static(b"{\"worker\":\"bench\",\"lease_for\":\"10m\"}");
-    let answer = expect(200, wire.call(claim.with(body)).await?, "a claim")?;
-    let leases: Leases = serde_json::from_slice(answer.body()).map_err(|error| Failed::unreadable(&error))?;
+    let message = claim.with(b"{\"worker\":\"bench\",\"lease_for\":\"10m\"}");
+    let leases: Leases = wire.call(&message).await?.expect(200, "a claim")?.json()?;
     let first = leases.leases.into_iter().next();
     Ok(first
         .ok_or_else(|| Failed::new(Exit::Failure, "the claim brought no job"))?
@@ -131,9 +135,7 @@ async fn gathered(rig: &Rig, ids: &[String]) -> Result<Crowd, Failed> {
     for id in ids {
         let waiter = Waiter {
             target: rig.target.clone(),
-            head: rig
-                .target
-                .head(Method::GET, &format!("/v1/jobs/{id}/result?wait=60")),
+            message: rig.target.get(&format!("/v1/jobs/{id}/result?wait=60")),
             gate: gate.clone(),
             here: here.clone(),
             told: told.clone(),
@@ -148,7 +150,7 @@ async fn gathered(rig: &Rig, ids: &[String]) -> Result<Crowd, Failed> {
                 ended.map_err(|error| super::drive::panicked(&error))??;
                 return Err(early());
             }
-            () = tokio::time::sleep(std::time::Duration::from_millis(20)) => {}
+            () = tokio::time::sleep(Duration::from_millis(20)) => {}
         }
     }
     // The last requests are written and read.
@@ -171,7 +173,7 @@ fn early() -> Failed {
 
 struct Waiter {
     target: Target,
-    head: Head,
+    message: Bytes,
     gate: Arc<Semaphore>,
     here: Arc<AtomicUsize>,
     told: Arc<AtomicUsize>,
@@ -183,10 +185,10 @@ impl Waiter {
         let mut wire = Wire::open(&self.target).await?;
         drop(place);
         self.here.fetch_add(1, Ordering::Relaxed);
-        let answer = wire.call(self.head.with(Bytes::new())).await?;
+        let answer = wire.call(&self.message).await?;
         let at = Instant::now();
         self.told.fetch_add(1, Ordering::Relaxed);
-        expect(200, answer, "a wait for a result")?;
+        answer.expect(200, "a wait for a result")?;
         Ok(at)
     }
 }

@@ -6,7 +6,6 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bytes::Bytes;
 use raincheck::core::name::QueueName;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -15,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::drive::panicked;
-use super::wire::{Head, Target, Wire, expect, refused};
+use super::wire::{Head, Target, Wire, refused};
 use crate::exit::Failed;
 
 /// What every job results in: 100 bytes of JSON.
@@ -53,17 +52,19 @@ impl Workers {
     /// Starts to work.
     pub(super) async fn start(target: &Target, how: &HowToWork) -> Result<Self, Failed> {
         let mut all = Self::default();
-        let wait = if how.quota.is_some() { "" } else { "?wait=30" };
+        let wait = if how.quota.is_some() { "" } else { "?wait=1" };
         for _ in 0..how.workers {
             let worker = Worker {
                 wire: Wire::open(target).await?,
-                claims: target.post_json(&format!("/v1/queues/{}/claim{wait}", how.queue)),
-                settles: target.post_json("/v1/leases"),
-                max: how.claim,
-                quota: how.quota.clone(),
-                result: "r".repeat(RESULT_BYTES - 2),
-                stop: all.stop.clone(),
-                settled: all.settled.clone(),
+                claims: target.post(&format!("/v1/queues/{}/claim{wait}", how.queue)),
+                settles: target.post("/v1/leases"),
+                hands: Hands {
+                    max: how.claim,
+                    quota: how.quota.clone(),
+                    result: "r".repeat(RESULT_BYTES - 2),
+                    stop: all.stop.clone(),
+                    settled: all.settled.clone(),
+                },
             };
             all.tasks.spawn(worker.run());
         }
@@ -121,6 +122,11 @@ struct Worker {
     wire: Wire,
     claims: Head,
     settles: Head,
+    hands: Hands,
+}
+
+/// What a worker does with jobs, apart from the connection that they come over.
+struct Hands {
     max: u32,
     quota: Option<Arc<Semaphore>>,
     result: String,
@@ -131,7 +137,7 @@ struct Worker {
 /// Jobs in a worker's hands.
 struct Batch {
     /// The request that settles them.
-    body: Bytes,
+    body: String,
     /// How many they are.
     count: u32,
     /// How many more it asks for.
@@ -140,58 +146,62 @@ struct Batch {
 
 impl Worker {
     async fn run(mut self) -> Result<(), Failed> {
-        let stop = self.stop.clone();
+        let stop = self.hands.stop.clone();
         loop {
-            // A claim that is cut off while it waits at the server takes nothing: what it would have brought goes back.
-            let mut held = tokio::select! {
+            let max = tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
-                claimed = self.claim() => claimed?,
+                max = self.hands.free() => max,
             };
+            // A claim is never cut off: the server would hold it for a while longer, and take jobs out for nobody.
+            let mut held = self.claim(max).await?;
             while let Some(batch) = held {
                 held = self.settle(batch).await?;
             }
         }
     }
 
-    /// Waits for jobs.
-    async fn claim(&mut self) -> Result<Option<Batch>, Failed> {
-        let max = match &self.quota {
-            None => self.max,
-            Some(quota) => {
-                // The semaphore is never closed.
-                if let Ok(first) = quota.acquire().await {
-                    first.forget();
-                }
-                1 + taken(quota, self.max - 1)
-            }
-        };
+    /// Waits for jobs, but not for long.
+    async fn claim(&mut self, max: u32) -> Result<Option<Batch>, Failed> {
         let body = format!("{{\"worker\":\"bench\",\"max\":{max}}}");
-        let answer = self.wire.call(self.claims.with(body.into())).await?;
-        if answer.status() == 204 {
-            self.missed(max, 0);
+        let answer = self.wire.call(&self.claims.with(body.as_bytes())).await?;
+        if answer.status == 204 {
+            self.hands.missed(max, 0);
             return Ok(None);
         }
-        let answer = expect(200, answer, "a claim")?;
-        let read: Leases<'_> =
-            serde_json::from_slice(answer.body()).map_err(|error| Failed::unreadable(&error))?;
-        self.missed(max, read.leases.len());
-        Ok(self.batch(read.leases.iter()))
+        let read: Leases<'_> = answer.expect(200, "a claim")?.json()?;
+        self.hands.missed(max, read.leases.len());
+        Ok(self.hands.batch(read.leases.iter()))
     }
 
     /// Settles, and claims the next in the same round trip.
     async fn settle(&mut self, batch: Batch) -> Result<Option<Batch>, Failed> {
-        let answer = self.wire.call(self.settles.with(batch.body)).await?;
-        let answer = expect(200, answer, "a settle")?;
-        let read: Vec<Entry<'_>> =
-            serde_json::from_slice(answer.body()).map_err(|error| Failed::unreadable(&error))?;
+        let answer = self.wire.call(&self.settles.with(batch.body.as_bytes())).await?;
+        let answer = answer.expect(200, "a settle")?;
+        let read: Vec<Entry<'_>> = answer.json()?;
         if let Some(bad) = read.iter().find(|entry| entry.status != 200) {
-            return Err(refused("a settle", bad.status, answer.body()));
+            return Err(refused("a settle", bad.status, answer.body));
         }
-        self.settled.fetch_add(batch.count.into(), Ordering::Relaxed);
+        self.hands
+            .settled
+            .fetch_add(batch.count.into(), Ordering::Relaxed);
         let next = read.iter().flat_map(|entry| &entry.leases);
-        self.missed(batch.claim, next.clone().count());
-        Ok(self.batch(next))
+        self.hands.missed(batch.claim, next.clone().count());
+        Ok(self.hands.batch(next))
+    }
+}
+
+impl Hands {
+    /// How many jobs to claim, once there may be any.
+    async fn free(&self) -> u32 {
+        let Some(quota) = &self.quota else {
+            return self.max;
+        };
+        // The semaphore is never closed.
+        if let Ok(first) = quota.acquire().await {
+            first.forget();
+        }
+        1 + taken(quota, self.max - 1)
     }
 
     /// Jobs that were expected and did not come may be claimed later.
@@ -230,11 +240,7 @@ impl Worker {
             let _ = write!(body, ",\"claim\":{claim}}}");
         }
         body.push(']');
-        Some(Batch {
-            body: body.into(),
-            count,
-            claim,
-        })
+        Some(Batch { body, count, claim })
     }
 }
 
