@@ -16,6 +16,7 @@ mod dispatch;
 pub mod intake;
 pub mod node;
 mod observe;
+pub mod outward;
 mod pull;
 mod queues;
 pub mod random;

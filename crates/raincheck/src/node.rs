@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::dispatch::{Dispatch, Wakes};
 use crate::intake::Intake;
 use crate::observe::{Fault, Listener};
+use crate::outward::target::Targets;
 use crate::pull::{self, Pull};
 use crate::queues::Queues;
 use crate::random::Randomness;
@@ -43,6 +44,8 @@ pub struct NodeOptions {
     pub dev: bool,
     /// The server's own URL as handlers reach it, for the URLs in push requests.
     pub public_url: Option<String>,
+    /// Where URLs that come over the API may lead, beside public addresses.
+    pub targets: Arc<Targets>,
     /// How this node calls itself in the attempts it runs.
     pub worker: WorkerName,
     /// Where its randomness comes from.
@@ -61,6 +64,7 @@ impl Default for NodeOptions {
             cores: u32::try_from(cores).unwrap_or(u32::MAX),
             dev: false,
             public_url: None,
+            targets: Arc::default(),
             worker: WorkerName::new("node").expect("a plain word is a worker's name"),
             random: Randomness::default(),
             functions: Functions::default(),
@@ -126,7 +130,7 @@ impl Node {
             group("attempts"),
             options.random.clone(),
             options.functions.clone(),
-            Pusher::new(options.public_url.as_deref(), secrets.clone()),
+            Pusher::new(options.public_url.as_deref(), secrets.clone(), &options.targets),
         ));
         let dispatch = Arc::new(Dispatch::new(
             shop.clone(),

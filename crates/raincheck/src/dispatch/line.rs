@@ -39,8 +39,8 @@ pub(super) struct Line {
     orphaned: bool,
     backoff: Backoff,
     runner: Option<Arc<dyn Runner>>,
-    /// For which settings the runner was made.
-    made_for: Option<Worker>,
+    /// For which settings the runner was made, and whether the server's configuration wrote them.
+    made_for: Option<(Worker, bool)>,
 }
 
 /// What a line does next.
@@ -100,10 +100,10 @@ impl Line {
         let Some(queue) = queue.filter(|_| !leaving) else {
             return Step::Leave;
         };
-        let worker = queue.worker();
-        if self.made_for.as_ref() != Some(&worker) {
+        let settings = (queue.worker(), queue.managed);
+        if self.made_for.as_ref() != Some(&settings) {
             self.runner = self.shop.runner(&queue);
-            self.made_for = Some(worker);
+            self.made_for = Some(settings);
         }
         let Some(runner) = self.runner.clone().filter(|_| queue.paused.is_none()) else {
             return Step::Wait { poll: false };

@@ -33,6 +33,7 @@ use tokio::time::Instant;
 use self::function::Functions;
 pub use self::stop::StopReason;
 pub(crate) use self::stop::{Stop, Stops};
+use crate::outward::target;
 use crate::random::Randomness;
 use crate::settle::Settler;
 use crate::tasks::Group;
@@ -61,7 +62,7 @@ pub fn check(spec: &QueueSpec) -> Result<(), BadSetting> {
         return Ok(());
     };
     for (index, url) in urls.iter().enumerate() {
-        push::target(url).map_err(|why| BadSetting {
+        target(url).map_err(|why| BadSetting {
             pointer: format!("/worker/push/{index}"),
             detail: format!("worker: push {why}"),
         })?;
@@ -127,7 +128,7 @@ impl Shop {
         let function = self.functions.runner(&queue.name);
         function.or_else(|| match queue.worker() {
             Worker::Pull => None,
-            Worker::Push(urls) => Some(Arc::new(push::Push::new(self.push.clone(), &urls))),
+            Worker::Push(urls) => Some(Arc::new(push::Push::new(self.push.clone(), queue, &urls))),
             Worker::Process(argv) => Some(Arc::new(process::Process::new(argv))),
         })
     }

@@ -1,86 +1,59 @@
 //! Push: the input is sent to a URL, and the answer decides (API.md section 6).
 //!
-//! Invariants: the bytes sent are the bytes that came, and are signed; no redirect is followed, nothing is decompressed, no proxy is
-//! asked; every answer is bounded in size by the queue and in time by the attempt. Stopping closes the connection, but for
+//! Invariants: the bytes sent are the bytes that came, and are signed; a redirect is a failure; where a URL may lead is `outward`.
+//! Every answer is bounded in size by the queue and in time by the attempt. Stopping closes the connection, but for
 //! an endpoint that has settled the job over its lease, which may finish its answer.
 
 mod answer;
 mod request;
 
-use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::Uri;
-use http_body_util::Full;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use raincheck_core::job::{Failure, Job};
 use raincheck_core::lease::WorkerKind;
+use raincheck_core::queue::Queue;
 use raincheck_core::secret::SigningSecrets;
 use tracing::warn;
 
 use super::{AttemptEnd, Ctx, Runner, StopReason};
+use crate::outward::target::Targets;
+use crate::outward::{Client, root_cause, target};
 use crate::webhooks::secrets::Secrets;
 use crate::webhooks::sign::sign;
 
-/// How long a connection may take to come about: another attempt is better than waiting for a host that is down.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long an idle connection is kept. Shorter than the 5 s after which common servers (uvicorn, Node.js) close theirs,
-/// for a request that meets a closing connection fails and costs the job an attempt.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 /// How soon the store is asked again for what a request is signed with; longer each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
-/// How much of an answer's head is read.
-const HEAD_MAX: usize = 64 << 10;
+/// How long that pause becomes.
+const LAST_PAUSE: Duration = Duration::from_secs(10);
 /// Why an answer that the endpoint settles later cannot be taken.
 const NO_LEASE_URL: &str = "the handler answered that it settles later, but this server has no public URL and gave it no \
                             Raincheck-Lease";
 
-/// What push connections are made and kept by; one for the whole node. Cloning gives another handle.
-#[derive(Clone)]
+/// What the push queues of a node share. Cloning gives another handle.
+#[derive(Clone, Debug)]
 pub(crate) struct Pusher {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    /// For the URLs of queues that the server's configuration defines.
+    open: Client,
+    /// For the URLs of queues that were made over the API.
+    guarded: Client,
     /// What the URLs of leases begin with.
     public_url: Option<Arc<str>>,
     secrets: Secrets,
 }
 
-impl fmt::Debug for Pusher {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Pusher")
-    }
-}
-
 impl Pusher {
-    /// For a server that endpoints reach at `public_url`, and that signs with these secrets.
-    pub(crate) fn new(public_url: Option<&str>, secrets: Secrets) -> Self {
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        let tls = HttpsConnectorBuilder::new()
-            .with_provider_and_webpki_roots(rustls::crypto::ring::default_provider())
-            .expect("ring has the protocol versions that are asked for")
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(tcp);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .pool_timer(TokioTimer::new())
-            .timer(TokioTimer::new())
-            .http1_max_buf_size(HEAD_MAX)
-            .build(tls);
-        let public_url = public_url.map(|url| url.trim_end_matches('/').into());
+    /// For a server that endpoints reach at `public_url`, that signs with these secrets, and whose callers may name these
+    /// targets.
+    pub(crate) fn new(public_url: Option<&str>, secrets: Secrets, targets: &Arc<Targets>) -> Self {
         Self {
-            client,
-            public_url,
+            open: Client::open(),
+            guarded: Client::guarded(targets),
+            public_url: public_url.map(|url| url.trim_end_matches('/').into()),
             secrets,
         }
     }
@@ -92,35 +65,25 @@ impl Pusher {
     }
 }
 
-/// The URL as a request's target.
-///
-/// # Errors
-/// What is taken instead.
-pub(super) fn target(url: &str) -> Result<Uri, &'static str> {
-    let absolute = "takes absolute URLs such as http://localhost:8000/jobs";
-    let uri: Uri = url.parse().map_err(|_| absolute)?;
-    let authority = uri.authority().ok_or(absolute)?;
-    if !matches!(uri.scheme_str(), Some("http" | "https")) || authority.host().is_empty() {
-        return Err("takes http:// and https:// URLs only");
-    }
-    if authority.as_str().contains('@') {
-        return Err("takes URLs without user and password");
-    }
-    Ok(uri)
-}
-
 /// The runner of one push queue.
 #[derive(Debug)]
 pub(crate) struct Push {
     pusher: Pusher,
+    client: Client,
     targets: Vec<Option<Uri>>,
     next: AtomicUsize,
 }
 
 impl Push {
-    /// Pushes to these URLs in turn.
-    pub(super) fn new(pusher: Pusher, urls: &[String]) -> Self {
+    /// Pushes the jobs of this queue to these URLs in turn.
+    pub(super) fn new(pusher: Pusher, queue: &Queue, urls: &[String]) -> Self {
+        let client = if queue.managed {
+            &pusher.open
+        } else {
+            &pusher.guarded
+        };
         Self {
+            client: client.clone(),
             pusher,
             targets: urls.iter().map(|url| target(url).ok()).collect(),
             next: AtomicUsize::new(0),
@@ -145,7 +108,7 @@ impl Push {
                 Err(error) => warn!(%error, "a push waits for what it is signed with"),
             }
             tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(CONNECT_TIMEOUT);
+            pause = (pause * 2).min(LAST_PAUSE);
         }
     }
 
@@ -165,7 +128,7 @@ impl Push {
             &ctx.input.body,
             ctx.store.now(),
         );
-        match self.pusher.client.request(request).await {
+        match self.client.send(request).await {
             Ok(response) if answer::deferred(&response) => match lease_url {
                 Some(_) => AttemptEnd::Deferred,
                 None => AttemptEnd::for_good(Failure::new("handler-failed", NO_LEASE_URL)),
@@ -202,17 +165,6 @@ impl Runner for Push {
             }
         })
     }
-}
-
-/// The innermost reason, which says most: outer ones say "client error".
-fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut cause = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        cause = inner.to_string();
-        source = inner.source();
-    }
-    cause
 }
 
 #[cfg(test)]

@@ -47,6 +47,14 @@ async fn a_setting_that_cannot_be_is_named() {
             "worker: push takes http:// and https:// URLs only",
         ),
         (
+            r#"{"worker":{"push":["https://10.0.0.1/b"]}}"#,
+            "10.0.0.1 is not a public address",
+        ),
+        (
+            r#"{"worker":{"push":["http://[fd00::1]/b"]}}"#,
+            "fd00::1 is not a public address",
+        ),
+        (
             r#"{"worker":{"push":["http://u:p@a/b"]}}"#,
             "without user and password",
         ),

@@ -17,6 +17,7 @@ use clap::Args;
 use raincheck::clock::SystemClock;
 use raincheck::core::store::Store;
 use raincheck::core::time::{format_duration, parse_duration};
+use raincheck::outward::target::{Range, Targets};
 use raincheck::store::OpenError;
 use raincheck::{Node, NodeOptions};
 use tracing::{error, info, warn};
@@ -61,6 +62,15 @@ pub(crate) struct Serve {
     /// The server's own URL as those whom it pushes jobs to reach it [default: that of --listen]
     #[arg(long, env = "RAINCHECK_PUBLIC_URL", value_name = "URL", value_parser = public_url)]
     public_url: Option<String>,
+    /// Addresses, or ranges such as 10.1.0.0/16, to which URLs that come over the API may lead although they are not
+    /// public; may be repeated, or separated by commas
+    #[arg(
+        long,
+        env = "RAINCHECK_ALLOW_TARGETS",
+        value_name = "RANGE",
+        value_delimiter = ','
+    )]
+    allow_targets: Vec<Range>,
     /// The directory of the embedded store [default: $STATE_DIRECTORY, else ./raincheck-data]
     #[arg(long, env = "RAINCHECK_STORE", value_name = "DIRECTORY")]
     store: Option<PathBuf>,
@@ -140,6 +150,11 @@ impl Serve {
         let options = NodeOptions {
             drain: self.drain,
             dev: self.dev,
+            targets: Arc::new(Targets {
+                // The server listens on this machine alone (`door::address`).
+                loopback: true,
+                allowed: self.allow_targets,
+            }),
             public_url: Some(self.public_url.unwrap_or_else(|| url.clone())),
             ..NodeOptions::default()
         };

@@ -19,6 +19,8 @@ use crate::api::problem::Problem;
 use crate::api::text;
 use crate::api::wire::queue::{Purged, QueueDocument, QueueSettings, QueuesDocument};
 use crate::api::wire::submit::object;
+use crate::outward::target;
+use crate::outward::target::{Targets, check_literal};
 use crate::workers::check;
 
 /// So many jobs one step of a purge cancels: the store's writer is free for others in between.
@@ -103,7 +105,7 @@ pub(crate) async fn put_queue(
     let name = parts.uri.path().split('/').nth(3).unwrap_or_default();
     let name = QueueName::new(name).map_err(|why| Problem::bad_request(why.to_string()))?;
     let content = body(&api, content, SETTINGS_BYTES_MAX, "settings").await?;
-    let spec = settings(&content)?;
+    let spec = settings(&content, &api.node.options().targets)?;
     if api.node.draining() {
         return Err(draining());
     }
@@ -113,7 +115,7 @@ pub(crate) async fn put_queue(
 }
 
 /// Reads and checks settings.
-fn settings(body: &[u8]) -> Result<QueueSpec, Problem> {
+fn settings(body: &[u8], targets: &Targets) -> Result<QueueSpec, Problem> {
     object(body)?;
     let spec: QueueSpec = serde_json::from_slice(body).map_err(|error| {
         let mut why = error.to_string();
@@ -129,6 +131,14 @@ fn settings(body: &[u8]) -> Result<QueueSpec, Problem> {
         return Err(Problem::new(Code::ProcessWorkerForbidden, detail).at("/worker"));
     }
     check(&spec).map_err(|why| Problem::bad_request(why.detail).at(why.pointer))?;
+    if let Some(Worker::Push(urls)) = &spec.worker {
+        for (index, url) in urls.iter().enumerate() {
+            let allowed = target(url).map_or(Ok(()), |uri| check_literal(targets, &uri));
+            allowed.map_err(|why| {
+                Problem::bad_request(format!("worker: {why}")).at(format!("/worker/push/{index}"))
+            })?;
+        }
+    }
     Ok(spec)
 }
 

@@ -23,7 +23,8 @@ use raincheck_core::content::JobResult;
 use raincheck_core::job::Failure;
 use raincheck_core::time::Timestamp;
 
-use super::{AttemptEnd, root_cause};
+use super::AttemptEnd;
+use crate::outward::root_cause;
 use crate::workers::KEPT_HEADERS;
 
 /// A longer `Retry-After` counts as this much: a handler shall not put a job to sleep for years.

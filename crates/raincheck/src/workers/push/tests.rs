@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicU32;
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use axum::routing::{any, post};
@@ -34,6 +35,7 @@ promises! {
     an_answer_for_later_needs_the_url_of_a_lease
     only_the_word_later_makes_an_answer_wait
     jobs_that_are_settled_later_keep_their_places_in_the_queue
+    a_url_from_the_api_leads_to_no_private_address_however_it_is_written
 }
 
 async fn the_input_goes_out_as_it_came_and_the_answer_is_the_result(setup: Setup) {
@@ -455,6 +457,67 @@ async fn jobs_that_are_settled_later_keep_their_places_in_the_queue(setup: Setup
             .unwrap();
         setup.until(waiting, |job| job.lease().is_some()).await;
     }
+}
+
+async fn a_url_from_the_api_leads_to_no_private_address_however_it_is_written(setup: Setup) {
+    let hits = Arc::new(AtomicU32::new(0));
+    let count = hits.clone();
+    let route = post(move || async move { count.fetch_add(1, Ordering::SeqCst).to_string() });
+    let handler = Handler::serve(Router::new().route("/", route)).await;
+    let port = handler.addr.port();
+    let over = async |targets: Targets| {
+        let options = crate::NodeOptions {
+            targets: Arc::new(targets),
+            ..crate::testing::options()
+        };
+        Setup::over(setup.store.clone(), options).await
+    };
+    let put = async |setup: &Setup, name: &str, host: &str, managed| {
+        let spec = raincheck_core::queue::QueueSpec {
+            worker: Some(Worker::Push(vec![format!("http://{host}:{port}/")])),
+            max_attempts: Some(1),
+            ..raincheck_core::queue::QueueSpec::default()
+        };
+        let name = crate::testing::queue_name(name);
+        let put = setup.node.put_queue(&setup.ns, &name, spec, managed);
+        put.await.unwrap().unwrap();
+    };
+    let closed = over(Targets {
+        loopback: false,
+        allowed: Vec::new(),
+    })
+    .await;
+    for host in [
+        "127.0.0.1",
+        "localhost",
+        "0x7f.1",
+        "2130706433",
+        "[::ffff:127.0.0.1]",
+        "0.0.0.0",
+    ] {
+        put(&closed, "guarded", host, false).await;
+        let id = closed.submit("guarded", "").await;
+        let error = closed.done(id).await.job.error.clone().unwrap();
+        assert_eq!(error.code, "handler-unreachable", "{host}");
+        assert!(
+            error.detail.contains("is not a public address"),
+            "{host}: {}",
+            error.detail
+        );
+    }
+    assert_eq!(hits.load(Ordering::SeqCst), 0, "no connection was made");
+    // The operator's own URLs lead where they lead, and so does what the operator allows.
+    put(&closed, "managed", "127.0.0.1", true).await;
+    let id = closed.submit("managed", "").await;
+    assert_eq!(text(&closed.done(id).await), "0");
+    let allowed = Targets {
+        loopback: false,
+        allowed: vec!["127.0.0.0/8".parse().unwrap()],
+    };
+    let allowing = over(allowed).await;
+    put(&allowing, "allowed", "127.0.0.1", false).await;
+    let id = allowing.submit("allowed", "").await;
+    assert_eq!(text(&allowing.done(id).await), "1");
 }
 
 #[test]

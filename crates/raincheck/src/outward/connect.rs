@@ -1,0 +1,85 @@
+//! Where a URL becomes a connection: the name is resolved once, every address that it has is checked, and the
+//! connection goes to one of those very addresses. Again for each connection that is made.
+//!
+//! Invariant: behind a guarded connector no connection exists to an address that [`Targets`] refuses, however the URL was
+//! written: an address in it goes the same way as a name.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::Uri;
+use http::uri::Scheme;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::timeout;
+use tower::Service;
+
+use super::target::{Refused, Targets};
+
+/// How long a connection may take to come about: another attempt is better than waiting for a host that is down.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Makes connections.
+#[derive(Clone, Debug)]
+pub(super) struct Connector {
+    /// What may be reached; everything where a URL is the operator's own.
+    pub(super) targets: Option<Arc<Targets>>,
+}
+
+impl Service<Uri> for Connector {
+    type Response = TokioIo<TcpStream>;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let targets = self.targets.clone();
+        Box::pin(async move {
+            let connected = timeout(CONNECT_TIMEOUT, connect(&uri, targets.as_deref())).await;
+            connected.unwrap_or_else(|_| Err(late()))
+        })
+    }
+}
+
+async fn connect(uri: &Uri, targets: Option<&Targets>) -> io::Result<TokioIo<TcpStream>> {
+    let tls = uri.scheme() == Some(&Scheme::HTTPS);
+    let host = uri.host().unwrap_or_default();
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let port = uri.port_u16().unwrap_or(if tls { 443 } else { 80 });
+    let addresses: Vec<SocketAddr> = lookup_host((host, port)).await?.collect();
+    if let Some(targets) = targets {
+        for address in &addresses {
+            targets.check(address.ip(), port, tls).map_err(refused)?;
+        }
+    }
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
+    // An address that does not answer leaves the others their share of the time.
+    let share = CONNECT_TIMEOUT / u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
+    for address in addresses {
+        match timeout(share, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => {
+                stream.set_nodelay(true)?;
+                return Ok(TokioIo::new(stream));
+            }
+            Ok(Err(error)) => last = error,
+            Err(_) => last = late(),
+        }
+    }
+    Err(last)
+}
+
+fn late() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "no connection came about in time")
+}
+
+fn refused(why: Refused) -> io::Error {
+    io::Error::new(io::ErrorKind::PermissionDenied, why)
+}

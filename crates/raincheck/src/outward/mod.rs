@@ -1,0 +1,107 @@
+//! Requests to others: push targets and webhooks.
+//!
+//! Invariants: no redirect is followed, nothing is decompressed, no proxy of the environment is asked, no cookie is kept;
+//! a URL that came over the API leads only where [`Targets`] says.
+
+mod connect;
+pub mod target;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response, Uri};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+
+use self::connect::Connector;
+use self::target::Targets;
+
+/// How long an idle connection is kept. Shorter than the 5 s after which common servers (uvicorn, Node.js) close theirs,
+/// for a request that meets a closing connection fails and costs the job an attempt.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
+/// How much of an answer's head is read.
+const HEAD_MAX: usize = 64 << 10;
+
+/// Sends requests, and keeps the connections for them. Cloning gives another handle.
+#[derive(Clone)]
+pub(crate) struct Client(legacy::Client<HttpsConnector<Connector>, Full<Bytes>>);
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Client")
+    }
+}
+
+impl Client {
+    /// For URLs that the operator wrote: they may lead anywhere.
+    pub(crate) fn open() -> Self {
+        Self::through(Connector { targets: None })
+    }
+
+    /// For URLs that came over the API.
+    pub(crate) fn guarded(targets: &Arc<Targets>) -> Self {
+        Self::through(Connector {
+            targets: Some(targets.clone()),
+        })
+    }
+
+    fn through(connector: Connector) -> Self {
+        let tls = HttpsConnectorBuilder::new()
+            .with_provider_and_webpki_roots(rustls::crypto::ring::default_provider())
+            .expect("ring has the protocol versions that are asked for")
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(connector);
+        let client = legacy::Client::builder(TokioExecutor::new())
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .pool_timer(TokioTimer::new())
+            .timer(TokioTimer::new())
+            .http1_max_buf_size(HEAD_MAX)
+            .build(tls);
+        Self(client)
+    }
+
+    /// Sends a request and waits for the head of its answer.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub(crate) async fn send(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, legacy::Error> {
+        self.0.request(request).await
+    }
+}
+
+/// The innermost reason, which says most: outer ones say "client error".
+pub(crate) fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        cause = inner.to_string();
+        source = inner.source();
+    }
+    cause
+}
+
+/// A URL as a request's target.
+///
+/// # Errors
+/// What is taken instead.
+pub(crate) fn target(url: &str) -> Result<Uri, &'static str> {
+    let absolute = "takes absolute URLs such as http://localhost:8000/jobs";
+    let uri: Uri = url.parse().map_err(|_| absolute)?;
+    let authority = uri.authority().ok_or(absolute)?;
+    if !matches!(uri.scheme_str(), Some("http" | "https")) || authority.host().is_empty() {
+        return Err("takes http:// and https:// URLs only");
+    }
+    if authority.as_str().contains('@') {
+        return Err("takes URLs without user and password");
+    }
+    Ok(uri)
+}
