@@ -30,6 +30,10 @@ use crate::queue::{Queue, QueueSpec};
 use crate::secret::{Secret, SigningSecrets};
 use crate::time::Timestamp;
 
+mod counts;
+
+pub use counts::{Counts, QueueStatus};
+
 /// What an operation gives back: a future that owns all it needs.
 pub type Answer<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'static>>;
 
@@ -220,48 +224,6 @@ pub enum QueueRefused {
     /// Unfinished jobs are in it.
     #[error("the queue has {0} unfinished jobs")]
     NotEmpty(u64),
-}
-
-/// How many jobs of a queue stand where.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Waiting for their `run_at`.
-    pub scheduled: u64,
-    /// Waiting to be claimed.
-    pub queued: u64,
-    /// In a worker's hands.
-    pub running: u64,
-    /// Finished and kept.
-    pub succeeded: u64,
-    /// Finished and kept.
-    pub failed: u64,
-    /// Finished and kept.
-    pub cancelled: u64,
-    /// Finished and kept.
-    pub expired: u64,
-}
-
-impl Counts {
-    /// Jobs that wait: what `depth` bounds.
-    #[must_use]
-    pub const fn waiting(&self) -> u64 {
-        self.scheduled + self.queued
-    }
-
-    /// Jobs that are not finished.
-    #[must_use]
-    pub const fn unfinished(&self) -> u64 {
-        self.waiting() + self.running
-    }
-}
-
-/// A queue and what is in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct QueueStatus {
-    /// The queue.
-    pub queue: Arc<Queue>,
-    /// What is in it.
-    pub counts: Counts,
 }
 
 /// What [`Store::reclaim`] did.

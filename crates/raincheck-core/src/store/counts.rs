@@ -1,0 +1,47 @@
+//! What is in a queue, as a store counts it.
+
+use std::sync::Arc;
+
+use crate::queue::Queue;
+
+/// How many jobs of a queue stand where.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Waiting for their `run_at`.
+    pub scheduled: u64,
+    /// Waiting to be claimed.
+    pub queued: u64,
+    /// In a worker's hands.
+    pub running: u64,
+    /// Finished and kept.
+    pub succeeded: u64,
+    /// Finished and kept.
+    pub failed: u64,
+    /// Finished and kept.
+    pub cancelled: u64,
+    /// Finished and kept.
+    pub expired: u64,
+}
+
+impl Counts {
+    /// Jobs that wait: what `depth` bounds.
+    #[must_use]
+    pub const fn waiting(&self) -> u64 {
+        self.scheduled + self.queued
+    }
+
+    /// Jobs that are not finished.
+    #[must_use]
+    pub const fn unfinished(&self) -> u64 {
+        self.waiting() + self.running
+    }
+}
+
+/// A queue and what is in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueStatus {
+    /// The queue.
+    pub queue: Arc<Queue>,
+    /// What is in it.
+    pub counts: Counts,
+}
