@@ -1,23 +1,26 @@
 #!/usr/bin/env python3
 """A Raincheck worker in plain Python: counts the words of each input of a queue.
 
-    worker.py QUEUE        RAINCHECK_URL (http://localhost:7246), LEASE in seconds (30)
+    worker.py [QUEUE]      RAINCHECK_QUEUE where none is named, RAINCHECK_URL (http://localhost:7246),
+                           RAINCHECK_WORKER, RAINCHECK_API_KEY, LEASE in seconds (30)
 """
 import base64, json, os, signal, sys, threading, time, urllib.error, urllib.request
 
 URL, LEASE = os.environ.get("RAINCHECK_URL", "http://localhost:7246"), int(os.environ.get("LEASE", "30"))
-CLAIM = {"worker": f"python-{os.getpid()}", "lease_for": f"{LEASE}s"}
+QUEUE = sys.argv[1] if len(sys.argv) > 1 else os.environ["RAINCHECK_QUEUE"]
+CLAIM = {"worker": os.environ.get("RAINCHECK_WORKER", f"python-{os.getpid()}"), "lease_for": f"{LEASE}s"}
+KEY = {"Authorization": "Bearer " + os.environ["RAINCHECK_API_KEY"]} if "RAINCHECK_API_KEY" in os.environ else {}
 
 
 def post(path, body=b"", headers={}):
-    request = urllib.request.Request(URL + path, body, {"Content-Type": "application/json"} | headers)
+    request = urllib.request.Request(URL + path, body, {"Content-Type": "application/json"} | KEY | headers)
     with urllib.request.urlopen(request, timeout=90) as answer:
         return json.loads(answer.read() or "{}")
 
 
 def content(it):
     if "url" in it:  # More than 64 KiB.
-        return urllib.request.urlopen(URL + it["url"]).read()
+        return urllib.request.urlopen(urllib.request.Request(URL + it["url"], headers=KEY)).read()
     if "base64" in it:
         return base64.b64decode(it["base64"])
     return (it["text"] if "text" in it else json.dumps(it["json"])).encode()
@@ -59,7 +62,7 @@ for number in signal.SIGTERM, signal.SIGINT:
 leases = []
 while True:
     try:
-        leases = leases or post(f"/v1/queues/{sys.argv[1]}/claim?wait=30", json.dumps(CLAIM).encode()).get("leases", [])
+        leases = leases or post(f"/v1/queues/{QUEUE}/claim?wait=30", json.dumps(CLAIM).encode()).get("leases", [])
         if leases:
             leases = attempt(leases.pop())
     except urllib.error.HTTPError as error:  # 409: the lease is over, and this result counts for nothing.

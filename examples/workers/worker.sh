@@ -23,7 +23,7 @@ first() { grep -o "$1" | head -n 1 | sed 's/.*"//'; }
 
 while :; do
     claimed=$(post "/v1/queues/$queue/claim?wait=30" application/json \
-        -d "{\"worker\":\"shell-$$\",\"lease_for\":\"30s\"}") || {
+        -d "{\"worker\":\"${RAINCHECK_WORKER:-shell-$$}\",\"lease_for\":\"30s\"}") || {
         sleep 1
         continue
     }

@@ -23,3 +23,4 @@ pub mod secret;
 pub mod store;
 pub mod time;
 pub mod unique;
+pub mod worker;

@@ -14,6 +14,7 @@ use crate::lease::{LEASE_MAX, LEASE_MIN};
 use crate::name::{Namespace, QueueName};
 use crate::retry::{Backoff, MAX_ATTEMPTS_DEFAULT, MAX_ATTEMPTS_LIMIT};
 use crate::time::Timestamp;
+pub use crate::worker::Worker;
 
 /// The largest body that a queue may allow: larger ones will get files of their own.
 pub const BODY_MAX_LIMIT: u64 = 16 << 20;
@@ -69,31 +70,6 @@ impl<'de> Deserialize<'de> for ByteSize {
         match Written::deserialize(deserializer)? {
             Written::Number(bytes) => Ok(Self(bytes)),
             Written::Text(text) => text.parse().map_err(serde::de::Error::custom),
-        }
-    }
-}
-
-/// How a queue is worked.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase", deny_unknown_fields)]
-pub enum Worker {
-    /// Workers ask for jobs.
-    #[default]
-    Pull,
-    /// The server sends each job to one of these URLs, in turn.
-    Push(Vec<String>),
-    /// The server starts this command for each job: a program and its arguments, no shell.
-    Process(Vec<String>),
-}
-
-impl Worker {
-    /// The kind's name, as documents and metrics write it.
-    #[must_use]
-    pub const fn kind(&self) -> &'static str {
-        match self {
-            Self::Pull => "pull",
-            Self::Push(_) => "push",
-            Self::Process(_) => "process",
         }
     }
 }
@@ -180,7 +156,7 @@ impl QueueSpec {
                 "worker",
                 "push takes 1 to 100 URLs",
             )?,
-            Some(Worker::Process(argv)) => {
+            Some(Worker::Process(argv) | Worker::KeepAlive(argv)) => {
                 rule(
                     argv.first().is_some_and(|p| !p.is_empty()),
                     "worker",
@@ -276,12 +252,12 @@ impl Queue {
         self.spec.depth.unwrap_or(1_000_000)
     }
 
-    /// How many jobs may run at once, where `cores` are there: the cores for process, 16 for push, no bound for
-    /// pull, unless written.
+    /// How many jobs may run at once, where `cores` are there: the cores for process (and so many programs are kept
+    /// alive), 16 for push, no bound for pull, unless written.
     #[must_use]
     pub fn concurrency(&self, cores: u32) -> Option<u32> {
         self.spec.concurrency.or(match self.spec.worker {
-            Some(Worker::Process(_)) => Some(cores),
+            Some(Worker::Process(_) | Worker::KeepAlive(_)) => Some(cores),
             Some(Worker::Push(_)) => Some(16),
             Some(Worker::Pull) | None => None,
         })

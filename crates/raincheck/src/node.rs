@@ -30,7 +30,9 @@ use crate::upkeep::{prune, reclaim};
 use crate::watch::Watch;
 use crate::webhooks::secrets::Secrets;
 use crate::workers::Shop;
+use crate::workers::crews::Crews;
 use crate::workers::function::Functions;
+use crate::workers::process::Member;
 use crate::workers::push::Pusher;
 
 /// How a node behaves.
@@ -46,6 +48,8 @@ pub struct NodeOptions {
     pub public_url: Option<String>,
     /// Where URLs that come over the API may lead, beside public addresses.
     pub targets: Arc<Targets>,
+    /// The server's own URL on this machine, for the programs that it keeps alive; without one there are none.
+    pub own_url: Option<String>,
     /// How this node calls itself in the attempts it runs.
     pub worker: WorkerName,
     /// Where its randomness comes from.
@@ -65,6 +69,7 @@ impl Default for NodeOptions {
             dev: false,
             public_url: None,
             targets: Arc::default(),
+            own_url: None,
             worker: WorkerName::new("node").expect("a plain word is a worker's name"),
             random: Randomness::default(),
             functions: Functions::default(),
@@ -81,6 +86,7 @@ struct Inner {
     fault: Fault,
     shop: Arc<Shop>,
     dispatch: Arc<Dispatch>,
+    crews: Arc<Crews>,
     pull: Pull,
     secrets: Secrets,
     /// Reclaim and prune.
@@ -155,6 +161,7 @@ impl Node {
             shutting_down: AtomicBool::new(false),
             shop: shop.clone(),
             store: store.clone(),
+            crews: Arc::new(Crews::new(&options, group("crews"))),
             options,
             dispatch,
             pull: pull.clone(),
@@ -196,6 +203,7 @@ impl Node {
             node.fault.clone(),
             node.shop.clone(),
             node.dispatch.clone(),
+            node.crews.clone(),
             node.upkeep.clone(),
         );
         node.services.spawn(TaskKind::Upkeep, on_fault);
@@ -235,6 +243,11 @@ impl Node {
     /// Those of the store.
     pub async fn webhook_secret(&self, ns: &Namespace) -> Result<Arc<SigningSecrets>, StoreError> {
         self.0.secrets.get(ns).await
+    }
+
+    /// The programs that this node keeps alive for the queues of a namespace.
+    pub(crate) fn kept_alive(&self, ns: &Namespace) -> Vec<(QueueName, Member)> {
+        self.0.crews.members(ns)
     }
 
     /// Where submissions go in.
@@ -289,6 +302,7 @@ impl Node {
     fn take_in(&self, queue: &Arc<Queue>) {
         self.0.queues.put(queue.clone());
         self.0.dispatch.put(queue);
+        self.0.crews.put(queue);
     }
 }
 

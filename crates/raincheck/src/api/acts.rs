@@ -14,7 +14,7 @@ use raincheck_core::id::{JobId, LeaseId};
 use raincheck_core::job::Job;
 use raincheck_core::name::Namespace;
 use raincheck_core::output::CHUNKS_MAX;
-use raincheck_core::queue::{Queue, Worker};
+use raincheck_core::queue::Queue;
 use raincheck_core::store::{Emit, Emitted, Leased, Renew, Settle};
 
 use super::Api;
@@ -113,10 +113,7 @@ impl Known {
 
     /// Who may claim in the same round trip: the holder of a lease of a queue that is pulled.
     fn claimer(&self) -> Option<&Arc<Holder>> {
-        let pulled = self
-            .queue
-            .as_deref()
-            .is_some_and(|queue| queue.worker() == Worker::Pull);
+        let pulled = self.queue.as_deref().is_some_and(|queue| queue.worker().pulled());
         self.holder.as_ref().filter(|_| pulled)
     }
 }

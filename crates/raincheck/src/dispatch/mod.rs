@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use raincheck_core::name::WorkerName;
-use raincheck_core::queue::{Queue, Worker};
+use raincheck_core::queue::Queue;
 use tokio::sync::{Notify, watch};
 
 use crate::queues::QueueKey;
@@ -108,7 +108,7 @@ impl Dispatch {
             Entry::Occupied(line) => {
                 line.get().send_replace(Some(queue.clone()));
             }
-            Entry::Vacant(_) if queue.worker() == Worker::Pull => {}
+            Entry::Vacant(_) if queue.worker().pulled() => {}
             Entry::Vacant(place) => {
                 let (tell, settings) = watch::channel(Some(queue.clone()));
                 place.insert(tell);
@@ -136,7 +136,7 @@ impl Dispatch {
         let queues = lines.iter().filter_map(|(key, line)| {
             let queue = line.borrow().clone()?;
             let running = wakes.get(key).map_or(0, |slots| slots.taken());
-            (running > 0 || queue.worker() != Worker::Pull).then_some((queue, running))
+            (running > 0 || !queue.worker().pulled()).then_some((queue, running))
         });
         queues.collect()
     }

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicU32;
 use axum::Router;
 use axum::routing::post;
 use raincheck_core::job::Outcome;
+use raincheck_core::queue::Worker;
 use raincheck_core::store::{Store, StoreError};
 use tokio::sync::Semaphore;
 

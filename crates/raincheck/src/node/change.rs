@@ -71,7 +71,9 @@ impl Node {
             let answer = node.0.store.delete_queue(&ns, &name).await?;
             Ok(answer.inspect(|()| {
                 node.0.queues.remove(&ns, &name);
-                node.0.dispatch.remove(&(ns, name));
+                let key = (ns, name);
+                node.0.dispatch.remove(&key);
+                node.0.crews.remove(&key);
             }))
         })
         .await

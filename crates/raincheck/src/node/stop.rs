@@ -16,6 +16,7 @@ use crate::dispatch::Dispatch;
 use crate::observe::Fault;
 use crate::tasks::Group;
 use crate::workers::Shop;
+use crate::workers::crews::Crews;
 
 /// How much of a drain is kept for stopping what still runs.
 const WIND_DOWN_MAX: Duration = Duration::from_secs(2);
@@ -53,11 +54,18 @@ impl Node {
         let (shop, drain) = (&self.0.shop, self.0.options.drain);
         let wind_down = (drain / 5).min(WIND_DOWN_MAX);
         let stop_at = Instant::now() + drain.saturating_sub(wind_down);
+        let wound_down = stop_at + wind_down.mul_f32(0.75);
         info!(running = shop.attempts.running(), "draining");
         // However short the drain: cutting a claim under way would charge its jobs an attempt.
         let claims = drain.saturating_sub(wind_down).max(CUT_AFTER);
+        // Programs that are kept alive settle what they have over the API, which still answers.
+        self.0.crews.leave(wound_down);
         self.0.dispatch.stop(claims).await;
-        if timeout_at(stop_at, shop.attempts.idle()).await.is_ok() {
+        let idle = || async {
+            shop.attempts.idle().await;
+            self.0.crews.idle().await;
+        };
+        if timeout_at(stop_at, idle()).await.is_ok() {
             return;
         }
         info!(
@@ -65,11 +73,8 @@ impl Node {
             "attempts that still run are stopped and given back"
         );
         // What is left of the time is for committing that.
-        shop.closing.send_replace(Some(stop_at + wind_down.mul_f32(0.75)));
-        if timeout_at(stop_at + wind_down + CUT_AFTER, shop.attempts.idle())
-            .await
-            .is_err()
-        {
+        shop.closing.send_replace(Some(wound_down));
+        if timeout_at(stop_at + wind_down + CUT_AFTER, idle()).await.is_err() {
             warn!(
                 running = shop.attempts.running(),
                 "attempts could not be given back in time"
@@ -86,6 +91,7 @@ impl Node {
         node.upkeep.abort();
         node.dispatch.cut().await;
         node.shop.attempts.cut().await;
+        node.crews.cut().await;
         node.tasks.shutdown(CUT_AFTER).await;
         node.services.shutdown(CUT_AFTER).await;
         match timeout(CLOSE_MAX, node.store.close()).await {
@@ -105,13 +111,21 @@ impl Node {
         self.0.upkeep.abort();
         self.0.dispatch.abort();
         self.0.shop.attempts.abort();
+        self.0.crews.abort();
     }
 }
 
 /// Where the node cannot go on: nothing new is begun, and what runs is stopped, for nothing of it can be kept.
-pub(super) async fn stop_on_fault(fault: Fault, shop: Arc<Shop>, dispatch: Arc<Dispatch>, upkeep: Group) {
+pub(super) async fn stop_on_fault(
+    fault: Fault,
+    shop: Arc<Shop>,
+    dispatch: Arc<Dispatch>,
+    crews: Arc<Crews>,
+    upkeep: Group,
+) {
     fault.wait().await;
     dispatch.abort();
+    crews.abort();
     shop.closing.send_replace(Some(Instant::now()));
     upkeep.abort();
 }

@@ -5,6 +5,7 @@
 //! dropped is nothing.
 
 pub(crate) mod attempt;
+pub(crate) mod crews;
 #[doc(hidden)]
 pub mod function;
 pub(crate) mod hold;
@@ -127,7 +128,7 @@ impl Shop {
     pub(crate) fn runner(&self, queue: &Queue) -> Option<Arc<dyn Runner>> {
         let function = self.functions.runner(&queue.name);
         function.or_else(|| match queue.worker() {
-            Worker::Pull => None,
+            Worker::Pull | Worker::KeepAlive(_) => None,
             Worker::Push(urls) => Some(Arc::new(push::Push::new(self.push.clone(), queue, &urls))),
             Worker::Process(argv) => Some(Arc::new(process::Process::new(argv))),
         })

@@ -3,7 +3,9 @@
 //!
 //! Invariant: the command sees an environment made here and nothing else of the server's.
 
+mod crew;
 mod group;
+mod lines;
 mod pipes;
 mod program;
 
@@ -15,6 +17,8 @@ use raincheck_core::job::Failure;
 use raincheck_core::lease::WorkerKind;
 use tracing::warn;
 
+pub use self::crew::{Crew, CrewEvent, CrewOptions, CrewTell, Member};
+pub use self::lines::Lines;
 pub use self::program::{Environment, Facts, Log, Program, Run};
 use super::{AttemptEnd, Ctx, Runner};
 

@@ -39,7 +39,12 @@ async fn a_setting_that_cannot_be_is_named() {
         (r#"{"timeout":"soon"}"#, "not a duration"),
         (r#"{"depth":-1}"#, "invalid value"),
         (r#"{"depth":1,"depth":2}"#, "duplicate field `depth`"),
-        (r#"{"worker":"robot"}"#, "unknown variant `robot`"),
+        (r#"{"worker":"robot"}"#, "expected a worker: "),
+        (r#"{"worker":{"robot":[]}}"#, "unknown field `robot`"),
+        (
+            r#"{"worker":{"push":["http://a"],"keep_alive":true}}"#,
+            "keep_alive goes with process",
+        ),
         (r#"{"worker":{"push":[]}}"#, "push takes 1 to 100 URLs"),
         (r#"{"worker":{"push":["/thumb"]}}"#, "push takes"),
         (

@@ -5,7 +5,7 @@ mod get;
 mod list;
 mod pause;
 mod purge;
-mod set;
+pub(crate) mod set;
 mod wait;
 
 use clap::Subcommand;

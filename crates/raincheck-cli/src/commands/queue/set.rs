@@ -81,17 +81,23 @@ fn written(answer: &Answer) -> Result<Map<String, Json>, Failed> {
 fn changes(words: &[String]) -> Result<Vec<(String, Option<Json>)>, Failed> {
     let mut changes: Vec<(String, Option<Json>)> = Vec::new();
     for word in words {
-        let (name, value) = input::pair(word)?;
-        let value = match value {
-            Paired::Text(text) => plain(name, &text),
-            Paired::Json(value) => Some(value),
-        };
-        if changes.iter().any(|(known, _)| known == name) {
+        let (name, value) = change(word)?;
+        if changes.iter().any(|(known, _)| *known == name) {
             return Err(Failed::usage(format!("the setting {name} is given twice")));
         }
-        changes.push((name.to_owned(), value));
+        changes.push((name, value));
     }
     Ok(changes)
+}
+
+/// One `field=value`; `None` goes back to the default.
+pub(crate) fn change(word: &str) -> Result<(String, Option<Json>), Failed> {
+    let (name, value) = input::pair(word)?;
+    let value = match value {
+        Paired::Text(text) => plain(name, &text),
+        Paired::Json(value) => Some(value),
+    };
+    Ok((name.to_owned(), value))
 }
 
 /// A value as a person writes it: nothing is the default, digits are a number, a worker may be a URL.

@@ -5,7 +5,6 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use raincheck::core::queue::Worker;
 use raincheck::core::time::format_duration;
 
 use super::queues::QueueFlag;
@@ -105,7 +104,7 @@ impl Banner {
         let first = self.queues.first();
         let name = first.map_or("hello", |queue| queue.name.as_str());
         let known = first.is_some() || self.dev;
-        if known && !first.is_some_and(|queue| matches!(queue.worker, Worker::Process(_))) {
+        if known && first.is_none_or(|queue| queue.worker.command().is_none()) {
             format!("curl -i {url}/v1/queues/{name}/jobs --json '{{\"hello\":\"rain\"}}'")
         } else if known {
             format!("curl -i '{url}/v1/queues/{name}/jobs?wait=30' --data-binary @FILE")

@@ -7,6 +7,7 @@ mod banner;
 mod door;
 mod logs;
 mod queues;
+mod settings;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -25,17 +26,22 @@ use tracing::{error, info, warn};
 use self::banner::Banner;
 use self::logs::LogFormat;
 use self::queues::QueueFlag;
+use self::settings::Setting;
 use crate::exit::{Exit, Failed};
 use crate::output::Output;
 use crate::signals::Signals;
 
 const EXAMPLES: &str = "\
-A queue is worked in one of three ways:
+A queue is worked in one of four ways:
   --queue NAME                   workers anywhere claim its jobs over HTTP
   --queue NAME=http://HOST/PATH  each job is sent there; the answer is its result
   --queue NAME='cmd:PROGRAM …'   the program is started for each job: input on stdin, result on
                                  stdout; it ends with 0 (done), 65 (failed for good) or anything
                                  else (to be tried again)
+  --queue NAME='keep-alive:PROGRAM …'
+                                 the program is kept running, as often as the queue's concurrency
+                                 says (the cores), and claims jobs over HTTP by itself; it is told
+                                 RAINCHECK_URL, RAINCHECK_QUEUE and RAINCHECK_WORKER
 
 A server that is told to stop (SIGTERM, Ctrl-C) takes no new jobs, finishes what runs within
 --drain, gives back the rest, and ends with 0. A second signal ends it at once; nothing is lost
@@ -45,6 +51,7 @@ output once it listens, with --json also where the data is.
 Examples:
   raincheck serve
   raincheck serve --queue thumbs='cmd:./resize.sh' --queue reports=http://localhost:8000/report
+  raincheck serve --queue words='keep-alive:./worker.py' --set words.concurrency=2
   raincheck serve --listen 127.0.0.1:0 --store /tmp/data --dev -q";
 
 /// Runs a server.
@@ -75,8 +82,11 @@ pub(crate) struct Serve {
     #[arg(long, env = "RAINCHECK_STORE", value_name = "DIRECTORY")]
     store: Option<PathBuf>,
     /// A queue and how it is worked; may be repeated
-    #[arg(long = "queue", value_name = "NAME[=URL|=cmd:…]")]
+    #[arg(long = "queue", value_name = "NAME[=URL|=cmd:…|=keep-alive:…]")]
     queues: Vec<QueueFlag>,
+    /// A setting of such a queue, as `raincheck queue set` writes it; may be repeated
+    #[arg(long = "set", value_name = "NAME.FIELD=VALUE")]
+    settings: Vec<Setting>,
     /// How long running jobs get when the server is told to stop
     #[arg(long, env = "RAINCHECK_DRAIN", value_name = "DURATION", default_value = "25s", value_parser = duration)]
     drain: Duration,
@@ -122,6 +132,17 @@ impl Serve {
             }
             self.queues.push(queue.resolved()?);
         }
+        if let Some(stray) = self
+            .settings
+            .iter()
+            .find(|setting| !self.queues.iter().any(|queue| queue.name == setting.queue))
+        {
+            return Err(Failed::usage(format!(
+                "--set names queue {:?}, and no --queue does",
+                stray.queue.as_str()
+            ))
+            .next("Change others over the API: raincheck queue set"));
+        }
         let directory = directory(self.store.take())?;
         logs::start(&self.log, self.log_format, output.stderr_colour)?;
         let json_log = self.log_format.is_json();
@@ -146,7 +167,7 @@ impl Serve {
         let url = format!("http://{}", door.address);
         let fresh = !directory.join("raincheck.db").exists();
         let store = open(&directory)?;
-        queues::put(&*store, &self.queues).await?;
+        queues::put(&*store, &self.queues, &self.settings).await?;
         let options = NodeOptions {
             drain: self.drain,
             dev: self.dev,
@@ -156,6 +177,7 @@ impl Serve {
                 allowed: self.allow_targets,
             }),
             public_url: Some(self.public_url.unwrap_or_else(|| url.clone())),
+            own_url: Some(url.clone()),
             ..NodeOptions::default()
         };
         let node = Node::start(store, options)

@@ -13,7 +13,9 @@ use tracing::warn;
 use crate::exit::{Exit, Failed};
 use crate::program;
 
-/// One `--queue NAME[=URL|=cmd:WORDS]`.
+use super::settings::{self, Setting};
+
+/// One `--queue NAME[=URL|=cmd:WORDS|=keep-alive:WORDS]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct QueueFlag {
     /// The queue's name.
@@ -36,35 +38,47 @@ impl FromStr for QueueFlag {
 }
 
 fn parse_worker(text: &str) -> Result<Worker, String> {
-    if let Some(command) = text.strip_prefix("cmd:") {
+    for (form, worker) in [
+        ("cmd:", Worker::Process as fn(Vec<String>) -> Worker),
+        ("keep-alive:", Worker::KeepAlive),
+    ] {
+        let Some(command) = text.strip_prefix(form) else {
+            continue;
+        };
         let words = shlex::split(command).ok_or("a quote in the command is not closed")?;
         return match words.first() {
-            Some(program) if !program.is_empty() => Ok(Worker::Process(words)),
-            _ => Err("after cmd: comes a program and its arguments".to_owned()),
+            Some(program) if !program.is_empty() => Ok(worker(words)),
+            _ => Err(format!("after {form} comes a program and its arguments")),
         };
     }
     if text.starts_with("http://") || text.starts_with("https://") {
         return Ok(Worker::Push(text.split(',').map(str::to_owned).collect()));
     }
-    Err("write NAME for workers that ask, NAME=http://… to push, or NAME='cmd:PROGRAM ARGUMENTS'".to_owned())
+    Err(
+        "write NAME for workers that ask, NAME=http://… to push, NAME='cmd:PROGRAM ARGUMENTS' or \
+         NAME='keep-alive:PROGRAM ARGUMENTS'"
+            .to_owned(),
+    )
 }
 
 impl QueueFlag {
     /// The same with its program as an absolute path, once it is certain that it can be started.
     pub(crate) fn resolved(self) -> Result<Self, Failed> {
-        let Worker::Process(mut words) = self.worker else {
-            return Ok(self);
+        let (mut words, worker, form) = match self.worker {
+            Worker::Process(words) => (words, Worker::Process as fn(Vec<String>) -> Worker, "cmd"),
+            Worker::KeepAlive(words) => (words, Worker::KeepAlive as _, "keep-alive"),
+            Worker::Pull | Worker::Push(_) => return Ok(self),
         };
         words[0] = program::resolve(&words[0]).map_err(|missing| {
             let hint = match missing.beside {
-                Some(here) => format!("For the one in this folder write cmd:{here}"),
+                Some(here) => format!("For the one in this folder write {form}:{here}"),
                 None => "Name a program that this server can start".to_owned(),
             };
             Failed::usage(format!("--queue {}: {}", self.name, missing.reason)).next(hint)
         })?;
         Ok(Self {
             name: self.name,
-            worker: Worker::Process(words),
+            worker: worker(words),
         })
     }
 }
@@ -72,7 +86,7 @@ impl QueueFlag {
 /// Writes the queues of the command line into the store, before anything works them. A queue that is there keeps its
 /// settings, but for how it is worked. A program that an earlier start was told of and this one is not is forgotten:
 /// no command runs that nobody asked for.
-pub(crate) async fn put(store: &dyn Store, flags: &[QueueFlag]) -> Result<(), Failed> {
+pub(crate) async fn put(store: &dyn Store, flags: &[QueueFlag], settings: &[Setting]) -> Result<(), Failed> {
     let ns = Namespace::default();
     let there = store
         .all_queues()
@@ -80,7 +94,13 @@ pub(crate) async fn put(store: &dyn Store, flags: &[QueueFlag]) -> Result<(), Fa
         .map_err(|error| unwritten(&error.to_string()))?;
     for queue in &there {
         let named = queue.namespace == ns && flags.iter().any(|flag| flag.name == queue.name);
-        if !named && matches!(queue.spec.worker, Some(Worker::Process(_))) {
+        if !named
+            && queue
+                .spec
+                .worker
+                .as_ref()
+                .is_some_and(|worker| worker.command().is_some())
+        {
             warn!(queue = %queue.name, "no --queue names its program any more: workers have to ask for its jobs");
             let spec = QueueSpec {
                 worker: None,
@@ -93,9 +113,11 @@ pub(crate) async fn put(store: &dyn Store, flags: &[QueueFlag]) -> Result<(), Fa
         let known = there
             .iter()
             .find(|queue| queue.namespace == ns && queue.name == flag.name);
+        let spec = known.map(|queue| queue.spec.clone()).unwrap_or_default();
+        let own = settings.iter().filter(|setting| setting.queue == flag.name);
         let spec = QueueSpec {
             worker: Some(flag.worker.clone()),
-            ..known.map(|queue| queue.spec.clone()).unwrap_or_default()
+            ..settings::apply(&spec, own)?
         };
         raincheck::workers::check(&spec)
             .map_err(|error| Failed::usage(format!("--queue {}: {error}", flag.name)))?;
@@ -146,6 +168,10 @@ mod tests {
             worker("thumbs=cmd:./resize.sh --size '10 20' a=b"),
             Ok(Worker::Process(words(&["./resize.sh", "--size", "10 20", "a=b"])))
         );
+        assert_eq!(
+            worker("thumbs=keep-alive:./worker.py x"),
+            Ok(Worker::KeepAlive(words(&["./worker.py", "x"])))
+        );
     }
 
     #[test]
@@ -158,6 +184,7 @@ mod tests {
             "thumbs=./x",
             "thumbs=cmd:",
             "thumbs=cmd:''",
+            "thumbs=keep-alive:",
             "thumbs=cmd:'x",
         ] {
             assert!(worker(bad).is_err(), "{bad:?}");

@@ -1,12 +1,14 @@
 //! `raincheck work`: works a queue with a program, from anywhere.
 //!
-//! One process a job ([`pull`]): claims over HTTP, runs the program, settles. Invariant: whatever happens to this
+//! One process a job ([`pull`]): claims over HTTP, runs the program, settles. Or programs that do so by themselves and are
+//! kept alive ([`keep_alive`]). Invariant: whatever happens to this
 //! process, its server or the line between them, a job that was claimed is settled, released, or its lease lapses.
 
 mod attempt;
 mod bench;
 mod claim;
 mod deliver;
+mod keep_alive;
 mod leases;
 mod pull;
 mod report;
@@ -43,13 +45,20 @@ Told to stop (SIGTERM, Ctrl-C) the worker claims nothing more, lets running jobs
 at once; its jobs are tried again once their leases are over. While the server is away, running
 jobs go on, and results are kept until it is back.
 
-On standard output there is nothing; with -q the id of each job that was worked, with --json a
+With --keep-alive the program is no command for one job but a worker of its own, such as those in
+examples/workers: it is kept running -c times, told where to work by RAINCHECK_URL, RAINCHECK_QUEUE
+and RAINCHECK_WORKER, and started again when it ends, after a pause that grows while it fails. It
+gets SIGTERM when the worker is told to stop, and SIGKILL after --drain. Its output goes where that
+of this command goes.
+
+On standard output there is nothing else; with -q the id of each job that was worked, with --json a
 document a line.
 
 Examples:
   raincheck work thumbs -- ./resize.sh --size 200
   raincheck work shout --create -c 8 -- tr a-z A-Z
   raincheck work import --exit-when-empty --lease 2m -- python3 import.py
+  raincheck work words --keep-alive -c 2 -- examples/workers/worker.py
   raincheck work reports --url http://127.0.0.1:7246 --worker gpu-1 -- ./report";
 
 /// Works a queue with a program.
@@ -64,6 +73,9 @@ pub(crate) struct Work {
     /// At most so many jobs at once [default: the number of cores]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     concurrency: Option<u32>,
+    /// The program claims jobs over HTTP by itself: keep it running, N times
+    #[arg(long, conflicts_with_all = ["lease", "result_type", "exit_when_empty", "max_jobs"])]
+    keep_alive: bool,
     /// Create the queue where it is missing
     #[arg(long)]
     create: bool,
@@ -124,6 +136,9 @@ impl Work {
             })
         })?;
         let settings = self.settings(session).await?;
+        if self.keep_alive {
+            return keep_alive::run(self, session).await;
+        }
         pull::run(self, session, settings).await
     }
 

@@ -6,16 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use raincheck::workers::process::Log;
+use raincheck::workers::process::{Lines, Log};
 
 use crate::client::{Answer, NoAnswer, Request};
 use crate::output::{Output, Shape, say, visible};
 use crate::refused::Problem;
 use crate::session::Session;
 use crate::when;
-
-/// The longest line of a program's stderr; longer ones are cut into several.
-const LINE_MAX: usize = 8 << 10;
 
 /// Requests to a server that may be away for a while. Cloning gives another handle.
 #[derive(Clone, Debug)]
@@ -138,43 +135,11 @@ impl Ended<'_> {
 
 /// Shows a program's stderr line by line, each with its job.
 pub(super) fn log_of(job: String) -> Log {
-    let mut lines = Lines {
-        job,
-        held: Vec::new(),
-    };
+    let mut lines = Lines::new(move |line| say_line(&job, line));
     Box::new(move |bytes| lines.take(bytes))
 }
 
-/// Lines on their way.
-struct Lines {
-    job: String,
-    held: Vec<u8>,
-}
-
-impl Lines {
-    fn take(&mut self, bytes: &[u8]) {
-        self.held.extend_from_slice(bytes);
-        while let Some(end) = self.held.iter().position(|byte| *byte == b'\n') {
-            let line: Vec<u8> = self.held.drain(..=end).collect();
-            self.say(&line);
-        }
-        while self.held.len() >= LINE_MAX {
-            let line: Vec<u8> = self.held.drain(..LINE_MAX).collect();
-            self.say(&line);
-        }
-    }
-
-    fn say(&self, line: &[u8]) {
-        let line = String::from_utf8_lossy(line);
-        say(&format!("{} | {}", self.job, visible(line.trim_end())));
-    }
-}
-
-impl Drop for Lines {
-    fn drop(&mut self) {
-        // The last line may have no end.
-        if !self.held.is_empty() {
-            self.say(&self.held);
-        }
-    }
+/// Shows a line that `who` said.
+pub(super) fn say_line(who: &str, line: &str) {
+    say(&format!("{who} | {}", visible(line)));
 }

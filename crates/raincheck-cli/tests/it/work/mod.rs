@@ -1,6 +1,7 @@
 //! `raincheck work`, against a real server over real sockets.
 
 mod jobs;
+mod keep_alive;
 mod leaving;
 mod losses;
 

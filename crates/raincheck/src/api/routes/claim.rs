@@ -9,7 +9,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use http::{StatusCode, header};
 use raincheck_core::name::QueueName;
-use raincheck_core::queue::{Queue, Worker};
+use raincheck_core::queue::Queue;
 use tokio::time::Instant;
 
 use crate::api::Api;
@@ -88,7 +88,7 @@ pub(crate) async fn claim(
 /// first job, and its workers may wait for that.
 fn pulled(api: &Api, name: &QueueName, queue: Option<&Queue>) -> Result<(), Problem> {
     let kind = match queue.map(Queue::worker) {
-        Some(Worker::Pull) => return Ok(()),
+        Some(worker) if worker.pulled() => return Ok(()),
         None if api.node.options().dev => return Ok(()),
         None => return Err(unknown_queue(name.as_str())),
         Some(worker) => worker.kind(),

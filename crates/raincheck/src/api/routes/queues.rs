@@ -7,7 +7,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use http::{StatusCode, header};
 use raincheck_core::name::{Namespace, QueueName};
-use raincheck_core::queue::{QueueSpec, Worker};
+use raincheck_core::queue::QueueSpec;
 use raincheck_core::store::QueueRefused;
 
 use crate::api::Api;
@@ -125,7 +125,11 @@ fn settings(body: &[u8], targets: &Targets) -> Result<QueueSpec, Problem> {
         }
         Problem::bad_request(format!("the settings cannot be: {why}"))
     })?;
-    if matches!(spec.worker, Some(Worker::Process(_))) {
+    if spec
+        .worker
+        .as_ref()
+        .is_some_and(|worker| worker.command().is_some())
+    {
         let detail = "a queue that runs a command is defined only by the server itself: raincheck serve --queue \
                       NAME='cmd:…'";
         return Err(Problem::new(Code::ProcessWorkerForbidden, detail).at("/worker"));

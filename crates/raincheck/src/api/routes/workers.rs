@@ -3,6 +3,7 @@
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::StatusCode;
+use raincheck_core::name::{QueueName, WorkerName};
 
 use crate::api::Api;
 use crate::api::answer::{json, render};
@@ -35,14 +36,38 @@ pub(crate) async fn list_workers(
         running: *running as u64,
         last_seen: now,
     });
-    let pulling = pulling.iter().map(|seen| WorkerDocument {
+    let kept = api.node.kept_alive(&scope.namespace);
+    let kept: Vec<_> = kept
+        .iter()
+        .filter_map(|(queue, member)| Some((queue, WorkerName::new(&member.name).ok()?, member)))
+        .collect();
+    let is_kept =
+        |queue: &QueueName, id: &WorkerName| kept.iter().any(|(of, name, _)| *of == queue && name == id);
+    let seen = |queue: &QueueName, id: &WorkerName| {
+        let mut seen = pulling.iter();
+        seen.find(|seen| seen.holder.queue == *queue && seen.holder.worker == *id)
+    };
+    let kept_alive = kept.iter().filter(|(_, _, member)| member.process.is_some());
+    let kept_alive = kept_alive.map(|(queue, id, _)| {
+        let seen = seen(queue, id);
+        WorkerDocument {
+            id,
+            queue,
+            kind: "keep_alive",
+            running: seen.map_or(0, |seen| u64::from(seen.running)),
+            last_seen: seen.map_or(now, |seen| seen.last_seen),
+        }
+    });
+    let others = pulling.iter();
+    let others = others.filter(|seen| !is_kept(&seen.holder.queue, &seen.holder.worker));
+    let others = others.map(|seen| WorkerDocument {
         id: &seen.holder.worker,
         queue: &seen.holder.queue,
         kind: "pull",
         running: u64::from(seen.running),
         last_seen: seen.last_seen,
     });
-    let mut workers: Vec<_> = own.chain(pulling).collect();
+    let mut workers: Vec<_> = own.chain(kept_alive).chain(others).collect();
     workers.sort_by(|a, b| (a.queue, a.id).cmp(&(b.queue, b.id)));
     Ok(json(StatusCode::OK, render(&WorkersDocument { workers })))
 }

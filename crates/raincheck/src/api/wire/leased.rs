@@ -212,13 +212,13 @@ pub(crate) struct WorkerDocument<'a> {
     /// The queue.
     #[schema(value_type = String, example = "thumbs")]
     pub(crate) queue: &'a QueueName,
-    /// `pull`, `push` or `process`.
+    /// `pull`, `push`, `process`, or `keep_alive`: a program that this server keeps running, and that pulls.
     #[schema(example = "pull")]
     pub(crate) kind: &'a str,
     /// Jobs in its hands.
     #[schema(example = 4)]
     pub(crate) running: u64,
-    /// When it last claimed, renewed or settled.
+    /// When it last claimed, renewed or settled; now where the server itself works the queue, or has just begun to.
     #[schema(value_type = String, format = DateTime)]
     pub(crate) last_seen: Timestamp,
 }

@@ -24,7 +24,7 @@ pub(crate) struct QueueDocument<'a> {
     /// How it is worked.
     #[schema(value_type = QueueWorker)]
     worker: Worker,
-    /// At most so many jobs run at once; null where there is no bound.
+    /// At most so many jobs run at once, and so many programs are kept alive; null where there is no bound.
     #[schema(example = 8)]
     concurrency: Option<u32>,
     /// At most so many jobs wait.
@@ -171,19 +171,40 @@ impl<'a> QueueDocument<'a> {
 }
 
 /// How a queue is worked: `"pull"`, `{"push": ["http://…"]}` or, only from the server's flags, `{"process": [..]}`.
-#[derive(ToSchema)]
-#[schema(rename_all = "lowercase")]
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
 #[expect(
     dead_code,
     reason = "describes raincheck_core's Worker, which knows nothing of OpenAPI"
 )]
 pub(crate) enum QueueWorker {
     /// Workers ask for jobs.
-    Pull,
+    Pull(PullWorker),
     /// The server sends each job to one of these URLs, in turn.
-    Push(Vec<String>),
-    /// The server starts this command for each job.
-    Process(Vec<String>),
+    Push {
+        /// The URLs.
+        push: Vec<String>,
+    },
+    /// The server starts this command for each job; or, with `keep_alive`, keeps it running as often as `concurrency`
+    /// says, and it asks for jobs as any other worker does.
+    Process {
+        /// The program and its arguments.
+        process: Vec<String>,
+        /// Whether it is kept running; false unless given.
+        keep_alive: Option<bool>,
+    },
+}
+
+/// The word for a queue whose workers ask for jobs.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[expect(
+    dead_code,
+    reason = "describes raincheck_core's Worker, which knows nothing of OpenAPI"
+)]
+pub(crate) enum PullWorker {
+    /// `pull`.
+    Pull,
 }
 
 /// A queue's settings; what is left out has its default. A PUT replaces the whole.

@@ -33,7 +33,7 @@ pub(super) struct ProcessGroup {
 pub(super) type Ends = (Option<ChildStdin>, Option<ChildStdout>, Option<ChildStderr>);
 
 impl ProcessGroup {
-    /// Starts the program. The command must ask for a group of its own and for pipes.
+    /// Starts the program. The command must ask for a group of its own.
     pub(super) fn start(mut command: Command) -> io::Result<(Self, Ends)> {
         // Listening first: no end goes unheard.
         let child_ended = unix::signal(SignalKind::child())?;
@@ -49,6 +49,11 @@ impl ProcessGroup {
             reaped: false,
         };
         Ok((group, ends))
+    }
+
+    /// The leader's number.
+    pub(super) const fn number(&self) -> u32 {
+        self.number.as_raw_nonzero().get().cast_unsigned()
     }
 
     /// Waits until the leader has ended, without reaping it.
@@ -79,12 +84,17 @@ impl ProcessGroup {
     pub(super) async fn finish(&mut self, pipes: &mut Pipes) -> io::Result<ExitStatus> {
         // Usually everything is there already. Where not, somebody of the group may be about to write it.
         let _ = timeout(LINGER, pipes.drained()).await;
-        self.signal(Signal::KILL);
-        self.reaped = true;
-        let status = self.leader.wait().await?;
+        let status = self.reap().await?;
         // What was killed just now has closed its ends; only one who left the group may hold them open.
         let _ = timeout(LINGER, pipes.drained()).await;
         Ok(status)
+    }
+
+    /// After the leader has ended: ends what is left of the group, reaps the leader.
+    pub(super) async fn reap(&mut self) -> io::Result<ExitStatus> {
+        self.signal(Signal::KILL);
+        self.reaped = true;
+        self.leader.wait().await
     }
 
     fn signal(&self, signal: Signal) {

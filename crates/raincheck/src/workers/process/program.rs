@@ -101,13 +101,21 @@ impl Program {
         self.argv.first().map_or("", String::as_str)
     }
 
-    fn command(&self, facts: &Facts) -> Command {
+    /// The command, in a process group of its own.
+    pub(super) fn command(&self) -> Command {
         let mut command = Command::new(self.name());
         command.args(self.argv.iter().skip(1));
         match &self.environment {
             Environment::Few => command.env_clear().envs(inherited()),
             Environment::AllAnd(more) => command.envs(more.iter().map(|(name, value)| (name, value))),
         };
+        command.process_group(0).kill_on_drop(true);
+        command
+    }
+
+    /// The command for one attempt.
+    fn attempt(&self, facts: &Facts) -> Command {
+        let mut command = self.command();
         command
             .env("RAINCHECK_JOB", &facts.job)
             .env("RAINCHECK_ATTEMPT", facts.attempt.to_string())
@@ -120,9 +128,7 @@ impl Program {
             )
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0)
-            .kill_on_drop(true);
+            .stderr(Stdio::piped());
         command
     }
 
@@ -139,7 +145,7 @@ impl Program {
             mut stops,
             log,
         } = run;
-        let (mut group, pipes) = ProcessGroup::start(self.command(&facts))?;
+        let (mut group, pipes) = ProcessGroup::start(self.attempt(&facts))?;
         let mut pipes = Pipes::new(pipes, input, result_max, log);
         let mut stopped = None;
         let mut patience = stops.clone();
