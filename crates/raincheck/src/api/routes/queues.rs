@@ -7,7 +7,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use http::{StatusCode, header};
 use raincheck_core::name::{Namespace, QueueName};
-use raincheck_core::queue::QueueSpec;
+use raincheck_core::queue::{QueueSpec, Worker};
 use raincheck_core::store::QueueRefused;
 
 use crate::api::Api;
