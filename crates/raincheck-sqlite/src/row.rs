@@ -14,8 +14,12 @@ use raincheck_core::name::{GroupName, Namespace, QueueName, WorkerName};
 use raincheck_core::store::Missing;
 use raincheck_core::time::Timestamp;
 use rusqlite::types::Type;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, Row};
 use serde::{Deserialize, Serialize};
+
+mod write;
+
+pub(crate) use write::{insert, write, write_options};
 
 /// A queue's key in the table `queues`.
 pub(crate) type QueueKey = i64;
@@ -99,69 +103,6 @@ fn json<T: Serialize>(value: &T) -> rusqlite::Result<String> {
     serde_json::to_string(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
 }
 
-fn lease_text(job: &Job) -> rusqlite::Result<Option<String>> {
-    let row = |lease: &Lease| LeaseRow {
-        nonce: lease.nonce.0,
-        worker: lease.worker.clone(),
-        kind: lease.kind,
-        started: lease.started_at.as_millis(),
-        term: u64::try_from(lease.term.as_millis()).unwrap_or(u64::MAX),
-        expires: lease.expires_at.as_millis(),
-        deadline: lease.attempt_deadline.as_millis(),
-        cancel_by: lease.cancel_by.map(Timestamp::as_millis),
-        claim_id: lease.claim_id.clone(),
-        progress: lease.progress.clone(),
-    };
-    job.lease().map(|lease| json(&row(lease))).transpose()
-}
-
-fn history_text(job: &Job) -> rusqlite::Result<Option<String>> {
-    if job.attempts.is_empty() && job.error.is_none() && job.retry_of.is_none() && job.retried_as.is_none() {
-        return Ok(None);
-    }
-    let row = |attempt: &Attempt| AttemptRow {
-        n: attempt.n,
-        worker: attempt.worker.clone(),
-        started: attempt.started_at.as_millis(),
-        ended: attempt.ended_at.as_millis(),
-        outcome: attempt.outcome,
-        error: attempt.error.clone(),
-    };
-    let history = History {
-        attempts: job.attempts.iter().map(row).collect(),
-        error: job.error.clone(),
-        retry_of: job.retry_of,
-        retried_as: job.retried_as,
-    };
-    json(&history).map(Some)
-}
-
-fn settled_bytes(job: &Job) -> Option<[u8; 28]> {
-    job.settled.map(|settled| {
-        let mut bytes = [0; 28];
-        bytes[..12].copy_from_slice(&settled.nonce.0);
-        bytes[12..].copy_from_slice(&settled.digest);
-        bytes
-    })
-}
-
-/// The phase's columns: state, finished_at, expires_at.
-fn phase_columns(job: &Job) -> (i64, Option<i64>, Option<i64>) {
-    match &job.phase {
-        Phase::Waiting => (state::WAITING, None, None),
-        Phase::Running(_) => (state::RUNNING, None, None),
-        Phase::Done {
-            outcome,
-            finished_at,
-            expires_at,
-        } => (
-            outcome_state(*outcome),
-            Some(finished_at.as_millis()),
-            Some(expires_at.as_millis()),
-        ),
-    }
-}
-
 /// The key of a job's row.
 pub(crate) fn key(id: JobId) -> i64 {
     // 60 bits always fit.
@@ -171,73 +112,6 @@ pub(crate) fn key(id: JobId) -> i64 {
 /// The id of the row with these halves.
 pub(crate) fn id(seq: i64, tail: i64) -> JobId {
     JobId::from_parts(seq.cast_unsigned(), tail.cast_unsigned())
-}
-
-/// Inserts a job that was just accepted.
-pub(crate) fn insert(
-    conn: &Connection,
-    job: &Job,
-    queue: QueueKey,
-    idempotency: Option<&str>,
-) -> rusqlite::Result<()> {
-    let mut insert = conn.prepare_cached(
-        "INSERT INTO jobs (seq, tail, queue, state, priority, version, attempt, fence, cancelling, run_at, job_group, \
-         options, history, idempotency) VALUES (?1, ?2, ?3, 0, ?4, 1, 0, 0, 0, ?5, ?6, ?7, ?8, ?9)",
-    )?;
-    insert.execute(params![
-        key(job.id),
-        job.id.tail().cast_signed(),
-        queue,
-        job.priority,
-        job.run_at.as_millis(),
-        job.group.as_ref().map(GroupName::as_str),
-        options_text(job)?,
-        history_text(job)?,
-        idempotency,
-    ])?;
-    Ok(())
-}
-
-fn options_text(job: &Job) -> rusqlite::Result<Option<String>> {
-    if job.options.is_empty() {
-        Ok(None)
-    } else {
-        json(&job.options).map(Some)
-    }
-}
-
-/// Writes a job's options back, which only a patch changes.
-pub(crate) fn write_options(conn: &Connection, job: &Job) -> rusqlite::Result<()> {
-    let mut update = conn.prepare_cached("UPDATE jobs SET options = ?2 WHERE seq = ?1")?;
-    update.execute(params![key(job.id), options_text(job)?])?;
-    Ok(())
-}
-
-/// Writes a job's next state back.
-pub(crate) fn write(conn: &Connection, job: &Job) -> rusqlite::Result<()> {
-    let mut update = conn.prepare_cached(
-        "UPDATE jobs SET state = ?2, version = ?3, attempt = ?4, fence = ?5, cancelling = ?6, run_at = ?7, \
-         started_at = ?8, finished_at = ?9, expires_at = ?10, lease = ?11, history = ?12, settled = ?13, \
-         priority = ?14 WHERE seq = ?1",
-    )?;
-    let (state, finished_at, expires_at) = phase_columns(job);
-    update.execute(params![
-        key(job.id),
-        state,
-        job.version,
-        job.attempt,
-        job.fence.0,
-        job.cancel_requested,
-        job.run_at.as_millis(),
-        job.started_at.map(Timestamp::as_millis),
-        finished_at,
-        expires_at,
-        lease_text(job)?,
-        history_text(job)?,
-        settled_bytes(job),
-        job.priority,
-    ])?;
-    Ok(())
 }
 
 /// A row: a job, or what is left of one.

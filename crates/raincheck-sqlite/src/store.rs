@@ -22,7 +22,8 @@ use raincheck_core::store::{
 use raincheck_core::time::Timestamp;
 use rusqlite::Connection;
 
-use crate::apply::{self, change, claim, emit, prune, queues, secrets, settle, submit};
+use crate::apply::{change, claim, emit, prune, queues, secrets, settle, submit};
+use crate::body;
 use crate::checkpoint::Checkpoint;
 use crate::directory::{Directory, OpenError};
 use crate::handover::Handover;
@@ -326,7 +327,7 @@ impl Store for SqliteStore {
         self.read(move |conn, names| {
             let conn = &conn.unchecked_transaction()?;
             Ok(match row::load(conn, names, &ns, id)? {
-                Ok(_) => Ok(apply::input(conn, id)?.unwrap_or_default()),
+                Ok(_) => Ok(body::input(conn, id)?.unwrap_or_default()),
                 Err(missing) => Err(missing),
             })
         })
@@ -339,7 +340,7 @@ impl Store for SqliteStore {
             Ok(match row::load(conn, names, &ns, id)? {
                 Ok((_, job)) => {
                     let result = if job.done() {
-                        apply::result(conn, id)?.map(Arc::new)
+                        body::result(conn, id)?.map(Arc::new)
                     } else {
                         None
                     };

@@ -7,7 +7,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use raincheck_core::clock::Clock;
-use raincheck_core::content::Input;
+use raincheck_core::content::{Input, JobResult};
 use raincheck_core::id::JobId;
 use raincheck_core::job::Job;
 use raincheck_core::lease::WorkerKind;
@@ -17,7 +17,8 @@ use raincheck_core::store::{Change, Missing, Observer, StoreError};
 use raincheck_core::time::Timestamp;
 use rusqlite::{Connection, ErrorCode};
 
-use crate::apply::{self, settle, unique};
+use crate::apply::{settle, unique};
+use crate::body;
 use crate::checkpoint::Checkpoint;
 use crate::handover::{Handover, Round, Taken};
 use crate::memory::Memory;
@@ -81,12 +82,23 @@ impl Tx<'_> {
         {
             return Ok(input.clone());
         }
-        Ok(apply::input(self.conn, id)?.unwrap_or_default())
+        Ok(body::input(self.conn, id)?.unwrap_or_default())
     }
 
     /// Writes a transition back, in the row and in memory.
     pub(crate) fn store(&mut self, key: QueueKey, before: &Job, after: &Arc<Job>) -> rusqlite::Result<()> {
-        row::write(self.conn, after)?;
+        self.store_ended(key, before, after, None)
+    }
+
+    /// The same with the result that the attempt's end left, where that goes into the row.
+    pub(crate) fn store_ended(
+        &mut self,
+        key: QueueKey,
+        before: &Job,
+        after: &Arc<Job>,
+        result: Option<&JobResult>,
+    ) -> rusqlite::Result<()> {
+        row::write(self.conn, after, result)?;
         unique::follow(self.conn, key, before, after)?;
         self.memory.leave(key, before);
         self.memory.enter(key, after, self.now);

@@ -10,7 +10,8 @@ use raincheck_core::store::{Change, ChangeRefused, Missing, PatchError};
 use raincheck_core::time::Timestamp;
 use rusqlite::{Connection, params};
 
-use super::{drop_bodies, drop_tags, put_tags, unique};
+use super::{drop_tags, put_tags, unique};
+use crate::body::drop_bodies;
 use crate::row::{self, QueueKey, state};
 use crate::writer::Tx;
 
@@ -73,7 +74,8 @@ pub(crate) fn bury(
     unique::forget(conn, key, job)?;
     let mut update = conn.prepare_cached(
         "UPDATE jobs SET state = ?2, expires_at = ?3, finished_at = NULL, job_group = NULL, options = NULL, \
-         lease = NULL, history = NULL, settled = NULL WHERE seq = ?1",
+         lease = NULL, history = NULL, settled = NULL, input_type = NULL, input = NULL, result_status = NULL, \
+         result_type = NULL, result = NULL WHERE seq = ?1",
     )?;
     update.execute(params![seq, state, now.plus(TOMBSTONE).as_millis()])?;
     Ok(())

@@ -9,10 +9,9 @@ use raincheck_core::name::Namespace;
 use raincheck_core::retry::seed_for;
 use raincheck_core::store::{Change, Reclaimed, Settle};
 
-use super::put_result;
-use crate::output;
 use crate::row::{self, QueueKey};
 use crate::writer::Tx;
+use crate::{body, output};
 
 type Answer = Result<Arc<Job>, SettleRefused>;
 
@@ -34,12 +33,16 @@ pub(crate) fn settle(tx: &mut Tx<'_>, ns: &Namespace, settle: &Settle) -> rusqli
     );
     Ok(match step {
         Ok(SettleStep::Moved { job: next, result }) => {
+            let mut small = None;
             if let Some(result) = &result {
                 let emitted = emitted(tx, &job, &result.body)?;
-                put_result(tx.conn, next.id, result, emitted)?;
+                small = body::small_result(result, emitted);
+                if small.is_none() {
+                    body::put_result(tx.conn, next.id, result, emitted)?;
+                }
             }
             let next = Arc::new(*next);
-            tx.store(key, &job, &next)?;
+            tx.store_ended(key, &job, &next, small)?;
             tx.tell(Change {
                 job: Arc::clone(&next),
                 result: result.map(Arc::new),

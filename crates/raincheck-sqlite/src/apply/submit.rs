@@ -13,7 +13,8 @@ use raincheck_core::store::{
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::settle::moved;
-use super::{put_input, put_tags, queues, unique};
+use super::{put_tags, queues, unique};
+use crate::body;
 use crate::row::{self, Found, QueueKey};
 use crate::writer::Tx;
 
@@ -95,13 +96,12 @@ fn accept(
     idempotency: Option<&Idempotency>,
 ) -> rusqlite::Result<Arc<Job>> {
     let job = decide::submit(new);
-    row::insert(
-        tx.conn,
-        &job,
-        key,
-        idempotency.map(|idempotency| idempotency.key.as_str()),
-    )?;
-    put_input(tx.conn, job.id, input)?;
+    let small = body::small_input(input);
+    let word = idempotency.map(|idempotency| idempotency.key.as_str());
+    row::insert(tx.conn, &job, key, word, small)?;
+    if small.is_none() {
+        body::put_input(tx.conn, job.id, input)?;
+    }
     put_tags(tx.conn, &job)?;
     unique::take(tx.conn, key, &job)?;
     if let Some(idempotency) = idempotency {
@@ -199,7 +199,7 @@ pub(crate) fn retry(
     let retried = Arc::new(retried);
     let new = accept(tx, key, &new, &input, None)?;
     tx.store(key, &job, &retried)?;
-    let result = super::result(tx.conn, job.id)?.map(Arc::new);
+    let result = body::result(tx.conn, job.id)?.map(Arc::new);
     tx.tell(Change { job: retried, result });
     Ok(Ok(new))
 }

@@ -1,0 +1,130 @@
+//! Where inputs and results lie: small ones in the job's row, others in a table of their own.
+//!
+//! Invariant: a body lies in one place. Who writes a job's row asks [`small_input`] or [`small_result`] whether it goes
+//! there, and calls [`put_input`] or [`put_result`] where it does not.
+
+use bytes::Bytes;
+use raincheck_core::content::{Header, Input, JobResult};
+use raincheck_core::id::{Fence, JobId};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use crate::{output, row};
+
+/// The largest body in a job's row. Each transition writes the row again, so a larger one would cost more there than a
+/// table of its own costs once.
+const SMALL_BYTES_MAX: usize = 256;
+
+const fn fits(headers: &[Header], body: &Bytes) -> bool {
+    headers.is_empty() && body.len() <= SMALL_BYTES_MAX
+}
+
+/// The input, where it goes into the job's row.
+pub(crate) fn small_input(input: &Input) -> Option<&Input> {
+    fits(&input.headers, &input.body).then_some(input)
+}
+
+/// The result, where it goes into the job's row; `emitted` names the claim whose output is its body already.
+pub(crate) fn small_result(result: &JobResult, emitted: Option<Fence>) -> Option<&JobResult> {
+    (emitted.is_none() && fits(&result.headers, &result.body)).then_some(result)
+}
+
+/// Keeps a job's input beside its row.
+pub(crate) fn put_input(conn: &Connection, id: JobId, input: &Input) -> rusqlite::Result<()> {
+    let mut insert =
+        conn.prepare_cached("INSERT INTO inputs (seq, content_type, headers, body) VALUES (?1, ?2, ?3, ?4)")?;
+    let headers = row::headers_text(&input.headers)?;
+    insert.execute(params![row::key(id), input.content_type, headers, &*input.body])?;
+    Ok(())
+}
+
+fn bytes(row: &Row<'_>, column: usize) -> rusqlite::Result<Bytes> {
+    Ok(Bytes::copy_from_slice(row.get_ref(column)?.as_bytes()?))
+}
+
+/// A job's input.
+pub(crate) fn input(conn: &Connection, id: JobId) -> rusqlite::Result<Option<Input>> {
+    let mut select =
+        conn.prepare_cached("SELECT input_type, input FROM jobs WHERE seq = ?1 AND input IS NOT NULL")?;
+    let small = select.query_row([row::key(id)], |row| {
+        Ok(Input {
+            content_type: row.get(0)?,
+            headers: Vec::new(),
+            body: bytes(row, 1)?,
+        })
+    });
+    if let Some(small) = small.optional()? {
+        return Ok(Some(small));
+    }
+    let mut select = conn.prepare_cached("SELECT content_type, headers, body FROM inputs WHERE seq = ?1")?;
+    let input = select.query_row([row::key(id)], |row| {
+        Ok(Input {
+            content_type: row.get(0)?,
+            headers: row::headers(row, 1)?,
+            body: bytes(row, 2)?,
+        })
+    });
+    input.optional()
+}
+
+/// Keeps a job's result beside its row; `emitted` names the claim whose output is its body already.
+pub(crate) fn put_result(
+    conn: &Connection,
+    id: JobId,
+    result: &JobResult,
+    emitted: Option<Fence>,
+) -> rusqlite::Result<()> {
+    let mut insert = conn.prepare_cached(
+        "INSERT OR REPLACE INTO results (seq, status, content_type, headers, body, fence) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?;
+    let body: &[u8] = if emitted.is_some() { &[] } else { &result.body };
+    let headers = row::headers_text(&result.headers)?;
+    insert.execute(params![
+        row::key(id),
+        result.status,
+        result.content_type,
+        headers,
+        body,
+        emitted.map(|fence| fence.0),
+    ])?;
+    Ok(())
+}
+
+/// A job's result.
+pub(crate) fn result(conn: &Connection, id: JobId) -> rusqlite::Result<Option<JobResult>> {
+    let seq = row::key(id);
+    let mut select = conn.prepare_cached(
+        "SELECT result_status, result_type, result FROM jobs WHERE seq = ?1 AND result_status IS NOT NULL",
+    )?;
+    let small = select.query_row([seq], |row| {
+        let body = bytes(row, 2)?;
+        Ok(JobResult::new(row.get(0)?, row.get(1)?, Vec::new(), body))
+    });
+    if let Some(small) = small.optional()? {
+        return Ok(Some(small));
+    }
+    let mut select =
+        conn.prepare_cached("SELECT status, content_type, headers, body, fence FROM results WHERE seq = ?1")?;
+    let result = select.query_row([seq], |row| {
+        let body = match row.get::<_, Option<u32>>(4)? {
+            Some(fence) => output::whole(conn, seq, fence)?,
+            None => bytes(row, 3)?,
+        };
+        Ok(JobResult::new(
+            row.get(0)?,
+            row.get(1)?,
+            row::headers(row, 2)?,
+            body,
+        ))
+    });
+    result.optional()
+}
+
+/// Deletes what lies beside a job's row; its output goes in slices ([`output::sweep`]).
+pub(crate) fn drop_bodies(conn: &Connection, seq: i64) -> rusqlite::Result<()> {
+    conn.prepare_cached("DELETE FROM inputs WHERE seq = ?1")?
+        .execute([seq])?;
+    conn.prepare_cached("DELETE FROM results WHERE seq = ?1")?
+        .execute([seq])?;
+    Ok(())
+}
