@@ -128,19 +128,25 @@ async fn the_shell_worker_works() {
 async fn a_worker_stopped_past_its_lease_and_woken_again_changes_nothing_but_a_409() {
     let server = Server::start().await;
     settings(&server, |spec| spec.backoff = "constant;base=1ms".parse().ok()).await;
-    let env = [("LEASE", "1"), ("SLOWLY", "1")];
+    // Long enough that even a busy machine stops it before it is through.
+    let env = [("LEASE", "1"), ("SLOWLY", "5")];
     let Some(mut stopped) = Worker::start(&server, "python3", "worker.py", &["thumbs"], &env) else {
         return;
     };
     let id = server.submit("x").await;
     stands(&server, &id, "running").await;
     kill_process(stopped.pid(), Signal::STOP).unwrap();
-    let taken = loop {
-        if let Some(lease) = claim(&server, "second", 1).await.pop() {
-            break lease;
+    let taken = async {
+        loop {
+            if let Some(lease) = claim(&server, "second", 1).await.pop() {
+                break lease;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        tokio::time::sleep(Duration::from_millis(10)).await;
     };
+    let taken = tokio::time::timeout(Duration::from_secs(60), taken)
+        .await
+        .expect("the lease lapses");
     assert_eq!(
         (&taken["fence"], &taken["job"]["attempts"][0]["outcome"]),
         (&2.into(), &"lease_lost".into())
