@@ -22,9 +22,14 @@ const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
 /// Writes the low `5 * digits` bits of `value`, most significant first.
 fn encode(mut value: u128, out: &mut [u8]) {
-    for slot in out.iter_mut().rev() {
-        *slot = ALPHABET[(value & 31) as usize];
-        value >>= 5;
+    // Twelve digits at a time: arithmetic on one machine word is several times as fast.
+    for word in out.rchunks_mut(12) {
+        let mut low = (value & ((1 << 60) - 1)) as u64;
+        value >>= 60;
+        for slot in word.iter_mut().rev() {
+            *slot = ALPHABET[(low & 31) as usize];
+            low >>= 5;
+        }
     }
 }
 
@@ -89,13 +94,31 @@ impl JobId {
     pub const fn as_uuid(self) -> Uuid {
         Uuid::from_u128(self.0)
     }
+
+    /// The id as it is shown, without an allocation: an answer shows it many times.
+    #[must_use]
+    pub fn text(self) -> IdText {
+        let mut text = *b"job_00000000000000000000000000";
+        encode(self.0, &mut text[4..]);
+        IdText(text)
+    }
+}
+
+/// A [`JobId`] as it is shown: `job_` and 26 characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdText([u8; 30]);
+
+impl IdText {
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
 }
 
 impl fmt::Display for JobId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = *b"job_00000000000000000000000000";
-        encode(self.0, &mut text[4..]);
-        f.pad(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
+        f.pad(self.text().as_str())
     }
 }
 
@@ -123,7 +146,7 @@ impl FromStr for JobId {
 
 impl Serialize for JobId {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(self.text().as_str())
     }
 }
 

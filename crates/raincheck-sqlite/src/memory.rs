@@ -20,6 +20,9 @@ use crate::row::{QueueKey, QueueNames};
 
 mod load;
 
+/// A map whose keys are numbers that this store gave out: nobody can choose them to collide, so hashing them is cheap.
+pub(crate) type Numbered<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
+
 /// One queue's part.
 #[derive(Debug)]
 pub(crate) struct QueueMemory {
@@ -94,7 +97,7 @@ pub(crate) struct Memory {
     /// Who each queue's key stands for; shared with the readers whenever it grows.
     pub(crate) names: Arc<QueueNames>,
     keys: HashMap<(Namespace, QueueName), QueueKey>,
-    pub(crate) queues: HashMap<QueueKey, QueueMemory>,
+    pub(crate) queues: Numbered<QueueKey, QueueMemory>,
     timers: BTreeMap<(i64, u64), Timer>,
     /// Waiting jobs that will be overdue, by when.
     overdue: BTreeMap<(i64, u64), (QueueKey, Option<GroupName>, Place)>,
@@ -103,7 +106,7 @@ pub(crate) struct Memory {
 
     leases: BTreeSet<(i64, u64)>,
     /// When each running job's lease ends.
-    held: HashMap<u64, i64>,
+    held: Numbered<u64, i64>,
     claims: HashMap<ClaimKey, Vec<u64>>,
     staged: Vec<(QueueKey, Option<GroupName>, Place)>,
     recent: Recent<(QueueKey, Arc<Job>, Option<Input>)>,
@@ -126,12 +129,12 @@ impl Default for Memory {
         Self {
             names: Arc::default(),
             keys: HashMap::new(),
-            queues: HashMap::new(),
+            queues: Numbered::default(),
             timers: BTreeMap::new(),
             overdue: BTreeMap::new(),
             aside: BTreeMap::new(),
             leases: BTreeSet::new(),
-            held: HashMap::new(),
+            held: Numbered::default(),
             claims: HashMap::new(),
             staged: Vec::new(),
             recent: Recent::new(RECENT_JOBS),

@@ -3,12 +3,14 @@
 //! Invariant: what is kept here equals its row. Every transition takes a job out first; the oldest entries go when there
 //! are too many; a rollback drops all.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+
+use crate::memory::Numbered;
 
 /// Values by the first half of a job's id, the newest so many.
 #[derive(Debug)]
 pub(crate) struct Recent<T> {
-    values: HashMap<u64, T>,
+    values: Numbered<u64, T>,
     /// In the order they came; may name values that were taken since.
     order: VecDeque<u64>,
     capacity: usize,
@@ -17,7 +19,7 @@ pub(crate) struct Recent<T> {
 impl<T> Recent<T> {
     pub(crate) fn new(capacity: usize) -> Self {
         Self {
-            values: HashMap::new(),
+            values: Numbered::default(),
             order: VecDeque::new(),
             capacity,
         }

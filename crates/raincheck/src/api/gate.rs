@@ -16,12 +16,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use axum::body::Body;
-use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
+use http::Request;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Method, Version};
 use tokio::time::Instant;
-use tower::{Layer, Service};
+use tower::Service;
 
 use crate::server::LengthTwice;
 
@@ -40,10 +40,6 @@ const REQUEST_ID_BYTES_MAX: usize = 128;
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Wraps every route.
-#[derive(Clone, Debug)]
-pub(crate) struct GateLayer(Arc<Rules>);
-
 #[derive(Debug)]
 struct Rules {
     /// Whether only requests of this host for this host are let in.
@@ -53,37 +49,30 @@ struct Rules {
     count: AtomicU64,
 }
 
-impl GateLayer {
-    pub(crate) fn new(closed: bool) -> Self {
-        Self(Arc::new(Rules {
-            closed,
-            origin: RandomState::new().hash_one(0),
-            count: AtomicU64::new(0),
-        }))
-    }
-}
-
-impl<S> Layer<S> for GateLayer {
-    type Service = Gate<S>;
-
-    fn layer(&self, inner: S) -> Gate<S> {
-        Gate {
-            inner,
-            rules: self.0.clone(),
-        }
-    }
-}
-
-/// A route behind the gate.
+/// All routes behind the gate. It stands around the router, not around each route: one box less for every request.
 #[derive(Clone, Debug)]
-pub(crate) struct Gate<S> {
+pub struct Gate<S> {
     inner: S,
     rules: Arc<Rules>,
 }
 
-impl<S> Service<Request> for Gate<S>
+impl<S> Gate<S> {
+    pub(crate) fn new(inner: S, closed: bool) -> Self {
+        let rules = Rules {
+            closed,
+            origin: RandomState::new().hash_one(0),
+            count: AtomicU64::new(0),
+        };
+        Self {
+            inner,
+            rules: Arc::new(rules),
+        }
+    }
+}
+
+impl<S, B> Service<Request<B>> for Gate<S>
 where
-    S: Service<Request, Response = Response, Error = Infallible>,
+    S: Service<Request<B>, Response = Response, Error = Infallible>,
 {
     type Response = Response;
     type Error = Infallible;
@@ -93,7 +82,7 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request) -> Self::Future {
+    fn call(&mut self, request: Request<B>) -> Self::Future {
         let looked = look(&request, self.rules.closed);
         let asked = tracing::enabled!(tracing::Level::DEBUG).then(|| Asked::of(&request));
         let request_id = looked.request_id.unwrap_or_else(|| self.rules.mint());
@@ -115,7 +104,7 @@ impl Rules {
         let mut text = String::with_capacity(24);
         // Writing to a string does not fail.
         let _ = write!(text, "{:08x}-{count:x}", self.origin >> 32);
-        HeaderValue::try_from(text).expect("hexadecimal digits are visible")
+        HeaderValue::from_str(&text).expect("hexadecimal digits are visible")
     }
 }
 
@@ -125,7 +114,7 @@ struct Looked {
 }
 
 /// Looks at the head once.
-fn look(request: &Request, closed: bool) -> Looked {
+fn look<B>(request: &Request<B>, closed: bool) -> Looked {
     let mut bytes = 0;
     let mut hosts = 0;
     let (mut host, mut origin, mut fetch_site, mut request_id) = (None, None, None, None);
@@ -178,8 +167,8 @@ fn fit_request_id(id: &HeaderValue) -> bool {
 }
 
 /// The host that the request is for, named once (RFC 9112 section 3.2); `None` on HTTP/1.0 without one.
-fn single_host<'a>(
-    request: &'a Request,
+fn single_host<'a, B>(
+    request: &'a Request<B>,
     hosts: usize,
     host: Option<&'a HeaderValue>,
 ) -> Result<Option<&'a str>, Problem> {
@@ -250,13 +239,15 @@ fn own_page(
 }
 
 /// A request on its way through a route.
-pub(crate) struct Passing<F> {
+#[derive(Debug)]
+pub struct Passing<F> {
     answer: Result<Pin<Box<F>>, Option<Problem>>,
     request_id: HeaderValue,
     asked: Option<Asked>,
 }
 
 /// What the log says of a request: never its query, headers or body.
+#[derive(Debug)]
 struct Asked {
     method: Method,
     path: String,
@@ -264,7 +255,7 @@ struct Asked {
 }
 
 impl Asked {
-    fn of(request: &Request) -> Self {
+    fn of<B>(request: &Request<B>) -> Self {
         Self {
             method: request.method().clone(),
             path: text::short(request.uri().path()).into_owned(),
@@ -317,6 +308,8 @@ fn write_problem(response: &mut Response, request_id: &HeaderValue) {
         return;
     };
     let body = problem.render(request_id.to_str().unwrap_or_default());
+    // The route has measured the body that was not there yet.
+    response.headers_mut().remove(header::CONTENT_LENGTH);
     *response.body_mut() = Body::from(body);
 }
 

@@ -35,6 +35,7 @@ use raincheck_core::name::Namespace;
 use crate::node::Node;
 use crate::server::BodyPace;
 
+pub use gate::Gate;
 pub use openapi::openapi_json;
 pub use text::base64 as from_base64;
 
@@ -82,14 +83,17 @@ impl std::ops::Deref for Api {
     }
 }
 
+/// The whole API over a node: what [`serve`](crate::server::serve) takes.
+pub type Service = Gate<Router>;
+
 /// The whole API over a node, closed, with default limits.
-pub fn router(node: Node) -> Router {
-    router_with(node, ApiOptions::default())
+pub fn service(node: Node) -> Service {
+    service_with(node, ApiOptions::default())
 }
 
 /// The whole API over a node.
-pub fn router_with(node: Node, options: ApiOptions) -> Router {
-    let gate = gate::GateLayer::new(options.closed);
+pub fn service_with(node: Node, options: ApiOptions) -> Service {
+    let closed = options.closed;
     let api = Api(Arc::new(Shared {
         node,
         waiters: wait::Waiters::new(options.waiters_max),
@@ -97,9 +101,9 @@ pub fn router_with(node: Node, options: ApiOptions) -> Router {
         namespace: Namespace::default(),
     }));
     let (router, _) = routes::all().split_for_parts();
-    router
+    let router = router
         .fallback(gate::not_found)
         .method_not_allowed_fallback(gate::method_not_allowed)
-        .with_state(api)
-        .layer(gate)
+        .with_state(api);
+    Gate::new(router, closed)
 }

@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
 use http::{Request, StatusCode};
@@ -12,16 +11,16 @@ use raincheck_core::conformance::ModelStore;
 use raincheck_core::name::{Namespace, QueueName};
 use raincheck_core::queue::QueueSpec;
 use raincheck_core::store::{Store as _, StoreError};
-use tower::{Layer as _, ServiceExt as _};
+use tower::ServiceExt as _;
 
-use super::gate::GateLayer;
-use super::router;
+use super::gate::Gate;
+use super::{Service, service};
 use crate::Node;
 use crate::clock::SystemClock;
 use crate::testing::faulty::{Faulty, Op};
 use crate::testing::options;
 
-async fn server() -> (Arc<Faulty>, Router) {
+async fn server() -> (Arc<Faulty>, Service) {
     let store = Arc::new(Faulty::new(Arc::new(ModelStore::new(Arc::new(
         SystemClock::new(),
     )))));
@@ -31,10 +30,10 @@ async fn server() -> (Arc<Faulty>, Router) {
         .await
         .unwrap()
         .unwrap();
-    (store, router(node))
+    (store, service(node))
 }
 
-async fn submit(app: &Router, key: Option<&str>) -> (StatusCode, Option<String>, String) {
+async fn submit(app: &Service, key: Option<&str>) -> (StatusCode, Option<String>, String) {
     let mut request = Request::post("/v1/queues/q/jobs").header("host", "localhost");
     if let Some(key) = key {
         request = request.header("idempotency-key", key);
@@ -162,7 +161,7 @@ async fn a_panic_in_a_handler_is_a_problem_like_any_other() {
         .header("host", "localhost")
         .body(Body::empty())
         .unwrap();
-    let answer = GateLayer::new(true).layer(panics).oneshot(request).await.unwrap();
+    let answer = Gate::new(panics, true).oneshot(request).await.unwrap();
     assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
     assert!(answer.headers().contains_key("x-request-id"));
     let body = answer.into_body().collect().await.unwrap().to_bytes();

@@ -61,7 +61,7 @@ impl Framing {
                     self.at = if interesting { At::Collecting } else { At::Skipping };
                 }
                 At::Collecting | At::Skipping => {
-                    let end = bytes.iter().position(|b| *b == b'\n');
+                    let end = memchr::memchr(b'\n', bytes);
                     let part = &bytes[..end.unwrap_or(bytes.len())];
                     if matches!(self.at, At::Collecting) {
                         let room = LOOKED_AT.saturating_sub(self.line.len()).min(part.len());

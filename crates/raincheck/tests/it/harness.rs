@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use raincheck::api::{ApiOptions, router_with};
+use raincheck::api::{ApiOptions, service_with};
 use raincheck::clock::SystemClock;
 use raincheck::core::clock::{Clock, ManualClock};
 use raincheck::core::content::JobResult;
@@ -85,7 +85,7 @@ impl Server {
             .unwrap()
             .unwrap();
         let stop = CancellationToken::new();
-        let app = router_with(node.clone(), setup.api);
+        let app = service_with(node.clone(), setup.api);
         let serving = serve(vec![listener], app, setup.server, stop.clone());
         let (tell, served) = oneshot::channel();
         Group::new("test").spawn(TaskKind::Errand, async move {

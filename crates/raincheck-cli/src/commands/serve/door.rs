@@ -64,7 +64,7 @@ impl Bound {
     /// Begins to answer.
     pub(crate) fn open(self, node: &Node) -> Door {
         let (group, stop) = (Group::new("door"), CancellationToken::new());
-        let api = raincheck::api::router(node.clone());
+        let api = raincheck::api::service(node.clone());
         let serving = serve(vec![self.listener], api, ServerOptions::default(), stop.clone());
         group.spawn(TaskKind::Service, async move {
             serving.await;

@@ -22,7 +22,8 @@ use crate::api::committed::{self, Accepted};
 use crate::api::options::{named, trace_context};
 use crate::api::prefer::no_query;
 use crate::api::problem::Problem;
-use crate::api::wire::job::{AcceptedDocument, JobDocument};
+use crate::api::wire::accepted::AcceptedDocument;
+use crate::api::wire::job::JobDocument;
 use crate::api::wire::many::Entries;
 use crate::api::wire::submit as wire;
 
@@ -118,7 +119,7 @@ impl<'a> Desk<'a> {
         let mut drafts = Vec::with_capacity(heads.len() * ANSWER_BYTES);
         let mut ends = Vec::with_capacity(heads.len());
         for (id, queue, starts_at) in &heads {
-            write(&mut drafts, &AcceptedDocument::of(*id, queue, *starts_at));
+            AcceptedDocument::of(*id, queue, *starts_at).write(&mut drafts);
             ends.push(drafts.len());
         }
         Batch {

@@ -31,7 +31,8 @@ use crate::api::options::{Asked, Fingerprinter, Head, describing, named, trace_c
 use crate::api::prefer::{PREFERENCE_APPLIED, Prefer};
 use crate::api::problem::Problem;
 use crate::api::redeem::{self, Asking, job_path, result_path};
-use crate::api::wire::job::{AcceptedDocument, JobDocument};
+use crate::api::wire::accepted::AcceptedDocument;
+use crate::api::wire::job::JobDocument;
 use crate::api::wire::many::{Entries, LIST_BYTES_MAX, is_list};
 use crate::api::wire::submit::{self as wire, SubmissionSchema};
 
@@ -245,7 +246,7 @@ async fn place(
         prefer.wait = None;
     }
     let fate = committed::submit(&**api.node.store(), api.node.intake(), namespace, submission);
-    let document = render(&AcceptedDocument::of(id, &queue, starts_at));
+    let document = AcceptedDocument::of(id, &queue, starts_at).render();
     let new = match fate.await? {
         Accepted::New(new) => new,
         Accepted::Replayed(job) => {

@@ -1,10 +1,10 @@
-//! The job document, and the short one that answers a submit.
+//! The job document.
 //!
 //! Invariant: a client tests `done`; every other field may be null.
 
 use std::sync::LazyLock;
 
-use raincheck_core::id::JobId;
+use raincheck_core::id::{IdText, JobId};
 use raincheck_core::job::{ATTEMPTS_SHOWN, Attempt, AttemptOutcome, Failure, Job, Phase, State};
 use raincheck_core::lease::Lease;
 use raincheck_core::name::{GroupName, Namespace, QueueName, Tag, WorkerName};
@@ -36,57 +36,23 @@ pub(crate) struct Urls {
 
 /// A path below a job's.
 #[derive(Clone, Copy, Debug)]
-struct Path(JobId, &'static str);
+struct Path(IdText, &'static str);
 
 impl Serialize for Path {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&format_args!("/v1/jobs/{}{}", self.0, self.1))
+        serializer.serialize_str(&["/v1/jobs/", self.0.as_str(), self.1].concat())
     }
 }
 
 impl Urls {
-    const fn of(id: JobId) -> Self {
+    fn of(id: JobId) -> Self {
+        let id = id.text();
         Self {
             own: Path(id, ""),
             result: Path(id, "/result"),
             input: Path(id, "/input"),
             cancel: Path(id, "/cancel"),
             retry: Path(id, "/retry"),
-        }
-    }
-}
-
-/// A job that was just accepted: the start of its document.
-#[derive(Debug, Serialize)]
-pub(crate) struct AcceptedDocument<'a> {
-    id: JobId,
-    queue: &'a QueueName,
-    state: State,
-    done: bool,
-    outcome: Option<State>,
-    version: u32,
-    attempt: u32,
-    created_at: Timestamp,
-    run_at: Timestamp,
-    urls: Urls,
-}
-
-impl<'a> AcceptedDocument<'a> {
-    /// The document of a job that is about to be accepted.
-    pub(crate) fn of(id: JobId, queue: &'a QueueName, run_at: Timestamp) -> Self {
-        let created_at = id.created_at();
-        let later = run_at > created_at;
-        Self {
-            id,
-            queue,
-            state: if later { State::Scheduled } else { State::Queued },
-            done: false,
-            outcome: None,
-            version: 1,
-            attempt: 0,
-            created_at,
-            run_at,
-            urls: Urls::of(id),
         }
     }
 }

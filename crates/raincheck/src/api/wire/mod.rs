@@ -2,6 +2,7 @@
 //!
 //! Invariant: only `api` knows them; a field here is never renamed or removed within `/v1`.
 
+pub(crate) mod accepted;
 pub(crate) mod asked;
 pub(crate) mod content;
 pub(crate) mod job;

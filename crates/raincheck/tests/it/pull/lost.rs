@@ -5,7 +5,7 @@ use crate::client::Line;
 use crate::harness::{Server, Setup};
 use axum::body::Body;
 use http::Request;
-use raincheck::api::{ApiOptions, router_with};
+use raincheck::api::{ApiOptions, service_with};
 use raincheck::core::clock::ManualClock;
 use raincheck::server::ServerOptions;
 use serde_json::json;
@@ -20,7 +20,7 @@ use tower::ServiceExt as _;
 async fn an_answer_nobody_took_gives_the_attempt_back() {
     let server = Server::start().await;
     let id = server.submit("x").await;
-    let app = router_with(server.node.clone(), ApiOptions::default());
+    let app = service_with(server.node.clone(), ApiOptions::default());
     let request = || {
         let request = Request::post(CLAIM).header("host", "localhost");
         request.body(Body::from(r#"{"claim_id":"c"}"#)).unwrap()

@@ -1,0 +1,116 @@
+//! The short document that answers a submit.
+//!
+//! Written piece by piece: nothing in it needs escaping, and a serializer that looks for what does cost a tenth of a
+//! submit. Invariant: it says what the job's own document says, field by field; a test compares them.
+
+use raincheck_core::id::JobId;
+use raincheck_core::job::State;
+use raincheck_core::name::QueueName;
+use raincheck_core::time::Timestamp;
+
+/// A job that was just accepted: the start of its document.
+#[derive(Debug)]
+pub(crate) struct AcceptedDocument<'a> {
+    id: JobId,
+    queue: &'a QueueName,
+    run_at: Timestamp,
+}
+
+/// The names of the URLs, and what each adds to the job's own.
+const URLS: [(&str, &str); 5] = [
+    ("self", ""),
+    ("result", "/result"),
+    ("input", "/input"),
+    ("cancel", "/cancel"),
+    ("retry", "/retry"),
+];
+
+impl<'a> AcceptedDocument<'a> {
+    /// The document of a job that is about to be accepted.
+    pub(crate) const fn of(id: JobId, queue: &'a QueueName, run_at: Timestamp) -> Self {
+        Self { id, queue, run_at }
+    }
+
+    /// The document as JSON.
+    pub(crate) fn render(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(768);
+        self.write(&mut out);
+        out
+    }
+
+    /// Appends the document as JSON.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        let created_at = self.id.created_at();
+        let later = self.run_at > created_at;
+        let state = if later { State::Scheduled } else { State::Queued };
+        let id = self.id.text();
+        let id = id.as_str();
+        let created = created_at.to_string();
+        let run_at = later.then(|| self.run_at.to_string());
+        let mut write = |pieces: &[&str]| {
+            for piece in pieces {
+                out.extend_from_slice(piece.as_bytes());
+            }
+        };
+        write(&[r#"{"id":""#, id, r#"","queue":""#, self.queue.as_str()]);
+        write(&[
+            r#"","state":""#,
+            state.as_str(),
+            r#"","done":false,"outcome":null,"version":1,"#,
+        ]);
+        write(&[r#""attempt":0,"created_at":""#, &created, r#"","run_at":""#]);
+        write(&[run_at.as_ref().unwrap_or(&created), r#"","urls":{"#]);
+        for (index, (name, suffix)) in URLS.iter().enumerate() {
+            let comma = if index == 0 { "" } else { "," };
+            write(&[comma, "\"", name, r#"":"/v1/jobs/"#, id, suffix, "\""]);
+        }
+        write(&["}}"]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use raincheck_core::decide::{self, NewJob};
+    use raincheck_core::id::IdGenerator;
+    use raincheck_core::job::Options;
+    use raincheck_core::name::Namespace;
+    use serde_json::Value;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::api::wire::job::JobDocument;
+
+    /// What the answer to a submit says, and what GET says of the same job.
+    fn both(delay: Option<Duration>) -> (Value, Value) {
+        let new = NewJob {
+            id: IdGenerator::after(0).next(Timestamp::from_millis(1_795_000_000_123), 7),
+            namespace: Namespace::default(),
+            queue: QueueName::new("a.b_c-9").unwrap(),
+            group: None,
+            priority: 5,
+            run_at: None,
+            delay,
+            options: Options::default(),
+            retry_of: None,
+        };
+        let job = decide::submit(&new);
+        let short = AcceptedDocument::of(new.id, &new.queue, new.starts_at()).render();
+        let long = JobDocument::of(&job, None, job.created_at);
+        (
+            serde_json::from_slice(&short).unwrap(),
+            serde_json::to_value(long).unwrap(),
+        )
+    }
+
+    #[test]
+    fn the_answer_to_a_submit_says_what_the_jobs_document_says() {
+        for delay in [None, Some(Duration::from_secs(60))] {
+            let (short, long) = both(delay);
+            let short = short.as_object().unwrap();
+            for (name, value) in short {
+                assert_eq!(value, &long[name], "{name}");
+            }
+            assert_eq!(short.len(), 10);
+        }
+    }
+}
