@@ -1,6 +1,6 @@
 //! A small HTTP client for one server.
 //!
-//! Invariant: every call is bounded in time, by [`ANSWER_MAX`] beyond what the server was asked to wait.
+//! Certificates are checked against Mozilla's roots, as pushes do. Invariant: every call is bounded in time, by [`ANSWER_MAX`] beyond what the server was asked to wait.
 
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as Pool;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -40,10 +41,7 @@ impl std::str::FromStr for Address {
             .parse()
             .map_err(|_| format!("not a URL: write one such as {URL_DEFAULT}"))?;
         match uri.scheme_str() {
-            Some("http") => {}
-            Some("https") => {
-                return Err("https is not built yet: use http on this machine, or a tunnel".to_owned());
-            }
+            Some("http" | "https") => {}
             _ => return Err(format!("not an http URL: write one such as {URL_DEFAULT}")),
         }
         if uri.query().is_some() {
@@ -160,7 +158,7 @@ pub(crate) enum NoAnswer {
 /// A client of one server.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
-    pool: Pool<HttpConnector, Full<Bytes>>,
+    pool: Pool<HttpsConnector<HttpConnector>, Full<Bytes>>,
     /// Where the server is.
     pub(crate) address: Address,
 }
@@ -171,6 +169,13 @@ impl Client {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(CONNECT_MAX));
         connector.set_nodelay(true);
+        connector.enforce_http(false);
+        let connector = HttpsConnectorBuilder::new()
+            .with_provider_and_webpki_roots(rustls::crypto::ring::default_provider())
+            .expect("ring has the protocol versions that are asked for")
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(connector);
         Self {
             pool: Pool::builder(TokioExecutor::new()).build(connector),
             address,
@@ -257,7 +262,11 @@ mod tests {
             address("http://[::1]:1/jobs"),
             Ok("http://[::1]:1/jobs".to_owned())
         );
-        for bad in ["localhost:7246", "https://x", "", "http://x?y", "ftp://x"] {
+        assert_eq!(
+            address("https://jobs.example.org/"),
+            Ok("https://jobs.example.org".to_owned())
+        );
+        for bad in ["localhost:7246", "", "http://x?y", "ftp://x"] {
             assert!(address(bad).is_err(), "{bad:?}");
         }
     }

@@ -105,7 +105,7 @@ fn a_command_line_that_cannot_be_ends_with_2() {
         &["serve", "--queue", "a", "--set", "a.worker=pull"],
         &["serve", "--queue", "a=keep-alive:./no-such-program"],
         &["version", "--json", "-q"],
-        &["version", "--url", "https://example.org"],
+        &["version", "--url", "ftp://example.org"],
         &["serve", "--queue", "a=b"],
         &["serve", "--queue", "a", "--queue", "a"],
         &["serve", "--drain", "soon"],

@@ -36,6 +36,11 @@ impl Target {
     /// Finds out where the API at this address is.
     pub(super) async fn of(address: &Address) -> Result<Self, Failed> {
         let uri: Uri = address.to_string().parse().map_err(|_| unknown(address))?;
+        if uri.scheme_str() != Some("http") {
+            return Err(Failed::usage(
+                "a measurement speaks plain http: name a server by such a URL",
+            ));
+        }
         let authority = uri.authority().ok_or_else(|| unknown(address))?;
         // An address in brackets is written with them, and looked up without.
         let host = authority.host().trim_matches(['[', ']']);
