@@ -12,6 +12,8 @@ use crate::exit::{Failed, TABLE};
 use crate::output::Output;
 use crate::session::Session;
 
+use raincheck::workers::process::{guard_by, run_guard};
+
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
     .usage(AnsiColor::Green.on_default().bold())
@@ -83,6 +85,9 @@ enum Command {
     Openapi(openapi::OpenApi),
     /// Print a completion script for a shell
     Completions(completions::Completions),
+    /// End what a killed server or worker was running; started by them
+    #[command(hide = true)]
+    Guard,
     /// Print this program's version
     Version(version::Version),
 }
@@ -105,6 +110,9 @@ impl Cli {
 
     /// Runs the command.
     pub(crate) fn run(self, output: Output) -> Result<(), Failed> {
+        if let Ok(program) = std::env::current_exe() {
+            guard_by(program, "guard");
+        }
         let session = || Session::new(self.global.url.clone(), output);
         match self.command {
             Command::Serve(serve) => serve.run(output),
@@ -118,6 +126,10 @@ impl Cli {
             Command::Work(work) => block_on(work.run(&session())),
             Command::Openapi(openapi) => openapi.run(output),
             Command::Completions(completions) => completions.run(output),
+            Command::Guard => {
+                run_guard(std::io::stdin().lock());
+                Ok(())
+            }
             Command::Version(version) => version.run(output),
         }
     }

@@ -5,6 +5,7 @@
 
 mod crew;
 mod group;
+mod guard;
 mod lines;
 mod pipes;
 mod program;
@@ -18,6 +19,7 @@ use raincheck_core::lease::WorkerKind;
 use tracing::warn;
 
 pub use self::crew::{Crew, CrewEvent, CrewOptions, CrewTell, Member};
+pub use self::guard::{guard_by, run_guard};
 pub use self::lines::Lines;
 pub use self::program::{Environment, Facts, Log, Program, Run};
 use super::{AttemptEnd, Ctx, Runner};

@@ -1,21 +1,13 @@
 //! Programs that are kept alive: by `raincheck work --keep-alive`, and by the server.
 
-use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::{Worker, lines, served};
+use super::{Worker, alive, lines, served};
 use crate::rig::{Ran, Server, signal, until};
 
 /// A worker that says where it is to work, and does nothing until it is told to leave.
 const IDLE: &str = "echo $RAINCHECK_WORKER $RAINCHECK_QUEUE $RAINCHECK_URL $$ >> started; \
                     trap 'echo left >> left; kill $!; exit' TERM; sleep 1000 & wait";
-
-fn alive(process: &str) -> bool {
-    // A process that its parent has not reaped yet has ended nevertheless.
-    let stat = std::fs::read_to_string(Path::new("/proc").join(process).join("stat")).unwrap_or_default();
-    let state = stat.rsplit(')').next().unwrap_or_default().trim_start();
-    !state.is_empty() && !state.starts_with('Z')
-}
 
 fn last_word(line: &str) -> &str {
     line.rsplit(' ').next().expect("a line has words")

@@ -1,7 +1,7 @@
 //! What is left when a server or a worker is gone in the middle.
 
-use super::{GATED, Worker, again, job, lines, open_gate, served};
-use crate::rig::until;
+use super::{GATED, Worker, again, alive, job, lines, open_gate, served};
+use crate::rig::{Server, until};
 
 #[test]
 fn a_result_is_delivered_although_the_server_was_away_when_it_was_ready() {
@@ -48,7 +48,7 @@ fn a_job_that_runs_through_a_restart_of_the_server_keeps_its_lease() {
 
 #[test]
 fn the_job_of_a_worker_that_was_killed_is_tried_again_by_another() {
-    let server = crate::rig::Server::start(&["--dev"]);
+    let server = Server::start(&["--dev"]);
     server
         .run(&["queue", "set", "q", "backoff=constant;base=1ms"])
         .ok();
@@ -71,7 +71,7 @@ fn the_job_of_a_worker_that_was_killed_is_tried_again_by_another() {
 
 #[test]
 fn a_worker_whose_lease_is_over_stops_and_changes_nothing() {
-    let server = crate::rig::Server::start(&["--dev"]);
+    let server = Server::start(&["--dev"]);
     server
         .run(&["queue", "set", "q", "backoff=constant;base=1ms"])
         .ok();
@@ -113,4 +113,42 @@ fn a_result_that_cannot_be_delivered_before_the_worker_has_to_leave_is_named() {
         said.contains(&format!("{id} succeeded, but the server did not hear of it")),
         "{said}"
     );
+}
+
+#[test]
+fn nothing_that_a_killed_server_or_worker_was_running_outlives_it() {
+    let script = "(echo $$ >> started; sleep 1000) & echo $$ >> started; sleep 1000; wait";
+    let flags = [
+        format!("own=cmd:sh -c '{script}'"),
+        format!("kept=keep-alive:sh -c '{script}'"),
+    ];
+    let server = Server::start(&[
+        "--queue",
+        &flags[0],
+        "--queue",
+        &flags[1],
+        "--set",
+        "kept.concurrency=1",
+        "--queue",
+        "q",
+    ]);
+    server.submit(&["own"]);
+    server.submit(&["q"]);
+    let worker = Worker::start(&server, &["q", "--", "sh", "-c", script]);
+    until("all three", || lines(&server, "started").len() == 6);
+    let started = lines(&server, "started");
+    assert!(started.iter().all(|process| alive(process)));
+    worker.signal("KILL");
+    let folder = server.kill();
+    until("the end of all", || !started.iter().any(|process| alive(process)));
+    drop(folder);
+}
+
+#[test]
+fn a_server_that_speaks_no_tls_is_told_apart() {
+    let server = served();
+    let url = server.url.replace("http:", "https:");
+    let ran = server.run(&["queue", "list", "--url", &url]);
+    assert_eq!(ran.code, 69, "{ran:?}");
+    server.stop();
 }

@@ -124,6 +124,15 @@ fn is_back(server: &Server, id: &str) {
     });
 }
 
+/// Whether a process runs.
+fn alive(process: &str) -> bool {
+    // A process that its parent has not reaped yet has ended nevertheless.
+    let stat =
+        std::fs::read_to_string(std::path::Path::new("/proc").join(process).join("stat")).unwrap_or_default();
+    let state = stat.rsplit(')').next().unwrap_or_default().trim_start();
+    !state.is_empty() && !state.starts_with('Z')
+}
+
 /// The lines of a file that programs write to, none where it is not there.
 fn lines(server: &Server, name: &str) -> Vec<String> {
     let text = std::fs::read_to_string(server.folder().join(name)).unwrap_or_default();

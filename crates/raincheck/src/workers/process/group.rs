@@ -13,6 +13,7 @@ use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::signal::unix::{self, SignalKind};
 use tokio::time::timeout;
 
+use super::guard;
 use super::pipes::Pipes;
 
 /// How long what a program started may go on writing after the program itself has ended.
@@ -41,6 +42,7 @@ impl ProcessGroup {
         let number = leader.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         let number =
             number.ok_or_else(|| io::Error::other("a program that was just started has no number"))?;
+        guard::enter(number);
         let ends = (leader.stdin.take(), leader.stdout.take(), leader.stderr.take());
         let group = Self {
             leader,
@@ -93,6 +95,7 @@ impl ProcessGroup {
     /// After the leader has ended: ends what is left of the group, reaps the leader.
     pub(super) async fn reap(&mut self) -> io::Result<ExitStatus> {
         self.signal(Signal::KILL);
+        guard::leave(self.number);
         self.reaped = true;
         self.leader.wait().await
     }
@@ -109,5 +112,6 @@ impl Drop for ProcessGroup {
     fn drop(&mut self) {
         // The attempt was cut: tokio reaps the leader (`kill_on_drop`), the rest of the group is ended here.
         self.signal(Signal::KILL);
+        guard::leave(self.number);
     }
 }
