@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as Pool;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -21,6 +22,8 @@ use crate::exit::Failed;
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// How long an answer may take, beyond what the server was asked to wait.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
+/// How long a stream may be silent: three times as long as a server keeps quiet.
+const SILENCE_MAX: Duration = Duration::from_secs(45);
 /// The largest answer that is read. A result has at most 16 MiB.
 const BODY_MAX: usize = 64 << 20;
 /// The server holds a request no longer than this (API.md section 2).
@@ -195,33 +198,105 @@ impl Client {
     }
 
     async fn exchange(&self, request: Request) -> Result<Answer, NoAnswer> {
+        whole(self.head(request).await?).await
+    }
+
+    /// Sends the request once and reads the answer line by line, where it is a 200; else whole.
+    pub(crate) async fn open(&self, request: Request) -> Result<Opened, NoAnswer> {
+        let silent = |_| NoAnswer::Lost(format!("no answer within {} s", ANSWER_MAX.as_secs()));
+        let response = tokio::time::timeout(ANSWER_MAX, self.head(request))
+            .await
+            .map_err(silent)??;
+        if response.status() == StatusCode::OK {
+            return Ok(Opened::Lines(Lines {
+                body: response.into_body(),
+                read: Vec::new(),
+            }));
+        }
+        let answer = tokio::time::timeout(ANSWER_MAX, whole(response))
+            .await
+            .map_err(silent)??;
+        Ok(Opened::Whole(answer))
+    }
+
+    /// Sends the request and reads the head of the answer.
+    async fn head(&self, request: Request) -> Result<http::Response<Incoming>, NoAnswer> {
         let mut message = http::Request::new(Full::new(request.body));
         *message.method_mut() = request.method;
         *message.headers_mut() = request.headers;
         *message.uri_mut() = format!("{}{}", self.address, request.path)
             .parse()
             .map_err(|_| NoAnswer::Unreachable("the URL cannot be built".to_owned()))?;
-        let response = self.pool.request(message).await.map_err(|error| {
+        self.pool.request(message).await.map_err(|error| {
             let reason = innermost(&error);
             if error.is_connect() {
                 NoAnswer::Unreachable(reason)
             } else {
                 NoAnswer::Lost(reason)
             }
-        })?;
-        let (head, body) = response.into_parts();
-        let body = Limited::new(body, BODY_MAX).collect().await.map_err(|error| {
-            NoAnswer::Lost(if error.is::<LengthLimitError>() {
-                format!("the answer is larger than {} MiB", BODY_MAX >> 20)
-            } else {
-                innermost(&*error)
-            })
-        })?;
-        Ok(Answer {
-            status: head.status,
-            headers: head.headers,
-            body: body.to_bytes(),
         })
+    }
+}
+
+/// Reads an answer to its end.
+async fn whole(response: http::Response<Incoming>) -> Result<Answer, NoAnswer> {
+    let (head, body) = response.into_parts();
+    let body = Limited::new(body, BODY_MAX).collect().await.map_err(|error| {
+        NoAnswer::Lost(if error.is::<LengthLimitError>() {
+            format!("the answer is larger than {} MiB", BODY_MAX >> 20)
+        } else {
+            innermost(&*error)
+        })
+    })?;
+    Ok(Answer {
+        status: head.status,
+        headers: head.headers,
+        body: body.to_bytes(),
+    })
+}
+
+/// An answer that may be a stream.
+pub(crate) enum Opened {
+    /// The lines of a 200.
+    Lines(Lines),
+    /// Any other answer.
+    Whole(Answer),
+}
+
+/// An answer that is read line by line.
+pub(crate) struct Lines {
+    body: Incoming,
+    read: Vec<u8>,
+}
+
+impl Lines {
+    /// The next line; `None` at the end. A server keeps a line open by a word now and then: one that is silent for longer
+    /// is lost.
+    pub(crate) async fn next(&mut self) -> Result<Option<Vec<u8>>, NoAnswer> {
+        loop {
+            if let Some(end) = self.read.iter().position(|byte| *byte == b'\n') {
+                return Ok(Some(self.read.drain(..=end).collect()));
+            }
+            if self.read.len() > BODY_MAX {
+                return Err(NoAnswer::Lost(format!(
+                    "a line is larger than {} MiB",
+                    BODY_MAX >> 20
+                )));
+            }
+            let silent = |_| NoAnswer::Lost(format!("nothing came for {} s", SILENCE_MAX.as_secs()));
+            let frame = tokio::time::timeout(SILENCE_MAX, self.body.frame())
+                .await
+                .map_err(silent)?;
+            match frame {
+                None => return Ok(None),
+                Some(Err(error)) => return Err(NoAnswer::Lost(innermost(&error))),
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        self.read.extend_from_slice(&data);
+                    }
+                }
+            }
+        }
     }
 }
 

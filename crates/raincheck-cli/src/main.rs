@@ -9,6 +9,7 @@ mod commands;
 mod confirm;
 mod document;
 mod exit;
+mod follow;
 mod input;
 mod options;
 mod output;

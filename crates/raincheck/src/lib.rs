@@ -13,6 +13,7 @@ pub mod backoff;
 mod base64;
 pub mod clock;
 mod dispatch;
+mod feed;
 pub mod intake;
 pub mod node;
 mod observe;

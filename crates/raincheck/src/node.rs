@@ -18,6 +18,7 @@ use raincheck_core::store::{Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use crate::dispatch::{Dispatch, Wakes};
+use crate::feed::Feeds;
 use crate::intake::Intake;
 use crate::observe::{Fault, Listener};
 use crate::outward::target::Targets;
@@ -81,6 +82,7 @@ struct Inner {
     store: Arc<dyn Store>,
     options: NodeOptions,
     watch: Watch,
+    feeds: Feeds,
     intake: Intake,
     queues: Arc<Queues>,
     fault: Fault,
@@ -127,7 +129,7 @@ impl Node {
             let fault = fault.clone();
             Group::with_on_failure(name, move |why| fault.set(why))
         };
-        let (watch, wakes) = (Watch::new(), Wakes::default());
+        let (watch, feeds, wakes) = (Watch::new(), Feeds::default(), Wakes::default());
         let (settler, gatherer) = settle::settler(store.clone(), &options.random);
         let secrets = Secrets::new(store.clone(), options.random.clone());
         let shop = Arc::new(Shop::new(
@@ -150,6 +152,7 @@ impl Node {
         let draining = Arc::new(AtomicBool::new(false));
         let node = Self(Arc::new(Inner {
             watch: watch.clone(),
+            feeds: feeds.clone(),
             intake: Intake::new(store.clone(), draining.clone(), options.dev),
             queues: Arc::new(Queues::new(store.clone())),
             fault: fault.clone(),
@@ -171,6 +174,7 @@ impl Node {
         // Listening before the first read: what changes after it is heard.
         store.observe(Arc::new(Listener {
             watch,
+            feeds,
             running: shop.running.clone(),
             wakes,
             bells: pull.bells().clone(),
@@ -225,6 +229,17 @@ impl Node {
     #[must_use]
     pub fn watch(&self) -> &Watch {
         &self.0.watch
+    }
+
+    /// Who follows which job.
+    pub(crate) fn feeds(&self) -> &Feeds {
+        &self.0.feeds
+    }
+
+    /// How many streams of events are open now.
+    #[must_use]
+    pub fn followers(&self) -> usize {
+        self.0.feeds.readers()
     }
 
     /// Those who work from elsewhere.

@@ -5,12 +5,15 @@
 
 use std::sync::Arc;
 
+use raincheck_core::job::Job;
 use raincheck_core::name::{Namespace, QueueName};
+use raincheck_core::output::Chunk;
 use raincheck_core::store::{Change, Observer};
 use tokio::sync::watch;
 use tracing::error;
 
 use crate::dispatch::Wakes;
+use crate::feed::Feeds;
 use crate::pull::bell::Bells;
 use crate::pull::roll::Roll;
 use crate::watch::Watch;
@@ -59,6 +62,7 @@ impl Fault {
 #[derive(Debug)]
 pub(crate) struct Listener {
     pub(crate) watch: Watch,
+    pub(crate) feeds: Feeds,
     pub(crate) running: Running,
     pub(crate) wakes: Wakes,
     pub(crate) bells: Bells,
@@ -71,6 +75,15 @@ impl Observer for Listener {
         self.running.tell(&changes);
         self.roll.heard(&changes);
         self.watch.tell(&changes);
+        self.feeds.changed(&changes);
+    }
+
+    fn advanced(&self, jobs: Vec<Arc<Job>>) {
+        self.feeds.advanced(&jobs);
+    }
+
+    fn emitted(&self, chunks: Vec<Arc<Chunk>>) {
+        self.feeds.emitted(&chunks);
     }
 
     fn ready(&self, queues: Vec<(Namespace, QueueName)>) {

@@ -9,6 +9,7 @@ use raincheck::core::name::QueueName;
 use crate::client::Request;
 use crate::document::JobDocument;
 use crate::exit::{Exit, Failed};
+use crate::follow;
 use crate::options::{Options, header};
 use crate::output::Shape;
 use crate::redeem::{self, Redeem};
@@ -16,12 +17,15 @@ use crate::session::{About, Session};
 
 const EXAMPLES: &str = "\
 The input is one JSON value, @FILE, - for standard input, or pairs: key=text, key:=json.
-Without --wait the job's id and state are printed; with it, the bytes of its result.
+Without --wait the job's id and state are printed; with it, the bytes of its result. With --follow what its
+worker emits is printed as it comes: output on standard output, log on standard error; where it emits no
+output, the result when it is there.
 
 Examples:
   raincheck submit reports month=2026-11 pages:=3
   raincheck submit reports '{\"month\":\"2026-11\"}' --delay 10m --priority 2
   raincheck submit thumbs @photo.png --wait -o small.png
+  raincheck submit tell 'what is rain?' --content-type text/plain --follow
   cat big.csv | raincheck submit import - --content-type text/csv --idempotency-key import-2026-11
   raincheck submit reports month=2026-11 --unique report-2026-11 --on-conflict attach
   id=$(raincheck submit reports month=2026-11 -q)";
@@ -35,6 +39,9 @@ pub(crate) struct Submit {
     /// The input: JSON, @FILE, - (standard input), or key=text key:=json …
     #[arg(value_name = "INPUT")]
     input: Vec<String>,
+    /// Print output and log as they come, until the job is done
+    #[arg(long, conflicts_with = "wait")]
+    follow: bool,
     #[command(flatten)]
     redeem: Redeem,
     #[command(flatten)]
@@ -62,6 +69,9 @@ impl Submit {
             session
                 .output
                 .note("another job holds this unique value: here it is, no job was made");
+        }
+        if self.follow {
+            return follow::deliver(session, &job.id).await;
         }
         if self.redeem.wait.is_some() {
             return redeem::redeem(session, &job.id, &self.redeem, true).await;

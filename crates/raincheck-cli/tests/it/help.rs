@@ -17,6 +17,8 @@ fn the_help_of_every_command_is_as_reviewed() {
         ("job_patch", &["job", "patch"]),
         ("job_get", &["job", "get"]),
         ("job_result", &["job", "result"]),
+        ("job_events", &["job", "events"]),
+        ("job_logs", &["job", "logs"]),
         ("job_input", &["job", "input"]),
         ("job_cancel", &["job", "cancel"]),
         ("job_retry", &["job", "retry"]),

@@ -3,6 +3,7 @@
 //! Invariant: nothing here sleeps to wait for something; every server is ended by the test that started it.
 
 mod bench;
+mod follow;
 mod help;
 mod jobs;
 mod listing;

@@ -136,6 +136,8 @@ codes! {
     TimedOut = "timed-out", GATEWAY_TIMEOUT, "The job ran out of time";
     /// As many connections are open as the server takes.
     TooManyConnections = "too-many-connections", SERVICE_UNAVAILABLE, "Too many connections are open";
+    /// As many streams are open as the server takes.
+    TooManyStreams = "too-many-streams", TOO_MANY_REQUESTS, "Too many streams are open";
     /// As many requests wait for jobs as the server takes.
     TooManyWaiters = "too-many-waiters", TOO_MANY_REQUESTS, "Too many requests wait";
     /// Another job holds the unique value.

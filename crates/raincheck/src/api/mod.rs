@@ -12,6 +12,7 @@ pub mod code;
 mod committed;
 mod conditional;
 mod delivered;
+mod events;
 mod extract;
 mod gate;
 mod openapi;
@@ -28,6 +29,7 @@ mod wait;
 mod wire;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use raincheck_core::name::Namespace;
@@ -44,6 +46,10 @@ pub use text::base64 as from_base64;
 pub struct ApiOptions {
     /// How many requests may wait for jobs at once.
     pub waiters_max: usize,
+    /// How many streams of events may be open at once.
+    pub streams_max: usize,
+    /// How often a stream on which nothing happens is kept open by a comment.
+    pub ping: Duration,
     /// How slowly a request's body may come.
     pub body_pace: BodyPace,
     /// Whether only requests for this very host, and from no foreign page, are let in. A server without keys must be
@@ -52,10 +58,12 @@ pub struct ApiOptions {
 }
 
 impl Default for ApiOptions {
-    /// 10,000 waiters, bodies of at least 1 KiB/s after 5 s, closed.
+    /// 10,000 waiters, 10,000 streams, a comment every 15 s, bodies of at least 1 KiB/s after 5 s, closed.
     fn default() -> Self {
         Self {
             waiters_max: 10_000,
+            streams_max: 10_000,
+            ping: Duration::from_secs(15),
             body_pace: BodyPace::default(),
             closed: true,
         }
@@ -71,6 +79,7 @@ pub(crate) struct Shared {
     pub(crate) node: Node,
     pub(crate) options: ApiOptions,
     pub(crate) waiters: wait::Waiters,
+    pub(crate) streams: events::Streams,
     /// Whose requests all are, until there are keys.
     pub(crate) namespace: Namespace,
 }
@@ -97,6 +106,7 @@ pub fn service_with(node: Node, options: ApiOptions) -> Service {
     let api = Api(Arc::new(Shared {
         node,
         waiters: wait::Waiters::new(options.waiters_max),
+        streams: events::Streams::new(options.streams_max),
         options,
         namespace: Namespace::default(),
     }));

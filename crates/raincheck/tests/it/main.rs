@@ -7,6 +7,7 @@
 
 mod client;
 mod documents;
+mod events;
 mod gate;
 mod harness;
 mod idempotency;

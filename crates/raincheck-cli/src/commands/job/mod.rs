@@ -2,9 +2,11 @@
 
 mod cancel;
 mod delete;
+mod events;
 mod get;
 mod input;
 mod list;
+mod logs;
 mod patch;
 mod result;
 mod retry;
@@ -23,6 +25,10 @@ pub(crate) enum Job {
     Get(get::Get),
     /// Redeem a job: write its result to standard output
     Result(result::Redeemed),
+    /// Show what happens to a job: states, progress, output, log
+    Events(events::Events),
+    /// Write a job's log to standard output
+    Logs(logs::Logs),
     /// Write a job's input to standard output
     Input(input::Input),
     /// Change a job that has not started: priority, start, tags
@@ -43,6 +49,8 @@ impl Job {
             Self::Patch(patch) => patch.run(session).await,
             Self::Get(get) => get.run(session).await,
             Self::Result(result) => result.run(session).await,
+            Self::Events(events) => events.run(session).await,
+            Self::Logs(logs) => logs.run(session).await,
             Self::Input(input) => input.run(session).await,
             Self::Cancel(cancel) => cancel.run(session).await,
             Self::Retry(retry) => retry.run(session).await,

@@ -4,6 +4,7 @@
 
 mod claim;
 mod emit;
+mod events;
 mod health;
 mod input;
 mod jobs;
@@ -31,6 +32,8 @@ pub(crate) fn all() -> OpenApiRouter<Api> {
         .routes(routes!(jobs::get_job, jobs::delete_job, patch::patch_job))
         .routes(routes!(result::get_result))
         .routes(routes!(input::get_input))
+        .routes(routes!(events::follow_job))
+        .routes(routes!(events::follow_all))
         .routes(routes!(jobs::cancel_job))
         .routes(routes!(jobs::retry_job))
         .routes(routes!(queues::list_queues))

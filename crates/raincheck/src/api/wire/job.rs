@@ -26,6 +26,9 @@ pub(crate) struct Urls {
     /// The input as it came.
     #[schema(value_type = String)]
     input: Path,
+    /// What happens to it, as a stream.
+    #[schema(value_type = String)]
+    events: Path,
     /// POST here to cancel.
     #[schema(value_type = String)]
     cancel: Path,
@@ -51,6 +54,7 @@ impl Urls {
             own: Path(id, ""),
             result: Path(id, "/result"),
             input: Path(id, "/input"),
+            events: Path(id, "/events"),
             cancel: Path(id, "/cancel"),
             retry: Path(id, "/retry"),
         }
@@ -152,7 +156,7 @@ pub(crate) struct ProgressDocument<'a> {
 }
 
 impl<'a> ProgressDocument<'a> {
-    fn of(lease: &'a Lease) -> Option<Self> {
+    pub(crate) fn of(lease: &'a Lease) -> Option<Self> {
         let progress = lease.progress.as_ref()?;
         Some(Self {
             fraction: progress.fraction,

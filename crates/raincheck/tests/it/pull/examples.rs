@@ -8,6 +8,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
 use super::{claim, document, path, settings, stands};
+use crate::events::Stream;
 use crate::harness::Server;
 
 /// A worker's process with all that it started.
@@ -164,4 +165,29 @@ async fn a_worker_stopped_past_its_lease_and_woken_again_changes_nothing_but_a_4
     assert_eq!(document(&server, &id).await, before);
     let result = server.get(&format!("/v1/jobs/{id}/result")).send().await;
     assert_eq!(result.text(), "right");
+}
+
+#[tokio::test]
+async fn words_come_one_by_one_and_are_the_result_as_well() {
+    let server = Server::start().await;
+    let pace = [("PACE", "0.001")];
+    let Some(_worker) = Worker::start(&server, "python3", "../tokens/teller.py", &["thumbs"], &pace) else {
+        return;
+    };
+    let ask = server
+        .post("/v1/queues/thumbs/jobs")
+        .header("content-type", "text/plain");
+    let id = ask.body("hello").send().await.job();
+    let mut reader = Stream::open(server.addr, &format!("/v1/jobs/{id}/events")).await;
+    let events = reader.rest().await;
+    let words = events.iter().filter(|event| event.name == "output");
+    let words: String = words.filter_map(|event| event.data["text"].as_str()).collect();
+    assert_eq!(words, "You said hello and I say it is raining cats and dogs. ");
+    assert!(
+        events
+            .iter()
+            .any(|event| event.told() == "log 1.0 thinking about 5 characters\n")
+    );
+    let result = server.get(&format!("/v1/jobs/{id}/result")).send().await;
+    assert_eq!(result.text(), words);
 }
