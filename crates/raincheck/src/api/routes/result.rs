@@ -4,7 +4,7 @@
 
 use axum::extract::{Request, State};
 use axum::response::Response;
-use http::Method;
+use http::{Extensions, Method};
 use tokio::time::Instant;
 
 use crate::api::Api;
@@ -38,7 +38,7 @@ pub(crate) async fn get_result(
     request: Request,
 ) -> Result<Response, Problem> {
     let received = Instant::now();
-    let (parts, _) = request.into_parts();
+    let (mut parts, _) = request.into_parts();
     let prefer = Prefer::of(&parts)?;
     let store = api.node.store();
     let change = match prefer.wait {
@@ -53,16 +53,20 @@ pub(crate) async fn get_result(
                 .result(&scope.namespace, id)
                 .await?
                 .map_err(|why| missing(why, id))?;
-            if now.job.done() {
-                now
+            let told = if now.job.done() {
+                Some(now)
             } else {
-                match waiter.done().await {
-                    Some(change) => change,
-                    None => store
-                        .result(&scope.namespace, id)
-                        .await?
-                        .map_err(|why| missing(why, id))?,
-                }
+                // Who waits holds nothing that it can get again: there may be ten thousand.
+                drop(now);
+                parts.extensions = Extensions::new();
+                waiter.done().await
+            };
+            match told {
+                Some(change) => change,
+                None => store
+                    .result(&scope.namespace, id)
+                    .await?
+                    .map_err(|why| missing(why, id))?,
             }
         }
     };
