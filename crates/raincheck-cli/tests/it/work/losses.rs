@@ -117,7 +117,8 @@ fn a_result_that_cannot_be_delivered_before_the_worker_has_to_leave_is_named() {
 
 #[test]
 fn nothing_that_a_killed_server_or_worker_was_running_outlives_it() {
-    let script = "(echo $$ >> started; sleep 1000) & echo $$ >> started; sleep 1000; wait";
+    // Who has read all of its input was written down before: it is fed after that.
+    let script = "cat > all; (echo $$ >> started; sleep 1000) & echo $$ >> started; sleep 1000; wait";
     let flags = [
         format!("own=cmd:sh -c '{script}'"),
         format!("kept=keep-alive:sh -c '{script}'"),

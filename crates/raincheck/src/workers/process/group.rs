@@ -38,6 +38,7 @@ impl ProcessGroup {
     pub(super) fn start(mut command: Command) -> io::Result<(Self, Ends)> {
         // Listening first: no end goes unheard.
         let child_ended = unix::signal(SignalKind::child())?;
+        guard::ready();
         let mut leader = command.spawn()?;
         let number = leader.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         let number =

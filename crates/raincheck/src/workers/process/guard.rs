@@ -47,6 +47,16 @@ pub fn guard_by(program: PathBuf, argument: &'static str) {
     });
 }
 
+/// Sees to it that the guard is there before a program is started, so that writing it down takes no time.
+pub(super) fn ready() {
+    if let Some(guard) = GUARD.get() {
+        let mut state = guard.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.pipe.is_none() {
+            guard.renew(&mut state);
+        }
+    }
+}
+
 /// Writes a group down.
 pub(super) fn enter(group: Pid) {
     if let Some(guard) = GUARD.get() {
@@ -73,7 +83,11 @@ impl Guard {
         if matches!(written, Some(Ok(()))) {
             return;
         }
-        // There is none yet, or it is gone: a new one is told of all that runs.
+        self.renew(state);
+    }
+
+    /// Starts a guard where there is none, and tells it of all that runs.
+    fn renew(&self, state: &mut State) {
         let started = self.start().and_then(|mut pipe| {
             let all: String = state.groups.iter().map(|group| format!("+{group}\n")).collect();
             pipe.write_all(all.as_bytes())?;
