@@ -96,6 +96,10 @@ pub struct QueueSpec {
     /// The content type of what a process prints.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub result_type: Option<String>,
+    /// Whether what push endpoints answer and processes print is emitted as output while it comes; what processes say on
+    /// stderr is emitted as log then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stream: Option<bool>,
     /// One attempt's time.
     #[serde(with = "crate::time::text::option", skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
@@ -273,6 +277,12 @@ impl Queue {
     #[must_use]
     pub fn result_max(&self) -> u64 {
         self.spec.result_max.map_or(16 << 20, |size| size.0)
+    }
+
+    /// Whether workers of the server's own emit their output while it comes: not unless written.
+    #[must_use]
+    pub fn stream(&self) -> bool {
+        self.spec.stream.unwrap_or(false)
     }
 
     /// How long a worker holds a job without renewing: 30 s unless written.

@@ -6,6 +6,7 @@
 
 pub(crate) mod attempt;
 pub(crate) mod crews;
+mod emit;
 #[doc(hidden)]
 pub mod function;
 pub(crate) mod hold;
@@ -170,6 +171,15 @@ pub(crate) struct Ctx {
     pub(crate) deadline: Timestamp,
     pub(crate) stops: Stops,
     pub(crate) store: Arc<dyn Store>,
+}
+
+impl Ctx {
+    /// Takes what the attempt shows while it works, where its queue wants that.
+    fn emission(&self) -> Option<(emit::Emitter, emit::Pump)> {
+        let lease = self.job.lease_id().filter(|_| self.queue.stream())?;
+        let namespace = self.job.namespace.clone();
+        Some(emit::emission(self.store.clone(), namespace, lease))
+    }
 }
 
 /// What came of an attempt, as its runner says.

@@ -16,12 +16,14 @@ use std::sync::Arc;
 
 use raincheck_core::job::Failure;
 use raincheck_core::lease::WorkerKind;
+use raincheck_core::output::Stream;
 use tracing::warn;
 
 pub use self::crew::{Crew, CrewEvent, CrewOptions, CrewTell, Member};
 pub use self::guard::{guard_by, run_guard};
 pub use self::lines::Lines;
 pub use self::program::{Environment, Facts, Log, Program, Run};
+use super::emit::{Emitter, alongside};
 use super::{AttemptEnd, Ctx, Runner};
 
 /// The runner of one process queue.
@@ -36,6 +38,12 @@ impl Process {
 
     async fn attempt(&self, ctx: Ctx) -> AttemptEnd {
         let job = &ctx.job;
+        let (emitter, pump) = ctx.emission().unzip();
+        let tap = |stream| {
+            emitter
+                .clone()
+                .map(|emitter: Emitter| -> Log { Box::new(move |bytes| emitter.push(stream, bytes)) })
+        };
         let run = Run {
             facts: Facts {
                 job: job.id.to_string(),
@@ -49,9 +57,10 @@ impl Process {
             result_type: ctx.queue.spec.result_type.clone(),
             result_max: ctx.queue.result_max(),
             stops: ctx.stops.clone(),
-            log: None,
+            tap: tap(Stream::Output),
+            log: tap(Stream::Log),
         };
-        self.0.run(run).await.unwrap_or_else(|error| {
+        alongside(self.0.run(run), pump).await.unwrap_or_else(|error| {
             // The path stays in the log: a failure's detail is shown to clients.
             warn!(program = self.0.name(), %error, "a program cannot be started");
             let detail = format!("the queue's program cannot be started: {error}");

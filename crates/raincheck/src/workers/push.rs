@@ -20,6 +20,7 @@ use raincheck_core::queue::Queue;
 use raincheck_core::secret::SigningSecrets;
 use tracing::warn;
 
+use super::emit::alongside;
 use super::{AttemptEnd, Ctx, Runner, StopReason};
 use crate::outward::target::Targets;
 use crate::outward::{Client, root_cause, target};
@@ -133,7 +134,11 @@ impl Push {
                 Some(_) => AttemptEnd::Deferred,
                 None => AttemptEnd::for_good(Failure::new("handler-failed", NO_LEASE_URL)),
             },
-            Ok(response) => answer::read(response, ctx.queue.result_max(), ctx.store.now()).await,
+            Ok(response) => {
+                let (emitter, pump) = ctx.emission().unzip();
+                let read = answer::read(response, ctx.queue.result_max(), ctx.store.now(), emitter);
+                alongside(read, pump).await
+            }
             Err(error) => {
                 let detail = format!("the handler could not be reached: {}", root_cause(&error));
                 AttemptEnd::retry(Failure::new("handler-unreachable", detail))

@@ -33,7 +33,7 @@ async fn a_setting_that_cannot_be_is_named() {
     let server = Server::start().await;
     for (settings, part) in [
         (r#"{"rate":"50/s"}"#, "unknown field `rate`"),
-        (r#"{"stream":true}"#, "unknown field `stream`"),
+        (r#"{"input_schema":{}}"#, "unknown field `input_schema`"),
         (r#"{"concurrency":0}"#, "concurrency is 1 to 100000"),
         (r#"{"body_max":"17MiB"}"#, "body_max is at most 16MiB"),
         (r#"{"timeout":"soon"}"#, "not a duration"),

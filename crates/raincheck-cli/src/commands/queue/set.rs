@@ -16,7 +16,7 @@ use crate::refused::refused;
 use crate::session::{About, Session};
 
 const EXAMPLES: &str = "\
-Settings: worker concurrency depth body_max result_max result_type timeout lease_for cancel_grace
+Settings: worker concurrency depth body_max result_max result_type stream timeout lease_for cancel_grace
 max_attempts backoff keep keep_failed. Written as field=value; field= goes back to the default; field:=json as it is.
 
 Examples:

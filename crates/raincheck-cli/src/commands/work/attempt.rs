@@ -139,6 +139,7 @@ async fn run(bench: Arc<Bench>, leased: Leased, mut stops: Stops) -> AttemptEnd 
         result_type: bench.result_type.clone(),
         result_max: bench.result_max,
         stops,
+        tap: None,
         log: Some(log_of(job)),
     };
     bench.program.run(run).await.unwrap_or_else(|error| {

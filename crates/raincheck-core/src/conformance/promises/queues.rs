@@ -17,6 +17,7 @@ fn spec() -> QueueSpec {
         body_max: Some(crate::queue::ByteSize(1 << 16)),
         result_max: Some(crate::queue::ByteSize(1 << 17)),
         result_type: Some("image/png".to_owned()),
+        stream: Some(true),
         timeout: Some(s(61)),
         lease_for: Some(s(5)),
         cancel_grace: Some(s(3)),

@@ -38,6 +38,9 @@ pub(crate) struct QueueDocument<'a> {
     result_max: ByteSize,
     /// The content type of what a process prints; null: that of the input.
     result_type: Option<&'a str>,
+    /// Whether what push endpoints answer and processes print is emitted as output while it comes (and is the result as
+    /// well, stored once); a process's stderr is emitted as log then.
+    stream: bool,
     /// One attempt's time.
     #[serde(with = "text")]
     #[schema(value_type = String, example = "5m")]
@@ -131,6 +134,7 @@ fn origins(spec: &QueueSpec, managed: bool) -> BTreeMap<&'static str, &'static s
         ("body_max", from(spec.body_max.is_some())),
         ("result_max", from(spec.result_max.is_some())),
         ("result_type", from(spec.result_type.is_some())),
+        ("stream", from(spec.stream.is_some())),
         ("timeout", from(spec.timeout.is_some())),
         ("lease_for", from(spec.lease_for.is_some())),
         ("cancel_grace", from(spec.cancel_grace.is_some())),
@@ -154,6 +158,7 @@ impl<'a> QueueDocument<'a> {
             body_max: ByteSize(queue.body_max()),
             result_max: ByteSize(queue.result_max()),
             result_type: queue.spec.result_type.as_deref(),
+            stream: queue.stream(),
             timeout: policy.timeout,
             lease_for: queue.lease_for(),
             cancel_grace: policy.cancel_grace,
@@ -229,6 +234,8 @@ pub(crate) struct QueueSettings {
     result_max: Option<String>,
     /// The content type of what a process prints: that of the input unless given.
     result_type: Option<String>,
+    /// Whether what push endpoints answer and processes print is emitted as output while it comes: false unless given.
+    stream: Option<bool>,
     /// One attempt's time: `5m` unless given.
     timeout: Option<String>,
     /// How long a worker holds a job without renewing, `1s` to `12h`: `30s` unless given.

@@ -37,6 +37,7 @@ pub(super) struct Pipes {
     output_max: u64,
     stderr: Option<ChildStderr>,
     errors: BytesMut,
+    tap: Option<Log>,
     log: Option<Log>,
 }
 
@@ -45,7 +46,7 @@ impl Pipes {
         (stdin, stdout, stderr): Ends,
         input: Bytes,
         output_max: u64,
-        log: Option<Log>,
+        (tap, log): (Option<Log>, Option<Log>),
     ) -> Self {
         Self {
             stdin,
@@ -55,6 +56,7 @@ impl Pipes {
             output_max,
             stderr,
             errors: BytesMut::new(),
+            tap,
             log,
         }
     }
@@ -93,8 +95,10 @@ impl Pipes {
                     self.stdin = None;
                 }
             }
-            read = read_some(&mut self.stdout, &mut self.output) => if !matches!(read, Ok(1..)) {
-                self.stdout = None;
+            read = read_some(&mut self.stdout, &mut self.output) => match (read, &mut self.tap) {
+                (Ok(read @ 1..), Some(tap)) => tap(&self.output[self.output.len() - read..]),
+                (Ok(1..), None) => {}
+                (Ok(0) | Err(_), _) => self.stdout = None,
             },
             read = read_some(&mut self.stderr, &mut self.errors) => {
                 match (read, &mut self.log) {

@@ -61,7 +61,7 @@ pub struct Facts {
     pub content_type: Option<String>,
 }
 
-/// Gets the bytes of a program's stderr as they come.
+/// Gets the bytes that a program prints as they come.
 pub type Log = Box<dyn FnMut(&[u8]) + Send>;
 
 /// One run of a program.
@@ -76,6 +76,8 @@ pub struct Run {
     pub result_max: u64,
     /// On which it is told to stop.
     pub stops: Stops,
+    /// Who gets its stdout as it comes, beside the result.
+    pub tap: Option<Log>,
     /// Who gets its stderr, beside the failure's detail.
     pub log: Option<Log>,
 }
@@ -143,10 +145,11 @@ impl Program {
             result_type,
             result_max,
             mut stops,
+            tap,
             log,
         } = run;
         let (mut group, pipes) = ProcessGroup::start(self.attempt(&facts))?;
-        let mut pipes = Pipes::new(pipes, input, result_max, log);
+        let mut pipes = Pipes::new(pipes, input, result_max, (tap, log));
         let mut stopped = None;
         let mut patience = stops.clone();
         // Until the program has ended: it is fed and read meanwhile, and told to stop where that is due.

@@ -21,11 +21,13 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use raincheck_core::content::JobResult;
 use raincheck_core::job::Failure;
+use raincheck_core::output::Stream;
 use raincheck_core::time::Timestamp;
 
 use super::AttemptEnd;
 use crate::outward::root_cause;
 use crate::workers::KEPT_HEADERS;
+use crate::workers::emit::Emitter;
 
 /// A longer `Retry-After` counts as this much: a handler shall not put a job to sleep for years.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3600);
@@ -37,8 +39,13 @@ pub(super) fn deferred(response: &Response<Incoming>) -> bool {
         && later.is_some_and(|later| later.as_bytes().trim_ascii().eq_ignore_ascii_case(b"later"))
 }
 
-/// Reads the answer whole and says what it means.
-pub(super) async fn read(response: Response<Incoming>, result_max: u64, now: Timestamp) -> AttemptEnd {
+/// Reads the answer whole and says what it means; a success is emitted while it comes.
+pub(super) async fn read(
+    response: Response<Incoming>,
+    result_max: u64,
+    now: Timestamp,
+    emitter: Option<Emitter>,
+) -> AttemptEnd {
     let (head, body) = response.into_parts();
     let status = head.status;
     if status.is_redirection() || status.is_informational() {
@@ -46,7 +53,8 @@ pub(super) async fn read(response: Response<Incoming>, result_max: u64, now: Tim
         return AttemptEnd::for_good(failure("handler-redirected", detail, status));
     }
     let retry = retriable(status).then(|| retry_after(&head.headers, now));
-    let body = match read_body(body, result_max).await {
+    let emitter = emitter.filter(|_| status.is_success());
+    let body = match read_body(body, result_max, emitter.as_ref()).await {
         Ok(body) => body,
         Err(Unread::TooLarge) if retry.is_none() => {
             let detail = format!("the handler's answer is larger than {result_max} bytes, the queue's limit");
@@ -101,7 +109,7 @@ enum Unread {
     BrokenOff { after: usize, why: String },
 }
 
-async fn read_body(mut body: Incoming, max: u64) -> Result<Bytes, Unread> {
+async fn read_body(mut body: Incoming, max: u64, emitter: Option<&Emitter>) -> Result<Bytes, Unread> {
     if body.size_hint().lower() > max {
         return Err(Unread::TooLarge);
     }
@@ -115,6 +123,9 @@ async fn read_body(mut body: Incoming, max: u64) -> Result<Bytes, Unread> {
         let Ok(data) = frame.into_data() else { continue };
         if (whole.len() + data.len()) as u64 > max {
             return Err(Unread::TooLarge);
+        }
+        if let Some(emitter) = emitter {
+            emitter.push(Stream::Output, &data);
         }
         whole.extend_from_slice(&data);
     }

@@ -5,6 +5,7 @@ mod ends;
 mod follow;
 mod resume;
 mod stream;
+mod streamed;
 
 use serde_json::{Value, json};
 
