@@ -49,7 +49,7 @@ pub struct Page {
     pub filter: Filter,
     /// The cursor of the page before; `None` begins with the newest job.
     pub cursor: Option<u64>,
-    /// At most so many jobs, 1 to [`PAGE_MAX`].
+    /// At most so many jobs; callers from outside are held to [`PAGE_MAX`].
     pub limit: u32,
 }
 

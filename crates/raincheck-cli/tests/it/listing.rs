@@ -103,3 +103,49 @@ fn a_job_that_waits_is_changed_and_one_that_is_done_is_not() {
     assert_eq!(refused.code, 7, "{refused:?}");
     server.stop();
 }
+
+#[test]
+fn all_jobs_that_a_filter_matches_are_acted_on_once_somebody_said_yes() {
+    let server = Server::start(&["--queue", "idle", "--queue", "other"]);
+    for queue in ["idle", "idle", "idle", "other"] {
+        assert_eq!(server.run(&["submit", queue, "a=1", "-q"]).code, 0);
+    }
+    let looked = server.run(&["job", "cancel", "--queue", "idle", "--dry-run"]);
+    assert_eq!((looked.code, looked.text()), (0, "would_cancel\t3\n"));
+    let asked = server.run(&["job", "cancel", "--queue", "idle"]);
+    assert_eq!(asked.code, 2, "nobody is there to be asked");
+    assert_eq!(
+        server
+            .run(&["job", "list", "--state", "queued", "-q"])
+            .text()
+            .lines()
+            .count(),
+        4
+    );
+    let done = server.run(&["job", "cancel", "--queue", "idle", "--yes"]);
+    assert_eq!((done.code, done.text()), (0, "cancelled\t3\n"));
+    let retried = server.run(&["job", "retry", "--state", "cancelled", "--yes", "--json"]);
+    assert_eq!(retried.json(), serde_json::json!({"retried": 3}));
+    let deleted = server.run(&[
+        "job",
+        "delete",
+        "--state",
+        "cancelled",
+        "--before",
+        "0s",
+        "--yes",
+        "-q",
+    ]);
+    assert_eq!(deleted.text(), "3\n");
+    assert_eq!(server.run(&["job", "list", "-q"]).text().lines().count(), 4);
+    assert_eq!(
+        server.run(&["job", "cancel", "--state", "failed", "--yes"]).code,
+        2
+    );
+    assert_eq!(
+        server.run(&["job", "cancel"]).code,
+        2,
+        "neither a job nor a filter"
+    );
+    server.stop();
+}

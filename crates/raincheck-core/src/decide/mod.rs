@@ -4,6 +4,7 @@
 //! itself. Invariants: a decision is total over phases; it raises `version` by exactly one when it changes the
 //! job and leaves the job alone otherwise; a finished job never gets another outcome.
 
+mod bulk;
 mod cancel;
 mod claim;
 mod emit;
@@ -19,6 +20,7 @@ mod submit;
 mod tests;
 mod unique;
 
+pub use bulk::{BulkAction, BulkMatch, bulk, stood};
 pub use cancel::{Cancelled, cancel};
 pub use claim::{Claimer, claim, claimable};
 pub use emit::{EmitRefused, EmitStep, emit, emitted_again};

@@ -3,6 +3,7 @@
 use clap::Args;
 use http::StatusCode;
 
+use super::many::{Deed, Which};
 use crate::client::Request;
 use crate::document::JobDocument;
 use crate::exit::Failed;
@@ -10,25 +11,36 @@ use crate::session::{About, Session};
 
 const EXAMPLES: &str = "\
 A job that waits is cancelled at once. A running one is asked to stop; where it succeeds all the
-same, that counts. A finished one stays as it is.
+same, that counts. A finished one stays as it is. With a filter, all jobs that match when the
+command begins are cancelled, after a question.
 
-Example:
-  raincheck job cancel job_01jd8zq3k5e7rv2m4n6p8s0t1w";
+Examples:
+  raincheck job cancel job_01jd8zq3k5e7rv2m4n6p8s0t1w
+  raincheck job cancel --queue thumbs --state queued --dry-run
+  raincheck job cancel --tag nightly --yes";
 
-/// Cancels a job.
+const DEED: Deed = Deed {
+    action: "cancel",
+    ask: "Cancel",
+    done: "cancelled",
+};
+
+/// Cancels a job, or all that a filter matches.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Cancel {
-    /// The job
-    #[arg(value_parser = super::job_id)]
-    id: String,
+    #[command(flatten)]
+    which: Which,
 }
 
 impl Cancel {
     /// Runs the command.
     pub(crate) async fn run(self, session: &Session) -> Result<(), Failed> {
-        let request = Request::post(format!("/v1/jobs/{}/cancel", self.id));
-        let answer = session.call(request, About::Job(&self.id)).await?;
+        let Some(id) = &self.which.id else {
+            return self.which.run(session, DEED).await;
+        };
+        let request = Request::post(format!("/v1/jobs/{id}/cancel"));
+        let answer = session.call(request, About::Job(id)).await?;
         let job: JobDocument = answer.json()?;
         if answer.status == StatusCode::ACCEPTED {
             session

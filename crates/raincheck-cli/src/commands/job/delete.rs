@@ -3,33 +3,40 @@
 use clap::Args;
 use http::Method;
 
+use super::many::{Deed, Which};
 use crate::client::Request;
-use crate::confirm::Confirm;
 use crate::exit::Failed;
 use crate::output::Shape;
 use crate::session::{About, Session};
 
 const EXAMPLES: &str = "\
-Example:
-  raincheck job delete job_01jd8zq3k5e7rv2m4n6p8s0t1w --yes";
+Examples:
+  raincheck job delete job_01jd8zq3k5e7rv2m4n6p8s0t1w --yes
+  raincheck job delete --queue thumbs --state succeeded --before 12h --dry-run";
 
-/// Forgets a finished job with its input and result.
+const DEED: Deed = Deed {
+    action: "delete",
+    ask: "Forget",
+    done: "deleted",
+};
+
+/// Forgets a finished job with its input and result, or all that a filter matches.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Delete {
-    /// The finished job
-    #[arg(value_parser = super::job_id)]
-    id: String,
     #[command(flatten)]
-    confirm: Confirm,
+    which: Which,
 }
 
 impl Delete {
     /// Runs the command.
     pub(crate) async fn run(self, session: &Session) -> Result<(), Failed> {
-        let id = &self.id;
+        let Some(id) = &self.which.id else {
+            return self.which.run(session, DEED).await;
+        };
         let question = format!("Forget job {id} with its input and result?");
-        self.confirm
+        self.which
+            .confirm
             .ask(&question, &session.command(&format!("job delete {id}")))?;
         session
             .call(

@@ -20,7 +20,7 @@ Newest first. In a pipe: id, queue, state, attempt, when it was submitted, and i
 Examples:
   raincheck job list --state failed
   raincheck job list --queue thumbs --tag eu --after 1h --all
-  raincheck job list --state queued -q --all | xargs -n1 raincheck job cancel";
+  raincheck job list --state queued --group tenant-7 -q --all | xargs -n1 raincheck job get";
 
 /// The most jobs on one page.
 const PAGE_MAX: u32 = 200;
@@ -138,7 +138,7 @@ impl List {
 }
 
 /// The instant that lies so long back: `1h`.
-fn ago(text: &str) -> Option<String> {
+pub(super) fn ago(text: &str) -> Option<String> {
     let span = parse_duration(text).ok()?;
     let now = SystemClock::new().now();
     let back = i64::try_from(span.as_millis()).ok()?;

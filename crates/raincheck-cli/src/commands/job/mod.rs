@@ -7,6 +7,7 @@ mod get;
 mod input;
 mod list;
 mod logs;
+mod many;
 mod patch;
 mod result;
 mod retry;
@@ -33,11 +34,11 @@ pub(crate) enum Job {
     Input(input::Input),
     /// Change a job that has not started: priority, start, tags
     Patch(patch::Patch),
-    /// Cancel a job: one that waits at once, a running one is asked to stop
+    /// Cancel a job, or many: one that waits at once, a running one is asked to stop
     Cancel(cancel::Cancel),
-    /// Submit a finished job again, as a new job
+    /// Submit a finished job again, as a new job, or many
     Retry(retry::Retry),
-    /// Forget a finished job with its input and result
+    /// Forget a finished job with its input and result, or many
     Delete(delete::Delete),
 }
 

@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::many::{Deed, Which};
 use crate::client::Request;
 use crate::document::JobDocument;
 use crate::exit::Failed;
@@ -11,23 +12,35 @@ use crate::session::{About, Session};
 const EXAMPLES: &str = "\
 The finished job stays as it is; the new one has an id of its own, which is printed.
 
-Example:
+With a filter, all failed jobs that match (or those in the --state given) are submitted again, each
+once, after a question.
+
+Examples:
+  raincheck job retry --queue reports --after 1h --yes
   raincheck job result $(raincheck job retry job_01jd8zq3k5e7rv2m4n6p8s0t1w -q) --wait";
 
-/// Submits a finished job again, as a new job.
+const DEED: Deed = Deed {
+    action: "retry",
+    ask: "Submit again",
+    done: "retried",
+};
+
+/// Submits a finished job again, as a new job, or all that a filter matches.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Retry {
-    /// The finished job
-    #[arg(value_parser = super::job_id)]
-    id: String,
+    #[command(flatten)]
+    which: Which,
 }
 
 impl Retry {
     /// Runs the command.
     pub(crate) async fn run(self, session: &Session) -> Result<(), Failed> {
-        let request = Request::post(format!("/v1/jobs/{}/retry", self.id));
-        let answer = session.call(request, About::Job(&self.id)).await?;
+        let Some(id) = &self.which.id else {
+            return self.which.run(session, DEED).await;
+        };
+        let request = Request::post(format!("/v1/jobs/{id}/retry"));
+        let answer = session.call(request, About::Job(id)).await?;
         let job: JobDocument = answer.json()?;
         job.write_brief(session.output, &answer)?;
         redeem::hint(session, &job.id);

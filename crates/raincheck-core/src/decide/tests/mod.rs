@@ -3,6 +3,7 @@
 //! Tables say what each decision makes of a job, written in one line by [`show`]; properties say what holds of all of
 //! them, whatever came before.
 
+mod bulk;
 mod cancel;
 mod claim;
 mod emit;

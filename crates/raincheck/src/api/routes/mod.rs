@@ -2,6 +2,7 @@
 //!
 //! Invariant: a path is declared once, with what it answers, where its handler is; the OpenAPI document is made of it.
 
+mod bulk;
 mod claim;
 mod emit;
 mod events;
@@ -29,6 +30,7 @@ pub(crate) fn all() -> OpenApiRouter<Api> {
     OpenApiRouter::default()
         .routes(routes!(submit::submit_raw))
         .routes(routes!(submit::submit_json, list::list_jobs))
+        .routes(routes!(bulk::bulk_jobs))
         .routes(routes!(jobs::get_job, jobs::delete_job, patch::patch_job))
         .routes(routes!(result::get_result))
         .routes(routes!(input::get_input))

@@ -86,15 +86,10 @@ pub(crate) fn page(query: Option<&str>) -> Result<Page, Problem> {
 
 /// Takes one parameter; the error is what to say of it, after its name.
 fn take(page: &mut Page, name: &str, value: &str) -> Result<(), Cow<'static, str>> {
-    let said = |error: &dyn std::fmt::Display| Cow::from(format!("cannot be so: {error}"));
-    let filter = &mut page.filter;
+    if let Some(taken) = take_filter(&mut page.filter, name, value) {
+        return taken;
+    }
     match name {
-        "queue" => filter.queue = Some(value.parse().map_err(|e| said(&e))?),
-        "state" => filter.state = Some(state(value)?),
-        "tag" => filter.tag = Some(value.parse().map_err(|e| said(&e))?),
-        "group" => filter.group = Some(value.parse().map_err(|e| said(&e))?),
-        "submitted_after" => filter.submitted_after = Some(instant(value).map_err(|e| said(&e))?),
-        "submitted_before" => filter.submitted_before = Some(instant(value).map_err(|e| said(&e))?),
         "limit" => page.limit = limit(value)?,
         "cursor" => {
             let cursor = Cursor::read(value).ok_or("takes the cursor of the page before, as it was given")?;
@@ -109,6 +104,36 @@ fn take(page: &mut Page, name: &str, value: &str) -> Result<(), Cow<'static, str
         }
     }
     Ok(())
+}
+
+/// Takes one part of a filter; `None` where the filter has no part of this name.
+pub(super) fn take_filter(
+    filter: &mut Filter,
+    name: &str,
+    value: &str,
+) -> Option<Result<(), Cow<'static, str>>> {
+    fn put<T, E: std::fmt::Display>(
+        place: &mut Option<T>,
+        read: Result<T, E>,
+    ) -> Result<(), Cow<'static, str>> {
+        *place = Some(read.map_err(|error| format!("cannot be so: {error}"))?);
+        Ok(())
+    }
+    Some(match name {
+        "queue" => put(&mut filter.queue, value.parse()),
+        "state" => match state(value) {
+            Ok(state) => {
+                filter.state = Some(state);
+                Ok(())
+            }
+            Err(why) => Err(why.into()),
+        },
+        "tag" => put(&mut filter.tag, value.parse()),
+        "group" => put(&mut filter.group, value.parse()),
+        "submitted_after" => put(&mut filter.submitted_after, instant(value)),
+        "submitted_before" => put(&mut filter.submitted_before, instant(value)),
+        _ => return None,
+    })
 }
 
 fn state(text: &str) -> Result<State, &'static str> {
