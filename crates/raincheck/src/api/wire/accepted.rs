@@ -17,10 +17,11 @@ pub(crate) struct AcceptedDocument<'a> {
 }
 
 /// The names of the URLs, and what each adds to the job's own.
-const URLS: [(&str, &str); 5] = [
+const URLS: [(&str, &str); 6] = [
     ("self", ""),
     ("result", "/result"),
     ("input", "/input"),
+    ("events", "/events"),
     ("cancel", "/cancel"),
     ("retry", "/retry"),
 ];
