@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::delivery::Callback;
 use crate::id::{Fence, JobId, LeaseId, Nonce};
 use crate::lease::Lease;
 use crate::name::{GroupName, Namespace, QueueName, Tag, WorkerName};
@@ -203,6 +204,9 @@ pub struct Options {
     /// That no other job of the queue may have the same value meanwhile.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unique: Option<Unique>,
+    /// Whom to tell of the job's end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub callback: Option<Callback>,
     /// The submitter's trace context (W3C Trace Context), handed to the handler.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,

@@ -10,6 +10,7 @@ pub mod clock;
 pub mod conformance;
 pub mod content;
 pub mod decide;
+pub mod delivery;
 pub mod id;
 pub mod job;
 pub mod lease;

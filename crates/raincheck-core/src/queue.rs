@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::delivery::Callback;
 use crate::job::Options;
 use crate::lease::{LEASE_MAX, LEASE_MIN};
 use crate::name::{Namespace, QueueName};
@@ -121,6 +122,9 @@ pub struct QueueSpec {
     /// How long a failed job stays.
     #[serde(with = "crate::time::text::option", skip_serializing_if = "Option::is_none")]
     pub keep_failed: Option<Duration>,
+    /// Whom to tell of the ends of its jobs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub callback: Option<Callback>,
 }
 
 /// A setting that cannot be: which, and why.
@@ -226,6 +230,8 @@ pub struct Queue {
     pub managed: bool,
     /// Since when it is paused: nothing is claimed, submits go on.
     pub paused: Option<Timestamp>,
+    /// Since when the receiver of its callback wants nothing more: nothing is recorded for it.
+    pub callback_gone: Option<Timestamp>,
     /// When it was made.
     pub created_at: Timestamp,
 }
@@ -240,8 +246,18 @@ impl Queue {
             spec,
             managed: false,
             paused: None,
+            callback_gone: None,
             created_at,
         }
+    }
+
+    /// Whom to tell of the ends of its jobs, as long as the receiver wants it.
+    #[must_use]
+    pub fn callback(&self) -> Option<&Callback> {
+        self.spec
+            .callback
+            .as_ref()
+            .filter(|_| self.callback_gone.is_none())
     }
 
     /// How it is worked: `pull` unless written.

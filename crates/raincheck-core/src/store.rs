@@ -7,7 +7,7 @@
 //! clock, and decides nothing itself: it calls [`decide`](crate::decide).
 //!
 //! Every operation on behalf of a caller takes the namespace first and sees nothing outside it. Upkeep
-//! ([`Store::reclaim`], [`Store::prune`]) belongs to nobody and works on all.
+//! ([`Store::reclaim`], [`Store::prune`], [`Store::claim_deliveries`]) belongs to nobody and works on all.
 
 use std::fmt::Debug;
 use std::future::Future;
@@ -19,6 +19,7 @@ use crate::content::{Input, JobResult};
 use crate::decide::{
     Claimer, EmitRefused, Fingerprint, NewJob, Patch, PatchRefused, Renewed, SettleRefused, Settlement,
 };
+use crate::delivery::{Delivery, DeliveryId};
 use crate::id::{JobId, LeaseId, Nonce};
 use crate::job::Job;
 use crate::lease::Progress;
@@ -31,8 +32,10 @@ use crate::secret::{Secret, SigningSecrets};
 use crate::time::Timestamp;
 
 mod counts;
+mod outbox;
 
 pub use counts::{Counts, QueueStatus};
+pub use outbox::{DueDeliveries, EndTry, Outgoing};
 
 /// What an operation gives back: a future that owns all it needs.
 pub type Answer<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'static>>;
@@ -398,6 +401,20 @@ pub trait Store: Debug + Send + Sync + 'static {
 
     /// Forgets the queue's settings; its finished jobs stay as long as they would have.
     fn delete_queue(&self, ns: &Namespace, name: &QueueName) -> Answer<Result<(), QueueRefused>>;
+
+    /// Begins tries of at most `limit` webhooks that are due, of all namespaces. Each is due again
+    /// [`DELIVERY_TERM`](crate::decide::DELIVERY_TERM) later, unless the try has ended. Webhooks are recorded by whatever
+    /// ends a job, in the same step.
+    fn claim_deliveries(&self, limit: u32) -> Answer<DueDeliveries>;
+
+    /// Ends tries; `false` in the entry where it was over already and nothing has changed.
+    fn end_tries(&self, batch: Vec<EndTry>) -> Answer<Vec<bool>>;
+
+    /// At most `limit` webhooks of the namespace whose jobs came before that of `before`, newest first.
+    fn deliveries(&self, ns: &Namespace, before: Option<DeliveryId>, limit: u32) -> Answer<Vec<Delivery>>;
+
+    /// Has a webhook tried at once, however it stands. `None` where there is none.
+    fn redeliver(&self, ns: &Namespace, id: DeliveryId) -> Answer<Option<Delivery>>;
 
     /// What the namespace signs its pushes and webhooks with; where it has nothing yet, `fresh` becomes its secret.
     /// Durable on return; who asks at the same time gets the same.

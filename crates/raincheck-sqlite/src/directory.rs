@@ -155,3 +155,17 @@ fn private_file(path: &Path) -> std::io::Result<File> {
         .mode(0o600)
         .open(path)
 }
+
+/// Why rows could not be read when the store was opened.
+pub(crate) fn row_error(database: &Path, source: rusqlite::Error) -> OpenError {
+    if let rusqlite::Error::FromSqlConversionFailure(_, _, cause) = &source {
+        return OpenError::Row {
+            path: database.to_owned(),
+            detail: cause.to_string(),
+        };
+    }
+    OpenError::Database {
+        path: database.to_owned(),
+        source,
+    }
+}

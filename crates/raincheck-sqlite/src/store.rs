@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use raincheck_core::clock::Clock;
 use raincheck_core::content::Input;
 use raincheck_core::decide::{EmitRefused, Patch, Renewed, SettleRefused};
+use raincheck_core::delivery::{Delivery, DeliveryId};
 use raincheck_core::id::{IdGenerator, JobId};
 use raincheck_core::job::Job;
 use raincheck_core::list::{Listed, Page};
@@ -15,17 +16,17 @@ use raincheck_core::name::{Namespace, QueueName};
 use raincheck_core::queue::{Queue, QueueSpec};
 use raincheck_core::secret::{Secret, SigningSecrets};
 use raincheck_core::store::{
-    Answer, Change, ChangeRefused, Claim, Emit, Emitted, Idempotency, Leased, Missing, Observer, Output,
-    PatchError, QueueRefused, QueueStatus, Reclaimed, Renew, Retry, Settle, Slice, Store, StoreError,
-    Submission, SubmitRefused, Submitted,
+    Answer, Change, ChangeRefused, Claim, DueDeliveries, Emit, Emitted, EndTry, Idempotency, Leased, Missing,
+    Observer, Output, PatchError, QueueRefused, QueueStatus, Reclaimed, Renew, Retry, Settle, Slice, Store,
+    StoreError, Submission, SubmitRefused, Submitted,
 };
 use raincheck_core::time::Timestamp;
 use rusqlite::Connection;
 
-use crate::apply::{change, claim, emit, prune, queues, secrets, settle, submit};
+use crate::apply::{change, claim, deliveries, emit, prune, queues, secrets, settle, submit};
 use crate::body;
 use crate::checkpoint::Checkpoint;
-use crate::directory::{Directory, OpenError};
+use crate::directory::{Directory, OpenError, row_error};
 use crate::handover::Handover;
 use crate::list;
 use crate::memory::Memory;
@@ -185,19 +186,6 @@ impl SqliteStore {
         F: FnOnce(&Connection, &QueueNames) -> rusqlite::Result<T> + Send + 'static,
     {
         self.0.readers.read(query)
-    }
-}
-
-fn row_error(database: &std::path::Path, source: rusqlite::Error) -> OpenError {
-    if let rusqlite::Error::FromSqlConversionFailure(_, _, cause) = &source {
-        return OpenError::Row {
-            path: database.to_owned(),
-            detail: cause.to_string(),
-        };
-    }
-    OpenError::Database {
-        path: database.to_owned(),
-        source,
     }
 }
 
@@ -402,6 +390,24 @@ impl Store for SqliteStore {
     fn delete_queue(&self, ns: &Namespace, name: &QueueName) -> Answer<Result<(), QueueRefused>> {
         let (ns, name) = (ns.clone(), name.clone());
         self.write(move |tx| queues::delete(tx, &ns, &name))
+    }
+
+    fn claim_deliveries(&self, limit: u32) -> Answer<DueDeliveries> {
+        self.write(move |tx| deliveries::claim(tx, limit))
+    }
+
+    fn end_tries(&self, batch: Vec<EndTry>) -> Answer<Vec<bool>> {
+        self.write(move |tx| batch.iter().map(|ended| deliveries::end(tx, ended)).collect())
+    }
+
+    fn deliveries(&self, ns: &Namespace, before: Option<DeliveryId>, limit: u32) -> Answer<Vec<Delivery>> {
+        let ns = ns.clone();
+        self.read(move |conn, names| deliveries::list(conn, names, &ns, before, limit))
+    }
+
+    fn redeliver(&self, ns: &Namespace, id: DeliveryId) -> Answer<Option<Delivery>> {
+        let ns = ns.clone();
+        self.write(move |tx| deliveries::redeliver(tx, &ns, id))
     }
 
     fn signing_secrets(&self, ns: &Namespace, fresh: Secret) -> Answer<SigningSecrets> {

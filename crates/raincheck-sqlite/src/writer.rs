@@ -17,7 +17,7 @@ use raincheck_core::store::{Change, Missing, Observer, StoreError};
 use raincheck_core::time::Timestamp;
 use rusqlite::{Connection, ErrorCode};
 
-use crate::apply::{settle, unique};
+use crate::apply::{deliveries, settle, unique};
 use crate::body;
 use crate::checkpoint::Checkpoint;
 use crate::handover::{Handover, Round, Taken};
@@ -99,6 +99,14 @@ impl Tx<'_> {
         result: Option<&JobResult>,
     ) -> rusqlite::Result<()> {
         row::write(self.conn, after, result)?;
+        if after.done() && !before.done() {
+            let queue = self
+                .memory
+                .queues
+                .get(&key)
+                .and_then(|memory| memory.queue.clone());
+            deliveries::record(self, queue.as_deref(), after)?;
+        }
         unique::follow(self.conn, key, before, after)?;
         self.memory.leave(key, before);
         self.memory.enter(key, after, self.now);

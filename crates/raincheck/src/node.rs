@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use raincheck_core::delivery::{Delivery, DeliveryId};
 use raincheck_core::name::{Namespace, QueueName, WorkerName};
 use raincheck_core::queue::Queue;
 use raincheck_core::secret::SigningSecrets;
@@ -21,6 +22,7 @@ use crate::dispatch::{Dispatch, Wakes};
 use crate::feed::Feeds;
 use crate::intake::Intake;
 use crate::observe::{Fault, Listener};
+use crate::outward::Client;
 use crate::outward::target::Targets;
 use crate::pull::{self, Pull};
 use crate::queues::Queues;
@@ -29,6 +31,7 @@ use crate::settle::{self, Gatherer};
 use crate::tasks::{Group, TaskKind};
 use crate::upkeep::{prune, reclaim};
 use crate::watch::Watch;
+use crate::webhooks::courier::{Bell, Courier};
 use crate::webhooks::secrets::Secrets;
 use crate::workers::Shop;
 use crate::workers::crews::Crews;
@@ -91,6 +94,7 @@ struct Inner {
     crews: Arc<Crews>,
     pull: Pull,
     secrets: Secrets,
+    webhooks: Bell,
     /// Reclaim and prune.
     upkeep: Group,
     /// What attempts need to end: stopped after them.
@@ -169,6 +173,7 @@ impl Node {
             dispatch,
             pull: pull.clone(),
             secrets,
+            webhooks: Bell::default(),
             draining,
         }));
         // Listening before the first read: what changes after it is heard.
@@ -179,6 +184,7 @@ impl Node {
             wakes,
             bells: pull.bells().clone(),
             roll: pull.roll().clone(),
+            webhooks: node.0.webhooks.clone(),
             fault,
         }));
         let queues = store.all_queues().await?;
@@ -201,6 +207,18 @@ impl Node {
         node.upkeep.spawn(TaskKind::Upkeep, reclaiming);
         let pruning = prune::run(node.store.clone(), node.shop.random.clone());
         node.upkeep.spawn(TaskKind::Upkeep, pruning);
+        let courier = Courier {
+            store: node.store.clone(),
+            queues: node.queues.clone(),
+            secrets: node.secrets.clone(),
+            client: Client::guarded(&node.options.targets),
+            public_url: node.options.public_url.clone(),
+            random: node.shop.random.clone(),
+            bell: node.webhooks.clone(),
+            tasks: node.upkeep.clone(),
+            render: crate::api::webhook::body,
+        };
+        node.upkeep.spawn(TaskKind::Upkeep, courier.run());
         let polling = pull::poll(node.pull.bells().clone(), node.shop.random.clone());
         node.upkeep.spawn(TaskKind::Upkeep, polling);
         let on_fault = stop::stop_on_fault(
@@ -265,6 +283,16 @@ impl Node {
         self.0.crews.members(ns)
     }
 
+    /// Has a webhook sent at once. `None` where there is none.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn redeliver(&self, ns: &Namespace, id: DeliveryId) -> Result<Option<Delivery>, StoreError> {
+        let asked = self.0.store.redeliver(ns, id).await?;
+        self.0.webhooks.ring();
+        Ok(asked)
+    }
+
     /// Where submissions go in.
     #[must_use]
     pub fn intake(&self) -> &Intake {
@@ -316,6 +344,7 @@ impl Node {
     /// A queue as it was committed goes to those who work by it.
     fn take_in(&self, queue: &Arc<Queue>) {
         self.0.queues.put(queue.clone());
+        self.0.webhooks.take_in(queue);
         self.0.dispatch.put(queue);
         self.0.crews.put(queue);
     }

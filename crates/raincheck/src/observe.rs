@@ -17,6 +17,7 @@ use crate::feed::Feeds;
 use crate::pull::bell::Bells;
 use crate::pull::roll::Roll;
 use crate::watch::Watch;
+use crate::webhooks::courier::Bell;
 use crate::workers::running::Running;
 
 /// The first reason why the node cannot go on.
@@ -67,6 +68,7 @@ pub(crate) struct Listener {
     pub(crate) wakes: Wakes,
     pub(crate) bells: Bells,
     pub(crate) roll: Roll,
+    pub(crate) webhooks: Bell,
     pub(crate) fault: Fault,
 }
 
@@ -74,6 +76,7 @@ impl Observer for Listener {
     fn changed(&self, changes: Vec<Change>) {
         self.running.tell(&changes);
         self.roll.heard(&changes);
+        self.webhooks.heard(&changes);
         self.watch.tell(&changes);
         self.feeds.changed(&changes);
     }

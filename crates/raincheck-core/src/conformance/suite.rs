@@ -361,6 +361,18 @@ macro_rules! conformance_promises {
                 a_patch_that_changes_nothing_is_no_transition
                 progress_is_told_until_the_attempt_ends
             }
+            deliveries {
+                every_way_to_end_makes_its_deliveries
+                a_job_that_goes_on_makes_none
+                a_delivery_is_tried_until_it_is_taken
+                a_try_that_nobody_ends_is_made_again
+                a_queue_whose_receiver_is_gone_tells_it_no_more_until_it_is_written_again
+                a_job_is_kept_until_it_was_told
+                a_deleted_job_takes_its_deliveries_along
+                a_delivery_can_be_asked_for_again
+                deliveries_are_listed_newest_first_page_by_page
+                a_stranger_sees_no_delivery_of_another_namespace
+            }
             secrets {
                 the_first_secret_that_is_brought_stays
                 who_asks_at_the_same_time_gets_the_same_secret
@@ -396,6 +408,7 @@ macro_rules! conformance_durable_promises {
                 retentions_still_end_after_opening
                 ids_keep_growing_after_opening
                 what_a_namespace_signs_with_survives
+                webhooks_survive
                 an_empty_store_opens_again
             }
             reopen_leases {

@@ -7,6 +7,7 @@
 mod bulk;
 mod cancel;
 mod claim;
+mod delivery;
 mod emit;
 mod expire;
 mod patch;
@@ -23,6 +24,7 @@ mod unique;
 pub use bulk::{BulkAction, BulkMatch, bulk, stood};
 pub use cancel::{Cancelled, cancel};
 pub use claim::{Claimer, claim, claimable};
+pub use delivery::{DELIVERY_DELAYS, DELIVERY_TERM, TryEnd, deliveries, end_try, redeliver, try_delivery};
 pub use emit::{EmitRefused, EmitStep, emit, emitted_again};
 pub use expire::{expire, expires_at};
 pub use patch::{Patch, PatchRefused, patch};

@@ -70,6 +70,7 @@ pub(crate) fn bury(
 ) -> rusqlite::Result<()> {
     let seq = row::key(job.id);
     drop_bodies(conn, seq)?;
+    super::deliveries::forget(conn, seq)?;
     drop_tags(conn, job)?;
     unique::forget(conn, key, job)?;
     let mut update = conn.prepare_cached(

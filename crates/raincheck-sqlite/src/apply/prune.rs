@@ -21,7 +21,9 @@ const CHUNKS_SWEPT: u32 = 2_000;
 /// back where there are many. What forgotten jobs have emitted goes here too, in slices of its own.
 pub(crate) fn prune(tx: &mut Tx<'_>, limit: u32) -> rusqlite::Result<Slice> {
     let mut due = tx.conn.prepare_cached(
-        "SELECT seq, state, queue, idempotency, emitted FROM jobs WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2",
+        // A job stays until everybody who wanted to know was told of it.
+        "SELECT seq, state, queue, idempotency, emitted FROM jobs WHERE expires_at <= ?1 AND NOT EXISTS (SELECT 1 FROM \
+         deliveries WHERE deliveries.seq = jobs.seq AND next_at IS NOT NULL) ORDER BY expires_at LIMIT ?2",
     )?;
     let due = due.query_map(params![tx.now.as_millis(), limit], |row| {
         Ok((

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use raincheck_core::id::JobId;
 use raincheck_core::name::{Namespace, QueueName};
 use raincheck_core::queue::{Queue, QueueSpec};
 use raincheck_core::store::{QueueRefused, QueueStatus, Slice};
@@ -27,6 +28,11 @@ pub(crate) fn put(
     let created_at = earlier.as_ref().map_or(tx.now, |queue| queue.created_at);
     let mut queue = Queue::new(ns.clone(), name.clone(), spec.clone(), created_at);
     queue.managed = managed;
+    // What the configuration says again at each start is no new word.
+    queue.callback_gone = earlier
+        .as_ref()
+        .and_then(|queue| queue.callback_gone)
+        .filter(|_| managed);
     queue.paused = earlier.and_then(|queue| queue.paused);
     write(tx, queue).map(Ok)
 }
@@ -43,9 +49,9 @@ fn write(tx: &mut Tx<'_>, queue: Queue) -> rusqlite::Result<Arc<Queue>> {
     let settings = serde_json::to_string(&queue.spec)
         .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
     let mut upsert = tx.conn.prepare_cached(
-        "INSERT INTO queues (namespace, name, settings, managed, paused_at, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
+        "INSERT INTO queues (namespace, name, settings, managed, paused_at, created_at, callback_gone_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
          ON CONFLICT (namespace, name) DO UPDATE SET settings = excluded.settings, managed = excluded.managed, \
-         paused_at = excluded.paused_at, created_at = excluded.created_at RETURNING id",
+         paused_at = excluded.paused_at, created_at = excluded.created_at, callback_gone_at = excluded.callback_gone_at RETURNING id",
     )?;
     let values = params![
         queue.namespace.as_str(),
@@ -54,6 +60,7 @@ fn write(tx: &mut Tx<'_>, queue: Queue) -> rusqlite::Result<Arc<Queue>> {
         queue.managed,
         queue.paused.map(Timestamp::as_millis),
         queue.created_at.as_millis(),
+        queue.callback_gone.map(Timestamp::as_millis),
     ];
     let key: QueueKey = upsert.query_row(values, |row| row.get(0))?;
     let queue = Arc::new(queue);
@@ -82,6 +89,20 @@ pub(crate) fn pause(
     let mut queue = Queue::clone(&queue);
     queue.paused = paused.then_some(tx.now);
     write(tx, queue).map(Ok)
+}
+
+/// Notes that the receiver of the callback of this job's queue wants nothing more.
+pub(super) fn callback_gone(tx: &mut Tx<'_>, job: JobId) -> rusqlite::Result<()> {
+    let Some((key, _)) = tx.load_seq(job.seq())? else {
+        return Ok(());
+    };
+    let queue = tx.memory.queues.get(&key).and_then(|memory| memory.queue.clone());
+    if let Some(queue) = queue.filter(|queue| queue.callback().is_some()) {
+        let mut queue = Queue::clone(&queue);
+        queue.callback_gone = Some(tx.now);
+        write(tx, queue)?;
+    }
+    Ok(())
 }
 
 /// Cancels at most `limit` jobs that wait.
@@ -127,9 +148,9 @@ pub(crate) fn delete(
     if unfinished > 0 {
         return Ok(Err(QueueRefused::NotEmpty(unfinished)));
     }
-    let mut update = tx
-        .conn
-        .prepare_cached("UPDATE queues SET settings = NULL, paused_at = NULL WHERE id = ?1")?;
+    let mut update = tx.conn.prepare_cached(
+        "UPDATE queues SET settings = NULL, paused_at = NULL, callback_gone_at = NULL WHERE id = ?1",
+    )?;
     update.execute([key])?;
     tx.memory.set_queue(key, ns, name, None);
     Ok(Ok(()))

@@ -29,6 +29,7 @@ fn queue(row: &Row<'_>) -> rusqlite::Result<(QueueKey, Namespace, QueueName, Opt
             let mut queue = Queue::new(namespace.clone(), name.clone(), spec, created_at);
             queue.managed = row.get(4)?;
             queue.paused = row.get::<_, Option<i64>>(5)?.map(Timestamp::from_millis);
+            queue.callback_gone = row.get::<_, Option<i64>>(7)?.map(Timestamp::from_millis);
             Some(Arc::new(queue))
         }
         None => None,
@@ -42,7 +43,7 @@ impl Memory {
     pub(crate) fn load(conn: &Connection, now: Timestamp) -> rusqlite::Result<Self> {
         let mut memory = Self::default();
         let mut queues =
-            conn.prepare("SELECT id, namespace, name, settings, managed, paused_at, created_at FROM queues")?;
+            conn.prepare("SELECT id, namespace, name, settings, managed, paused_at, created_at, callback_gone_at FROM queues")?;
         let mut rows = queues.query([])?;
         while let Some(row) = rows.next()? {
             let (key, namespace, name, settings) = queue(row)?;

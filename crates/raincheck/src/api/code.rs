@@ -142,6 +142,8 @@ codes! {
     TooManyWaiters = "too-many-waiters", TOO_MANY_REQUESTS, "Too many requests wait";
     /// Another job holds the unique value.
     UniqueConflict = "unique-conflict", CONFLICT, "Another job holds the unique value";
+    /// No webhook has this id.
+    UnknownDelivery = "unknown-delivery", NOT_FOUND, "There is no such webhook";
     /// No job has this id.
     UnknownJob = "unknown-job", NOT_FOUND, "There is no such job";
     /// The text is no lease's id.

@@ -26,6 +26,7 @@ mod sandbox;
 mod tests;
 mod text;
 mod wait;
+pub(crate) mod webhook;
 mod wire;
 
 use std::sync::Arc;

@@ -182,6 +182,18 @@ fn option_schema(kind: Kind, example: &str, json_form: bool) -> Value {
             let names: Vec<&str> = example.split(", ").collect();
             json!({"type": "array", "items": {"type": "string"}, "examples": [names]})
         }
+        Kind::Callback if json_form => json!({
+            "type": "object",
+            "required": ["url"],
+            "additionalProperties": false,
+            "properties": {
+                "url": {"type": "string", "format": "uri"},
+                "events": {
+                    "type": "array",
+                    "items": {"type": "string", "enum": ["succeeded", "failed", "cancelled", "expired"]},
+                },
+            },
+        }),
         Kind::Unique if json_form => json!({
             "type": "object", "required": ["value"], "additionalProperties": false,
             "properties": {
@@ -191,7 +203,9 @@ fn option_schema(kind: Kind, example: &str, json_form: bool) -> Value {
             },
             "examples": [{"value": "report-2026-11", "while": "active", "on_conflict": "reject"}],
         }),
-        Kind::Text | Kind::Names | Kind::Unique => json!({"type": "string", "examples": [example]}),
+        Kind::Text | Kind::Names | Kind::Unique | Kind::Callback => {
+            json!({"type": "string", "examples": [example]})
+        }
     }
 }
 

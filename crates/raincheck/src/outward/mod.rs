@@ -8,15 +8,17 @@ pub mod target;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
-use http::{Request, Response, Uri};
+use http::header::RETRY_AFTER;
+use http::{HeaderMap, Request, Response, Uri};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use raincheck_core::time::Timestamp;
 
 use self::connect::Connector;
 use self::target::Targets;
@@ -24,6 +26,8 @@ use self::target::Targets;
 /// How long an idle connection is kept. Shorter than the 5 s after which common servers (uvicorn, Node.js) close theirs,
 /// for a request that meets a closing connection fails and costs the job an attempt.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
+/// A longer `Retry-After` counts as this much: a handler shall not put a job to sleep for years.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3600);
 /// How much of an answer's head is read.
 const HEAD_MAX: usize = 64 << 10;
 
@@ -104,4 +108,54 @@ pub(crate) fn target(url: &str) -> Result<Uri, &'static str> {
         return Err("takes URLs without user and password");
     }
     Ok(uri)
+}
+
+/// The least delay before another attempt: seconds or an HTTP date (RFC 9110 section 10.2.3); zero where there is none
+/// or it cannot be read.
+pub(crate) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Duration {
+    let text = headers
+        .get(RETRY_AFTER)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default()
+        .trim();
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let delay = if digits {
+        // More digits than fit are more than the cap as well.
+        Duration::from_secs(text.parse().unwrap_or(u64::MAX))
+    } else {
+        let date = httpdate::parse_http_date(text).ok();
+        let since_epoch = date.and_then(|date| date.duration_since(UNIX_EPOCH).ok());
+        since_epoch.map_or(Duration::ZERO, |instant| {
+            Timestamp::default().plus(instant).since(now)
+        })
+    };
+    delay.min(RETRY_AFTER_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let now: Timestamp = "2026-11-21T06:00:00Z".parse().unwrap();
+        let delay = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, text.parse().unwrap());
+            retry_after(&headers, now).as_secs()
+        };
+        for (text, seconds) in [
+            ("7", 7),
+            (" 7 ", 7),
+            ("Sat, 21 Nov 2026 06:00:30 GMT", 30),
+            ("Sat, 21 Nov 2026 05:00:00 GMT", 0),
+            ("99999999999999999999999", 86_400),
+            ("soon", 0),
+            ("-5", 0),
+            ("", 0),
+        ] {
+            assert_eq!(delay(text), seconds, "{text:?}");
+        }
+        assert_eq!(retry_after(&HeaderMap::new(), now), Duration::ZERO);
+    }
 }

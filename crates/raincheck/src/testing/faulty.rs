@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use raincheck_core::content::Input;
 use raincheck_core::decide::{EmitRefused, Patch, Renewed, SettleRefused};
+use raincheck_core::delivery::{Delivery, DeliveryId};
 use raincheck_core::id::JobId;
 use raincheck_core::job::Job;
 use raincheck_core::list::{Listed, Page};
@@ -14,9 +15,9 @@ use raincheck_core::name::{Namespace, QueueName};
 use raincheck_core::queue::{Queue, QueueSpec};
 use raincheck_core::secret::{Secret, SigningSecrets};
 use raincheck_core::store::{
-    Answer, Change, ChangeRefused, Claim, Emit, Emitted, Idempotency, Leased, Missing, Observer, Output,
-    PatchError, QueueRefused, QueueStatus, Reclaimed, Renew, Retry, Settle, Slice, Store, StoreError,
-    Submission, SubmitRefused, Submitted,
+    Answer, Change, ChangeRefused, Claim, DueDeliveries, Emit, Emitted, EndTry, Idempotency, Leased, Missing,
+    Observer, Output, PatchError, QueueRefused, QueueStatus, Reclaimed, Renew, Retry, Settle, Slice, Store,
+    StoreError, Submission, SubmitRefused, Submitted,
 };
 use raincheck_core::time::Timestamp;
 use tokio_util::sync::CancellationToken;
@@ -242,6 +243,18 @@ impl Store for Faulty {
     }
     fn delete_queue(&self, ns: &Namespace, name: &QueueName) -> Answer<Result<(), QueueRefused>> {
         self.inner.delete_queue(ns, name)
+    }
+    fn claim_deliveries(&self, limit: u32) -> Answer<DueDeliveries> {
+        self.inner.claim_deliveries(limit)
+    }
+    fn end_tries(&self, batch: Vec<EndTry>) -> Answer<Vec<bool>> {
+        self.inner.end_tries(batch)
+    }
+    fn deliveries(&self, ns: &Namespace, before: Option<DeliveryId>, limit: u32) -> Answer<Vec<Delivery>> {
+        self.inner.deliveries(ns, before, limit)
+    }
+    fn redeliver(&self, ns: &Namespace, id: DeliveryId) -> Answer<Option<Delivery>> {
+        self.inner.redeliver(ns, id)
     }
     fn signing_secrets(&self, ns: &Namespace, fresh: Secret) -> Answer<SigningSecrets> {
         self.inner.signing_secrets(ns, fresh)

@@ -60,6 +60,16 @@ pub fn check(spec: &QueueSpec) -> Result<(), BadSetting> {
         pointer: format!("/{}", error.field),
         detail: error.to_string(),
     })?;
+    if let Some(callback) = &spec.callback {
+        let refused = target(&callback.url).err();
+        let refused = refused.or_else(|| callback.events.is_empty().then_some("names one event at least"));
+        if let Some(why) = refused {
+            return Err(BadSetting {
+                pointer: "/callback".to_owned(),
+                detail: format!("callback {why}"),
+            });
+        }
+    }
     let Some(Worker::Push(urls)) = &spec.worker else {
         return Ok(());
     };

@@ -116,8 +116,16 @@ async fn every_path_of_the_openapi_document_is_there() {
         .lease_id()
         .unwrap()
         .to_string();
+    let callback = "\"http://127.0.0.1:1/\"";
+    let told = server
+        .post("/v1/queues/thumbs/jobs")
+        .header("raincheck-callback", callback);
+    let told = told.body("x").send().await.job();
+    server.post(&format!("/v1/jobs/{told}/cancel")).send().await;
+    let delivery = format!("msg_{}j", told.strip_prefix("job_").unwrap());
     for (path, item) in document["paths"].as_object().unwrap() {
         let concrete = path
+            .replace("{delivery}", &delivery)
             .replace("{queue}", "thumbs")
             .replace("{id}", &id)
             .replace("{lease}", &lease)

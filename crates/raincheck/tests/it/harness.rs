@@ -70,6 +70,18 @@ impl Server {
         Self::within(dir, Setup::default()).await
     }
 
+    /// The same under this clock.
+    pub(crate) async fn restarted_at(self, clock: Arc<ManualClock>) -> Self {
+        self.node.shutdown().await;
+        let dir = self.dir.clone();
+        drop(self);
+        let setup = Setup {
+            clock: Some(clock),
+            ..Setup::default()
+        };
+        Self::within(dir, setup).await
+    }
+
     async fn within(dir: Arc<tempfile::TempDir>, mut setup: Setup) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();

@@ -27,3 +27,4 @@ mod stop;
 mod submit;
 mod unique;
 mod wait;
+mod webhooks;

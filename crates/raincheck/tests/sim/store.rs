@@ -10,6 +10,7 @@ use std::time::Duration;
 use raincheck::tasks::TaskKind;
 use raincheck_core::content::Input;
 use raincheck_core::decide::{EmitRefused, Patch, Renewed, SettleRefused};
+use raincheck_core::delivery::{Delivery, DeliveryId};
 use raincheck_core::id::JobId;
 use raincheck_core::job::Job;
 use raincheck_core::list::{Listed, Page};
@@ -17,9 +18,9 @@ use raincheck_core::name::{Namespace, QueueName};
 use raincheck_core::queue::{Queue, QueueSpec};
 use raincheck_core::secret::{Secret, SigningSecrets};
 use raincheck_core::store::{
-    Answer, Change, ChangeRefused, Claim, Emit, Emitted, Idempotency, Leased, Missing, Observer, Output,
-    PatchError, QueueRefused, QueueStatus, Reclaimed, Renew, Retry, Settle, Slice, Store, StoreError,
-    Submission, SubmitRefused, Submitted,
+    Answer, Change, ChangeRefused, Claim, DueDeliveries, Emit, Emitted, EndTry, Idempotency, Leased, Missing,
+    Observer, Output, PatchError, QueueRefused, QueueStatus, Reclaimed, Renew, Retry, Settle, Slice, Store,
+    StoreError, Submission, SubmitRefused, Submitted,
 };
 use raincheck_core::time::Timestamp;
 use tokio::sync::oneshot;
@@ -465,6 +466,40 @@ impl Store for Door {
             (Op::Write, "delete queue", None),
             move |store| store.delete_queue(&ns, &name),
             |_, _, _, _| "deleted",
+        )
+    }
+
+    fn claim_deliveries(&self, limit: u32) -> Answer<DueDeliveries> {
+        self.ask(
+            (Op::Write, "claim deliveries", None),
+            move |store| store.claim_deliveries(limit),
+            |_, _, _, _| "deliveries claimed",
+        )
+    }
+
+    fn end_tries(&self, batch: Vec<EndTry>) -> Answer<Vec<bool>> {
+        self.ask(
+            (Op::Write, "end tries", None),
+            move |store| store.end_tries(batch),
+            |_, _, _, _| "tries ended",
+        )
+    }
+
+    fn deliveries(&self, ns: &Namespace, before: Option<DeliveryId>, limit: u32) -> Answer<Vec<Delivery>> {
+        let ns = ns.clone();
+        self.ask(
+            (Op::Read, "deliveries", None),
+            move |store| store.deliveries(&ns, before, limit),
+            |_, _, _, _| "deliveries listed",
+        )
+    }
+
+    fn redeliver(&self, ns: &Namespace, id: DeliveryId) -> Answer<Option<Delivery>> {
+        let ns = ns.clone();
+        self.ask(
+            (Op::Write, "redeliver", None),
+            move |store| store.redeliver(&ns, id),
+            |_, _, _, _| "delivery asked for",
         )
     }
 

@@ -10,6 +10,7 @@ use super::ModelStore;
 use super::state::{Model, Row};
 use crate::content::Input;
 use crate::decide::{EmitRefused, Patch, Renewed, SettleRefused, Settlement, claimable, submit};
+use crate::delivery::{Delivery, DeliveryId};
 use crate::id::{Fence, IdGenerator, JobId};
 use crate::job::{Job, Outcome, Phase};
 use crate::lease::WorkerKind;
@@ -18,9 +19,9 @@ use crate::name::{Namespace, QueueName};
 use crate::queue::{Queue, QueueSpec};
 use crate::secret::{Secret, SigningSecrets};
 use crate::store::{
-    Answer, Change, ChangeRefused, Claim, Emit, Emitted, Idempotency, Leased, Missing, Observer, Output,
-    PatchError, QueueRefused, QueueStatus, Reclaimed, Renew, Retry, Settle, Slice, Store, Submission,
-    SubmitRefused, Submitted,
+    Answer, Change, ChangeRefused, Claim, DueDeliveries, Emit, Emitted, EndTry, Idempotency, Leased, Missing,
+    Observer, Output, PatchError, QueueRefused, QueueStatus, Reclaimed, Renew, Retry, Settle, Slice, Store,
+    Submission, SubmitRefused, Submitted,
 };
 use crate::time::Timestamp;
 
@@ -245,6 +246,10 @@ impl Store for Broken {
         fn all_queues() -> Answer<Vec<Arc<Queue>>>;
         fn pause(ns: &Namespace, name: &QueueName, paused: bool) -> Answer<Result<Arc<Queue>, QueueRefused>>;
         fn purge(ns: &Namespace, name: &QueueName, limit: u32) -> Answer<Result<Slice, QueueRefused>>;
+        fn claim_deliveries(limit: u32) -> Answer<DueDeliveries>;
+        fn end_tries(batch: Vec<EndTry>) -> Answer<Vec<bool>>;
+        fn deliveries(ns: &Namespace, before: Option<DeliveryId>, limit: u32) -> Answer<Vec<Delivery>>;
+        fn redeliver(ns: &Namespace, id: DeliveryId) -> Answer<Option<Delivery>>;
         fn signing_secrets(ns: &Namespace, fresh: Secret) -> Answer<SigningSecrets>;
         fn rotate_secret(ns: &Namespace, fresh: Secret) -> Answer<SigningSecrets>;
         fn check() -> Answer<()>;

@@ -92,6 +92,7 @@ impl Model {
     pub(super) fn forget(&mut self, ns: &Namespace, id: JobId, why: Missing, now: Timestamp) {
         let until = now.plus(TOMBSTONE);
         self.jobs.remove(&id);
+        self.drop_deliveries(id);
         self.gone.insert(
             id,
             Gone {

@@ -12,6 +12,7 @@
 pub(super) mod broken;
 mod change;
 mod claim;
+mod deliveries;
 mod emit;
 mod list;
 mod queues;
@@ -26,6 +27,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::clock::Clock;
 use crate::content::Input;
 use crate::decide::{EmitRefused, Patch, Renewed};
+use crate::delivery::{Delivery, DeliveryId};
 use crate::id::{IdGenerator, JobId};
 use crate::job::Job;
 use crate::list::{Listed, Page};
@@ -34,9 +36,9 @@ use crate::queue::{Queue, QueueSpec};
 use crate::retry::mix;
 use crate::secret::{Secret, SigningSecrets};
 use crate::store::{
-    Answer, Change, ChangeRefused, Claim, Emit, Emitted, Idempotency, Leased, Missing, Observer, Output,
-    PatchError, QueueRefused, QueueStatus, Reclaimed, Renew, Retry, Settle, Slice, Store, StoreError,
-    Submission, SubmitRefused, Submitted,
+    Answer, Change, ChangeRefused, Claim, DueDeliveries, Emit, Emitted, EndTry, Idempotency, Leased, Missing,
+    Observer, Output, PatchError, QueueRefused, QueueStatus, Reclaimed, Renew, Retry, Settle, Slice, Store,
+    StoreError, Submission, SubmitRefused, Submitted,
 };
 use crate::time::Timestamp;
 pub(super) use state::Model;
@@ -289,6 +291,22 @@ impl Store for ModelStore {
 
     fn delete_queue(&self, ns: &Namespace, name: &QueueName) -> Answer<Result<(), QueueRefused>> {
         self.run(|model, now| model.delete_queue(ns, name, now))
+    }
+
+    fn claim_deliveries(&self, limit: u32) -> Answer<DueDeliveries> {
+        self.run(|model, now| model.claim_deliveries(limit, now))
+    }
+
+    fn end_tries(&self, batch: Vec<EndTry>) -> Answer<Vec<bool>> {
+        self.run(|model, now| batch.iter().map(|ended| model.end_try(ended, now)).collect())
+    }
+
+    fn deliveries(&self, ns: &Namespace, before: Option<DeliveryId>, limit: u32) -> Answer<Vec<Delivery>> {
+        self.look(|model, _| model.list_deliveries(ns, before, limit))
+    }
+
+    fn redeliver(&self, ns: &Namespace, id: DeliveryId) -> Answer<Option<Delivery>> {
+        self.run(|model, now| model.redeliver(ns, id, now))
     }
 
     fn signing_secrets(&self, ns: &Namespace, fresh: Secret) -> Answer<SigningSecrets> {

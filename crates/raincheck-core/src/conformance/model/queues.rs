@@ -32,6 +32,8 @@ impl Model {
         }
         let mut queue = Queue::clone(&line.queue);
         queue.spec = spec;
+        // What the configuration says again at each start is no new word.
+        queue.callback_gone = queue.callback_gone.filter(|_| managed);
         queue.managed = managed;
         line.queue = Arc::new(queue);
         Ok(line.queue.clone())

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::content::{Input, JobResult};
 use crate::decide::{Fingerprint, claimable};
+use crate::delivery::{Delivery, DeliveryId};
 use crate::id::JobId;
 use crate::job::{Job, State};
 use crate::lease::WorkerKind;
@@ -31,6 +32,7 @@ pub(in crate::conformance) struct Model {
     pub(super) keys: BTreeMap<(Namespace, QueueName, String), Key>,
     pub(super) lines: BTreeMap<LineName, Line>,
     pub(super) secrets: BTreeMap<Namespace, SigningSecrets>,
+    pub(super) deliveries: BTreeMap<DeliveryId, Delivery>,
     /// Jobs that changed in this operation, as they are now.
     pub(super) changes: Vec<Change>,
     /// Jobs that were accepted, claimed or renewed with progress in this operation.
@@ -167,14 +169,18 @@ impl Model {
         counts
     }
 
-    /// Puts the job in the place of its former self, without telling.
+    /// Puts the job in the place of its former self, without telling, and records what it makes by ending.
     pub(super) fn keep(&mut self, job: Job) -> Arc<Job> {
         let job = Arc::new(job);
         let row = self
             .jobs
             .get_mut(&job.id)
             .expect("only a job that is there changes");
+        let ended = !row.job.done() && job.done();
         row.job = job.clone();
+        if ended {
+            self.record(&job);
+        }
         job
     }
 

@@ -52,7 +52,8 @@ impl Model {
         let outlived = self
             .jobs
             .values()
-            .filter(|row| expires_at(&row.job).is_some_and(|end| end <= now));
+            .filter(|row| expires_at(&row.job).is_some_and(|end| end <= now))
+            .filter(|row| !self.awaits_delivery(row.job.id));
         let outlived: Vec<(Namespace, JobId)> = outlived
             .map(|row| (row.job.namespace.clone(), row.job.id))
             .collect();

@@ -9,6 +9,7 @@ pub mod claim;
 pub mod claim_id;
 pub mod closing;
 pub mod concurrency;
+pub mod deliveries;
 pub mod draft;
 pub mod emit;
 pub mod idempotency;

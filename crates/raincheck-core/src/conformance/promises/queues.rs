@@ -1,6 +1,7 @@
 //! Promises about queues: their settings, pausing, counts and end.
 
 use super::kit::{Draft, Kit, fail_after, h, key, queue_name, refuse, s, succeed};
+use crate::delivery::Callback;
 use crate::job::{Options, State};
 use crate::queue::{QueueSpec, Worker};
 use crate::retry::Backoff;
@@ -25,6 +26,7 @@ fn spec() -> QueueSpec {
         backoff: Some(Backoff::Constant { base: s(9) }),
         keep: Some(h(1)),
         keep_failed: Some(h(2)),
+        callback: Some(Callback::to("https://example.org/hook")),
     }
 }
 

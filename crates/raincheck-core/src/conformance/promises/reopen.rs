@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use super::kit::{Draft, Kit, Take, answer, h, input, key, ms, queue_name, refuse, release, s, succeed};
 use crate::conformance::Opened;
+use crate::delivery::Callback;
 use crate::job::{Options, Outcome};
+use crate::lease::WorkerKind;
 use crate::queue::QueueSpec;
 use crate::secret::Secret;
 use crate::store::{Counts, Missing, SubmitRefused, Submitted};
@@ -32,6 +34,7 @@ pub async fn an_accepted_job_survives<F: IntoFuture<Output = Opened>>(kit: Kit, 
                 .parse()
                 .expect("a unique value"),
         ),
+        callback: Some(Callback::to("https://example.org/hook")),
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
         tracestate: Some("a=b".to_owned()),
     };
@@ -388,6 +391,34 @@ pub async fn what_a_namespace_signs_with_survives<F: IntoFuture<Output = Opened>
     let kit = kit.reopen(reopen).await;
     let asked = kit.store.signing_secrets(&kit.ns, Secret::new([9; 32]));
     assert_eq!(asked.await.ok(), kept);
+}
+
+pub async fn webhooks_survive<F: IntoFuture<Output = Opened>>(kit: Kit, reopen: impl Reopen<F>) {
+    kit.q().await;
+    let with_callback = Draft::with(Options {
+        callback: Some(Callback::to("https://example.org/")),
+        max_attempts: Some(1),
+        ..Options::default()
+    });
+    kit.finished(with_callback.clone(), succeed("yes")).await;
+    let tried = kit.store.claim_deliveries(9).await.expect("the store answers");
+    kit.submit(with_callback).await;
+    let take = Take {
+        kind: WorkerKind::Push,
+        ..Take::default()
+    };
+    let pushed = kit.take(take).await.remove(0).job;
+    let kit = kit.reopen(reopen).await;
+    let listed = kit
+        .store
+        .deliveries(&kit.ns, None, 9)
+        .await
+        .expect("the store answers");
+    assert_eq!(listed[0].id.job, pushed.id, "what opening ends tells of it");
+    assert_eq!(listed[1], tried.due[0].delivery);
+    kit.advance(s(60));
+    let due = kit.store.claim_deliveries(9).await.expect("the store answers");
+    assert_eq!(due.due.len(), 2, "the try of the former process is made again");
 }
 
 pub async fn an_empty_store_opens_again<F: IntoFuture<Output = Opened>>(kit: Kit, reopen: impl Reopen<F>) {

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::kit::{Draft, Kit, Take, fail_after, h, input, key, queue_name, s};
 use crate::decide::submit;
+use crate::delivery::Callback;
 use crate::job::{Options, State};
 use crate::queue::QueueSpec;
 use crate::retry::Backoff;
@@ -25,6 +26,7 @@ pub async fn a_submitted_job_is_there_as_it_was_asked(kit: Kit) {
                 .parse()
                 .expect("a unique value"),
         ),
+        callback: Some(Callback::to("https://example.org/hook")),
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
         tracestate: Some("a=b".to_owned()),
     };

@@ -196,6 +196,7 @@ fn options(rng: &mut Rng) -> Options {
         keep: some(rng, 4, |rng| rng.seconds(60, 20_000)),
         tags: tags(rng),
         unique: some(rng, 2, unique),
+        callback: None,
         traceparent: None,
         tracestate: None,
     }

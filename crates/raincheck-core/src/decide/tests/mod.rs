@@ -6,6 +6,7 @@
 mod bulk;
 mod cancel;
 mod claim;
+mod delivery;
 mod emit;
 mod expire;
 mod patch;

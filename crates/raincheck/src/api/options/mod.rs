@@ -3,6 +3,7 @@
 //! Invariant: an option is named, described and parsed in exactly one row; what one form of submitting takes, the
 //! other takes too.
 
+pub(crate) mod callback;
 mod forward;
 mod headers;
 mod idempotency;
@@ -30,6 +31,8 @@ pub(crate) enum Kind {
     Text,
     /// Names, separated by commas; in JSON a list.
     Names,
+    /// A URL with events; in JSON an object.
+    Callback,
     /// A quoted value with the parameters `while` and `on-conflict`; in JSON an object.
     Unique,
 }
@@ -51,7 +54,7 @@ pub(crate) struct Rule {
 }
 
 /// Every option, alphabetically.
-pub(crate) static TABLE: [Rule; 13] = [
+pub(crate) static TABLE: [Rule; 14] = [
     Rule {
         header: "raincheck-backoff",
         field: "backoff",
@@ -61,6 +64,18 @@ pub(crate) static TABLE: [Rule; 13] = [
               with full jitter. Unless given, the queue's.",
         set: |asked, text| {
             asked.options.backoff = Some(text.parse().map_err(said)?);
+            Ok(())
+        },
+    },
+    Rule {
+        header: "raincheck-callback",
+        field: "callback",
+        kind: Kind::Callback,
+        example: "\"https://example.org/hook\";events=\"succeeded failed\"",
+        doc: "A webhook for this job: where it is sent, and of which ends it tells (`succeeded`, `failed`, `cancelled`, \
+              `expired`; all unless said). Unless given, none beside the queue's.",
+        set: |asked, text| {
+            asked.options.callback = Some(callback::read(text)?);
             Ok(())
         },
     },

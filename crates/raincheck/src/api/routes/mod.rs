@@ -54,6 +54,8 @@ pub(crate) fn all() -> OpenApiRouter<Api> {
         .routes(routes!(leases::release))
         .routes(routes!(emit::emit))
         .routes(routes!(leases::many))
+        .routes(routes!(webhooks::list_deliveries))
+        .routes(routes!(webhooks::redeliver))
         .routes(routes!(webhooks::get_secret))
         .routes(routes!(webhooks::rotate_secret))
         .routes(routes!(workers::list_workers))

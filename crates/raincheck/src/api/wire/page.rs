@@ -16,7 +16,7 @@ use crate::api::problem::Problem;
 use crate::api::text;
 
 /// So many jobs are on a page unless a limit is given.
-const LIMIT_DEFAULT: u32 = 50;
+pub(crate) const LIMIT_DEFAULT: u32 = 50;
 
 /// One page of jobs, newest first.
 #[derive(Debug, Serialize, ToSchema)]
@@ -158,7 +158,7 @@ fn instant(text: &str) -> Result<Timestamp, impl std::fmt::Display + use<>> {
     }
 }
 
-fn limit(text: &str) -> Result<u32, Cow<'static, str>> {
+pub(crate) fn limit(text: &str) -> Result<u32, Cow<'static, str>> {
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     let limit = text.parse().ok();
     limit

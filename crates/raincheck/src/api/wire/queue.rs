@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use raincheck_core::delivery::Callback;
 use raincheck_core::job::Options;
 use raincheck_core::name::QueueName;
 use raincheck_core::queue::{ByteSize, Queue, QueueSpec, Worker};
@@ -67,6 +68,12 @@ pub(crate) struct QueueDocument<'a> {
     #[serde(with = "text")]
     #[schema(value_type = String, example = "7d")]
     keep_failed: Duration,
+    /// The webhook that tells of the ends of its jobs, or null.
+    #[schema(value_type = Option<QueueCallback>)]
+    callback: Option<&'a Callback>,
+    /// Since when its receiver wants nothing more (410), or null: nothing is sent until the next PUT.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    callback_gone: Option<Timestamp>,
     /// Where each setting comes from: `set`, `config` (the server's flags or file) or `default`.
     origin: BTreeMap<&'static str, &'static str>,
     /// How many jobs stand where; may be a moment old.
@@ -142,6 +149,7 @@ fn origins(spec: &QueueSpec, managed: bool) -> BTreeMap<&'static str, &'static s
         ("backoff", from(spec.backoff.is_some())),
         ("keep", from(spec.keep.is_some())),
         ("keep_failed", from(spec.keep_failed.is_some())),
+        ("callback", from(spec.callback.is_some())),
     ])
 }
 
@@ -166,6 +174,8 @@ impl<'a> QueueDocument<'a> {
             backoff: policy.backoff,
             keep: policy.keep,
             keep_failed: policy.keep_failed,
+            callback: queue.spec.callback.as_ref(),
+            callback_gone: queue.callback_gone,
             origin: origins(&queue.spec, queue.managed),
             counts: status.counts.into(),
             paused: queue.paused,
@@ -212,6 +222,19 @@ pub(crate) enum PullWorker {
     Pull,
 }
 
+/// Where a webhook is sent, and of which ends it tells: `succeeded`, `failed`, `cancelled`, `expired`; all unless given.
+#[derive(ToSchema)]
+#[expect(
+    dead_code,
+    reason = "describes raincheck_core's Callback, which knows nothing of OpenAPI"
+)]
+pub(crate) struct QueueCallback {
+    /// Where.
+    url: String,
+    /// Of which ends.
+    events: Option<Vec<String>>,
+}
+
 /// A queue's settings; what is left out has its default. A PUT replaces the whole.
 #[derive(ToSchema)]
 #[expect(
@@ -251,4 +274,6 @@ pub(crate) struct QueueSettings {
     keep: Option<String>,
     /// How long a failed job stays: `7d` unless given.
     keep_failed: Option<String>,
+    /// A webhook that tells of the ends of its jobs: none unless given.
+    callback: Option<QueueCallback>,
 }

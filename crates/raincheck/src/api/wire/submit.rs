@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
+use raincheck_core::delivery::Callback;
 use raincheck_core::name::{QueueName, UniqueValue};
 use raincheck_core::unique::{Hold, OnConflict, Unique, UniqueError};
 use serde::de::{MapAccess, Visitor};
@@ -14,7 +15,7 @@ use serde::{Deserialize, Deserializer as _};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use crate::api::options::{Asked, Kind, TABLE, plain_key, row_of_field};
+use crate::api::options::{Asked, Kind, TABLE, callback, plain_key, row_of_field};
 use crate::api::problem::Problem;
 use crate::api::text;
 
@@ -239,6 +240,7 @@ pub(super) fn option_text(kind: Kind, raw: &RawValue) -> Result<Cow<'_, str>, Co
         Kind::Integer(..) if raw.get().starts_with('"') => Err("takes a number, without quotes".into()),
         Kind::Integer(..) => Ok(Cow::Borrowed(raw.get())),
         Kind::Unique => unique_text(raw).map(Cow::Owned),
+        Kind::Callback => callback_text(raw).map(Cow::Owned),
         Kind::Names => match serde_json::from_str::<Vec<String>>(raw.get()) {
             Ok(names) if names.iter().any(|name| name.is_empty() || name.contains(',')) => {
                 Err("takes a list of strings that are not empty and hold no comma".into())
@@ -249,6 +251,13 @@ pub(super) fn option_text(kind: Kind, raw: &RawValue) -> Result<Cow<'_, str>, Co
                 .map_err(|_| "takes a list of strings".into()),
         },
     }
+}
+
+/// The object of a callback as the text that its header would hold.
+fn callback_text(raw: &RawValue) -> Result<String, Cow<'static, str>> {
+    let callback: Callback = serde_json::from_str(raw.get())
+        .map_err(|_| r#"takes an object: {"url":"https://…","events":["succeeded","failed"]}"#)?;
+    Ok(callback::written(&callback))
 }
 
 /// `unique` as JSON has it.

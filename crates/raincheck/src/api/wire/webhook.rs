@@ -1,5 +1,7 @@
 //! The documents of webhooks.
 
+use raincheck_core::delivery::{Delivery, Stage};
+use raincheck_core::id::JobId;
 use raincheck_core::secret::SigningSecrets;
 use raincheck_core::time::Timestamp;
 use serde::Serialize;
@@ -29,6 +31,81 @@ impl SecretDocument {
             secret: written(&secrets.current),
             created_at: secrets.since,
             former_until: secrets.both_until(now),
+        }
+    }
+}
+
+/// A webhook and how far it is.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Delivery)]
+pub(crate) struct DeliveryDocument<'a> {
+    /// Its name, and the `webhook-id` of every try.
+    id: String,
+    /// The job that it tells of.
+    #[schema(value_type = String)]
+    job: JobId,
+    /// What it tells: `job.succeeded`, `job.failed`, `job.cancelled` or `job.expired`.
+    r#type: String,
+    /// Where it is sent.
+    url: &'a str,
+    /// `pending`, `delivered` or `abandoned`.
+    state: &'static str,
+    /// Tries that were begun.
+    tries: u32,
+    /// When the job ended.
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Timestamp,
+    /// When it is tried next, or null.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    next_at: Option<Timestamp>,
+    /// What the last try came to, or null.
+    last: Option<TryDocument<'a>>,
+}
+
+/// What a try came to.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DeliveryTry)]
+pub(crate) struct TryDocument<'a> {
+    /// When it ended.
+    #[schema(value_type = String, format = DateTime)]
+    at: Timestamp,
+    /// The receiver's status, where it answered.
+    status: Option<u16>,
+    /// Why it does not count.
+    error: Option<&'a str>,
+}
+
+/// A page of webhooks, newest job first.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Deliveries)]
+pub(crate) struct DeliveriesDocument<'a> {
+    pub(crate) deliveries: Vec<DeliveryDocument<'a>>,
+    /// Ask with `cursor=` this for the next page; null where nothing follows.
+    pub(crate) cursor: Option<String>,
+}
+
+impl<'a> DeliveryDocument<'a> {
+    /// The document of a delivery.
+    pub(crate) fn of(delivery: &'a Delivery) -> Self {
+        let last = delivery.last.as_ref();
+        Self {
+            id: delivery.id.to_string(),
+            job: delivery.id.job,
+            r#type: format!("job.{}", delivery.event.as_str()),
+            url: &delivery.url,
+            state: match delivery.stage {
+                Stage::Pending { .. } => "pending",
+                Stage::Delivered => "delivered",
+                Stage::Abandoned => "abandoned",
+            },
+            tries: delivery.tries,
+            created_at: delivery.created_at,
+            next_at: delivery.next_at(),
+            last: last.map(|last| TryDocument {
+                at: last.at,
+                status: last.status,
+                error: last.error.as_deref(),
+            }),
         }
     }
 }

@@ -12,10 +12,8 @@
 //!
 //! Invariant: no more than the queue's limit is ever held of a body.
 
-use std::time::{Duration, UNIX_EPOCH};
-
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
@@ -25,12 +23,9 @@ use raincheck_core::output::Stream;
 use raincheck_core::time::Timestamp;
 
 use super::AttemptEnd;
-use crate::outward::root_cause;
+use crate::outward::{retry_after, root_cause};
 use crate::workers::KEPT_HEADERS;
 use crate::workers::emit::Emitter;
-
-/// A longer `Retry-After` counts as this much: a handler shall not put a job to sleep for years.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// Whether the endpoint settles the job later. The body of such an answer says nothing.
 pub(super) fn deferred(response: &Response<Incoming>) -> bool {
@@ -144,54 +139,9 @@ fn kept(headers: &HeaderMap) -> Vec<(String, String)> {
     KEPT_HEADERS.into_iter().flat_map(named).collect()
 }
 
-/// The least delay before another attempt: seconds or an HTTP date (RFC 9110 section 10.2.3); zero where there is none
-/// or it cannot be read.
-fn retry_after(headers: &HeaderMap, now: Timestamp) -> Duration {
-    let text = headers
-        .get(RETRY_AFTER)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default()
-        .trim();
-    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let delay = if digits {
-        // More digits than fit are more than the cap as well.
-        Duration::from_secs(text.parse().unwrap_or(u64::MAX))
-    } else {
-        let date = httpdate::parse_http_date(text).ok();
-        let since_epoch = date.and_then(|date| date.duration_since(UNIX_EPOCH).ok());
-        since_epoch.map_or(Duration::ZERO, |instant| {
-            Timestamp::default().plus(instant).since(now)
-        })
-    };
-    delay.min(RETRY_AFTER_MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn retry_after_is_seconds_or_a_date() {
-        let now: Timestamp = "2026-11-21T06:00:00Z".parse().unwrap();
-        let delay = |text: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(RETRY_AFTER, text.parse().unwrap());
-            retry_after(&headers, now).as_secs()
-        };
-        for (text, seconds) in [
-            ("7", 7),
-            (" 7 ", 7),
-            ("Sat, 21 Nov 2026 06:00:30 GMT", 30),
-            ("Sat, 21 Nov 2026 05:00:00 GMT", 0),
-            ("99999999999999999999999", 86_400),
-            ("soon", 0),
-            ("-5", 0),
-            ("", 0),
-        ] {
-            assert_eq!(delay(text), seconds, "{text:?}");
-        }
-        assert_eq!(retry_after(&HeaderMap::new(), now), Duration::ZERO);
-    }
 
     #[test]
     fn no_kept_header_speaks_for_an_origin() {

@@ -1,7 +1,7 @@
 //! Push: what an endpoint gets, and how it may answer later.
 
 mod later;
-mod signed;
+pub(crate) mod signed;
 
 use std::net::SocketAddr;
 

@@ -15,7 +15,7 @@ use crate::harness::Server;
 
 const BODY: &str = r#"{"grüße": [1, 2, 3]}"#;
 
-async fn secret(server: &Server) -> Value {
+pub(crate) async fn secret(server: &Server) -> Value {
     let answer = server.get("/v1/webhook-secret").send().await;
     assert_eq!(
         (answer.status, answer.header("cache-control")),
@@ -47,7 +47,7 @@ fn key(secret: &str) -> Vec<u8> {
 }
 
 /// Whether one of the request's signatures is that of this secret.
-fn verified(push: &Received, secret: &str) -> bool {
+pub(crate) fn verified(push: &Received, secret: &str) -> bool {
     let mut mac = Hmac::<Sha256>::new_from_slice(&key(secret)).unwrap();
     mac.update(push.header("webhook-id").as_bytes());
     mac.update(b".");

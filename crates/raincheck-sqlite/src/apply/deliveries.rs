@@ -1,0 +1,210 @@
+//! The outbox: recorded with the end of a job, claimed, ended, looked at.
+
+use std::sync::Arc;
+
+use raincheck_core::decide::{self, TryEnd};
+use raincheck_core::delivery::{Delivery, DeliveryId, Source, Stage, Try};
+use raincheck_core::id::JobId;
+use raincheck_core::job::{Job, Outcome};
+use raincheck_core::name::Namespace;
+use raincheck_core::queue::Queue;
+use raincheck_core::store::{DueDeliveries, EndTry, Outgoing};
+use raincheck_core::time::Timestamp;
+use rusqlite::types::Type;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde::{Deserialize, Serialize};
+
+use super::queues;
+use crate::body;
+use crate::row::{self, Found, QueueNames};
+use crate::writer::Tx;
+
+/// What a row holds beside its key and when it is due.
+#[derive(Serialize, Deserialize)]
+struct DeliveryRow {
+    url: String,
+    event: Outcome,
+    created: i64,
+    tries: u32,
+    #[serde(default)]
+    tries_before: u32,
+    delivered: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last: Option<Try>,
+}
+
+const fn source_number(source: Source) -> i64 {
+    match source {
+        Source::Job => 0,
+        Source::Queue => 1,
+    }
+}
+
+/// Records what a job that has just ended makes.
+pub(crate) fn record(tx: &Tx<'_>, queue: Option<&Queue>, job: &Job) -> rusqlite::Result<()> {
+    let of_queue = queue.and_then(Queue::callback);
+    for delivery in decide::deliveries(job, of_queue) {
+        write(tx.conn, &delivery)?;
+    }
+    Ok(())
+}
+
+fn write(conn: &Connection, delivery: &Delivery) -> rusqlite::Result<()> {
+    let row = DeliveryRow {
+        url: delivery.url.clone(),
+        event: delivery.event,
+        created: delivery.created_at.as_millis(),
+        tries: delivery.tries,
+        tries_before: delivery.tries_before,
+        delivered: delivery.stage == Stage::Delivered,
+        last: delivery.last.clone(),
+    };
+    let text = serde_json::to_string(&row)
+        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+    let mut upsert = conn.prepare_cached(
+        "INSERT OR REPLACE INTO deliveries (seq, source, next_at, body) VALUES (?1, ?2, ?3, ?4)",
+    )?;
+    upsert.execute(params![
+        row::key(delivery.id.job),
+        source_number(delivery.id.source),
+        delivery.next_at().map(Timestamp::as_millis),
+        text,
+    ])?;
+    Ok(())
+}
+
+/// Forgets what a job has made.
+pub(super) fn forget(conn: &Connection, seq: i64) -> rusqlite::Result<()> {
+    conn.prepare_cached("DELETE FROM deliveries WHERE seq = ?1")?
+        .execute([seq])?;
+    Ok(())
+}
+
+const COLUMNS: &str = "SELECT deliveries.seq, source, next_at, body, jobs.tail, jobs.queue FROM deliveries JOIN jobs ON \
+                       jobs.seq = deliveries.seq";
+
+/// Reads a row of a query that begins with [`COLUMNS`].
+fn read(row: &Row<'_>, names: &QueueNames) -> rusqlite::Result<Delivery> {
+    let body: String = row.get(3)?;
+    let body: DeliveryRow = serde_json::from_str(&body)
+        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(3, Type::Text, Box::new(error)))?;
+    let next_at = row.get::<_, Option<i64>>(2)?.map(Timestamp::from_millis);
+    let job: JobId = row::id(row.get(0)?, row.get(4)?);
+    let namespace = names.get(&row.get(5)?).map(|(namespace, _)| namespace.clone());
+    Ok(Delivery {
+        id: DeliveryId {
+            job,
+            source: if row.get::<_, i64>(1)? == 0 {
+                Source::Job
+            } else {
+                Source::Queue
+            },
+        },
+        namespace: namespace.ok_or(rusqlite::Error::QueryReturnedNoRows)?,
+        url: body.url,
+        event: body.event,
+        created_at: Timestamp::from_millis(body.created),
+        stage: match next_at {
+            Some(next_at) => Stage::Pending { next_at },
+            None if body.delivered => Stage::Delivered,
+            None => Stage::Abandoned,
+        },
+        tries: body.tries,
+        tries_before: body.tries_before,
+        last: body.last,
+    })
+}
+
+fn find(tx: &Tx<'_>, id: DeliveryId) -> rusqlite::Result<Option<Delivery>> {
+    let mut select = tx
+        .conn
+        .prepare_cached(&format!("{COLUMNS} WHERE deliveries.seq = ?1 AND source = ?2"))?;
+    let found = select.query_row(params![row::key(id.job), source_number(id.source)], |row| {
+        read(row, &tx.memory.names)
+    });
+    Ok(found.optional()?.filter(|delivery| delivery.id == id))
+}
+
+/// Begins tries, at most `limit`.
+pub(crate) fn claim(tx: &Tx<'_>, limit: u32) -> rusqlite::Result<DueDeliveries> {
+    let mut select = tx.conn.prepare_cached(&format!(
+        "{COLUMNS} WHERE next_at <= ?1 ORDER BY next_at, deliveries.seq, source LIMIT ?2"
+    ))?;
+    let found = select.query_map(params![tx.now.as_millis(), limit], |row| {
+        read(row, &tx.memory.names)
+    })?;
+    let found: Vec<_> = found.collect::<rusqlite::Result<_>>()?;
+    let mut due = Vec::with_capacity(found.len());
+    for delivery in found {
+        let Some(next) = decide::try_delivery(&delivery, tx.now) else {
+            continue;
+        };
+        write(tx.conn, &next)?;
+        let job = row::load_key(tx.conn, &tx.memory.names, row::key(next.id.job))?;
+        let Some(Found::Job(_, job)) = job else { continue };
+        due.push(Outgoing {
+            result: body::result(tx.conn, job.id)?.map(Arc::new),
+            delivery: next,
+            job: Arc::from(job),
+        });
+    }
+    let mut next_at = tx
+        .conn
+        .prepare_cached("SELECT min(next_at) FROM deliveries WHERE next_at IS NOT NULL")?;
+    let next_at: Option<i64> = next_at.query_row([], |row| row.get(0))?;
+    Ok(DueDeliveries {
+        due,
+        next_at: next_at.map(Timestamp::from_millis),
+    })
+}
+
+/// Ends a try; whether it counted.
+pub(crate) fn end(tx: &mut Tx<'_>, wanted: &EndTry) -> rusqlite::Result<bool> {
+    let Some(delivery) = find(tx, wanted.id)? else {
+        return Ok(false);
+    };
+    let Some(next) = decide::end_try(&delivery, wanted.n, &wanted.end, wanted.seed, tx.now) else {
+        return Ok(false);
+    };
+    write(tx.conn, &next)?;
+    if wanted.end == TryEnd::Gone && wanted.id.source == Source::Queue {
+        queues::callback_gone(tx, wanted.id.job)?;
+    }
+    Ok(true)
+}
+
+/// A page of the namespace's deliveries, newest job first.
+pub(crate) fn list(
+    conn: &Connection,
+    names: &QueueNames,
+    ns: &Namespace,
+    before: Option<DeliveryId>,
+    limit: u32,
+) -> rusqlite::Result<Vec<Delivery>> {
+    let (seq, source) = before.map_or((i64::MAX, 0), |id| (row::key(id.job), source_number(id.source)));
+    let mut select = conn.prepare_cached(&format!(
+        "{COLUMNS} WHERE (deliveries.seq, source) < (?1, ?2) ORDER BY deliveries.seq DESC, source DESC"
+    ))?;
+    let mut rows = select.query(params![seq, source])?;
+    let mut page = Vec::new();
+    while let Some(row) = rows.next()? {
+        if page.len() >= limit as usize {
+            break;
+        }
+        let delivery = read(row, names)?;
+        if delivery.namespace == *ns {
+            page.push(delivery);
+        }
+    }
+    Ok(page)
+}
+
+/// Has a delivery tried at once.
+pub(crate) fn redeliver(tx: &Tx<'_>, ns: &Namespace, id: DeliveryId) -> rusqlite::Result<Option<Delivery>> {
+    let Some(delivery) = find(tx, id)?.filter(|delivery| delivery.namespace == *ns) else {
+        return Ok(None);
+    };
+    let next = decide::redeliver(&delivery, tx.now);
+    write(tx.conn, &next)?;
+    Ok(Some(next))
+}

@@ -1,0 +1,94 @@
+//! What a webhook says.
+//!
+//! Invariant: it is smaller than [`BODY_MAX`], and holds nothing that a reader of the job may not see.
+
+use http::header::CONTENT_ENCODING;
+use raincheck_core::content::JobResult;
+use raincheck_core::queue::Queue;
+use raincheck_core::store::Outgoing;
+use raincheck_core::time::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::wire::job::JobDocument;
+
+/// A webhook is smaller than this: a result that does not fit is redeemed at its URL.
+const BODY_MAX: usize = 20_000;
+
+#[derive(Serialize)]
+struct Webhook<'a> {
+    r#type: String,
+    timestamp: Timestamp,
+    data: Data<'a>,
+}
+
+#[derive(Serialize)]
+struct Data<'a> {
+    job: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<Inline<'a>>,
+}
+
+#[derive(Serialize)]
+struct Inline<'a> {
+    status: u16,
+    content_type: &'a str,
+    json: &'a RawValue,
+}
+
+/// The body of a webhook: the job as its document, and the result where it is JSON and fits.
+pub(crate) fn body(
+    outgoing: &Outgoing,
+    queue: Option<&Queue>,
+    public_url: Option<&str>,
+    now: Timestamp,
+) -> Vec<u8> {
+    let mut job = serde_json::to_value(JobDocument::of(&outgoing.job, queue, now)).unwrap_or_default();
+    if let (Some(urls), Some(base)) = (job.get_mut("urls").and_then(Value::as_object_mut), public_url) {
+        let base = base.trim_end_matches('/');
+        for url in urls.values_mut() {
+            if let Some(path) = url.as_str() {
+                *url = format!("{base}{path}").into();
+            }
+        }
+    }
+    let mut webhook = Webhook {
+        r#type: format!("job.{}", outgoing.delivery.event.as_str()),
+        timestamp: outgoing.delivery.created_at,
+        data: Data {
+            job,
+            result: outgoing.result.as_deref().and_then(inline),
+        },
+    };
+    let whole = super::answer::render(&webhook);
+    if whole.len() < BODY_MAX || webhook.data.result.is_none() {
+        return whole;
+    }
+    webhook.data.result = None;
+    super::answer::render(&webhook)
+}
+
+fn inline(result: &JobResult) -> Option<Inline<'_>> {
+    let content_type = result.content_type.as_deref()?;
+    let essence = content_type
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
+    let json =
+        essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"));
+    let coded = result
+        .headers
+        .iter()
+        .any(|(name, _)| name == CONTENT_ENCODING.as_str());
+    if !json || coded || result.body.len() >= BODY_MAX {
+        return None;
+    }
+    Some(Inline {
+        status: result.status,
+        content_type,
+        json: serde_json::from_slice(&result.body).ok()?,
+    })
+}
