@@ -424,6 +424,10 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// [`BOTH_SIGN`](crate::secret::BOTH_SIGN). Durable on return.
     fn rotate_secret(&self, ns: &Namespace, fresh: Secret) -> Answer<SigningSecrets>;
 
+    /// The key that tickets for jobs are signed with, one for the whole store; where it has none yet, `fresh` becomes
+    /// it. It never changes. Durable on return.
+    fn ticket_key(&self, fresh: Secret) -> Answer<Secret>;
+
     /// Whether the store can write now.
     fn check(&self) -> Answer<()>;
 

@@ -415,6 +415,10 @@ impl Store for SqliteStore {
         self.write(move |tx| secrets::get(tx, &ns, &fresh))
     }
 
+    fn ticket_key(&self, fresh: Secret) -> Answer<Secret> {
+        self.write(move |tx| secrets::ticket_key(tx, &fresh))
+    }
+
     fn rotate_secret(&self, ns: &Namespace, fresh: Secret) -> Answer<SigningSecrets> {
         let ns = ns.clone();
         self.write(move |tx| secrets::rotate(tx, &ns, &fresh))

@@ -379,6 +379,7 @@ macro_rules! conformance_promises {
                 a_former_secret_signs_for_a_day
                 a_secret_can_be_replaced_before_anybody_asked_for_it
                 a_secret_is_its_namespaces_own
+                the_ticket_key_never_changes
             }
             closing {
                 an_open_store_can_write

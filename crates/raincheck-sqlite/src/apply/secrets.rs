@@ -28,6 +28,17 @@ pub(crate) fn rotate(tx: &Tx<'_>, ns: &Namespace, fresh: &Secret) -> rusqlite::R
     Ok(next)
 }
 
+/// The key of tickets; `fresh` becomes it where there is none.
+pub(crate) fn ticket_key(tx: &Tx<'_>, fresh: &Secret) -> rusqlite::Result<Secret> {
+    tx.conn
+        .prepare_cached("INSERT OR IGNORE INTO ticket_key (id, secret) VALUES (1, ?1)")?
+        .execute([fresh.reveal()])?;
+    let mut select = tx
+        .conn
+        .prepare_cached("SELECT secret FROM ticket_key WHERE id = 1")?;
+    select.query_row([], |row| Ok(Secret::new(row.get(0)?)))
+}
+
 fn read(conn: &Connection, ns: &Namespace) -> rusqlite::Result<Option<SigningSecrets>> {
     // They were written in their order.
     let mut select = conn.prepare_cached(

@@ -15,20 +15,24 @@ use super::Api;
 use super::answer::{unknown_job, unknown_queue};
 use super::code::Code;
 use super::problem::Problem;
+use super::ticket::{self, Ticket};
 use super::wire::lease::unknown_lease;
 
 /// What the caller may see and touch. Every store operation on a caller's behalf takes its namespace.
 #[derive(Clone, Debug)]
 pub(crate) struct Scope {
     pub(crate) namespace: Namespace,
+    /// The ticket that the request came with, where it allows what is asked.
+    pub(crate) ticket: Option<Ticket>,
 }
 
 impl FromRequestParts<Api> for Scope {
     type Rejection = Problem;
 
-    async fn from_request_parts(_: &mut Parts, api: &Api) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
         let namespace = api.namespace.clone();
-        Ok(Self { namespace })
+        let ticket = ticket::admit(parts, api, &namespace).await?;
+        Ok(Self { namespace, ticket })
     }
 }
 

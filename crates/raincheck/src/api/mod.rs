@@ -25,6 +25,7 @@ mod sandbox;
 #[cfg(test)]
 mod tests;
 mod text;
+mod ticket;
 mod wait;
 pub(crate) mod webhook;
 mod wire;
@@ -80,6 +81,7 @@ pub(crate) struct Shared {
     pub(crate) node: Node,
     pub(crate) options: ApiOptions,
     pub(crate) waiters: wait::Waiters,
+    pub(crate) tickets: ticket::TicketKey,
     pub(crate) streams: events::Streams,
     /// Whose requests all are, until there are keys.
     pub(crate) namespace: Namespace,
@@ -107,6 +109,7 @@ pub fn service_with(node: Node, options: ApiOptions) -> Service {
     let api = Api(Arc::new(Shared {
         node,
         waiters: wait::Waiters::new(options.waiters_max),
+        tickets: ticket::TicketKey::default(),
         streams: events::Streams::new(options.streams_max),
         options,
         namespace: Namespace::default(),

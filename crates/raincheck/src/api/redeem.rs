@@ -20,16 +20,22 @@ use super::code::Code;
 use super::conditional::{Asked, none_match, range, strong_tag, weak_tag};
 use super::problem::Problem;
 use super::sandbox;
+use super::ticket::Ticket;
 use super::wire::job::JobDocument;
 
 /// The job document as an answer.
 ///
 /// # Errors
 /// When the store cannot be read.
-pub(crate) async fn document(api: &Api, status: StatusCode, job: &Job) -> Result<Response, StoreError> {
+pub(crate) async fn document(
+    api: &Api,
+    status: StatusCode,
+    job: &Job,
+    ticket: Option<Ticket>,
+) -> Result<Response, StoreError> {
     let queue = api.node.queue(&job.namespace, &job.queue).await?;
     let now = api.node.store().now();
-    let document = JobDocument::of(job, queue.as_deref(), now);
+    let document = JobDocument::of(job, queue.as_deref(), now).with(ticket);
     let mut response = json(status, render(&document));
     describe(response.headers_mut(), job, api);
     Ok(response)
@@ -59,13 +65,18 @@ pub(crate) enum Asking<'a> {
 ///
 /// # Errors
 /// When the store cannot be read.
-pub(crate) async fn result(api: &Api, change: &Change, asking: Asking<'_>) -> Result<Response, StoreError> {
+pub(crate) async fn result(
+    api: &Api,
+    change: &Change,
+    asking: Asking<'_>,
+    ticket: Option<Ticket>,
+) -> Result<Response, StoreError> {
     let job = &*change.job;
     let Phase::Done { outcome, .. } = &job.phase else {
-        let mut response = document(api, StatusCode::ACCEPTED, job).await?;
+        let mut response = document(api, StatusCode::ACCEPTED, job, ticket).await?;
         response
             .headers_mut()
-            .insert(header::CONTENT_LOCATION, value(job_path(job.id)));
+            .insert(header::CONTENT_LOCATION, value(job_path(job.id, ticket)));
         return Ok(response);
     };
     let mut response = match (outcome, &change.result) {
@@ -90,13 +101,21 @@ pub(crate) async fn result(api: &Api, change: &Change, asking: Asking<'_>) -> Re
 }
 
 /// Where a job is.
-pub(crate) fn job_path(id: JobId) -> String {
-    ["/v1/jobs/", id.text().as_str()].concat()
+pub(crate) fn job_path(id: JobId, ticket: Option<Ticket>) -> String {
+    below(id, "", ticket)
 }
 
 /// Where a job's result is.
-pub(crate) fn result_path(id: JobId) -> String {
-    ["/v1/jobs/", id.text().as_str(), "/result"].concat()
+pub(crate) fn result_path(id: JobId, ticket: Option<Ticket>) -> String {
+    below(id, "/result", ticket)
+}
+
+fn below(id: JobId, below: &str, ticket: Option<Ticket>) -> String {
+    let id = id.text();
+    match &ticket {
+        None => ["/v1/jobs/", id.as_str(), below].concat(),
+        Some(ticket) => ["/v1/jobs/", id.as_str(), below, "?ticket=", ticket.as_str()].concat(),
+    }
 }
 
 /// A job that failed without an answer of its handler.

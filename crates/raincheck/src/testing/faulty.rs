@@ -259,6 +259,9 @@ impl Store for Faulty {
     fn signing_secrets(&self, ns: &Namespace, fresh: Secret) -> Answer<SigningSecrets> {
         self.inner.signing_secrets(ns, fresh)
     }
+    fn ticket_key(&self, fresh: Secret) -> Answer<Secret> {
+        self.inner.ticket_key(fresh)
+    }
     fn rotate_secret(&self, ns: &Namespace, fresh: Secret) -> Answer<SigningSecrets> {
         self.inner.rotate_secret(ns, fresh)
     }

@@ -25,6 +25,7 @@ mod results;
 mod slow;
 mod stop;
 mod submit;
+mod tickets;
 mod unique;
 mod wait;
 mod webhooks;

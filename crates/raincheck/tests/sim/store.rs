@@ -512,6 +512,14 @@ impl Store for Door {
         )
     }
 
+    fn ticket_key(&self, fresh: Secret) -> Answer<Secret> {
+        self.ask(
+            (Op::Write, "ticket key", None),
+            move |store| store.ticket_key(fresh),
+            |_, _, _, _| "key given",
+        )
+    }
+
     fn rotate_secret(&self, ns: &Namespace, fresh: Secret) -> Answer<SigningSecrets> {
         let ns = ns.clone();
         self.ask(

@@ -251,6 +251,7 @@ impl Store for Broken {
         fn deliveries(ns: &Namespace, before: Option<DeliveryId>, limit: u32) -> Answer<Vec<Delivery>>;
         fn redeliver(ns: &Namespace, id: DeliveryId) -> Answer<Option<Delivery>>;
         fn signing_secrets(ns: &Namespace, fresh: Secret) -> Answer<SigningSecrets>;
+        fn ticket_key(fresh: Secret) -> Answer<Secret>;
         fn rotate_secret(ns: &Namespace, fresh: Secret) -> Answer<SigningSecrets>;
         fn check() -> Answer<()>;
     }

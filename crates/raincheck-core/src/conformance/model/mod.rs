@@ -313,6 +313,10 @@ impl Store for ModelStore {
         self.run(|model, now| model.signing_secrets(ns, fresh, now))
     }
 
+    fn ticket_key(&self, fresh: Secret) -> Answer<Secret> {
+        self.run(|model, _| model.ticket_key.get_or_insert(fresh).clone())
+    }
+
     fn rotate_secret(&self, ns: &Namespace, fresh: Secret) -> Answer<SigningSecrets> {
         self.run(|model, now| model.rotate_secret(ns, fresh, now))
     }

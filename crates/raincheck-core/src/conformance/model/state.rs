@@ -17,7 +17,7 @@ use crate::limit::grant_concurrency;
 use crate::name::{GroupName, Namespace, QueueName};
 use crate::output::{Chunk, Mark};
 use crate::queue::{Policy, Queue, QueueSpec};
-use crate::secret::SigningSecrets;
+use crate::secret::{Secret, SigningSecrets};
 use crate::store::{Change, Counts, Missing};
 use crate::time::Timestamp;
 
@@ -33,6 +33,7 @@ pub(in crate::conformance) struct Model {
     pub(super) lines: BTreeMap<LineName, Line>,
     pub(super) secrets: BTreeMap<Namespace, SigningSecrets>,
     pub(super) deliveries: BTreeMap<DeliveryId, Delivery>,
+    pub(super) ticket_key: Option<Secret>,
     /// Jobs that changed in this operation, as they are now.
     pub(super) changes: Vec<Change>,
     /// Jobs that were accepted, claimed or renewed with progress in this operation.

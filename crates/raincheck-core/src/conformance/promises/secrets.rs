@@ -67,3 +67,13 @@ pub async fn a_secret_is_its_namespaces_own(kit: Kit) {
     let ours = kit.secrets(9).await;
     assert_eq!(signing(&kit, &ours), [1]);
 }
+
+pub async fn the_ticket_key_never_changes(kit: Kit) {
+    let ask = |fresh: u8| kit.store.ticket_key(Secret::new([fresh; 32]));
+    let first = ask(1).await.expect("the store answers");
+    assert_eq!(first.reveal(), &[1; 32]);
+    kit.secrets(2).await;
+    kit.rotate(3).await;
+    kit.advance(h(1_000));
+    assert_eq!(ask(4).await, Ok(first));
+}

@@ -54,7 +54,7 @@ pub(crate) struct Rule {
 }
 
 /// Every option, alphabetically.
-pub(crate) static TABLE: [Rule; 14] = [
+pub(crate) static TABLE: [Rule; 15] = [
     Rule {
         header: "raincheck-backoff",
         field: "backoff",
@@ -193,6 +193,18 @@ pub(crate) static TABLE: [Rule; 14] = [
         },
     },
     Rule {
+        header: "raincheck-ticket",
+        field: "ticket",
+        kind: Kind::Text,
+        example: "1h",
+        doc: "Ask for a ticket in the answer's URLs: `?ticket=…`, signed, by which anybody can read and cancel this one \
+              job without a key, for so long from acceptance, at least 1 s. Unless given, none.",
+        set: |asked, text| {
+            asked.ticket = Some(span(text, Duration::from_secs(1))?);
+            Ok(())
+        },
+    },
+    Rule {
         header: "raincheck-timeout",
         field: "timeout",
         kind: Kind::Text,
@@ -262,6 +274,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) delay: Option<Duration>,
     pub(crate) options: Options,
     pub(crate) forward: Vec<HeaderName>,
+    /// How long a ticket in the answer's URLs shall be good.
+    pub(crate) ticket: Option<Duration>,
     /// The options as they were sent, for the fingerprint: row in the table and text.
     sent: Vec<(usize, Cow<'a, str>)>,
 }
@@ -275,6 +289,7 @@ impl Default for Asked<'_> {
             delay: None,
             options: Options::default(),
             forward: Vec::new(),
+            ticket: None,
             sent: Vec::new(),
         }
     }

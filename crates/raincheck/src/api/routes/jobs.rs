@@ -25,6 +25,7 @@ use crate::api::extract::{JobPath, Scope};
 use crate::api::prefer::{PREFERENCE_APPLIED, Prefer, no_query};
 use crate::api::problem::Problem;
 use crate::api::redeem::{describe, document, job_path};
+use crate::api::ticket::Ticket;
 use crate::api::wait::Waiter;
 use crate::api::wire::job::{JobDocument, WaitingFor};
 
@@ -73,7 +74,7 @@ pub(crate) async fn get_job(
         describe(response.headers_mut(), &job, &api);
         response
     } else {
-        full_document(&api, &job).await?
+        full_document(&api, &job, scope.ticket).await?
     };
     if let Some(applied) = prefer.applied(false) {
         response.headers_mut().insert(PREFERENCE_APPLIED, applied);
@@ -132,7 +133,7 @@ async fn moved(
 }
 
 /// The document with what a waiting job waits for.
-async fn full_document(api: &Api, job: &Job) -> Result<Response, Problem> {
+async fn full_document(api: &Api, job: &Job, ticket: Option<Ticket>) -> Result<Response, Problem> {
     let now = api.node.store().now();
     let queue = api.node.queue(&job.namespace, &job.queue).await?;
     let waiting_for = match job.state(now) {
@@ -143,7 +144,7 @@ async fn full_document(api: &Api, job: &Job) -> Result<Response, Problem> {
         Stand::Queued => Some(crowded(api, job).await?),
         Stand::Running | Stand::Succeeded | Stand::Failed | Stand::Cancelled | Stand::Expired => None,
     };
-    let mut document = JobDocument::of(job, queue.as_deref(), now);
+    let mut document = JobDocument::of(job, queue.as_deref(), now).with(ticket);
     document.position = waiting_for.is_some().then_some(None);
     document.waiting_for = waiting_for;
     let mut response = json(StatusCode::OK, render(&document));
@@ -196,7 +197,7 @@ pub(crate) async fn cancel_job(
     } else {
         StatusCode::ACCEPTED
     };
-    Ok(document(&api, status, &job).await?)
+    Ok(document(&api, status, &job, scope.ticket).await?)
 }
 
 /// Submit a finished job again, as a new job.
@@ -223,9 +224,9 @@ pub(crate) async fn retry_job(
         new_id: store.mint(),
     };
     let new = committed::retry(store, &scope.namespace, retry).await?;
-    let mut response = document(&api, StatusCode::ACCEPTED, new.get()).await?;
+    let mut response = document(&api, StatusCode::ACCEPTED, new.get(), None).await?;
     let headers = response.headers_mut();
-    headers.insert(header::LOCATION, value(job_path(new.get().id)));
+    headers.insert(header::LOCATION, value(job_path(new.get().id, None)));
     Ok(response)
 }
 

@@ -4,12 +4,14 @@
 //! next is read; a job's document is in the answer only once the store has said that it is stored.
 
 use std::pin::Pin;
+use std::time::Duration;
 
 use axum::response::Response;
 use http::StatusCode;
 use http::header::HeaderMap;
 use http::request::Parts;
 use raincheck_core::content::Input;
+use raincheck_core::id::JobId;
 use raincheck_core::job::Job;
 use raincheck_core::name::{Namespace, QueueName};
 use raincheck_core::store::{StoreError, Submission};
@@ -22,6 +24,7 @@ use crate::api::committed::{self, Accepted};
 use crate::api::options::{named, trace_context};
 use crate::api::prefer::no_query;
 use crate::api::problem::Problem;
+use crate::api::ticket::{self, Ticket};
 use crate::api::wire::accepted::AcceptedDocument;
 use crate::api::wire::job::JobDocument;
 use crate::api::wire::many::Entries;
@@ -36,6 +39,9 @@ const ANSWER_BYTES: usize = 640;
 /// What became of a batch, in its order.
 type Fates<'a> = Pin<Box<dyn Future<Output = Vec<Result<Accepted, Problem>>> + Send + 'a>>;
 
+/// An entry ready for the store, how long its tickets shall be good, and the one for the job that it may make.
+type Entry = (Submission, Option<Duration>, Option<Ticket>);
+
 /// Entries that were handed to the store together, and those between them that were refused before.
 struct Batch<'a> {
     /// Each entry: why it was refused, or `None` where the store has it.
@@ -44,6 +50,8 @@ struct Batch<'a> {
     drafts: Vec<u8>,
     /// Where each draft ends.
     ends: Vec<usize>,
+    /// How long each one's tickets shall be good.
+    spans: Vec<Option<Duration>>,
     fates: Fates<'a>,
 }
 
@@ -98,9 +106,12 @@ impl<'a> Desk<'a> {
     async fn hand_over(&mut self, chunk: &[&[u8]]) -> Batch<'a> {
         let mut entries = Vec::with_capacity(chunk.len());
         let mut submissions = Vec::with_capacity(chunk.len());
+        let (mut tickets, mut spans) = (Vec::with_capacity(chunk.len()), Vec::with_capacity(chunk.len()));
         for entry in chunk {
             entries.push(match self.read(entry).await {
-                Ok(submission) => {
+                Ok((submission, span, ticket)) => {
+                    spans.push(span);
+                    tickets.push(ticket);
                     submissions.push(submission);
                     None
                 }
@@ -118,20 +129,23 @@ impl<'a> Desk<'a> {
         let fates = Box::pin(committed::submit_many(store, intake, self.namespace, submissions));
         let mut drafts = Vec::with_capacity(heads.len() * ANSWER_BYTES);
         let mut ends = Vec::with_capacity(heads.len());
-        for (id, queue, starts_at) in &heads {
-            AcceptedDocument::of(*id, queue, *starts_at).write(&mut drafts);
+        for ((id, queue, starts_at), ticket) in heads.iter().zip(&tickets) {
+            AcceptedDocument::of(*id, queue, *starts_at)
+                .with(*ticket)
+                .write(&mut drafts);
             ends.push(drafts.len());
         }
         Batch {
             entries,
             drafts,
             ends,
+            spans,
             fates,
         }
     }
 
     /// One entry, ready for the store.
-    async fn read(&mut self, entry: &[u8]) -> Result<Submission, Problem> {
+    async fn read(&mut self, entry: &[u8]) -> Result<Entry, Problem> {
         let read = wire::Submission::read_entry(entry, self.last.as_ref())?;
         let mut asked = read.asked;
         trace_context(self.headers, &mut asked.options);
@@ -147,14 +161,18 @@ impl<'a> Desk<'a> {
         if self.last.as_ref() != Some(&read.queue) {
             self.last = Some(read.queue.clone());
         }
-        Ok(order(
-            self.api,
-            self.namespace,
-            read.queue,
-            asked,
-            read.key,
-            input,
-        ))
+        let span = asked.ticket;
+        let submission = order(self.api, self.namespace, read.queue, asked, read.key, input);
+        let ticket = match span {
+            None => None,
+            Some(span) => Some(self.issue(submission.job.id, span).await?),
+        };
+        Ok((submission, span, ticket))
+    }
+
+    async fn issue(&self, id: JobId, span: Duration) -> Result<Ticket, StoreError> {
+        let until = self.api.node.store().now().plus(span);
+        ticket::issue(self.api, self.namespace, id, until).await
     }
 
     /// Writes what became of a batch whose first entry is the list's `index`; gives back the next one's.
@@ -165,7 +183,7 @@ impl<'a> Desk<'a> {
         out: &mut Vec<u8>,
     ) -> Result<usize, StoreError> {
         let mut start = 0;
-        let mut ends = batch.ends.iter();
+        let mut ends = batch.ends.iter().zip(batch.spans);
         let mut fates = batch.fates.await.into_iter();
         for entry in batch.entries {
             if index > 0 {
@@ -174,15 +192,15 @@ impl<'a> Desk<'a> {
             match entry {
                 Some(problem) => refuse(out, &problem, index),
                 None => {
-                    let end = *ends.next().expect("each that the store has is drafted");
+                    let (&end, span) = ends.next().expect("each that the store has is drafted");
                     match fates.next().expect("a store answers each entry of a batch") {
                         Ok(Accepted::New(_)) => out.extend_from_slice(&batch.drafts[start..end]),
                         Ok(Accepted::Replayed(job)) => {
-                            self.repeat(out, job.get(), r#""idempotency_replayed":true"#)
+                            self.repeat(out, job.get(), span, r#""idempotency_replayed":true"#)
                                 .await?;
                         }
                         Ok(Accepted::Attached(job)) => {
-                            self.repeat(out, job.get(), r#""attached":true"#).await?;
+                            self.repeat(out, job.get(), span, r#""attached":true"#).await?;
                         }
                         Err(problem) => refuse(out, &problem, index),
                     }
@@ -195,11 +213,21 @@ impl<'a> Desk<'a> {
     }
 
     /// The job that an earlier entry or request made, as it is now, and why it stands here.
-    async fn repeat(&mut self, out: &mut Vec<u8>, job: &Job, why: &str) -> Result<(), StoreError> {
+    async fn repeat(
+        &mut self,
+        out: &mut Vec<u8>,
+        job: &Job,
+        span: Option<Duration>,
+        why: &str,
+    ) -> Result<(), StoreError> {
+        let ticket = match span {
+            None => None,
+            Some(span) => Some(self.issue(job.id, span).await?),
+        };
         let queue = self.queues.get(self.api, self.namespace, &job.queue).await?;
         write(
             out,
-            &JobDocument::of(job, queue.as_deref(), self.api.node.store().now()),
+            &JobDocument::of(job, queue.as_deref(), self.api.node.store().now()).with(ticket),
         );
         add(out, why);
         Ok(())

@@ -55,7 +55,7 @@ pub(crate) async fn patch_job(
         .patch(&scope.namespace, vec![(id, patch)])
         .await?;
     match answers.pop().expect("a store answers each entry of a batch") {
-        Ok(job) => Ok(document(&api, StatusCode::OK, &job).await?),
+        Ok(job) => Ok(document(&api, StatusCode::OK, &job, None).await?),
         Err(PatchError::Missing(why)) => Err(missing(why, id)),
         Err(PatchError::Refused(why)) => {
             let job = current(&api, &scope.namespace, id).await?;

@@ -75,7 +75,7 @@ pub(crate) async fn get_result(
     } else {
         Asking::Get(&parts.headers)
     };
-    let mut response = result(&api, &change, asking).await?;
+    let mut response = result(&api, &change, asking, scope.ticket).await?;
     if let Some(applied) = prefer.applied(!change.job.done()) {
         response.headers_mut().insert(PREFERENCE_APPLIED, applied);
     }

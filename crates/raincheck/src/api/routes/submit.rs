@@ -4,6 +4,7 @@
 //! commit runs and sent only after it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
@@ -15,7 +16,7 @@ use raincheck_core::id::JobId;
 use raincheck_core::job::Job;
 use raincheck_core::name::{Namespace, QueueName};
 use raincheck_core::queue::{BODY_MAX_LIMIT, Queue};
-use raincheck_core::store::{Change, Idempotency, Submission};
+use raincheck_core::store::{Change, Idempotency, StoreError, Submission};
 use tokio::time::Instant;
 
 use super::many::submit_many;
@@ -31,6 +32,7 @@ use crate::api::options::{Asked, Fingerprinter, Head, describing, named, trace_c
 use crate::api::prefer::{PREFERENCE_APPLIED, Prefer};
 use crate::api::problem::Problem;
 use crate::api::redeem::{self, Asking, job_path, result_path};
+use crate::api::ticket::{self, Ticket};
 use crate::api::wire::accepted::AcceptedDocument;
 use crate::api::wire::job::JobDocument;
 use crate::api::wire::many::{Entries, LIST_BYTES_MAX, is_list};
@@ -75,10 +77,15 @@ pub(crate) async fn submit_raw(
         headers,
         body: content,
     };
+    let wish = Wish {
+        prefer,
+        ticket: head.asked.ticket,
+        received,
+    };
     let submission = order(&api, &scope.namespace, name, head.asked, head.key, input);
     // The head's buffer is not held while the answer is waited for.
     drop(parts);
-    place(&api, &scope.namespace, submission, prefer, received).await
+    place(&api, &scope.namespace, submission, wish).await
 }
 
 /// Submit a job as JSON: queue, input and options in one object. Or up to 10,000 at once: an array of such objects, or
@@ -133,9 +140,14 @@ pub(crate) async fn submit_json(
         headers,
         body: read.body,
     };
+    let wish = Wish {
+        prefer,
+        ticket: asked.ticket,
+        received,
+    };
     let submission = order(&api, &scope.namespace, read.queue, asked, key, input);
     drop((parts, content));
-    place(&api, &scope.namespace, submission, prefer, received).await
+    place(&api, &scope.namespace, submission, wish).await
 }
 
 /// The key of a JSON submission may stand in the head or in the body.
@@ -224,14 +236,39 @@ pub(super) fn order(
     }
 }
 
+/// How a submitter wants to be answered.
+#[derive(Clone, Copy, Debug)]
+struct Wish {
+    prefer: Prefer,
+    /// How long a ticket in the answer's URLs shall be good.
+    ticket: Option<Duration>,
+    /// When the request came; the wait counts from it.
+    received: Instant,
+}
+
+impl Wish {
+    /// The ticket that was asked for, for this job.
+    async fn ticket(&self, api: &Api, ns: &Namespace, id: JobId) -> Result<Option<Ticket>, StoreError> {
+        match self.ticket {
+            None => Ok(None),
+            Some(span) => {
+                let until = api.node.store().now().plus(span);
+                ticket::issue(api, ns, id, until).await.map(Some)
+            }
+        }
+    }
+}
+
 /// Hands the submission over and answers with what became of it.
 async fn place(
     api: &Api,
     namespace: &Namespace,
     submission: Submission,
-    mut prefer: Prefer,
-    received: Instant,
+    wish: Wish,
 ) -> Result<Response, Problem> {
+    let Wish {
+        mut prefer, received, ..
+    } = wish;
     let (id, queue, starts_at) = (
         submission.job.id,
         submission.job.queue.clone(),
@@ -245,19 +282,20 @@ async fn place(
     if waiter.is_none() {
         prefer.wait = None;
     }
+    let ticket = wish.ticket(api, namespace, id).await?;
     let fate = committed::submit(&**api.node.store(), api.node.intake(), namespace, submission);
-    let document = AcceptedDocument::of(id, &queue, starts_at).render();
+    let document = AcceptedDocument::of(id, &queue, starts_at).with(ticket).render();
     let new = match fate.await? {
         Accepted::New(new) => new,
         Accepted::Replayed(job) => {
             drop(waiter);
-            let mut response = there(api, namespace, &job, prefer, received).await?;
+            let mut response = there(api, namespace, &job, wish).await?;
             tell(&mut response, IDEMPOTENCY_REPLAYED);
             return Ok(response);
         }
         Accepted::Attached(job) => {
             drop(waiter);
-            let mut response = there(api, namespace, &job, prefer, received).await?;
+            let mut response = there(api, namespace, &job, wish).await?;
             if job.get().done() && response.status() == StatusCode::ACCEPTED {
                 *response.status_mut() = StatusCode::OK;
             }
@@ -267,24 +305,30 @@ async fn place(
     };
     let Some(mut waiter) = waiter else {
         let seconds = seconds_until(starts_at, id.created_at());
-        return Ok(accepted(&new, document, Some(seconds), prefer));
+        return Ok(accepted(&new, document, Some(seconds), prefer, ticket));
     };
     if let Some(change) = waiter.done().await {
-        return finished(api, &change, prefer).await;
+        return finished(api, &change, prefer, ticket).await;
     }
     // The job was accepted a while ago: tell how it stands now.
     match api.node.store().get(namespace, id).await {
-        Ok(Ok(job)) => standing(api, &job, prefer).await,
-        Ok(Err(_)) | Err(_) => Ok(accepted(&new, document, Some(1), prefer)),
+        Ok(Ok(job)) => standing(api, &job, prefer, ticket).await,
+        Ok(Err(_)) | Err(_) => Ok(accepted(&new, document, Some(1), prefer, ticket)),
     }
 }
 
 /// The 202 of a job that is on stable storage. Nothing else builds one for a new job.
-fn accepted(new: &Committed<JobId>, document: Vec<u8>, retry_after: Option<u64>, prefer: Prefer) -> Response {
+fn accepted(
+    new: &Committed<JobId>,
+    document: Vec<u8>,
+    retry_after: Option<u64>,
+    prefer: Prefer,
+    ticket: Option<Ticket>,
+) -> Response {
     let id = *new.get();
     let mut response = json(StatusCode::ACCEPTED, document);
     let headers = response.headers_mut();
-    headers.insert(header::LOCATION, value(job_path(id)));
+    headers.insert(header::LOCATION, value(job_path(id, ticket)));
     stamp(headers, id, None);
     if let Some(seconds) = retry_after {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
@@ -296,12 +340,12 @@ fn accepted(new: &Committed<JobId>, document: Vec<u8>, retry_after: Option<u64>,
 }
 
 /// The 202 with a job's document as it is now.
-async fn standing(api: &Api, job: &Job, prefer: Prefer) -> Result<Response, Problem> {
+async fn standing(api: &Api, job: &Job, prefer: Prefer, ticket: Option<Ticket>) -> Result<Response, Problem> {
     let queue = api.node.queue(&job.namespace, &job.queue).await?;
     let now = api.node.store().now();
-    let document = render(&JobDocument::of(job, queue.as_deref(), now));
+    let document = render(&JobDocument::of(job, queue.as_deref(), now).with(ticket));
     let committed = Committed::read(job);
-    let mut response = accepted(&committed, document, retry_after(job, now), prefer);
+    let mut response = accepted(&committed, document, retry_after(job, now), prefer, ticket);
     stamp(response.headers_mut(), job.id, job.outcome());
     Ok(response)
 }
@@ -317,10 +361,13 @@ async fn there(
     api: &Api,
     namespace: &Namespace,
     job: &Committed<Arc<Job>>,
-    mut prefer: Prefer,
-    received: Instant,
+    wish: Wish,
 ) -> Result<Response, Problem> {
+    let Wish {
+        mut prefer, received, ..
+    } = wish;
     let id = job.get().id;
+    let ticket = wish.ticket(api, namespace, id).await?;
     let waiter = prefer
         .wait
         .and_then(|wait| api.waiters.begin(&api.node, id, received, wait));
@@ -339,21 +386,29 @@ async fn there(
             waiter.done().await
         };
         if let Some(change) = done {
-            answer = Some(finished(api, &change, prefer).await?);
+            answer = Some(finished(api, &change, prefer, ticket).await?);
         }
     }
     match answer {
         Some(answer) => Ok(answer),
-        None => standing(api, &current, prefer).await,
+        None => standing(api, &current, prefer, ticket).await,
     }
 }
 
 /// The result as the answer to the submit itself.
-async fn finished(api: &Api, change: &Change, prefer: Prefer) -> Result<Response, Problem> {
-    let mut response = redeem::result(api, change, Asking::Submit).await?;
+async fn finished(
+    api: &Api,
+    change: &Change,
+    prefer: Prefer,
+    ticket: Option<Ticket>,
+) -> Result<Response, Problem> {
+    let mut response = redeem::result(api, change, Asking::Submit, ticket).await?;
     let headers = response.headers_mut();
-    headers.insert(header::LOCATION, value(job_path(change.job.id)));
-    headers.insert(header::CONTENT_LOCATION, value(result_path(change.job.id)));
+    headers.insert(header::LOCATION, value(job_path(change.job.id, ticket)));
+    headers.insert(
+        header::CONTENT_LOCATION,
+        value(result_path(change.job.id, ticket)),
+    );
     if let Some(applied) = prefer.applied(false) {
         headers.insert(PREFERENCE_APPLIED, applied);
     }

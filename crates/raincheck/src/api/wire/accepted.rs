@@ -8,12 +8,15 @@ use raincheck_core::job::State;
 use raincheck_core::name::QueueName;
 use raincheck_core::time::Timestamp;
 
+use crate::api::ticket::Ticket;
+
 /// A job that was just accepted: the start of its document.
 #[derive(Debug)]
 pub(crate) struct AcceptedDocument<'a> {
     id: JobId,
     queue: &'a QueueName,
     run_at: Timestamp,
+    ticket: Option<Ticket>,
 }
 
 /// The names of the URLs, and what each adds to the job's own.
@@ -29,7 +32,18 @@ const URLS: [(&str, &str); 6] = [
 impl<'a> AcceptedDocument<'a> {
     /// The document of a job that is about to be accepted.
     pub(crate) const fn of(id: JobId, queue: &'a QueueName, run_at: Timestamp) -> Self {
-        Self { id, queue, run_at }
+        Self {
+            id,
+            queue,
+            run_at,
+            ticket: None,
+        }
+    }
+
+    /// With the ticket in its URLs.
+    pub(crate) const fn with(mut self, ticket: Option<Ticket>) -> Self {
+        self.ticket = ticket;
+        self
     }
 
     /// The document as JSON.
@@ -63,7 +77,11 @@ impl<'a> AcceptedDocument<'a> {
         write(&[run_at.as_ref().unwrap_or(&created), r#"","urls":{"#]);
         for (index, (name, suffix)) in URLS.iter().enumerate() {
             let comma = if index == 0 { "" } else { "," };
-            write(&[comma, "\"", name, r#"":"/v1/jobs/"#, id, suffix, "\""]);
+            write(&[comma, "\"", name, r#"":"/v1/jobs/"#, id, suffix]);
+            match &self.ticket {
+                Some(ticket) if *name != "retry" => write(&["?ticket=", ticket.as_str(), "\""]),
+                Some(_) | None => write(&["\""]),
+            }
         }
         write(&["}}"]);
     }

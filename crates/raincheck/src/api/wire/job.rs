@@ -13,6 +13,8 @@ use raincheck_core::time::Timestamp;
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
+use crate::api::ticket::Ticket;
+
 /// Where a job is found; paths on this server.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 pub(crate) struct Urls {
@@ -39,24 +41,31 @@ pub(crate) struct Urls {
 
 /// A path below a job's.
 #[derive(Clone, Copy, Debug)]
-struct Path(IdText, &'static str);
+struct Path(IdText, &'static str, Option<Ticket>);
 
 impl Serialize for Path {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&["/v1/jobs/", self.0.as_str(), self.1].concat())
+        let (id, below) = (self.0.as_str(), self.1);
+        match &self.2 {
+            None => serializer.serialize_str(&["/v1/jobs/", id, below].concat()),
+            Some(ticket) => {
+                serializer.serialize_str(&["/v1/jobs/", id, below, "?ticket=", ticket.as_str()].concat())
+            }
+        }
     }
 }
 
 impl Urls {
-    fn of(id: JobId) -> Self {
+    /// With a ticket in each URL that it opens.
+    fn of(id: JobId, ticket: Option<Ticket>) -> Self {
         let id = id.text();
         Self {
-            own: Path(id, ""),
-            result: Path(id, "/result"),
-            input: Path(id, "/input"),
-            events: Path(id, "/events"),
-            cancel: Path(id, "/cancel"),
-            retry: Path(id, "/retry"),
+            own: Path(id, "", ticket),
+            result: Path(id, "/result", ticket),
+            input: Path(id, "/input", ticket),
+            events: Path(id, "/events", ticket),
+            cancel: Path(id, "/cancel", ticket),
+            retry: Path(id, "/retry", None),
         }
     }
 }
@@ -286,6 +295,14 @@ static NO_QUEUE: LazyLock<Queue> = LazyLock::new(|| {
     )
 });
 
+impl JobDocument<'_> {
+    /// With the ticket in its URLs.
+    pub(crate) fn with(mut self, ticket: Option<Ticket>) -> Self {
+        self.urls = Urls::of(self.id, ticket);
+        self
+    }
+}
+
 impl<'a> JobDocument<'a> {
     /// The document of `job` as it stands at `now`.
     pub(crate) fn of(job: &'a Job, queue: Option<&Queue>, now: Timestamp) -> Self {
@@ -323,7 +340,7 @@ impl<'a> JobDocument<'a> {
             retried_as: job.retried_as,
             waiting_for: None,
             position: None,
-            urls: Urls::of(job.id),
+            urls: Urls::of(job.id, None),
         }
     }
 }
