@@ -52,7 +52,7 @@ Examples:
   raincheck serve
   raincheck serve --queue thumbs='cmd:./resize.sh' --queue reports=http://localhost:8000/report
   raincheck serve --queue words='keep-alive:./worker.py' --set words.concurrency=2
-  raincheck serve --listen 127.0.0.1:0 --store /tmp/data --dev -q";
+  raincheck serve --listen 127.0.0.1:0 --store ./data --dev -q";
 
 /// Runs a server.
 #[derive(Args, Debug)]
