@@ -9,11 +9,10 @@
 //! lagged behind; a ring is bounded in events and in bytes, however slow its readers; a job that nobody follows costs
 //! nothing. Events are hints: what they say is committed, but who must have all of it reads the store.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use bytes::Bytes;
 use raincheck_core::id::JobId;
@@ -22,8 +21,8 @@ use raincheck_core::output::Chunk;
 use raincheck_core::store::Change;
 use tokio::sync::Notify;
 
-/// So many locks that readers who come and go rarely meet the store's thread on one.
-const SHARDS: usize = 16;
+use crate::sharded::{Sharded, locked};
+
 /// Events of one job that wait for its readers; who is further behind reads the store. Some seconds of tokens.
 const EVENTS_MAX: usize = 512;
 /// Bytes of one job's chunks that wait for its readers.
@@ -125,28 +124,13 @@ struct Entry {
     readers: usize,
 }
 
-type Shard = Mutex<HashMap<JobId, Entry>>;
-
 struct Shards {
-    shards: [Shard; SHARDS],
-    hasher: RandomState,
+    jobs: Sharded<Entry>,
     /// Readers of single jobs.
     readers: AtomicUsize,
     all: Arc<Ring>,
     /// Readers of all jobs.
     all_readers: AtomicUsize,
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing under these locks can panic half way.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Shards {
-    #[expect(clippy::cast_possible_truncation, reason = "the remainder is below SHARDS")]
-    fn shard(&self, id: JobId) -> &Shard {
-        &self.shards[(self.hasher.hash_one(id) % SHARDS as u64) as usize]
-    }
 }
 
 /// All rings. Cloning gives another handle.
@@ -162,8 +146,7 @@ impl fmt::Debug for Feeds {
 impl Default for Feeds {
     fn default() -> Self {
         Self(Arc::new(Shards {
-            shards: std::array::from_fn(|_| Mutex::default()),
-            hasher: RandomState::new(),
+            jobs: Sharded::default(),
             readers: AtomicUsize::new(0),
             all: Arc::new(Ring::new(ALL_EVENTS_MAX)),
             all_readers: AtomicUsize::new(0),
@@ -176,7 +159,7 @@ impl Feeds {
     pub(crate) fn follow(&self, id: JobId) -> Following {
         // Counted before it is entered, so that whoever tells never skips a reader that is there already.
         self.0.readers.fetch_add(1, Ordering::SeqCst);
-        let mut shard = locked(self.0.shard(id));
+        let mut shard = self.0.jobs.of(id);
         let entry = shard.entry(id).or_insert_with(|| Entry {
             ring: Arc::new(Ring::new(EVENTS_MAX)),
             readers: 0,
@@ -212,7 +195,7 @@ impl Feeds {
     }
 
     fn ring(&self, id: JobId) -> Option<Arc<Ring>> {
-        let shard = locked(self.0.shard(id));
+        let shard = self.0.jobs.of(id);
         shard.get(&id).map(|entry| entry.ring.clone())
     }
 
@@ -322,7 +305,7 @@ impl Drop for Following {
             }
             return;
         };
-        let mut shard = locked(shards.shard(id));
+        let mut shard = shards.jobs.of(id);
         if let Some(entry) = shard.get_mut(&id) {
             entry.readers -= 1;
             if entry.readers == 0 {

@@ -23,6 +23,7 @@ mod queues;
 pub mod random;
 pub mod server;
 mod settle;
+mod sharded;
 #[cfg(feature = "sqlite")]
 pub mod store;
 pub mod tasks;

@@ -4,18 +4,15 @@
 //! last of them; a job that nobody waits for costs nothing. A [`Change`] carries job and result, so that a waiter
 //! needs no read.
 
-use std::collections::HashMap;
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use raincheck_core::id::JobId;
 use raincheck_core::store::Change;
 use tokio::sync::Notify;
 
-/// So many locks that waiters who come and go rarely meet the store's thread on one.
-const SHARDS: usize = 16;
+use crate::sharded::{Sharded, locked};
 
 /// One job's waiters share this.
 #[derive(Default)]
@@ -36,24 +33,9 @@ struct Entry {
     waiters: usize,
 }
 
-type Shard = Mutex<HashMap<JobId, Entry>>;
-
 struct Shards {
-    shards: [Shard; SHARDS],
-    hasher: RandomState,
+    jobs: Sharded<Entry>,
     waiters: AtomicUsize,
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing under these locks can panic half way.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Shards {
-    #[expect(clippy::cast_possible_truncation, reason = "the remainder is below SHARDS")]
-    fn shard(&self, id: JobId) -> &Shard {
-        &self.shards[(self.hasher.hash_one(id) % SHARDS as u64) as usize]
-    }
 }
 
 /// The registry of waiters. Cloning gives another handle on it.
@@ -77,8 +59,7 @@ impl Watch {
     #[must_use]
     pub fn new() -> Self {
         Self(Arc::new(Shards {
-            shards: std::array::from_fn(|_| Mutex::default()),
-            hasher: RandomState::new(),
+            jobs: Sharded::default(),
             waiters: AtomicUsize::new(0),
         }))
     }
@@ -88,7 +69,7 @@ impl Watch {
     pub fn subscribe(&self, id: JobId) -> Watching {
         // Counted before it is entered, so that whoever tells never skips a waiter that is there already.
         self.0.waiters.fetch_add(1, Ordering::SeqCst);
-        let mut shard = locked(self.0.shard(id));
+        let mut shard = self.0.jobs.of(id);
         let entry = shard.entry(id).or_insert_with(|| Entry {
             slot: Arc::default(),
             waiters: 0,
@@ -118,7 +99,7 @@ impl Watch {
         }
         for change in changes {
             let slot = {
-                let shard = locked(self.0.shard(change.job.id));
+                let shard = self.0.jobs.of(change.job.id);
                 shard.get(&change.job.id).map(|entry| entry.slot.clone())
             };
             let Some(slot) = slot else { continue };
@@ -172,7 +153,7 @@ impl Watching {
 
 impl Drop for Watching {
     fn drop(&mut self) {
-        let mut shard = locked(self.registry.shard(self.id));
+        let mut shard = self.registry.jobs.of(self.id);
         if let Some(entry) = shard.get_mut(&self.id) {
             entry.waiters -= 1;
             if entry.waiters == 0 {
