@@ -2,7 +2,7 @@
 //!
 //! In: the request gets its id; its URI and headers are measured; a request that names its host twice, not at all or in
 //! two ways is refused (RFC 9112 section 3.2), as is, while the server is closed, one for a foreign host or from a
-//! foreign page. Out: problems get their body, and every answer its `X-Request-Id`.
+//! foreign page, and one with a `Raincheck-*` header that means nothing anywhere. Out: problems get their body, and every answer its `X-Request-Id`.
 //!
 //! Invariant: no answer leaves without an id, and a panic in a handler is a problem like any other.
 
@@ -27,6 +27,7 @@ use crate::server::LengthTwice;
 
 use super::answer::RAINCHECK_JOB;
 use super::code::Code;
+use super::options;
 use super::problem::{Problem, Unwritten};
 use super::text;
 
@@ -118,6 +119,7 @@ fn look<B>(request: &Request<B>, closed: bool) -> Looked {
     let mut bytes = 0;
     let mut hosts = 0;
     let (mut host, mut origin, mut fetch_site, mut request_id) = (None, None, None, None);
+    let mut unknown_option = None;
     for (name, value) in request.headers() {
         bytes += name.as_str().len() + value.len() + 4;
         if name == header::HOST {
@@ -129,6 +131,8 @@ fn look<B>(request: &Request<B>, closed: bool) -> Looked {
             fetch_site = Some(value);
         } else if name == X_REQUEST_ID {
             request_id = Some(value);
+        } else if name.as_str().starts_with("raincheck-") && !options::known(name.as_str()) {
+            unknown_option = Some(name);
         }
     }
     let verdict = || {
@@ -151,7 +155,10 @@ fn look<B>(request: &Request<B>, closed: bool) -> Looked {
             own_host(host)?;
             own_page(host, origin, fetch_site)?;
         }
-        Ok(())
+        match unknown_option.filter(|_| uri.path().starts_with("/v1/")) {
+            Some(name) => Err(options::unknown(name.as_str())),
+            None => Ok(()),
+        }
     };
     Looked {
         verdict: verdict(),

@@ -16,9 +16,14 @@ pub(crate) struct Ask {
 
 impl Ask {
     pub(crate) fn new(addr: SocketAddr, method: &str, path: &str) -> Self {
+        Self::to_host(addr, &addr.to_string(), method, path)
+    }
+
+    /// A request for another host at the same address.
+    pub(crate) fn to_host(addr: SocketAddr, host: &str, method: &str, path: &str) -> Self {
         Self {
             addr,
-            head: format!("{method} {path} HTTP/1.1\r\nhost: {addr}\r\nconnection: close\r\n"),
+            head: format!("{method} {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n"),
             body: Vec::new(),
         }
     }

@@ -101,9 +101,8 @@ fn every_reference_in_the_openapi_document_leads_somewhere() {
     }
 }
 
-#[tokio::test]
-async fn every_path_of_the_openapi_document_is_there() {
-    let server = Server::start().await;
+/// Every path of the document with something in its braces that is there, and its methods.
+pub(crate) async fn every_path(server: &Server) -> Vec<(String, Vec<String>)> {
     let document: Value = serde_json::from_str(&openapi_json()).unwrap();
     let id = server.submit("x").await;
     // One more, so that the queue cannot be deleted.
@@ -123,17 +122,33 @@ async fn every_path_of_the_openapi_document_is_there() {
     let told = told.body("x").send().await.job();
     server.post(&format!("/v1/jobs/{told}/cancel")).send().await;
     let delivery = format!("msg_{}j", told.strip_prefix("job_").unwrap());
-    for (path, item) in document["paths"].as_object().unwrap() {
-        let concrete = path
-            .replace("{delivery}", &delivery)
-            .replace("{queue}", "thumbs")
-            .replace("{id}", &id)
-            .replace("{lease}", &lease)
-            .replace("{code}", "draining");
-        for method in item.as_object().unwrap().keys() {
+    let paths = document["paths"].as_object().unwrap().iter();
+    paths
+        .map(|(path, item)| {
+            let concrete = path
+                .replace("{delivery}", &delivery)
+                .replace("{queue}", "thumbs")
+                .replace("{id}", &id)
+                .replace("{lease}", &lease)
+                .replace("{code}", "draining");
+            let methods = item.as_object().unwrap().keys();
+            (concrete, methods.map(|method| method.to_uppercase()).collect())
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn every_path_of_the_openapi_document_is_there() {
+    let server = Server::start().await;
+    for (path, methods) in every_path(&server).await {
+        for method in methods {
             // A stream does not end.
-            let method = if path.ends_with("/events") { "head" } else { method };
-            let answer = server.ask(&method.to_uppercase(), &concrete).send().await;
+            let method = if path.ends_with("/events") {
+                "HEAD"
+            } else {
+                &method
+            };
+            let answer = server.ask(method, &path).send().await;
             assert!(
                 answer.status != 404 && answer.status != 405,
                 "{method} {path}: {answer:?}"

@@ -25,6 +25,7 @@ mod results;
 mod slow;
 mod stop;
 mod submit;
+mod sweep;
 mod tickets;
 mod unique;
 mod wait;

@@ -31,40 +31,69 @@ async fn a_queue_shows_every_setting_and_where_it_comes_from() {
 #[tokio::test]
 async fn a_setting_that_cannot_be_is_named() {
     let server = Server::start().await;
-    for (settings, part) in [
-        (r#"{"rate":"50/s"}"#, "unknown field `rate`"),
-        (r#"{"input_schema":{}}"#, "unknown field `input_schema`"),
-        (r#"{"concurrency":0}"#, "concurrency is 1 to 100000"),
-        (r#"{"body_max":"17MiB"}"#, "body_max is at most 16MiB"),
-        (r#"{"timeout":"soon"}"#, "not a duration"),
-        (r#"{"depth":-1}"#, "invalid value"),
-        (r#"{"depth":1,"depth":2}"#, "duplicate field `depth`"),
-        (r#"{"worker":"robot"}"#, "expected a worker: "),
-        (r#"{"worker":{"robot":[]}}"#, "unknown field `robot`"),
+    for (settings, part, pointer) in [
+        (
+            r#"{"rate":"50/s"}"#,
+            "the setting \"rate\": there is no such setting",
+            "/rate",
+        ),
+        (
+            r#"{"input_schema":{}}"#,
+            "there is no such setting",
+            "/input_schema",
+        ),
+        (
+            r#"{"concurrency":0}"#,
+            "concurrency is 1 to 100000",
+            "/concurrency",
+        ),
+        (
+            r#"{"body_max":"17MiB"}"#,
+            "body_max is at most 16MiB",
+            "/body_max",
+        ),
+        (r#"{"timeout":"soon"}"#, "not a duration", "/timeout"),
+        (r#"{"depth":-1}"#, "invalid value", "/depth"),
+        (
+            r#"{"depth":1,"depth":2}"#,
+            "the setting \"depth\": given twice",
+            "/depth",
+        ),
+        (r#"{"worker":"robot"}"#, "expected a worker: ", "/worker"),
+        (r#"{"worker":{"robot":[]}}"#, "unknown field `robot`", "/worker"),
         (
             r#"{"worker":{"push":["http://a"],"keep_alive":true}}"#,
             "keep_alive goes with process",
+            "/worker",
         ),
-        (r#"{"worker":{"push":[]}}"#, "push takes 1 to 100 URLs"),
-        (r#"{"worker":{"push":["/thumb"]}}"#, "push takes"),
+        (r#"{"worker":{"push":[]}}"#, "push takes 1 to 100 URLs", "/worker"),
+        (
+            r#"{"worker":{"push":["/thumb"]}}"#,
+            "push takes",
+            "/worker/push/0",
+        ),
         (
             r#"{"worker":{"push":["ftp://a/b"]}}"#,
             "worker: push takes http:// and https:// URLs only",
+            "/worker/push/0",
         ),
         (
             r#"{"worker":{"push":["https://10.0.0.1/b"]}}"#,
             "10.0.0.1 is not a public address",
+            "/worker/push/0",
         ),
         (
             r#"{"worker":{"push":["http://[fd00::1]/b"]}}"#,
             "fd00::1 is not a public address",
+            "/worker/push/0",
         ),
         (
             r#"{"worker":{"push":["http://u:p@a/b"]}}"#,
             "without user and password",
+            "/worker/push/0",
         ),
-        ("[]", "a list is not taken here"),
-        ("", "not a JSON object"),
+        ("[]", "a list is not taken here", ""),
+        ("", "not a JSON object", ""),
     ] {
         let answer = server.ask("PUT", "/v1/queues/q").json(settings).send().await;
         assert_eq!(answer.code(), "bad-request", "{settings}");
@@ -72,6 +101,11 @@ async fn a_setting_that_cannot_be_is_named() {
             answer.json()["detail"].as_str().unwrap().contains(part),
             "{settings}: {}",
             answer.text()
+        );
+        assert_eq!(
+            answer.json()["errors"][0]["pointer"].as_str().unwrap_or_default(),
+            pointer,
+            "{settings}"
         );
     }
     assert_eq!(

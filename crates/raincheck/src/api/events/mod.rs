@@ -74,6 +74,21 @@ fn body(source: impl Source) -> Body {
     Body::new(Stream::new(source))
 }
 
+/// Nothing, in a body of which nobody knows how long it will be: what a HEAD is answered with, so that it announces no
+/// length that the stream would not have either.
+struct Nothing;
+
+impl Source for Nothing {
+    async fn next(&mut self) -> Option<Bytes> {
+        None
+    }
+}
+
+/// The body of an answer to HEAD.
+pub(crate) fn nothing() -> Body {
+    body(Nothing)
+}
+
 /// Tells readers to come back after a while, each after another one.
 fn come_back(api: &Api, form: Form) -> Bytes {
     form.retry(1_000 + api.node.pull().seed() % 4_000)

@@ -107,15 +107,34 @@ impl<'a> Head<'a> {
             if SENT_TO_HANDLERS.contains(&name) {
                 return Ok(());
             }
-            let name = title(&text::short(name));
-            return Err(Problem::bad_request(format!(
-                "{name}: there is no such option; /openapi.json lists them"
-            )));
+            return Err(unknown(name));
         };
         let text = std::str::from_utf8(value.as_bytes()).map_err(|_| "not text".into());
         let taken = text.and_then(|text| self.asked.take(row, Cow::Borrowed(text)));
         taken.map_err(|why: Cow<'static, str>| Problem::bad_request(format!("{}: {why}", title(name))))
     }
+}
+
+/// Headers of workers' requests.
+const OF_WORKERS: [&str; 4] = [
+    "raincheck-claim",
+    "raincheck-seq",
+    "raincheck-status",
+    "raincheck-stream",
+];
+
+/// Whether a `Raincheck-*` header means something in some request. One that does not is refused on every path, so that
+/// nobody believes it was heard: on those that take no options, the others are ignored.
+pub(crate) fn known(name: &str) -> bool {
+    row_of_header(name).is_some() || SENT_TO_HANDLERS.contains(&name) || OF_WORKERS.contains(&name)
+}
+
+/// Refuses an option that does not exist, by its name.
+pub(crate) fn unknown(name: &str) -> Problem {
+    let name = title(&text::short(name));
+    Problem::bad_request(format!(
+        "{name}: there is no such option; /openapi.json lists them"
+    ))
 }
 
 /// Takes the trace context over, where it is well formed; one that is not starts a new trace, as W3C Trace Context

@@ -19,7 +19,7 @@ use raincheck_core::retry::MAX_ATTEMPTS_LIMIT;
 use raincheck_core::time::{Timestamp, format_duration, parse_duration};
 
 pub(crate) use forward::{describing, named};
-pub(crate) use headers::{Head, SENT_TO_HANDLERS, title, trace_context};
+pub(crate) use headers::{Head, SENT_TO_HANDLERS, known, title, trace_context, unknown};
 pub(crate) use idempotency::{Fingerprinter, idempotency_key, plain_key};
 
 /// How an option's value is written, for JSON and for the OpenAPI document.

@@ -13,8 +13,8 @@ use crate::api::Api;
 use crate::api::answer::{missing, stamp};
 use crate::api::events::all::AllStream;
 use crate::api::events::form::{Form, Place};
-use crate::api::events::head;
 use crate::api::events::job::{Asked, JobStream, PAGE};
+use crate::api::events::{head, nothing};
 use crate::api::extract::{JobPath, Scope};
 use crate::api::problem::Problem;
 use crate::api::text;
@@ -65,9 +65,11 @@ pub(crate) async fn follow_job(
         response
     } else {
         let mut response = head(form);
-        if parts.method != Method::HEAD {
-            *response.body_mut() = JobStream::body(api.clone(), form, following, page, asked, permit);
-        }
+        *response.body_mut() = if parts.method == Method::HEAD {
+            nothing()
+        } else {
+            JobStream::body(api.clone(), form, following, page, asked, permit)
+        };
         response
     };
     stamp(response.headers_mut(), job.id, job.outcome());
@@ -164,8 +166,10 @@ pub(crate) async fn follow_all(
     let form = Form::of(&parts.headers);
     let permit = api.streams.place()?;
     let mut response = head(form);
-    if parts.method != Method::HEAD {
-        *response.body_mut() = AllStream::body(api, scope.namespace, queue, form, permit);
-    }
+    *response.body_mut() = if parts.method == Method::HEAD {
+        nothing()
+    } else {
+        AllStream::body(api, scope.namespace, queue, form, permit)
+    };
     Ok(response)
 }

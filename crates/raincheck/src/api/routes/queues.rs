@@ -9,6 +9,7 @@ use http::{StatusCode, header};
 use raincheck_core::name::{Namespace, QueueName};
 use raincheck_core::queue::{QueueSpec, Worker};
 use raincheck_core::store::QueueRefused;
+use serde_json::value::RawValue;
 
 use crate::api::Api;
 use crate::api::answer::{NO_STORE, draining, json, render, unknown_queue};
@@ -18,7 +19,7 @@ use crate::api::prefer::no_query;
 use crate::api::problem::Problem;
 use crate::api::text;
 use crate::api::wire::queue::{Purged, QueueDocument, QueueSettings, QueuesDocument};
-use crate::api::wire::submit::object;
+use crate::api::wire::submit::fields;
 use crate::outward::target;
 use crate::outward::target::{Targets, check_literal};
 use crate::workers::check;
@@ -114,17 +115,49 @@ pub(crate) async fn put_queue(
     queue_document(&api, &scope.namespace, &name).await
 }
 
+/// Refuses a setting that does not exist, comes twice or cannot be read. Each is read by itself, so that the problem
+/// points at it.
+fn one_setting(name: &str, raw: &RawValue, twice: bool) -> Result<(), Problem> {
+    let shown = text::short(name);
+    let wrong =
+        |why: &str| Problem::bad_request(format!("the setting {shown:?}: {why}")).at(format!("/{shown}"));
+    if twice {
+        return Err(wrong("given twice"));
+    }
+    // The name is written anew: it may hold anything.
+    let quoted = serde_json::to_string(name).expect("text is JSON");
+    let alone = |value: &str| match serde_json::from_str::<QueueSpec>(&format!("{{{quoted}:{value}}}")) {
+        Ok(_) => None,
+        Err(error) => Some(error.to_string()),
+    };
+    // Each setting can be null, which is as good as leaving it out.
+    if alone("null").is_some() {
+        return Err(wrong(
+            "there is no such setting; GET /v1/queues/{queue} shows those that there are",
+        ));
+    }
+    let Some(why) = alone(raw.get()) else {
+        return Ok(());
+    };
+    // Where it stands in the small document made here helps nobody; a caller's long text is cut.
+    let why = why.split(" at line ").next().unwrap_or_default();
+    Err(wrong(&if why.len() > 400 {
+        text::short(why)
+    } else {
+        why.into()
+    }))
+}
+
 /// Reads and checks settings.
 fn settings(body: &[u8], targets: &Targets) -> Result<QueueSpec, Problem> {
-    object(body)?;
-    let spec: QueueSpec = serde_json::from_slice(body).map_err(|error| {
-        let mut why = error.to_string();
-        // What it says of unknown fields lists all that there are; a caller's long text is cut.
-        if why.len() > 400 {
-            why = text::short(&why).into_owned();
-        }
-        Problem::bad_request(format!("the settings cannot be: {why}"))
-    })?;
+    let mut seen: Vec<&str> = Vec::new();
+    let fields = fields(body)?;
+    for (name, raw) in &fields {
+        one_setting(name, raw, seen.contains(&name.as_str()))?;
+        seen.push(name);
+    }
+    let spec: QueueSpec = serde_json::from_slice(body)
+        .map_err(|_| Problem::bad_request("the settings cannot be, though each one could"))?;
     if spec
         .worker
         .as_ref()

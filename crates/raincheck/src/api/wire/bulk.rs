@@ -167,18 +167,18 @@ fn read_filter(json: &str) -> Result<Filter, Problem> {
     let mut seen = Vec::new();
     for (name, raw) in fields(json.as_bytes()).map_err(|_| wrong("filter", "", "takes an object"))? {
         let wrong = |why: Cow<'static, str>| wrong(&name, "/filter", &why);
-        if raw.get() == "null" {
-            continue;
+        // Looked up before anything else: a filter that is misspelt must not match more than was meant.
+        if page::take_filter(&mut Filter::default(), &name, "").is_none() {
+            let why = "does not exist here; there are queue, state, tag, group, submitted_after and submitted_before";
+            return Err(wrong(why.into()));
         }
         if seen.contains(&name) {
             return Err(wrong("given twice".into()));
         }
-        let value = string(raw).map_err(wrong)?;
-        match page::take_filter(&mut filter, &name, &value) {
-            Some(taken) => taken.map_err(wrong)?,
-            None => {
-                let why = "does not exist here; there are queue, state, tag, group, submitted_after and submitted_before";
-                return Err(wrong(why.into()));
+        if raw.get() != "null" {
+            let value = string(raw).map_err(wrong)?;
+            if let Some(taken) = page::take_filter(&mut filter, &name, &value) {
+                taken.map_err(wrong)?;
             }
         }
         seen.push(name);
@@ -306,6 +306,15 @@ mod tests {
                 r#"{"action":"cancel","filter":{"limit":"5"}}"#,
                 "the field \"limit\": does not exist here; there are queue, state, tag, group, submitted_after and \
                  submitted_before",
+            ),
+            (
+                r#"{"action":"cancel","filter":{"queu":null}}"#,
+                "the field \"queu\": does not exist here; there are queue, state, tag, group, submitted_after and \
+                 submitted_before",
+            ),
+            (
+                r#"{"action":"cancel","filter":{"queue":7}}"#,
+                "the field \"queue\": takes a string",
             ),
             (
                 r#"{"action":"cancel","filter":{"tag":"a","tag":"a"}}"#,
