@@ -7,7 +7,7 @@ use clap::parser::ValueSource;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::client::{Address, URL_DEFAULT};
-use crate::commands::{bench, completions, job, openapi, queue, serve, submit, version, work};
+use crate::commands::{bench, completions, job, openapi, queue, serve, submit, version, webhook, work};
 use crate::exit::{Failed, TABLE};
 use crate::output::Output;
 use crate::session::Session;
@@ -81,6 +81,9 @@ enum Command {
     Bench(Box<bench::Bench>),
     /// Work a queue with a program, from anywhere
     Work(Box<work::Work>),
+    /// Receive webhooks here, look at those that were sent, send one again
+    #[command(subcommand)]
+    Webhook(webhook::Webhook),
     /// Print the OpenAPI document of the HTTP API
     Openapi(openapi::OpenApi),
     /// Print a completion script for a shell
@@ -124,6 +127,7 @@ impl Cli {
                 block_on(bench.run(output, named))
             }
             Command::Work(work) => block_on(work.run(&session())),
+            Command::Webhook(webhook) => block_on(webhook.run(&session())),
             Command::Openapi(openapi) => openapi.run(output),
             Command::Completions(completions) => completions.run(output),
             Command::Guard => {

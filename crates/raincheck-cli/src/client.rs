@@ -309,6 +309,19 @@ fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     last.to_string()
 }
 
+/// The text as a query's value (RFC 3986 section 2.3: the rest is percent-encoded).
+pub(crate) fn encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
+
 /// Reads an HTTP date (RFC 9110 section 5.6.7, the form that servers must send):
 /// `Sun, 06 Nov 1994 08:49:37 GMT`.
 fn http_date(text: &str) -> Option<Timestamp> {
@@ -344,6 +357,11 @@ mod tests {
         for bad in ["localhost:7246", "", "http://x?y", "ftp://x"] {
             assert!(address(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_querys_value_reaches_the_server_as_it_was_typed() {
+        assert_eq!(encoded("a b&c=ü+1"), "a%20b%26c%3D%C3%BC%2B1");
     }
 
     #[test]

@@ -63,6 +63,18 @@ pub(crate) struct Options {
     /// Where another job holds the value: reject, attach or replace [default: reject]
     #[arg(long, value_name = "WHAT", requires = "unique", help_heading = "Job options")]
     pub(crate) on_conflict: Option<String>,
+    /// Send a signed webhook here when the job has ended
+    #[arg(long, value_name = "URL", help_heading = "Job options")]
+    pub(crate) callback: Option<String>,
+    /// Of which ends the webhook tells: succeeded, failed, cancelled, expired [default: all]
+    #[arg(
+        long,
+        value_name = "ENDS",
+        requires = "callback",
+        value_delimiter = ',',
+        help_heading = "Job options"
+    )]
+    pub(crate) callback_events: Vec<String>,
     /// What the input is [default: by its form or the file's ending]
     #[arg(long, value_name = "TYPE", help_heading = "Job options")]
     pub(crate) content_type: Option<String>,
@@ -103,11 +115,27 @@ impl Options {
         if let Some(unique) = self.unique()? {
             request = request.header(HeaderName::from_static("raincheck-unique"), unique);
         }
+        if let Some(callback) = self.callback()? {
+            request = request.header(HeaderName::from_static("raincheck-callback"), callback);
+        }
         Ok(request)
     }
 }
 
 impl Options {
+    /// The flags of the webhook as one header.
+    fn callback(&self) -> Result<Option<HeaderValue>, Failed> {
+        let Some(url) = &self.callback else {
+            return Ok(None);
+        };
+        let mut text = string("--callback", url)?;
+        if !self.callback_events.is_empty() {
+            let events = self.callback_events.join(" ");
+            text.push_str(&format!(";events={}", string("--callback-events", &events)?));
+        }
+        header("--callback", &text).map(Some)
+    }
+
     /// The flags of uniqueness as one header.
     fn unique(&self) -> Result<Option<HeaderValue>, Failed> {
         let Some(value) = &self.unique else {
@@ -140,15 +168,21 @@ pub(crate) fn header(flag: &str, text: &str) -> Result<HeaderValue, Failed> {
         .map_err(|_| Failed::usage(format!("{flag} takes a text without control characters")))
 }
 
-/// The key as a structured-field string (RFC 9651 section 3.3.3), so that a key that itself looks like one stays
-/// what it is.
+/// The key, which may itself look like a structured field and stays what it is.
 fn quoted(key: &str) -> Result<String, Failed> {
-    if key.is_empty() || key.len() > 255 || !key.bytes().all(|byte| (0x20..0x7f).contains(&byte)) {
-        return Err(Failed::usage(
-            "--idempotency-key takes 1 to 255 characters of ASCII text",
-        ));
+    let refused = || Failed::usage("--idempotency-key takes 1 to 255 characters of ASCII text");
+    if key.is_empty() || key.len() > 255 {
+        return Err(refused());
     }
-    Ok(format!("\"{}\"", key.replace('\\', "\\\\").replace('"', "\\\"")))
+    string("--idempotency-key", key).map_err(|_| refused())
+}
+
+/// The text as a structured-field string (RFC 9651 section 3.3.3).
+fn string(flag: &str, text: &str) -> Result<String, Failed> {
+    if !text.bytes().all(|byte| (0x20..0x7f).contains(&byte)) {
+        return Err(Failed::usage(format!("{flag} takes ASCII text")));
+    }
+    Ok(format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")))
 }
 
 #[cfg(test)]
@@ -198,6 +232,29 @@ mod tests {
         ] {
             assert_eq!(unique("u", hold, on_conflict).unwrap_err().to_string(), why);
         }
+    }
+
+    #[test]
+    fn the_flags_of_a_webhook_are_one_header() {
+        let callback = |url: &str, events: &[&str]| {
+            let options = Options {
+                callback: Some(url.to_owned()),
+                callback_events: events.iter().map(|event| (*event).to_owned()).collect(),
+                ..Options::default()
+            };
+            options
+                .callback()
+                .map(|value| value.unwrap().to_str().unwrap().to_owned())
+        };
+        assert_eq!(callback("https://a/x", &[]).unwrap(), r#""https://a/x""#);
+        assert_eq!(
+            callback("https://a/x", &["failed", "expired"]).unwrap(),
+            r#""https://a/x";events="failed expired""#
+        );
+        assert_eq!(
+            callback("https://ü/", &[]).unwrap_err().to_string(),
+            "--callback takes ASCII text"
+        );
     }
 
     #[test]

@@ -116,9 +116,9 @@ impl Paint {
     /// The meaning of a state's or an outcome's name.
     pub(crate) fn of(state: &str) -> Option<Self> {
         match state {
-            "succeeded" => Some(Self::Good),
-            "running" => Some(Self::Busy),
-            "failed" | "timed_out" | "lease_lost" | "expired" => Some(Self::Bad),
+            "succeeded" | "delivered" => Some(Self::Good),
+            "running" | "pending" => Some(Self::Busy),
+            "failed" | "abandoned" | "timed_out" | "lease_lost" | "expired" => Some(Self::Bad),
             "cancelled" | "interrupted" | "released" => Some(Self::Dim),
             _ => None,
         }

@@ -31,7 +31,7 @@ pub mod tasks;
 mod testing;
 mod upkeep;
 pub mod watch;
-mod webhooks;
+pub mod webhooks;
 pub mod workers;
 
 pub use node::{Node, NodeOptions};

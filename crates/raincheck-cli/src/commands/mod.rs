@@ -8,4 +8,5 @@ pub(crate) mod queue;
 pub(crate) mod serve;
 pub(crate) mod submit;
 pub(crate) mod version;
+pub(crate) mod webhook;
 pub(crate) mod work;

@@ -12,4 +12,5 @@ mod rig;
 mod serve;
 mod stopping;
 mod terminal;
+mod webhook;
 mod work;

@@ -10,9 +10,12 @@ use sha2::Sha256;
 
 use crate::base64::encode;
 
-const ID: HeaderName = HeaderName::from_static("webhook-id");
-const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
-const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+pub(super) const ID: HeaderName = HeaderName::from_static("webhook-id");
+pub(super) const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+pub(super) const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+
+/// What a secret is written with.
+pub(super) const PREFIX: &str = "whsec_";
 
 /// The headers that are ours to write.
 pub(crate) const HEADERS: [&str; 3] = ["webhook-id", "webhook-timestamp", "webhook-signature"];
@@ -22,7 +25,10 @@ pub(crate) fn sign(headers: &mut HeaderMap, secrets: &SigningSecrets, id: &str, 
     let seconds = now.as_millis().div_euclid(1000);
     let signatures: Vec<_> = secrets
         .signing(now)
-        .map(|secret| format!("v1,{}", signature(secret, id, seconds, body)))
+        .map(|secret| {
+            let signed = mac(secret.reveal(), id, seconds, body).finalize();
+            format!("v1,{}", encode(&signed.into_bytes()))
+        })
         .collect();
     for (name, value) in [
         (ID, id.to_owned()),
@@ -35,17 +41,18 @@ pub(crate) fn sign(headers: &mut HeaderMap, secrets: &SigningSecrets, id: &str, 
     }
 }
 
-fn signature(secret: &Secret, id: &str, seconds: i64, body: &[u8]) -> String {
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.reveal()).expect("HMAC takes keys of any length");
+/// What is signed, and how: the one rule of those who sign and those who verify.
+pub(super) fn mac(key: &[u8], id: &str, seconds: i64, body: &[u8]) -> Hmac<Sha256> {
+    let mut mac = Hmac::new_from_slice(key).expect("HMAC takes keys of any length");
     mac.update(id.as_bytes());
     mac.update(format!(".{seconds}.").as_bytes());
     mac.update(body);
-    encode(&mac.finalize().into_bytes())
+    mac
 }
 
 /// The secret as receivers take it.
 pub(crate) fn written(secret: &Secret) -> String {
-    format!("whsec_{}", encode(secret.reveal()))
+    format!("{PREFIX}{}", encode(secret.reveal()))
 }
 
 #[cfg(test)]

@@ -61,7 +61,7 @@ impl Job {
 }
 
 /// A job's id: opaque, but safe in a URL.
-pub(super) fn job_id(text: &str) -> Result<String, String> {
+pub(crate) fn job_id(text: &str) -> Result<String, String> {
     let plain = text
         .bytes()
         .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');

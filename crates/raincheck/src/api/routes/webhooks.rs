@@ -5,7 +5,9 @@
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::StatusCode;
-use raincheck_core::delivery::DeliveryId;
+use raincheck_core::delivery::{Delivery, DeliveryId, Source};
+use raincheck_core::id::JobId;
+use raincheck_core::name::Namespace;
 
 use crate::api::Api;
 use crate::api::answer::{draining, json, render};
@@ -13,8 +15,11 @@ use crate::api::code::Code;
 use crate::api::extract::Scope;
 use crate::api::prefer::no_query;
 use crate::api::problem::Problem;
+use crate::api::text::short;
 use crate::api::wire::page::{LIMIT_DEFAULT, limit};
-use crate::api::wire::webhook::{DeliveriesDocument, DeliveryDocument, SecretDocument};
+use crate::api::wire::webhook::{
+    DELIVERY_STATES, DeliveriesDocument, DeliveryDocument, SecretDocument, state_of,
+};
 
 /// The secret by which receivers verify pushes and webhooks (Standard Webhooks); made when it is first needed.
 #[utoipa::path(
@@ -55,6 +60,9 @@ pub(crate) async fn rotate_secret(
 #[utoipa::path(
     get, path = "/v1/deliveries", operation_id = "listDeliveries", tag = "webhooks",
     params(
+        ("job" = Option<String>, Query, description = "Only those of this job."),
+        ("state" = Option<String>, Query, description = "Only those that stand so: `pending`, `delivered` or \
+         `abandoned`. A page may then be short, or empty, although more follow.", example = "abandoned"),
         ("limit" = Option<u32>, Query, description = "At most so many, 1 to 200. Unless given, 50.",
          minimum = 1, maximum = 200, example = 50),
         ("cursor" = Option<String>, Query, description = "The `cursor` of the page before, opaque."),
@@ -66,40 +74,107 @@ pub(crate) async fn list_deliveries(
     scope: Scope,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (limit, before) = page(request.uri().query().unwrap_or_default())?;
+    let page = DeliveryPage::read(request.uri().query().unwrap_or_default())?;
     drop(request);
-    // One more tells whether anything follows.
-    let mut found = api
-        .node
-        .store()
-        .deliveries(&scope.namespace, before, limit + 1)
-        .await?;
-    let more = found.len() > limit as usize;
-    found.truncate(limit as usize);
-    let cursor = found.last().filter(|_| more).map(|last| last.id.to_string());
-    let deliveries = found.iter().map(DeliveryDocument::of).collect();
-    Ok(json(
-        StatusCode::OK,
-        render(&DeliveriesDocument { deliveries, cursor }),
-    ))
+    let (found, cursor) = search(&api, &scope.namespace, &page).await?;
+    let document = DeliveriesDocument {
+        deliveries: found.iter().map(DeliveryDocument::of).collect(),
+        cursor: cursor.map(|cursor| cursor.to_string()),
+    };
+    Ok(json(StatusCode::OK, render(&document)))
 }
 
-fn page(query: &str) -> Result<(u32, Option<DeliveryId>), Problem> {
-    let (mut size, mut before) = (None, None);
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let wrong = |why: &str| Problem::bad_request(format!("?{}= {why}", crate::api::text::short(name)));
-        match name {
-            "limit" if size.is_none() => size = Some(limit(value).map_err(|why| wrong(&why))?),
-            "cursor" if before.is_none() => {
-                let id = value.parse();
-                before = Some(id.map_err(|_| wrong("takes the cursor of the page before, as it was given"))?);
+/// So many are looked at for one page at most: a filter may match none of a million.
+const LOOKED_AT_MAX: usize = 2_000;
+
+/// What matches, and where the next page begins.
+async fn search(
+    api: &Api,
+    ns: &Namespace,
+    page: &DeliveryPage,
+) -> Result<(Vec<Delivery>, Option<DeliveryId>), Problem> {
+    let (mut found, mut looked_at) = (Vec::new(), 0);
+    // Those of one job lie side by side: they are looked for from just above it.
+    let above = |job: JobId| DeliveryId {
+        job: JobId::from_parts(job.seq() + 1, 0),
+        source: Source::Job,
+    };
+    let mut before = page.before.or_else(|| page.job.map(above));
+    // One more tells whether anything follows.
+    let slice = page.limit + 1;
+    loop {
+        let read = api.node.store().deliveries(ns, before, slice).await?;
+        looked_at += read.len();
+        let all = read.len() < slice as usize;
+        for delivery in read {
+            if page.job.is_some_and(|job| job != delivery.id.job) {
+                return Ok((found, None));
             }
-            "limit" | "cursor" => return Err(wrong("is given twice")),
-            _ => return Err(wrong("does not exist here; there are limit and cursor")),
+            if page.state.is_none_or(|state| state == state_of(delivery.stage)) {
+                if found.len() == page.limit as usize {
+                    return Ok((found, before));
+                }
+                before = Some(delivery.id);
+                found.push(delivery);
+            } else {
+                before = Some(delivery.id);
+            }
+        }
+        if all {
+            return Ok((found, None));
+        }
+        if looked_at >= LOOKED_AT_MAX {
+            return Ok((found, before));
         }
     }
-    Ok((size.unwrap_or(LIMIT_DEFAULT), before))
+}
+
+/// The page that a query asks for.
+struct DeliveryPage {
+    job: Option<JobId>,
+    state: Option<&'static str>,
+    limit: u32,
+    before: Option<DeliveryId>,
+}
+
+impl DeliveryPage {
+    fn read(query: &str) -> Result<Self, Problem> {
+        let mut seen: Vec<&str> = Vec::new();
+        let mut page = Self {
+            job: None,
+            state: None,
+            limit: LIMIT_DEFAULT,
+            before: None,
+        };
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let wrong = |why: &str| Problem::bad_request(format!("?{}= {why}", short(name)));
+            if seen.contains(&name) {
+                return Err(wrong("is given twice"));
+            }
+            seen.push(name);
+            match name {
+                "job" => page.job = Some(value.parse().map_err(|_| wrong("takes the id of a job"))?),
+                "state" => {
+                    let known = DELIVERY_STATES.into_iter().find(|state| *state == value);
+                    page.state =
+                        Some(known.ok_or_else(|| wrong("takes one of pending, delivered and abandoned"))?);
+                }
+                "limit" => page.limit = limit(value).map_err(|why| wrong(&why))?,
+                "cursor" => {
+                    let id = value.parse();
+                    page.before =
+                        Some(id.map_err(|_| wrong("takes the cursor of the page before, as it was given"))?);
+                }
+                _ => {
+                    return Err(wrong(
+                        "does not exist here; there are job, state, limit and cursor",
+                    ));
+                }
+            }
+        }
+        Ok(page)
+    }
 }
 
 /// Send a webhook again, at once, however it stands; its `webhook-id` stays the same.

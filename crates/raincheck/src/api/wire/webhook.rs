@@ -35,6 +35,18 @@ impl SecretDocument {
     }
 }
 
+/// The states of a webhook.
+pub(crate) const DELIVERY_STATES: [&str; 3] = ["pending", "delivered", "abandoned"];
+
+/// A stage by its name.
+pub(crate) const fn state_of(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Pending { .. } => DELIVERY_STATES[0],
+        Stage::Delivered => DELIVERY_STATES[1],
+        Stage::Abandoned => DELIVERY_STATES[2],
+    }
+}
+
 /// A webhook and how far it is.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Delivery)]
@@ -93,11 +105,7 @@ impl<'a> DeliveryDocument<'a> {
             job: delivery.id.job,
             r#type: format!("job.{}", delivery.event.as_str()),
             url: &delivery.url,
-            state: match delivery.stage {
-                Stage::Pending { .. } => "pending",
-                Stage::Delivered => "delivered",
-                Stage::Abandoned => "abandoned",
-            },
+            state: state_of(delivery.stage),
             tries: delivery.tries,
             created_at: delivery.created_at,
             next_at: delivery.next_at(),
