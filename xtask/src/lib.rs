@@ -7,6 +7,7 @@ pub mod flags;
 pub mod ledger;
 pub mod openapi;
 pub mod rng;
+pub mod schema;
 pub mod setup;
 pub mod soak;
 pub mod strace;

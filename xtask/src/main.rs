@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 use xtask::flags::Flags;
-use xtask::{openapi, rng, setup, soak, strace, suite, tidy, tree};
+use xtask::{openapi, rng, schema, setup, soak, strace, suite, tidy, tree};
 
 const HELP: &str = "\
 The project's own chores.
@@ -16,8 +16,10 @@ The project's own chores.
       the real server under load, killed N times; every promise checked by what its clients saw
   cargo xtask strace [--binary PATH] [--seed S] [--points N]
       what the kernel saw: the sync returns before the 202, syncs are shared, a failed one is fatal
+  cargo xtask schema [--binary PATH]
+      what the OpenAPI document says, tried against the real server by schemathesis
   cargo xtask setup
-      install what the tests need (strace, curl, rustfmt, clippy) where it is missing
+      install what the tests need (strace, curl, rustfmt, clippy, Python packages) where it is missing
   cargo xtask openapi [--check]
       write openapi.json from the code, or see that it is up to date
   cargo xtask tidy
@@ -78,6 +80,7 @@ fn dispatch(words: &[String]) -> Result<()> {
             };
             strace::prove(&options, &say)
         }
+        "schema" => schema::check(&binary(&Flags::parse(rest, &["binary"], &[])?)?, &say),
         "setup" => {
             Flags::parse(rest, &[], &[])?;
             setup::setup()

@@ -2,6 +2,7 @@
 //!
 //! Invariant: what is there is never touched, and what cannot be brought is an error that says what to install.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Result, bail};
@@ -18,6 +19,9 @@ const PROGRAMS: [(&str, &str); 4] = [
 
 /// The Python package by which tests verify signatures independently: its name and version.
 const VERIFIER: (&str, &str) = ("standardwebhooks", "1.0.1");
+
+/// The Python package that tries the OpenAPI document against the server: its name and version.
+const FUZZER: (&str, &str) = ("schemathesis", "4.32.5");
 
 /// Parts of the Rust toolchain: the cargo command and the component that has it.
 const COMPONENTS: [(&str, &str); 2] = [("fmt", "rustfmt"), ("clippy", "clippy")];
@@ -40,7 +44,8 @@ pub fn setup() -> Result<()> {
         }
     }
     programs()?;
-    verifier()
+    verifier()?;
+    schemathesis().map(drop)
 }
 
 fn programs() -> Result<()> {
@@ -62,25 +67,40 @@ fn programs() -> Result<()> {
         .args(&missing))
 }
 
-/// Puts the package into the target folder, where nothing but the tests sees it. Its own dependencies are for type
-/// checkers and the like; what verifies is plain Python.
+/// Puts the verifier where the tests look for it. Its own dependencies are for type checkers and the like; what
+/// verifies is plain Python.
 fn verifier() -> Result<()> {
     let (name, version) = VERIFIER;
     let folder = target()?.join("python");
     if folder.join(name).is_dir() {
         return Ok(());
     }
+    pip(&folder, &["--no-deps"], &format!("{name}=={version}"))
+}
+
+/// The folder of schemathesis, installed where it is missing.
+///
+/// # Errors
+/// When it is missing and cannot be installed.
+pub(crate) fn schemathesis() -> Result<PathBuf> {
+    let (name, version) = FUZZER;
+    // Named by its version, so that another one is not taken for it.
+    let folder = target()?.join(format!("{name}-{version}"));
+    if !folder.join("schemathesis").is_dir() {
+        pip(&folder, &[], &format!("{name}=={version}"))?;
+    }
+    Ok(folder)
+}
+
+/// Installs a Python package into a folder below the target folder, where nothing but the tests sees it.
+fn pip(folder: &Path, flags: &[&str], package: &str) -> Result<()> {
     let mut pip = Command::new("python3");
-    pip.args([
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--no-deps",
-        "--disable-pip-version-check",
-        "--target",
-    ]);
-    run(pip.arg(folder).arg(format!("{name}=={version}")))
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+        .args(["--root-user-action", "ignore"])
+        .args(flags)
+        .arg("--target")
+        .arg(folder);
+    run(pip.arg(package))
 }
 
 fn apt() -> Command {

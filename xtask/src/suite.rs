@@ -86,6 +86,7 @@ fn steps(top: &Path, cycles: u64) -> Result<Vec<Step>> {
             "build",
             cargo().args(["build", "--release", "--locked", "--package", "raincheck-cli"]),
         ),
+        step("schema", &mut xtask(&["schema", "--binary", binary])),
         step(
             "crash",
             &mut xtask(&["soak", "kill", "--cycles", &cycles, "--binary", binary]),

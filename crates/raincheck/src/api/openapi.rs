@@ -24,6 +24,9 @@ pub fn openapi_json() -> String {
     text
 }
 
+/// Operations that take a body and do without: each field of it may be left out.
+const EMPTY_BODIES: [&str; 4] = ["claim", "renewLease", "failLease", "releaseLease"];
+
 fn complete(document: &mut Value) {
     document["info"] = json!({
         "title": "Raincheck",
@@ -47,6 +50,9 @@ fn complete(document: &mut Value) {
         for operation in item.as_object_mut().expect("a path is an object").values_mut() {
             operation["responses"]["default"] = problem.clone();
             add_parameters(operation);
+            if EMPTY_BODIES.contains(&operation["operationId"].as_str().unwrap_or_default()) {
+                operation["requestBody"]["required"] = json!(false);
+            }
         }
     }
     let raw = &mut document["paths"]["/v1/queues/{queue}/jobs"]["post"];
@@ -62,7 +68,12 @@ fn complete(document: &mut Value) {
     schema["additionalProperties"] = json!(false);
     many(document);
     let patch = "/paths/~1v1~1jobs~1{id}/patch/requestBody/content/application~1json/schema";
-    document.pointer_mut(patch).expect("changes have a schema")["additionalProperties"] = json!(false);
+    let patch = document.pointer_mut(patch).expect("changes have a schema");
+    patch["additionalProperties"] = json!(false);
+    // What is to stay is left out: null might as well mean that it shall be nothing.
+    for property in patch["properties"].as_object_mut().into_iter().flatten() {
+        never_null(property.1);
+    }
     let settings = "/paths/~1v1~1queues~1{queue}/put/requestBody/content/application~1json/schema";
     let settings = document.pointer_mut(settings).expect("settings have a schema");
     settings["additionalProperties"] = json!(false);
@@ -70,6 +81,13 @@ fn complete(document: &mut Value) {
         settings["properties"][size]["type"] = json!(["string", "integer", "null"]);
     }
     raw_bytes(document);
+}
+
+/// Takes `null` from the types that a value may have.
+fn never_null(schema: &mut Value) {
+    if let Some(types) = schema["type"].as_array_mut() {
+        types.retain(|name| name != "null");
+    }
 }
 
 /// The forms that submit many jobs, beside the one that submits one.
@@ -116,12 +134,12 @@ fn many(document: &mut Value) {
     schemas["EntryProblem"] = entry;
 }
 
-/// Bytes of any type have no schema.
+/// Bytes of any type have no schema, nor have streams of events: OpenAPI 3.1 has no word for one of their events.
 fn raw_bytes(value: &mut Value) {
     match value {
         Value::Object(fields) => {
             for (name, value) in fields {
-                if name == "*/*" {
+                if name == "*/*" || name == "text/event-stream" {
                     *value = json!({});
                 } else {
                     raw_bytes(value);
@@ -231,8 +249,8 @@ fn shared_parameters() -> Value {
             "wait=30",
         ),
         "wait": {
-            "name": "wait", "in": "query", "schema": {"type": "integer", "minimum": 0, "maximum": 60},
-            "description": "The same as `Prefer: wait=N`, where headers cannot be set.",
+            "name": "wait", "in": "query", "schema": {"type": "integer", "minimum": 0},
+            "description": "The same as `Prefer: wait=N`, where headers cannot be set; more than 60 is 60.",
         },
         "If-Match": header("If-Match", "Change the job only where its version is still this one, else 412.", "W/\"3\""),
         "If-None-Match": header("If-None-Match", "Answer 304 where the version or result is still this one.", "W/\"3\""),

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 #[expect(dead_code, reason = "describes what ClaimAsked::read takes")]
 pub(crate) struct ClaimSchema {
     /// How the worker calls itself; shown with the attempts it runs. Unless given `anonymous`.
-    #[schema(example = "gpu-1", max_length = 255)]
+    #[schema(example = "gpu-1", min_length = 1, max_length = 255)]
     worker: Option<String>,
     /// At most so many jobs, 1 unless given.
     #[schema(minimum = 1, maximum = 100, example = 4)]
@@ -19,7 +19,7 @@ pub(crate) struct ClaimSchema {
     #[schema(example = "30s")]
     lease_for: Option<String>,
     /// Names this claim: repeated by the same worker while its leases live, it brings the same leases.
-    #[schema(max_length = 255)]
+    #[schema(min_length = 1, max_length = 255)]
     claim_id: Option<String>,
 }
 

@@ -198,6 +198,7 @@ pub(crate) enum QueueWorker {
     /// The server sends each job to one of these URLs, in turn.
     Push {
         /// The URLs.
+        #[schema(min_items = 1, max_items = 100)]
         push: Vec<String>,
     },
     /// The server starts this command for each job; or, with `keep_alive`, keeps it running as often as `concurrency`
