@@ -54,6 +54,16 @@ impl std::str::FromStr for Address {
     }
 }
 
+impl Address {
+    /// The URL of a path that the server gave out, which may have the API's prefix in it.
+    pub(crate) fn link(&self, path: &str) -> String {
+        let host = self.0.find("://").map_or(0, |at| at + 3);
+        let prefix = self.0[host..].find('/').map_or("", |at| &self.0[host + at..]);
+        let rest = path.strip_prefix(prefix).filter(|rest| rest.starts_with('/'));
+        format!("{self}{}", rest.unwrap_or(path))
+    }
+}
+
 impl std::fmt::Display for Address {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)
@@ -362,6 +372,19 @@ mod tests {
     #[test]
     fn a_querys_value_reaches_the_server_as_it_was_typed() {
         assert_eq!(encoded("a b&c=ü+1"), "a%20b%26c%3D%C3%BC%2B1");
+    }
+
+    #[test]
+    fn a_path_of_the_server_becomes_a_link_once() {
+        for (address, path, link) in [
+            ("http://a:1", "/v1/jobs/x?t=1", "http://a:1/v1/jobs/x?t=1"),
+            ("http://a/p", "/v1/jobs/x", "http://a/p/v1/jobs/x"),
+            ("http://a/p", "/p/v1/jobs/x", "http://a/p/v1/jobs/x"),
+            ("http://a/v", "/v1/jobs/x", "http://a/v/v1/jobs/x"),
+        ] {
+            let address: Address = address.parse().unwrap();
+            assert_eq!(address.link(path), link);
+        }
     }
 
     #[test]

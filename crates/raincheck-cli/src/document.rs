@@ -3,6 +3,8 @@
 //! Invariant: a field that is unknown is ignored and one that is missing has a default, so that this client speaks
 //! with servers of other versions; `--json` passes on what the server sent, not what is read here.
 
+use std::collections::BTreeMap;
+
 use raincheck::core::queue::ByteSize;
 use raincheck::core::time::Timestamp;
 use serde::Deserialize;
@@ -46,6 +48,8 @@ pub(crate) struct JobDocument {
     attempts: Vec<AttemptDocument>,
     /// Whether its worker was told to stop.
     pub(crate) cancel_requested: bool,
+    /// Its URLs by what they are.
+    pub(crate) urls: BTreeMap<String, String>,
     waiting_for: Option<String>,
     position: Option<u64>,
     retry_of: Option<String>,

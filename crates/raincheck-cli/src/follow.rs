@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::client::{NoAnswer, Opened, Request};
 use crate::exit::{Exit, Failed};
+use crate::named::Named;
 use crate::output::{Output, Shape, visible};
 use crate::parcel::from_base64;
 use crate::redeem::{Redeem, redeem};
@@ -112,7 +113,7 @@ enum Ended {
 /// When the server refuses, stays away, or an event cannot be handed on.
 pub(crate) async fn follow(
     session: &Session,
-    id: &str,
+    job: &Named,
     until: Until,
     mut take: impl FnMut(&Event) -> Result<(), Failed>,
 ) -> Result<Option<String>, Failed> {
@@ -123,12 +124,12 @@ pub(crate) async fn follow(
     };
     let mut away_since: Option<Instant> = None;
     loop {
-        let told = reader.connection(session, id, until, &mut take);
+        let told = reader.connection(session, job, until, &mut take);
         let ended = tokio::select! {
             ended = told => ended?,
             _ = tokio::signal::ctrl_c() => {
-                let failed = Failed::new(Exit::Interrupted, format!("interrupted; job {id} goes on"));
-                let again = session.command(&format!("job events {id} --follow"));
+                let failed = Failed::new(Exit::Interrupted, format!("interrupted; job {} goes on", job.id));
+                let again = session.command(&format!("job events {job} --follow"));
                 return Err(failed.next(format!("Follow it: {again}")));
             }
         };
@@ -168,12 +169,12 @@ impl Reader {
     async fn connection(
         &mut self,
         session: &Session,
-        id: &str,
+        job: &Named,
         until: Until,
         take: &mut impl FnMut(&Event) -> Result<(), Failed>,
     ) -> Result<Ended, Failed> {
-        let query = if until == Until::Now { "?follow=false" } else { "" };
-        let mut request = Request::get(format!("/v1/jobs/{id}/events{query}"))
+        let query = (until == Until::Now).then_some("follow=false");
+        let mut request = Request::get(job.path("/events", query))
             .header(ACCEPT, HeaderValue::from_static("application/x-ndjson"));
         if let Some(last) = self
             .last_id
@@ -188,7 +189,7 @@ impl Reader {
             Ok(Opened::Whole(answer)) if answer.status.as_u16() == 503 && self.met => {
                 return Ok(Ended::Broken(NoAnswer::Lost("it is leaving".to_owned())));
             }
-            Ok(Opened::Whole(answer)) => return Err(refused(session, &answer, About::Job(id))),
+            Ok(Opened::Whole(answer)) => return Err(refused(session, &answer, About::Job(job))),
             Err(error) => return Ok(Ended::Broken(error)),
         };
         self.met = true;
@@ -254,10 +255,10 @@ fn shown(bytes: &[u8]) -> String {
 ///
 /// # Errors
 /// As for [`follow`], and where the job ends without success.
-pub(crate) async fn deliver(session: &Session, id: &str) -> Result<(), Failed> {
+pub(crate) async fn deliver(session: &Session, job: &Named) -> Result<(), Failed> {
     let output = session.output;
     let mut any = false;
-    let outcome = follow(session, id, Until::Done, |event| {
+    let outcome = follow(session, job, Until::Done, |event| {
         match event.name.as_str() {
             _ if output.shape == Shape::Json => output.line(&event.line)?,
             "output" => {
@@ -285,7 +286,7 @@ pub(crate) async fn deliver(session: &Session, id: &str) -> Result<(), Failed> {
     }
     // What is left to tell is the result, or why there is none.
     let how = Redeem::default();
-    redeem(session, id, &how, true).await
+    redeem(session, job, &how, true).await
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod document;
 mod exit;
 mod follow;
 mod input;
+mod named;
 mod options;
 mod output;
 mod parcel;

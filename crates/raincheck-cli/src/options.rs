@@ -75,6 +75,9 @@ pub(crate) struct Options {
         help_heading = "Job options"
     )]
     pub(crate) callback_events: Vec<String>,
+    /// Links to hand out: good for so long, they read and cancel this one job without a key
+    #[arg(long, value_name = "DURATION", help_heading = "Job options")]
+    pub(crate) ticket: Option<String>,
     /// What the input is [default: by its form or the file's ending]
     #[arg(long, value_name = "TYPE", help_heading = "Job options")]
     pub(crate) content_type: Option<String>,
@@ -94,6 +97,7 @@ impl Options {
             ("raincheck-max-attempts", "--max-attempts", &self.max_attempts),
             ("raincheck-backoff", "--backoff", &self.backoff),
             ("raincheck-keep", "--keep", &self.keep),
+            ("raincheck-ticket", "--ticket", &self.ticket),
         ];
         for (name, flag, value) in headers {
             if let Some(value) = value {

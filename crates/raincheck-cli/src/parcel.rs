@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::client::Answer;
 use crate::exit::{Exit, Failed};
+use crate::named::Named;
 use crate::output::Shape;
 use crate::session::Session;
 
@@ -18,7 +19,7 @@ pub(crate) struct Parcel<'a> {
     /// What they are: `result` or `input`.
     pub(crate) what: &'static str,
     /// Whose they are.
-    pub(crate) id: &'a str,
+    pub(crate) job: &'a Named,
     /// How the job ended, where that is known.
     pub(crate) outcome: Option<&'a str>,
 }
@@ -41,7 +42,7 @@ pub(crate) fn hand_over(
             ));
             Ok(())
         }
-        (Shape::Quiet, None) => output.line(parcel.id),
+        (Shape::Quiet, None) => output.line(&parcel.job.id),
         (Shape::Json, None) => output.line(&envelope(parcel, answer)),
         (Shape::Terminal, None) => on_terminal(session, parcel, answer),
         (Shape::Plain, None) => output.bytes(&answer.body),
@@ -61,13 +62,13 @@ fn on_terminal(session: &Session, parcel: &Parcel<'_>, answer: &Answer) -> Resul
             }
         }
         _ => {
-            let Parcel { what, id, .. } = parcel;
+            let Parcel { what, job, .. } = parcel;
             let kind = answer.header("content-type").unwrap_or("of no declared type");
             let size = answer.body.len();
             let text = format!("the {what} is {size} bytes {kind}, not text for a terminal");
             Err(Failed::new(Exit::Failure, text).next(format!(
                 "Save it: {}",
-                session.command(&format!("job {what} {id} -o FILE"))
+                session.command(&format!("job {what} {job} -o FILE"))
             )))
         }
     }
@@ -95,7 +96,7 @@ pub(crate) fn save(path: &Path, bytes: &[u8]) -> Result<(), Failed> {
 fn envelope(parcel: &Parcel<'_>, answer: &Answer) -> String {
     let content_type = answer.header("content-type");
     let mut document = Map::new();
-    document.insert("id".to_owned(), parcel.id.into());
+    document.insert("id".to_owned(), parcel.job.id.as_str().into());
     if let Some(outcome) = parcel.outcome {
         document.insert("outcome".to_owned(), outcome.into());
         document.insert("status".to_owned(), answer.status.as_u16().into());

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use crate::client::{Answer, NoAnswer, Request, WAIT_MAX};
 use crate::document::{ErrorDocument, JobDocument};
 use crate::exit::{Exit, Failed};
+use crate::named::Named;
 use crate::output::{Shape, say};
 use crate::parcel::{Parcel, hand_over};
 use crate::refused::{Problem, refused};
@@ -48,38 +49,38 @@ fn wait_limit(text: &str) -> Result<Limit, String> {
     }
 }
 
-/// Waits as told and delivers the result of the job `id`. `met` tells whether this server has answered before: only
+/// Waits as told and delivers the result of the job. `met` tells whether this server has answered before: only
 /// then it is worth waiting for while it is away.
-pub(crate) async fn redeem(session: &Session, id: &str, how: &Redeem, met: bool) -> Result<(), Failed> {
+pub(crate) async fn redeem(session: &Session, job: &Named, how: &Redeem, met: bool) -> Result<(), Failed> {
     let limit = how.wait.unwrap_or(Limit(Some(Duration::ZERO)));
-    let waiting = wait(session, id, limit, met);
+    let waiting = wait(session, job, limit, met);
     tokio::pin!(waiting);
     let answer = tokio::select! {
         answer = &mut waiting => answer?,
-        _ = tokio::signal::ctrl_c() => return Err(interrupted(session, id)),
+        _ = tokio::signal::ctrl_c() => return Err(interrupted(session, job)),
     };
-    deliver(session, id, &answer, how.output.as_deref())
+    deliver(session, job, &answer, how.output.as_deref())
 }
 
-fn interrupted(session: &Session, id: &str) -> Failed {
-    Failed::new(Exit::Interrupted, format!("interrupted; job {id} goes on")).next(format!(
+fn interrupted(session: &Session, job: &Named) -> Failed {
+    Failed::new(Exit::Interrupted, format!("interrupted; job {} goes on", job.id)).next(format!(
         "Redeem it: {}",
-        session.command(&format!("job result {id} --wait"))
+        session.command(&format!("job result {job} --wait"))
     ))
 }
 
 /// Asks for the result until it is there or the time is over.
-async fn wait(session: &Session, id: &str, limit: Limit, mut met: bool) -> Result<Answer, Failed> {
+async fn wait(session: &Session, job: &Named, limit: Limit, mut met: bool) -> Result<Answer, Failed> {
     let started = Instant::now();
     let mut away_since: Option<Instant> = None;
     loop {
         let left = limit
             .0
             .map_or(WAIT_MAX, |limit| limit.saturating_sub(started.elapsed()));
-        let error = match ask(session, id, left).await {
+        let error = match ask(session, job, left).await {
             None => continue,
             Some(Ok(answer)) if pending(&answer) && left.is_zero() => {
-                return Err(unfinished(session, id, &answer));
+                return Err(unfinished(session, job, &answer));
             }
             Some(Ok(answer)) if pending(&answer) => {
                 (met, away_since) = (true, None);
@@ -102,15 +103,15 @@ async fn wait(session: &Session, id: &str, limit: Limit, mut met: bool) -> Resul
             Instant::now()
         });
         if left.is_zero() || since.elapsed() >= AWAY_MAX {
-            return Err(gone(session, id, &error));
+            return Err(gone(session, job, &error));
         }
         tokio::time::sleep(AWAY_PAUSE.min(left)).await;
     }
 }
 
 /// Asks once, for at most `left`; `None` where that time is over without an answer.
-async fn ask(session: &Session, id: &str, left: Duration) -> Option<Result<Answer, NoAnswer>> {
-    let request = Request::get(format!("/v1/jobs/{id}/result"));
+async fn ask(session: &Session, job: &Named, left: Duration) -> Option<Result<Answer, NoAnswer>> {
+    let request = Request::get(job.path("/result", None));
     if left.is_zero() {
         return Some(session.client.send(request).await);
     }
@@ -134,11 +135,15 @@ fn leaving(answer: &Answer) -> bool {
     answer.status.as_u16() == 503 && answer.header("raincheck-outcome").is_none()
 }
 
-fn gone(session: &Session, id: &str, error: &NoAnswer) -> Failed {
+fn gone(session: &Session, job: &Named, error: &NoAnswer) -> Failed {
     let failed = session.unanswered(error);
-    Failed::new(failed.exit, format!("{}; job {id} was accepted", failed.message)).next(format!(
+    Failed::new(
+        failed.exit,
+        format!("{}; job {} was accepted", failed.message, job.id),
+    )
+    .next(format!(
         "Redeem it later: {}",
-        session.command(&format!("job result {id} --wait"))
+        session.command(&format!("job result {job} --wait"))
     ))
 }
 
@@ -146,27 +151,27 @@ fn pending(answer: &Answer) -> bool {
     answer.header("raincheck-outcome") == Some("pending")
 }
 
-fn unfinished(session: &Session, id: &str, answer: &Answer) -> Failed {
+fn unfinished(session: &Session, job: &Named, answer: &Answer) -> Failed {
     let state = answer
         .json::<JobDocument>()
-        .map(|job| job.state)
+        .map(|document| document.state)
         .unwrap_or_default();
     let state = if state.is_empty() { "not done" } else { &state };
-    Failed::new(Exit::Timeout, format!("job {id} is still {state}")).next(format!(
+    Failed::new(Exit::Timeout, format!("job {} is still {state}", job.id)).next(format!(
         "Wait for it: {}",
-        session.command(&format!("job result {id} --wait"))
+        session.command(&format!("job result {job} --wait"))
     ))
 }
 
 /// Delivers what a finished job left: its result where there is one, and an exit code by its outcome.
-fn deliver(session: &Session, id: &str, answer: &Answer, file: Option<&Path>) -> Result<(), Failed> {
+fn deliver(session: &Session, job: &Named, answer: &Answer, file: Option<&Path>) -> Result<(), Failed> {
     let outcome = answer.header("raincheck-outcome").unwrap_or_default().to_owned();
     // A stored result has a strong ETag; a problem made by the server has none (API.md section 4).
     let stored = answer.headers.contains_key("etag");
     if stored {
         let parcel = Parcel {
             what: "result",
-            id,
+            job,
             outcome: Some(&outcome),
         };
         hand_over(session, &parcel, answer, file)?;
@@ -177,15 +182,16 @@ fn deliver(session: &Session, id: &str, answer: &Answer, file: Option<&Path>) ->
             "result-expired" | "job-deleted"
         );
     match outcome.as_str() {
-        _ if gone => Err(refused(session, answer, About::Job(id))),
+        _ if gone => Err(refused(session, answer, About::Job(job))),
         "succeeded" if stored => Ok(()),
-        "failed" => Err(ended_badly(session, id, "failed", stored, answer)),
-        "cancelled" | "expired" => Err(ended_badly(session, id, &outcome, stored, answer)),
-        _ => Err(refused(session, answer, About::Job(id))),
+        "failed" => Err(ended_badly(session, job, "failed", stored, answer)),
+        "cancelled" | "expired" => Err(ended_badly(session, job, &outcome, stored, answer)),
+        _ => Err(refused(session, answer, About::Job(job))),
     }
 }
 
-fn ended_badly(session: &Session, id: &str, outcome: &str, stored: bool, answer: &Answer) -> Failed {
+fn ended_badly(session: &Session, job: &Named, outcome: &str, stored: bool, answer: &Answer) -> Failed {
+    let id = &job.id;
     let ended = match outcome {
         "cancelled" => "was cancelled",
         "expired" => "expired before it was started",
@@ -202,8 +208,8 @@ fn ended_badly(session: &Session, id: &str, outcome: &str, stored: bool, answer:
     };
     Failed::new(Exit::JobFailed, reason).next(format!(
         "See its attempts: {}; submit it again: {}",
-        session.command(&format!("job get {id}")),
-        session.command(&format!("job retry {id}"))
+        session.command(&format!("job get {job}")),
+        session.command(&format!("job retry {job}"))
     ))
 }
 

@@ -86,13 +86,13 @@ fn next(session: &Session, answer: &Answer, code: &str, about: About<'_>) -> Opt
             )
         }
         ("unknown-job", _) => "Check the id, and that this is the server that gave it out".to_owned(),
-        ("job-not-done", About::Job(id)) => format!(
+        ("job-not-done", About::Job(job)) => format!(
             "Wait for it: {}; or cancel it: {}",
-            command(format!("job result {id} --wait")),
-            command(format!("job cancel {id}"))
+            command(format!("job result {job} --wait")),
+            command(format!("job cancel {job}"))
         ),
-        ("job-started", About::Job(id)) => {
-            format!("Cancel it: {}", command(format!("job cancel {id}")))
+        ("job-started", About::Job(job)) => {
+            format!("Cancel it: {}", command(format!("job cancel {job}")))
         }
         ("queue-managed", About::Queue(_)) => {
             "Change the --queue flag of raincheck serve and start it again".to_owned()

@@ -6,6 +6,7 @@ use raincheck::core::name::QueueName;
 
 use crate::client::{Address, Answer, Client, NoAnswer, Request, URL_DEFAULT};
 use crate::exit::{Exit, Failed};
+use crate::named::Named;
 use crate::output::Output;
 use crate::refused::refused;
 
@@ -15,7 +16,7 @@ pub(crate) enum About<'a> {
     /// A queue.
     Queue(&'a QueueName),
     /// A job.
-    Job(&'a str),
+    Job(&'a Named),
     /// The server as a whole.
     Server,
 }
@@ -43,9 +44,14 @@ impl Session {
         }
     }
 
-    /// The command line that runs `arguments` against the same server.
+    /// A session with the server of a link.
+    pub(crate) fn with(&self, server: Address) -> Self {
+        Self::new(server, self.output)
+    }
+
+    /// The command line that runs `arguments` against the same server. A link in them names it already.
     pub(crate) fn command(&self, arguments: &str) -> String {
-        if self.named {
+        if self.named && !arguments.contains("://") {
             format!("raincheck {arguments} --url {}", self.client.address)
         } else {
             format!("raincheck {arguments}")

@@ -6,18 +6,20 @@
 use clap::Args;
 use raincheck::core::name::QueueName;
 
-use crate::client::Request;
+use crate::client::{Answer, Request};
 use crate::document::JobDocument;
 use crate::exit::{Exit, Failed};
 use crate::follow;
+use crate::named::Named;
 use crate::options::{Options, header};
 use crate::output::Shape;
 use crate::redeem::{self, Redeem};
 use crate::session::{About, Session};
+use crate::table::{Record, Value};
 
 const EXAMPLES: &str = "\
 The input is one JSON value, @FILE, - for standard input, or pairs: key=text, key:=json.
-Without --wait the job's id and state are printed; with it, the bytes of its result. With --follow what its
+Without --wait the job's id and state are printed, with --ticket the link to its result as well; with it, the bytes of its result. With --follow what its
 worker emits is printed as it comes: output on standard output, log on standard error; where it emits no
 output, the result when it is there.
 
@@ -28,6 +30,7 @@ Examples:
   raincheck submit tell 'what is rain?' --content-type text/plain --follow
   cat big.csv | raincheck submit import - --content-type text/csv --idempotency-key import-2026-11
   raincheck submit reports month=2026-11 --unique report-2026-11 --on-conflict attach
+  raincheck submit reports month=2026-11 --ticket 1h       # links to hand out: read and cancel, no key needed
   id=$(raincheck submit reports month=2026-11 -q)";
 
 /// Submits a job.
@@ -54,6 +57,11 @@ impl Submit {
         if self.redeem.output.is_some() && self.redeem.wait.is_none() {
             return Err(Failed::usage("-o keeps the result, and that takes --wait"));
         }
+        if self.options.ticket.is_some() && (self.follow || self.redeem.wait.is_some()) {
+            return Err(Failed::usage(
+                "--ticket is for others, and --wait and --follow for those who stay",
+            ));
+        }
         let about = About::Queue(&self.queue);
         let answer = session
             .call(self.request()?, about)
@@ -71,10 +79,13 @@ impl Submit {
                 .note("another job holds this unique value: here it is, no job was made");
         }
         if self.follow {
-            return follow::deliver(session, &job.id).await;
+            return follow::deliver(session, &Named::by_id(&job.id)).await;
         }
         if self.redeem.wait.is_some() {
-            return redeem::redeem(session, &job.id, &self.redeem, true).await;
+            return redeem::redeem(session, &Named::by_id(&job.id), &self.redeem, true).await;
+        }
+        if self.options.ticket.is_some() {
+            return links(session, &answer, &job);
         }
         job.write_brief(session.output, &answer)?;
         if session.output.shape == Shape::Terminal {
@@ -105,6 +116,36 @@ impl Submit {
             (true, None) => failed.next(
                 "Whether the job was accepted is not known. With --idempotency-key a submit can be repeated safely",
             ),
+        }
+    }
+}
+
+/// Shows the links by which anybody reads and cancels the job, whole.
+fn links(session: &Session, answer: &Answer, job: &JobDocument) -> Result<(), Failed> {
+    let output = session.output;
+    let link = |name: &str| {
+        let path = job.urls.get(name).map(String::as_str).unwrap_or_default();
+        session.client.address.link(path)
+    };
+    match output.shape {
+        Shape::Json | Shape::Quiet => job.write_brief(output, answer),
+        Shape::Plain => output.fields(&[&job.id, &job.state, &link("result")]),
+        Shape::Terminal => {
+            job.write_brief(output, answer)?;
+            let mut record = Record::default();
+            for (shown, name) in [
+                ("job", "self"),
+                ("result", "result"),
+                ("events", "events"),
+                ("cancel", "cancel"),
+            ] {
+                record.field(shown, Value::text(&link(name)));
+            }
+            record.write(output)?;
+            session
+                .output
+                .note("Whoever has such a link reads and cancels this job, until its time is over");
+            Ok(())
         }
     }
 }

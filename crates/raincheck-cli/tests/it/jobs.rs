@@ -342,3 +342,57 @@ fn a_unique_job_is_refused_or_shared() {
     );
     server.stop();
 }
+
+#[test]
+fn a_link_with_a_ticket_is_all_that_is_needed_to_read_and_cancel_a_job() {
+    let server = Server::start(&["--queue", "idle", "--queue", "echo=cmd:cat"]);
+    let line = server.run(&["submit", "idle", "a=1", "--ticket", "1h"]).ok();
+    let fields: Vec<&str> = line.split('\t').collect();
+    let (id, link) = (fields[0], fields[2]);
+    assert!(
+        link.starts_with(&format!("{}/v1/jobs/{id}/result?ticket=", server.url)),
+        "{line}"
+    );
+    // Nothing but the link tells where the server is.
+    let elsewhere = |words: &[&str]| {
+        let mut command = server.command(words);
+        Ran::of(command.env("RAINCHECK_URL", "http://127.0.0.1:9"))
+    };
+    let job = elsewhere(&["job", "get", link, "--json"]).json();
+    assert_eq!((&job["id"], &job["state"]), (&id.into(), &"queued".into()));
+    assert!(
+        job["urls"]["cancel"].as_str().unwrap().contains("?ticket="),
+        "{job}"
+    );
+    let waiting = elsewhere(&["job", "result", link]);
+    assert_eq!(waiting.code, 6);
+    assert!(
+        waiting
+            .stderr
+            .contains(&format!("raincheck job result '{link}' --wait\n")),
+        "{waiting:?}"
+    );
+    let refused = elsewhere(&["job", "patch", link, "--priority", "1"]);
+    assert_eq!(refused.code, 4, "{refused:?}");
+    let forged = format!("{}0", &link[..link.len() - 1]);
+    let forged = if forged == link {
+        format!("{}1", &link[..link.len() - 1])
+    } else {
+        forged
+    };
+    assert_eq!(elsewhere(&["job", "get", &forged]).code, 4);
+    assert_eq!(
+        elsewhere(&["job", "cancel", link]).ok(),
+        format!("{id}\tcancelled")
+    );
+
+    let line = server.run(&["submit", "echo", "a=1", "--ticket", "1h"]).ok();
+    let link = line.rsplit('\t').next().unwrap();
+    assert_eq!(elsewhere(&["job", "result", link, "--wait"]).ok(), r#"{"a":"1"}"#);
+    assert_eq!(elsewhere(&["job", "input", link]).ok(), r#"{"a":"1"}"#);
+    let events = elsewhere(&["job", "events", link, "--follow"]).ok();
+    assert!(events.ends_with("done\tsucceeded"), "{events}");
+    let at_once = server.run(&["submit", "echo", "a=1", "--ticket", "1h", "--wait"]);
+    assert_eq!(at_once.code, 2, "{at_once:?}");
+    server.stop();
+}

@@ -31,18 +31,16 @@ pub(crate) struct Delete {
 impl Delete {
     /// Runs the command.
     pub(crate) async fn run(self, session: &Session) -> Result<(), Failed> {
-        let Some(id) = &self.which.id else {
+        let Some(job) = &self.which.job else {
             return self.which.run(session, DEED).await;
         };
+        let (session, id) = (&job.session(session), &job.id);
         let question = format!("Forget job {id} with its input and result?");
         self.which
             .confirm
-            .ask(&question, &session.command(&format!("job delete {id}")))?;
+            .ask(&question, &session.command(&format!("job delete {job}")))?;
         session
-            .call(
-                Request::new(Method::DELETE, format!("/v1/jobs/{id}")),
-                About::Job(id),
-            )
+            .call(Request::new(Method::DELETE, job.path("", None)), About::Job(job))
             .await?;
         match session.output.shape {
             Shape::Json => session

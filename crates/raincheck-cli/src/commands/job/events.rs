@@ -4,6 +4,7 @@ use clap::Args;
 
 use crate::exit::Failed;
 use crate::follow::{Until, follow};
+use crate::named::Named;
 use crate::output::Shape;
 use crate::session::Session;
 
@@ -20,9 +21,8 @@ Examples:
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Events {
-    /// The job
-    #[arg(value_parser = super::job_id)]
-    id: String,
+    /// The job: its id, or a link to it
+    job: Named,
     /// Go on until the job is done
     #[arg(short, long)]
     follow: bool,
@@ -31,10 +31,11 @@ pub(crate) struct Events {
 impl Events {
     /// Runs the command.
     pub(crate) async fn run(self, session: &Session) -> Result<(), Failed> {
+        let session = &self.job.session(session);
         let output = session.output;
         follow(
             session,
-            &self.id,
+            &self.job,
             Until::told(self.follow),
             |event| match output.shape {
                 Shape::Json => output.line(&event.line),

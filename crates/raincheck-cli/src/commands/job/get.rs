@@ -5,6 +5,7 @@ use clap::Args;
 use crate::client::Request;
 use crate::document::JobDocument;
 use crate::exit::Failed;
+use crate::named::Named;
 use crate::session::{About, Session};
 
 const EXAMPLES: &str = "\
@@ -18,16 +19,16 @@ Examples:
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Get {
-    /// The job
-    #[arg(value_parser = super::job_id)]
-    id: String,
+    /// The job: its id, or a link to it
+    job: Named,
 }
 
 impl Get {
     /// Runs the command.
     pub(crate) async fn run(self, session: &Session) -> Result<(), Failed> {
-        let request = Request::get(format!("/v1/jobs/{}", self.id));
-        let answer = session.call(request, About::Job(&self.id)).await?;
+        let session = &self.job.session(session);
+        let request = Request::get(self.job.path("", None));
+        let answer = session.call(request, About::Job(&self.job)).await?;
         answer.json::<JobDocument>()?.write(session.output, &answer)
     }
 }

@@ -6,6 +6,7 @@ use clap::Args;
 
 use crate::client::Request;
 use crate::exit::Failed;
+use crate::named::Named;
 use crate::parcel::{Parcel, hand_over};
 use crate::session::{About, Session};
 
@@ -18,9 +19,8 @@ Examples:
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Input {
-    /// The job
-    #[arg(value_parser = super::job_id)]
-    id: String,
+    /// The job: its id, or a link to it
+    job: Named,
     /// Write the input to this file instead
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -29,11 +29,12 @@ pub(crate) struct Input {
 impl Input {
     /// Runs the command.
     pub(crate) async fn run(self, session: &Session) -> Result<(), Failed> {
-        let request = Request::get(format!("/v1/jobs/{}/input", self.id));
-        let answer = session.call(request, About::Job(&self.id)).await?;
+        let session = &self.job.session(session);
+        let request = Request::get(self.job.path("/input", None));
+        let answer = session.call(request, About::Job(&self.job)).await?;
         let parcel = Parcel {
             what: "input",
-            id: &self.id,
+            job: &self.job,
             outcome: None,
         };
         hand_over(session, &parcel, &answer, self.output.as_deref())

@@ -4,6 +4,7 @@ use clap::Args;
 
 use crate::exit::Failed;
 use crate::follow::{Until, follow, write};
+use crate::named::Named;
 use crate::session::Session;
 
 const EXAMPLES: &str = "\
@@ -18,9 +19,8 @@ Examples:
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Logs {
-    /// The job
-    #[arg(value_parser = super::job_id)]
-    id: String,
+    /// The job: its id, or a link to it
+    job: Named,
     /// Go on until the job is done
     #[arg(short, long)]
     follow: bool,
@@ -29,7 +29,8 @@ pub(crate) struct Logs {
 impl Logs {
     /// Runs the command.
     pub(crate) async fn run(self, session: &Session) -> Result<(), Failed> {
-        follow(session, &self.id, Until::told(self.follow), |event| {
+        let session = &self.job.session(session);
+        follow(session, &self.job, Until::told(self.follow), |event| {
             if event.name == "log" {
                 write(session.output, event)
             } else {

@@ -14,19 +14,19 @@ use super::list::ago;
 use crate::client::Request;
 use crate::confirm::Confirm;
 use crate::exit::Failed;
+use crate::named::Named;
 use crate::output::Shape;
 use crate::session::{About, Session};
 
 /// Which jobs are meant.
 #[derive(Args, Debug)]
 pub(super) struct Which {
-    /// The job
+    /// The job: its id, or a link to it
     #[arg(
-        value_parser = super::job_id,
         required_unless_present_any = ["queue", "state", "tag", "group", "after", "before"],
         conflicts_with_all = ["queue", "state", "tag", "group", "after", "before", "dry_run"],
     )]
-    pub(super) id: Option<String>,
+    pub(super) job: Option<Named>,
     /// All jobs of this queue
     #[arg(long, value_name = "QUEUE", help_heading = "Many jobs")]
     queue: Option<String>,

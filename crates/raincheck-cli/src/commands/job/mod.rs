@@ -59,28 +59,3 @@ impl Job {
         }
     }
 }
-
-/// A job's id: opaque, but safe in a URL.
-pub(crate) fn job_id(text: &str) -> Result<String, String> {
-    let plain = text
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    if plain && text.starts_with("job_") && text.len() <= 64 {
-        Ok(text.to_owned())
-    } else {
-        Err("not a job's id: it begins with job_ and is printed by raincheck submit".to_owned())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_id_cannot_lead_elsewhere() {
-        assert!(job_id("job_01jd8zq3k5e7rv2m4n6p8s0t1w").is_ok());
-        for bad in ["", "job", "job_1/../x", "job_1?x", "queue_1", "job_ü"] {
-            assert!(job_id(bad).is_err(), "{bad:?}");
-        }
-    }
-}

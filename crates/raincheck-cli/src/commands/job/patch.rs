@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use crate::client::Request;
 use crate::document::JobDocument;
 use crate::exit::Failed;
+use crate::named::Named;
 use crate::session::{About, Session};
 
 const EXAMPLES: &str = "\
@@ -23,9 +24,8 @@ Examples:
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Patch {
-    /// The job
-    #[arg(value_parser = super::job_id)]
-    id: String,
+    /// The job: its id, or a link to it
+    job: Named,
     /// 0 goes first, 9 last
     #[arg(long, value_name = "0-9", value_parser = clap::value_parser!(u8).range(0..=9))]
     priority: Option<u8>,
@@ -43,6 +43,7 @@ pub(crate) struct Patch {
 impl Patch {
     /// Runs the command.
     pub(crate) async fn run(self, session: &Session) -> Result<(), Failed> {
+        let session = &self.job.session(session);
         let mut change = Map::new();
         if let Some(priority) = self.priority {
             change.insert("priority".to_owned(), priority.into());
@@ -58,11 +59,11 @@ impl Patch {
                 Failed::usage("there is nothing to change").next("Give --priority, --at, --tag or --no-tags")
             );
         }
-        let request = Request::new(Method::PATCH, format!("/v1/jobs/{}", self.id)).body(
+        let request = Request::new(Method::PATCH, self.job.path("", None)).body(
             Some(HeaderValue::from_static("application/json")),
             Bytes::from(Value::Object(change).to_string()),
         );
-        let answer = session.call(request, About::Job(&self.id)).await?;
+        let answer = session.call(request, About::Job(&self.job)).await?;
         let job: JobDocument = answer.json()?;
         job.write_brief(session.output, &answer)
     }

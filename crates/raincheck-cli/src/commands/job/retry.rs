@@ -36,11 +36,12 @@ pub(crate) struct Retry {
 impl Retry {
     /// Runs the command.
     pub(crate) async fn run(self, session: &Session) -> Result<(), Failed> {
-        let Some(id) = &self.which.id else {
+        let Some(job) = &self.which.job else {
             return self.which.run(session, DEED).await;
         };
-        let request = Request::post(format!("/v1/jobs/{id}/retry"));
-        let answer = session.call(request, About::Job(id)).await?;
+        let session = &job.session(session);
+        let request = Request::post(job.path("/retry", None));
+        let answer = session.call(request, About::Job(job)).await?;
         let job: JobDocument = answer.json()?;
         job.write_brief(session.output, &answer)?;
         redeem::hint(session, &job.id);

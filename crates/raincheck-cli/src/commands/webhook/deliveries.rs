@@ -6,9 +6,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::client::{Request, encoded};
-use crate::commands::job::job_id;
 use crate::document::instant;
 use crate::exit::Failed;
+use crate::named::Named;
 use crate::output::Shape;
 use crate::session::{About, Session};
 use crate::table::{Table, Value};
@@ -29,8 +29,8 @@ const PAGE_MAX: u32 = 200;
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Deliveries {
     /// Only those of this job
-    #[arg(long, value_name = "JOB", value_parser = job_id)]
-    job: Option<String>,
+    #[arg(long, value_name = "JOB")]
+    job: Option<Named>,
     /// Only those that stand so: pending, delivered, abandoned
     #[arg(long, value_name = "STATE")]
     state: Option<String>,
@@ -127,7 +127,7 @@ impl Deliveries {
     fn path(&self, limit: u32, cursor: Option<&str>) -> String {
         let mut path = format!("/v1/deliveries?limit={limit}");
         for (name, value) in [
-            ("job", self.job.as_deref()),
+            ("job", self.job.as_ref().map(|job| &*job.id)),
             ("state", self.state.as_deref()),
             ("cursor", cursor),
         ] {

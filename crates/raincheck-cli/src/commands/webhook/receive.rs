@@ -180,7 +180,7 @@ mod tests {
         }));
         assert_eq!(
             ok.line(&body, "timed-out: 5m", false),
-            "11:52:03  job.failed       204  job_1                           q\\u{1b}[2J     timed-out: 5m"
+            "11:52:03  job.failed       204  job_1                           q\\u{1b}[2J    timed-out: 5m"
         );
         assert!(ok.line(&body, "", true).contains("\x1b[1;31mjob.failed"));
         let refused = received(Err(NotVerified::Time));
