@@ -64,6 +64,24 @@ async fn every_code_has_a_page_for_programs_and_for_browsers() {
 }
 
 #[tokio::test]
+async fn the_reference_is_there_for_programs_and_for_browsers() {
+    let server = Server::start().await;
+    let text = server.get("/docs").send().await;
+    let kind = text.header("content-type");
+    assert_eq!((text.status, kind), (200, Some("text/markdown; charset=utf-8")));
+    assert!(text.text().contains("\n### POST /v1/queues/{queue}/jobs\n"));
+    let html = server.get("/docs").header("accept", "text/html").send().await;
+    assert_eq!(html.header("content-type"), Some("text/html; charset=utf-8"));
+    let shown = html.text();
+    assert!(shown.contains("<h3 id=\"post-v1-queues-queue-jobs\">POST /v1/queues/{queue}/jobs</h3>"));
+    assert!(shown.contains("<a href=\"#post-v1-queues-queue-jobs\">"));
+    // Nothing that the page would have to load, and nothing that could run.
+    let policy = html.header("content-security-policy").unwrap();
+    assert!(policy.starts_with("default-src 'none'; style-src"), "{policy}");
+    assert!(!shown.contains("<script") && !shown.contains("src="));
+}
+
+#[tokio::test]
 async fn the_openapi_document_is_served_as_it_is_committed() {
     let server = Server::start().await;
     let served = server.get("/openapi.json").send().await;

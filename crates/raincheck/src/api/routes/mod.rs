@@ -12,9 +12,11 @@ mod jobs;
 mod leases;
 mod list;
 mod many;
+mod page;
 mod patch;
 mod problems;
 mod queues;
+mod reference;
 mod result;
 mod submit;
 mod webhooks;
@@ -64,4 +66,5 @@ pub(crate) fn all() -> OpenApiRouter<Api> {
         .routes(routes!(problems::list_problems))
         .routes(routes!(problems::get_problem))
         .routes(routes!(problems::openapi))
+        .routes(routes!(problems::docs))
 }
