@@ -1,13 +1,14 @@
-//! Webhooks: who is told that a job has ended, and how far that telling is.
+//! Webhooks: who is told that a job or a batch has ended, and how far that telling is.
 //!
-//! Invariant: a delivery is recorded by the step that ends its job, and lives as long as the job does; what it tells is
-//! rendered from the job, which never changes again.
+//! Invariant: a delivery is recorded by the step that ends its job or batch, and lives as long as that does; what it tells
+//! is rendered from what never changes again.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::batch::BatchId;
 use crate::id::JobId;
 use crate::job::Outcome;
 use crate::name::Namespace;
@@ -54,23 +55,88 @@ pub enum Source {
     Queue,
 }
 
-/// Names a delivery; it is the `webhook-id` of every try. A job has at most one of each source.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct DeliveryId {
-    /// The job that ended.
-    pub job: JobId,
-    /// Whose wish it is.
-    pub source: Source,
+/// What a delivery tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A job has ended.
+    Ended(Outcome),
+    /// A batch is done.
+    BatchCompleted,
+}
+
+impl Event {
+    /// The `type` that the webhook has.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ended(Outcome::Succeeded) => "job.succeeded",
+            Self::Ended(Outcome::Failed) => "job.failed",
+            Self::Ended(Outcome::Cancelled) => "job.cancelled",
+            Self::Ended(Outcome::Expired) => "job.expired",
+            Self::BatchCompleted => "batch.completed",
+        }
+    }
+}
+
+/// Names a delivery; it is the `webhook-id` of every try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DeliveryId {
+    /// Of a job, which has at most one of each source.
+    Job {
+        /// The job that ended.
+        job: JobId,
+        /// Whose wish it is.
+        source: Source,
+    },
+    /// Of a batch, which has at most one.
+    Batch(BatchId),
+}
+
+impl DeliveryId {
+    /// The job that ended, where it is one.
+    #[must_use]
+    pub const fn job(&self) -> Option<JobId> {
+        match self {
+            Self::Job { job, .. } => Some(*job),
+            Self::Batch(_) => None,
+        }
+    }
+
+    /// By what deliveries are listed: the age of what has ended, then the wish.
+    const fn place(&self) -> (u64, u64, u8) {
+        match self {
+            Self::Job { job, source } => (job.seq(), job.tail(), *source as u8),
+            Self::Batch(batch) => (batch.seq(), batch.tail(), 2),
+        }
+    }
+}
+
+impl Ord for DeliveryId {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.place().cmp(&other.place())
+    }
+}
+
+impl PartialOrd for DeliveryId {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 impl fmt::Display for DeliveryId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let job = self.job.to_string();
-        let source = match self.source {
-            Source::Job => 'j',
-            Source::Queue => 'q',
+        let (id, letter) = match self {
+            Self::Job { job, source } => {
+                let letter = match source {
+                    Source::Job => 'j',
+                    Source::Queue => 'q',
+                };
+                (job.to_string(), letter)
+            }
+            Self::Batch(batch) => (batch.to_string(), 'b'),
         };
-        write!(f, "msg_{}{source}", job.strip_prefix("job_").unwrap_or(&job))
+        let digits = id.split_once('_').map_or(id.as_str(), |(_, digits)| digits);
+        write!(f, "msg_{digits}{letter}")
     }
 }
 
@@ -84,13 +150,17 @@ impl FromStr for DeliveryId {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let rest = text.strip_prefix("msg_").ok_or(ParseDeliveryIdError)?;
-        let (job, source) = match (rest.strip_suffix('j'), rest.strip_suffix('q')) {
-            (Some(job), _) => (job, Source::Job),
-            (None, Some(job)) => (job, Source::Queue),
-            (None, None) => return Err(ParseDeliveryIdError),
-        };
-        let job = format!("job_{job}").parse().map_err(|_| ParseDeliveryIdError)?;
-        Ok(Self { job, source })
+        let mut letters = rest.chars();
+        let letter = letters.next_back().ok_or(ParseDeliveryIdError)?;
+        let id = format!("job_{}", letters.as_str());
+        let job: JobId = id.parse().map_err(|_| ParseDeliveryIdError)?;
+        let of = |source| Self::Job { job, source };
+        match letter {
+            'j' => Ok(of(Source::Job)),
+            'q' => Ok(of(Source::Queue)),
+            'b' => Ok(Self::Batch(BatchId::new(job))),
+            _ => Err(ParseDeliveryIdError),
+        }
     }
 }
 
@@ -127,13 +197,13 @@ pub enum Stage {
 pub struct Delivery {
     /// Its name.
     pub id: DeliveryId,
-    /// Whose job it tells of.
+    /// Whose job or batch it tells of.
     pub namespace: Namespace,
     /// Where it goes.
     pub url: String,
     /// What it tells.
-    pub event: Outcome,
-    /// When the job ended.
+    pub event: Event,
+    /// When the job or the batch ended.
     pub created_at: Timestamp,
     /// Where it stands.
     pub stage: Stage,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::batch::Member;
 use crate::delivery::Callback;
 use crate::id::{Fence, JobId, LeaseId, Nonce};
 use crate::lease::Lease;
@@ -245,7 +246,7 @@ pub enum Phase {
         outcome: Outcome,
         /// When.
         finished_at: Timestamp,
-        /// From when it may be pruned.
+        /// From when it may be pruned; [`Timestamp::MAX`] where that is its batch's to say.
         expires_at: Timestamp,
     },
 }
@@ -291,6 +292,8 @@ pub struct Job {
     pub retry_of: Option<JobId>,
     /// The job that repeats this one.
     pub retried_as: Option<JobId>,
+    /// Its place in a batch, with which it is kept.
+    pub member: Option<Member>,
 }
 
 impl Job {

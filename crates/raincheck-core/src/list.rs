@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use crate::batch::BatchId;
 use crate::job::{Job, State};
 use crate::name::{GroupName, QueueName, Tag};
 use crate::time::Timestamp;
@@ -23,6 +24,8 @@ pub struct Filter {
     pub tag: Option<Tag>,
     /// Of this group.
     pub group: Option<GroupName>,
+    /// Of this batch.
+    pub batch: Option<BatchId>,
     /// Accepted after this instant.
     pub submitted_after: Option<Timestamp>,
     /// Accepted before this instant.
@@ -37,6 +40,9 @@ impl Filter {
             && self.state.is_none_or(|state| state == job.state(now))
             && self.tag.as_ref().is_none_or(|tag| job.options.tags.contains(tag))
             && (self.group.is_none() || self.group == job.group)
+            && self
+                .batch
+                .is_none_or(|batch| job.member.is_some_and(|member| member.batch == batch))
             && self.submitted_after.is_none_or(|after| job.created_at > after)
             && self.submitted_before.is_none_or(|before| job.created_at < before)
     }

@@ -13,29 +13,32 @@ use std::fmt::Debug;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
-use crate::content::{Input, JobResult};
-use crate::decide::{
-    Claimer, EmitRefused, Fingerprint, NewJob, Patch, PatchRefused, Renewed, SettleRefused, Settlement,
+use crate::batch::{
+    Batch, BatchCancelled, BatchId, BatchMissing, BatchOpened, BatchRefused, BatchStatus, Line, NewBatch,
+    Results, Tended,
 };
+use crate::content::Input;
+use crate::decide::{EmitRefused, Fingerprint, NewJob, Patch, PatchRefused, Renewed, SettleRefused};
 use crate::delivery::{Delivery, DeliveryId};
-use crate::id::{JobId, LeaseId, Nonce};
+use crate::id::JobId;
 use crate::job::Job;
-use crate::lease::Progress;
 use crate::list::{Listed, Page};
 use crate::name::{Namespace, QueueName};
-use crate::output::Chunk;
 pub use crate::output::{Emit, Emitted, OUTPUT_PAGE_BYTES, Output};
 use crate::queue::{Queue, QueueSpec};
 use crate::secret::{Secret, SigningSecrets};
 use crate::time::Timestamp;
 
 mod counts;
+mod observer;
 mod outbox;
+mod work;
 
 pub use counts::{Counts, QueueStatus};
-pub use outbox::{DueDeliveries, EndTry, Outgoing};
+pub use observer::{Change, Observer};
+pub use outbox::{About, DueDeliveries, EndTry, Outgoing};
+pub use work::{Claim, Leased, Renew, Settle};
 
 /// What an operation gives back: a future that owns all it needs.
 pub type Answer<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'static>>;
@@ -131,56 +134,6 @@ pub enum SubmitRefused {
     },
 }
 
-/// One claim of up to as many jobs as it brings nonces.
-#[derive(Clone, Debug)]
-pub struct Claim {
-    /// The queue.
-    pub queue: QueueName,
-    /// Who claims and how.
-    pub claimer: Claimer,
-    /// The secret parts of the leases, fresh and random.
-    pub nonces: Vec<Nonce>,
-    /// With those that this claim takes, at most so many jobs of the queue run, whoever runs them: the bound by which
-    /// the claimer works the queue where its settings write none. What the settings write holds besides.
-    pub running_max: Option<u32>,
-}
-
-/// A job in a worker's hands.
-#[derive(Clone, Debug)]
-pub struct Leased {
-    /// The job, running.
-    pub job: Arc<Job>,
-    /// Its input.
-    pub input: Input,
-}
-
-/// One renewal.
-#[derive(Clone, Debug)]
-pub struct Renew {
-    /// The lease.
-    pub lease: LeaseId,
-    /// Its new term.
-    pub term: Duration,
-    /// How far the attempt is; what was told before stays where absent.
-    pub progress: Option<Progress>,
-    /// Whether the attempt goes on elsewhere: the lease is its endpoint's from now on, outlives the server, and runs to
-    /// the attempt's deadline.
-    pub defer: bool,
-}
-
-/// One settlement.
-#[derive(Clone, Debug)]
-pub struct Settle {
-    /// The lease under which the attempt ran.
-    pub lease: LeaseId,
-    /// What became of it.
-    pub settlement: Settlement,
-    /// Stands for verb and content when the settlement is repeated.
-    pub digest: [u8; 16],
-    /// Brings the jitter of a retry's delay.
-    pub seed: u64,
-}
-
 /// A finished job to be submitted again.
 #[derive(Clone, Copy, Debug)]
 pub struct Retry {
@@ -245,42 +198,6 @@ pub struct Slice {
     pub count: u32,
     /// Whether more is due already.
     pub more: bool,
-}
-
-/// A job and its result: as a change was committed, or as they are read.
-#[derive(Clone, Debug)]
-pub struct Change {
-    /// The job.
-    pub job: Arc<Job>,
-    /// Its result, where it is done and has one.
-    pub result: Option<Arc<JobResult>>,
-}
-
-/// Is told what was committed. Called from the store's own thread, after the sync: must return quickly.
-///
-/// Both calls are hints for those who wait; who must know reads the store.
-pub trait Observer: Debug + Send + Sync + 'static {
-    /// These jobs changed (cancel requested, settled, reclaimed, expired …); acceptance and claims are not told here.
-    /// What one commit has to tell comes in the order [`Observer::emitted`], [`Observer::advanced`], this.
-    fn changed(&self, changes: Vec<Change>);
-
-    /// These jobs were accepted, claimed, or renewed with progress. Told apart from other changes because hardly anybody
-    /// waits for them; of a job that is settled in the same commit, [`Observer::changed`] has the newer version.
-    fn advanced(&self, jobs: Vec<Arc<Job>>) {
-        drop(jobs);
-    }
-
-    /// These chunks were kept, in the order of their numbers.
-    fn emitted(&self, chunks: Vec<Arc<Chunk>>) {
-        drop(chunks);
-    }
-
-    /// These queues have jobs to claim that they did not have before (new ones, or a place that concurrency lets
-    /// them have), or were resumed.
-    fn ready(&self, queues: Vec<(Namespace, QueueName)>);
-
-    /// The store failed and takes nothing any more.
-    fn failed(&self, reason: &str);
 }
 
 /// Keeps jobs. See the module for what holds of every operation.
@@ -350,7 +267,8 @@ pub trait Store: Debug + Send + Sync + 'static {
     fn reclaim(&self, limit: u32, seed: u64) -> Answer<Reclaimed>;
 
     /// Deletes at most `limit` finished jobs that outlived their retention and tombstones that are over, of all
-    /// namespaces, and gives their space back. Until then a finished job is still there.
+    /// namespaces, and gives their space back. Until then a finished job is still there. Members of a batch outlive
+    /// theirs with their batch, which goes after the last of them.
     fn prune(&self, limit: u32) -> Answer<Slice>;
 
     /// Changes jobs that were never started. `Err` in the entry where one was, is done, or has changed meanwhile.
@@ -401,6 +319,58 @@ pub trait Store: Debug + Send + Sync + 'static {
 
     /// Forgets the queue's settings; its finished jobs stay as long as they would have.
     fn delete_queue(&self, ns: &Namespace, name: &QueueName) -> Answer<Result<(), QueueRefused>>;
+
+    /// Opens a batch: it takes lines from then on. Durable on return. Under an idempotency key that is known nothing is
+    /// opened; the key lives as long as the batch and its tombstone.
+    fn open_batch(&self, ns: &Namespace, new: NewBatch) -> Answer<Result<BatchOpened, BatchRefused>>;
+
+    /// Takes lines, at most [`LINES_MAX`](crate::batch::LINES_MAX), of which the first has the index `first`; those that
+    /// were taken before are skipped, so that the same call can be repeated. Each line that is taken makes a job, a
+    /// member of the batch, as [`Store::submit`] would, or is counted as rejected. Once returned, jobs and counts survive
+    /// any crash, all together.
+    fn add_lines(
+        &self,
+        ns: &Namespace,
+        id: BatchId,
+        first: u64,
+        lines: Vec<Line>,
+    ) -> Answer<Result<Arc<Batch>, BatchRefused>>;
+
+    /// Ends the upload, which had so many lines. Where nothing remains the batch is done by it. Durable on return;
+    /// again it changes nothing.
+    fn seal_batch(
+        &self,
+        ns: &Namespace,
+        id: BatchId,
+        lines: u64,
+    ) -> Answer<Result<BatchStatus, BatchRefused>>;
+
+    /// Cancels a batch: it takes no more lines, and its members are cancelled in slices of which this call does one, of
+    /// at most `limit` members. Once returned, the wish survives any crash: [`Store::tend_batches`] does the rest. Again
+    /// it does the next slice; a batch that is done stays as it is.
+    fn cancel_batch(
+        &self,
+        ns: &Namespace,
+        id: BatchId,
+        limit: u32,
+    ) -> Answer<Result<BatchCancelled, BatchMissing>>;
+
+    /// The batch with exact counts.
+    fn batch(&self, ns: &Namespace, id: BatchId) -> Answer<Result<BatchStatus, BatchMissing>>;
+
+    /// Members that have ended, in that order, after this place: at most `limit` and about [`OUTPUT_PAGE_BYTES`] of
+    /// results. A member that was deleted is left out.
+    fn results(
+        &self,
+        ns: &Namespace,
+        id: BatchId,
+        after: u64,
+        limit: u32,
+    ) -> Answer<Result<Results, BatchMissing>>;
+
+    /// Upkeep of batches, of all namespaces: cancels those whose upload broke off too long ago, and goes on cancelling
+    /// members where that was begun, at most `limit` of them.
+    fn tend_batches(&self, limit: u32) -> Answer<Tended>;
 
     /// Begins tries of at most `limit` webhooks that are due, of all namespaces. Each is due again
     /// [`DELIVERY_TERM`](crate::decide::DELIVERY_TERM) later, unless the try has ended. Webhooks are recorded by whatever

@@ -10,12 +10,14 @@
 //! A sync that fails is never tried again: the store is poisoned and has to be opened anew.
 
 mod apply;
+mod batch_row;
 mod body;
 mod checkpoint;
 mod directory;
 mod handover;
 mod list;
 mod memory;
+mod open;
 mod operation;
 mod output;
 mod reader;
@@ -28,5 +30,6 @@ mod told;
 mod writer;
 
 pub use directory::OpenError;
+pub use open::Options;
 pub use schema::SQLITE_VERSION_MIN;
-pub use store::{Options, SqliteStore};
+pub use store::SqliteStore;

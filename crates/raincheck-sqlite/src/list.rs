@@ -12,6 +12,7 @@ use raincheck_core::time::Timestamp;
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 
+use crate::batch_row;
 use crate::row::{self, Found, QueueKey, QueueNames};
 
 /// Rows that one call looks at: some milliseconds.
@@ -19,6 +20,12 @@ const ROWS_SEEN_MAX: u32 = 5_000;
 
 /// The condition that an index answers, and its values. `?1` and `?2` bound the id.
 fn driver(filter: &Filter, queue: Option<QueueKey>) -> (&'static str, Vec<Value>) {
+    if let Some(batch) = filter.batch {
+        let members = row::select_jobs!(
+            "INDEXED BY jobs_batch WHERE batch = ?3 AND seq >= ?1 AND seq < ?2 ORDER BY seq DESC"
+        );
+        return (members, vec![batch_row::key(batch).into()]);
+    }
     if let Some(tag) = &filter.tag {
         let tagged = row::select_jobs!(
             "WHERE seq IN (SELECT seq FROM tags WHERE tag = ?3 AND seq >= ?1 AND seq < ?2) ORDER BY seq DESC"

@@ -7,78 +7,26 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use raincheck_core::content::Input;
-use raincheck_core::job::{Job, Outcome, Phase};
+use raincheck_core::job::{Job, Phase};
 use raincheck_core::name::{GroupName, Namespace, QueueName, WorkerName};
 use raincheck_core::output::Mark;
 use raincheck_core::queue::Queue;
-use raincheck_core::store::Counts;
 use raincheck_core::time::Timestamp;
 
-use crate::ready::{Place, Ready};
+use crate::ready::Place;
 use crate::recent::Recent;
 use crate::row::{QueueKey, QueueNames};
 
+mod batches;
 mod load;
+mod queue;
+
+pub(crate) use batches::{BatchKey, LiveBatch, ended};
+pub(crate) use queue::QueueMemory;
+use queue::slot;
 
 /// A map whose keys are numbers that this store gave out: nobody can choose them to collide, so hashing them is cheap.
 pub(crate) type Numbered<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
-
-/// One queue's part.
-#[derive(Debug)]
-pub(crate) struct QueueMemory {
-    /// The settings; `None` once the queue was deleted, while finished jobs of it are kept.
-    pub(crate) queue: Option<Arc<Queue>>,
-    pub(crate) ready: Ready,
-    /// Jobs that wait for their `run_at`.
-    scheduled: u64,
-    /// Jobs that become ready with the commit that is under way.
-    staged: u64,
-    /// Jobs that are due and overdue: nobody may claim them, a reclaim will end them.
-    aside: u64,
-
-    running: u32,
-    finished: [u64; 4],
-}
-
-impl QueueMemory {
-    fn new(queue: Option<Arc<Queue>>) -> Self {
-        Self {
-            queue,
-            ready: Ready::default(),
-            scheduled: 0,
-            staged: 0,
-            aside: 0,
-            running: 0,
-            finished: [0; 4],
-        }
-    }
-
-    pub(crate) const fn running(&self) -> u32 {
-        self.running
-    }
-
-    pub(crate) fn counts(&self) -> Counts {
-        let [succeeded, failed, cancelled, expired] = self.finished;
-        Counts {
-            scheduled: self.scheduled,
-            queued: self.ready.len() + self.staged + self.aside,
-            running: u64::from(self.running),
-            succeeded,
-            failed,
-            cancelled,
-            expired,
-        }
-    }
-}
-
-const fn slot(outcome: Outcome) -> usize {
-    match outcome {
-        Outcome::Succeeded => 0,
-        Outcome::Failed => 1,
-        Outcome::Cancelled => 2,
-        Outcome::Expired => 3,
-    }
-}
 
 /// A job that waits for its `run_at`.
 #[derive(Debug)]
@@ -86,6 +34,7 @@ struct Timer {
     queue: QueueKey,
     priority: u8,
     group: Option<GroupName>,
+    batch: Option<BatchKey>,
 }
 
 /// What a worker called its claim.
@@ -112,6 +61,10 @@ pub(crate) struct Memory {
     recent: Recent<(QueueKey, Arc<Job>, Option<Input>)>,
     /// Where running jobs' chunks have got to, of those that emitted since this was built; else their last row tells.
     marks: HashMap<u64, Mark>,
+    /// Batches that are not done.
+    pub(crate) batches: Numbered<BatchKey, LiveBatch>,
+    /// Those of them whose rows are older.
+    touched_batches: Vec<BatchKey>,
 }
 
 /// Jobs kept beside their rows: some thousand in flight, about a kilobyte each.
@@ -119,6 +72,10 @@ const RECENT_JOBS: usize = 4096;
 
 /// The largest input kept with its job.
 const RECENT_INPUT_BYTES: usize = 4096;
+
+fn batch_of(job: &Job) -> Option<BatchKey> {
+    job.member.map(|member| member.batch.seq())
+}
 
 fn place(job: &Job) -> Place {
     (job.priority, job.run_at.as_millis(), job.id.seq())
@@ -139,6 +96,8 @@ impl Default for Memory {
             staged: Vec::new(),
             recent: Recent::new(RECENT_JOBS),
             marks: HashMap::new(),
+            batches: Numbered::default(),
+            touched_batches: Vec::new(),
         }
     }
 }
@@ -194,7 +153,7 @@ impl Memory {
         let seq = job.id.seq();
         match &job.phase {
             Phase::Waiting => {
-                self.enter_waiting(key, place(job), job.group.clone(), now);
+                self.enter_waiting(key, place(job), job.group.clone(), batch_of(job), now);
                 if let Some(overdue) = job.overdue_at() {
                     let entry = (key, job.group.clone(), place(job));
                     self.overdue.insert((overdue.as_millis(), seq), entry);
@@ -211,12 +170,20 @@ impl Memory {
                         .push(seq);
                 }
                 self.at(key).running += 1;
+                self.member_runs(batch_of(job), true);
             }
             Phase::Done { outcome, .. } => self.at(key).finished[slot(*outcome)] += 1,
         }
     }
 
-    fn enter_waiting(&mut self, key: QueueKey, place: Place, group: Option<GroupName>, now: Timestamp) {
+    fn enter_waiting(
+        &mut self,
+        key: QueueKey,
+        place: Place,
+        group: Option<GroupName>,
+        batch: Option<BatchKey>,
+        now: Timestamp,
+    ) {
         let (priority, run_at, seq) = place;
         if run_at > now.as_millis() {
             self.timers.insert(
@@ -225,9 +192,11 @@ impl Memory {
                     queue: key,
                     priority,
                     group,
+                    batch,
                 },
             );
             self.at(key).scheduled += 1;
+            self.member_scheduled(batch, true);
         } else {
             self.staged.push((key, group, place));
             self.at(key).staged += 1;
@@ -281,6 +250,7 @@ impl Memory {
                     self.forget_claim((key, lease.worker.clone(), claim_id.clone()), seq);
                 }
                 self.at(key).running -= 1;
+                self.member_runs(batch_of(job), false);
             }
             Phase::Done { outcome, .. } => self.at(key).finished[slot(*outcome)] -= 1,
         }
@@ -292,6 +262,7 @@ impl Memory {
             self.at(key).aside -= 1;
         } else if self.timers.remove(&(place.1, place.2)).is_some() {
             self.at(key).scheduled -= 1;
+            self.member_scheduled(batch_of(job), false);
         } else if !self.at(key).ready.remove(&job.group, &place) {
             // Neither: it was popped for a claim, or it is staged by this very transaction.
             let before = self.staged.len();
@@ -340,6 +311,7 @@ impl Memory {
         {
             let ((run_at, seq), timer) = entry.remove_entry();
             let aside = self.aside.get_mut(&seq).map(|aside| aside.1 = true).is_some();
+            self.member_scheduled(timer.batch, false);
             let memory = self.at(timer.queue);
             memory.scheduled -= 1;
             if aside {

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use raincheck_core::batch::{BatchId, Member};
 use raincheck_core::content::Header;
 use raincheck_core::id::{Fence, JobId, Nonce};
 use raincheck_core::job::{Attempt, AttemptOutcome, Failure, Job, Options, Outcome, Phase, Settled};
@@ -49,12 +50,16 @@ macro_rules! select_jobs {
     ($rest:literal) => {
         concat!(
             "SELECT seq, tail, queue, state, priority, version, attempt, fence, cancelling, run_at, started_at, ",
-            "finished_at, expires_at, job_group, options, lease, history, settled FROM jobs ",
+            "finished_at, expires_at, job_group, options, lease, history, settled, batch, batch_tail, batch_index, ",
+            "batch_place FROM jobs ",
             $rest
         )
     };
 }
 pub(crate) use select_jobs;
+
+/// The column with a member's place in the order in which its batch's members ended.
+pub(crate) const PLACE: usize = 21;
 
 const BY_KEY: &str = select_jobs!("WHERE seq = ?1");
 
@@ -177,7 +182,19 @@ fn attempt(row: AttemptRow) -> Attempt {
     }
 }
 
-fn phase(row: &Row<'_>, seq: i64, state: i64) -> rusqlite::Result<Phase> {
+/// The job's place in its batch, where it has one.
+fn member(row: &Row<'_>) -> rusqlite::Result<Option<Member>> {
+    let Some(seq) = row.get::<_, Option<i64>>(18)? else {
+        return Ok(None);
+    };
+    let tail: i64 = row.get(19)?;
+    Ok(Some(Member {
+        batch: BatchId::from_parts(seq.cast_unsigned(), tail.cast_unsigned()),
+        index: row.get::<_, i64>(20)?.unsigned_abs(),
+    }))
+}
+
+fn phase(row: &Row<'_>, seq: i64, state: i64, member: Option<Member>) -> rusqlite::Result<Phase> {
     let bad = |what| unreadable(3, BadRow { seq, what });
     let outcome = match state {
         state::WAITING => return Ok(Phase::Waiting),
@@ -194,7 +211,9 @@ fn phase(row: &Row<'_>, seq: i64, state: i64) -> rusqlite::Result<Phase> {
         _ => return Err(bad("an unknown state")),
     };
     let finished_at = time(row, 11)?.ok_or_else(|| bad("no end although it is done"))?;
-    let expires_at = time(row, 12)?.ok_or_else(|| bad("no retention although it is done"))?;
+    let forever = member.map(|_| Timestamp::MAX);
+    let expires_at = time(row, 12)?.or(forever);
+    let expires_at = expires_at.ok_or_else(|| bad("no retention although it is done"))?;
     Ok(Phase::Done {
         outcome,
         finished_at,
@@ -215,6 +234,7 @@ pub(crate) fn read(row: &Row<'_>, names: &QueueNames) -> rusqlite::Result<Found>
     let bad = |what| unreadable(2, BadRow { seq, what });
     let (namespace, name) = names.get(&queue).ok_or_else(|| bad("an unknown queue"))?;
     let id = id(seq, row.get(1)?);
+    let member = member(row)?;
     let history: History = parsed(row, 16)?.unwrap_or_default();
     let group = row.get_ref(13)?.as_str_or_null().map_err(|e| unreadable(13, e))?;
     let settled = match row.get::<_, Option<[u8; 28]>>(17)? {
@@ -242,7 +262,7 @@ pub(crate) fn read(row: &Row<'_>, names: &QueueNames) -> rusqlite::Result<Found>
         created_at: id.created_at(),
         run_at: Timestamp::from_millis(row.get(9)?),
         started_at: time(row, 10)?,
-        phase: phase(row, seq, state)?,
+        phase: phase(row, seq, state, member)?,
         version: row.get(5)?,
         attempt: row.get(6)?,
         fence: Fence(row.get(7)?),
@@ -252,6 +272,7 @@ pub(crate) fn read(row: &Row<'_>, names: &QueueNames) -> rusqlite::Result<Found>
         settled,
         retry_of: history.retry_of,
         retried_as: history.retried_as,
+        member,
     };
     Ok(Found::Job(queue, Box::new(job)))
 }

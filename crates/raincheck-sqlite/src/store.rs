@@ -2,9 +2,12 @@
 //!
 //! Invariant: a handle holds no state of its own; dropping the last one lets the writer finish and end.
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use raincheck_core::batch::{
+    Batch, BatchCancelled, BatchId, BatchMissing, BatchOpened, BatchRefused, BatchStatus, Line, Member,
+    NewBatch, Results, Tended,
+};
 use raincheck_core::clock::Clock;
 use raincheck_core::content::Input;
 use raincheck_core::decide::{EmitRefused, Patch, Renewed, SettleRefused};
@@ -23,45 +26,15 @@ use raincheck_core::store::{
 use raincheck_core::time::Timestamp;
 use rusqlite::Connection;
 
-use crate::apply::{change, claim, deliveries, emit, prune, queues, secrets, settle, submit};
+use crate::apply::{batches, change, claim, deliveries, emit, prune, queues, secrets, settle, submit};
 use crate::body;
-use crate::checkpoint::Checkpoint;
-use crate::directory::{Directory, OpenError, row_error};
 use crate::handover::Handover;
 use crate::list;
-use crate::memory::Memory;
 use crate::operation::request;
 use crate::output;
 use crate::reader::Readers;
 use crate::row::{self, QueueNames};
-use crate::schema;
-use crate::writer::{Shared, Tx, Writer};
-
-/// How to open a store.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// The directory; made where it is not there, with its parents.
-    pub dir: PathBuf,
-    /// Tells the time; the store stamps every operation with it.
-    pub clock: Arc<dyn Clock>,
-    /// Page cache of the writing connection in KiB; filled as needed. 16 MiB unless changed.
-    pub cache_kib: u32,
-    /// Pages of 4 KiB in the write-ahead log at which they are moved into the database. 16,000 unless changed (64 MiB),
-    /// measured best of 1,000, 4,000 and 16,000; the log's file grows to some more than that.
-    pub log_pages: u32,
-}
-
-impl Options {
-    /// The defaults for this directory.
-    pub fn new(dir: impl Into<PathBuf>, clock: Arc<dyn Clock>) -> Self {
-        Self {
-            dir: dir.into(),
-            clock,
-            cache_kib: 16 * 1024,
-            log_pages: 16_000,
-        }
-    }
-}
+use crate::writer::{Shared, Tx};
 
 /// A store in a directory. Cheap to clone; see [`Store`] for the operations and what is durable when they return.
 ///
@@ -77,17 +50,17 @@ impl Options {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct SqliteStore(Arc<Inner>);
+pub struct SqliteStore(pub(crate) Arc<Inner>);
 
 #[derive(Debug)]
-struct Inner {
-    handover: Arc<Handover>,
-    readers: Arc<Readers>,
-    shared: Arc<Shared>,
-    clock: Arc<dyn Clock>,
-    ids: IdGenerator,
+pub(crate) struct Inner {
+    pub(crate) handover: Arc<Handover>,
+    pub(crate) readers: Arc<Readers>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) ids: IdGenerator,
     /// Resolves when the writer has ended and the directory is free again.
-    ended: Mutex<Option<tokio::sync::oneshot::Receiver<()>>>,
+    pub(crate) ended: Mutex<Option<tokio::sync::oneshot::Receiver<()>>>,
 }
 
 impl Drop for Inner {
@@ -97,62 +70,6 @@ impl Drop for Inner {
 }
 
 impl SqliteStore {
-    /// Opens the store, creating or migrating it as need be, ends the attempts that a former process left behind,
-    /// and makes the queues that its configuration managed ordinary ones. Blocks: some tenths of a second for each million of jobs.
-    ///
-    /// # Errors
-    /// When the directory is in use or cannot be used, or the database is damaged, foreign or newer.
-    pub fn open(options: Options) -> Result<Self, OpenError> {
-        let directory = Directory::open(&options.dir)?;
-        let database = directory.database();
-        let conn = schema::open_writer(&database, options.cache_kib)?;
-        let failed = |source| row_error(&database, source);
-        let now = options.clock.now();
-        // Whoever opens the store says anew which queues its configuration defines.
-        conn.execute("UPDATE queues SET managed = 0 WHERE managed", [])
-            .map_err(failed)?;
-        let memory = Memory::load(&conn, now).map_err(failed)?;
-        let last: Option<i64> = conn
-            .query_row("SELECT max(seq) FROM jobs", [], |row| row.get(0))
-            .map_err(failed)?;
-        let shared = Arc::new(Shared::default());
-        let handover = Arc::new(Handover::default());
-        let checkpoint = Checkpoint::start(&database, options.log_pages, &handover)?;
-        let readers = Arc::new(Readers::start(&database, options.cache_kib / 4, &shared)?);
-        let mut writer = Writer::new(
-            conn,
-            memory,
-            Arc::clone(&handover),
-            Arc::clone(&options.clock),
-            &shared,
-            checkpoint,
-        );
-        writer.end_former_attempts(now).map_err(failed)?;
-        directory.sync()?;
-        let (end, ended) = tokio::sync::oneshot::channel();
-        let theirs = Arc::clone(&readers);
-        let run = move || {
-            writer.run();
-            theirs.stop();
-            // Only now may another process open the directory.
-            drop(directory);
-            // Nobody may be waiting for the end.
-            let _ = end.send(());
-        };
-        std::thread::Builder::new()
-            .name("writer".to_owned())
-            .spawn(run)
-            .map_err(OpenError::Thread)?;
-        Ok(Self(Arc::new(Inner {
-            handover,
-            readers,
-            shared,
-            clock: options.clock,
-            ids: IdGenerator::after(last.unwrap_or(0).cast_unsigned()),
-            ended: Mutex::new(Some(ended)),
-        })))
-    }
-
     fn request<T, F>(&self, writes: bool, run: F) -> Answer<T>
     where
         T: Send + 'static,
@@ -390,6 +307,70 @@ impl Store for SqliteStore {
     fn delete_queue(&self, ns: &Namespace, name: &QueueName) -> Answer<Result<(), QueueRefused>> {
         let (ns, name) = (ns.clone(), name.clone());
         self.write(move |tx| queues::delete(tx, &ns, &name))
+    }
+
+    fn open_batch(&self, ns: &Namespace, new: NewBatch) -> Answer<Result<BatchOpened, BatchRefused>> {
+        let ns = ns.clone();
+        self.write(move |tx| batches::open(tx, &ns, &new))
+    }
+
+    fn add_lines(
+        &self,
+        ns: &Namespace,
+        id: BatchId,
+        first: u64,
+        mut lines: Vec<Line>,
+    ) -> Answer<Result<Arc<Batch>, BatchRefused>> {
+        let ns = ns.clone();
+        for (line, index) in lines.iter_mut().zip(first..) {
+            if let Line::Job(submission) = line {
+                submission.job.member = Some(Member { batch: id, index });
+            }
+        }
+        self.write(move |tx| batches::add(tx, &ns, id, first, &lines))
+    }
+
+    fn seal_batch(
+        &self,
+        ns: &Namespace,
+        id: BatchId,
+        lines: u64,
+    ) -> Answer<Result<BatchStatus, BatchRefused>> {
+        let ns = ns.clone();
+        self.write(move |tx| batches::seal(tx, &ns, id, lines))
+    }
+
+    fn cancel_batch(
+        &self,
+        ns: &Namespace,
+        id: BatchId,
+        limit: u32,
+    ) -> Answer<Result<BatchCancelled, BatchMissing>> {
+        let ns = ns.clone();
+        self.write(move |tx| batches::cancel(tx, &ns, id, limit))
+    }
+
+    fn batch(&self, ns: &Namespace, id: BatchId) -> Answer<Result<BatchStatus, BatchMissing>> {
+        let ns = ns.clone();
+        self.ask(move |tx| batches::status(tx, &ns, id))
+    }
+
+    fn results(
+        &self,
+        ns: &Namespace,
+        id: BatchId,
+        after: u64,
+        limit: u32,
+    ) -> Answer<Result<Results, BatchMissing>> {
+        let ns = ns.clone();
+        self.read(move |conn, names| {
+            let conn = &conn.unchecked_transaction()?;
+            batches::results(conn, names, &ns, id, after, limit)
+        })
+    }
+
+    fn tend_batches(&self, limit: u32) -> Answer<Tended> {
+        self.write(move |tx| batches::tend(tx, limit))
     }
 
     fn claim_deliveries(&self, limit: u32) -> Answer<DueDeliveries> {

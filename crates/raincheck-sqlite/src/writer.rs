@@ -6,6 +6,7 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
+use raincheck_core::batch::Batch;
 use raincheck_core::clock::Clock;
 use raincheck_core::content::{Input, JobResult};
 use raincheck_core::id::JobId;
@@ -17,7 +18,7 @@ use raincheck_core::store::{Change, Missing, Observer, StoreError};
 use raincheck_core::time::Timestamp;
 use rusqlite::{Connection, ErrorCode};
 
-use crate::apply::{deliveries, settle, unique};
+use crate::apply::{batches, deliveries, settle, unique};
 use crate::body;
 use crate::checkpoint::Checkpoint;
 use crate::handover::{Handover, Round, Taken};
@@ -106,6 +107,9 @@ impl Tx<'_> {
                 .get(&key)
                 .and_then(|memory| memory.queue.clone());
             deliveries::record(self, queue.as_deref(), after)?;
+            if after.member.is_some() {
+                batches::member_ended(self, after)?;
+            }
         }
         unique::follow(self.conn, key, before, after)?;
         self.memory.leave(key, before);
@@ -142,6 +146,11 @@ impl Tx<'_> {
     /// Has the observer told of a chunk once it is committed.
     pub(crate) fn tell_emitted(&mut self, chunk: Arc<Chunk>) {
         self.told.emitted.push(chunk);
+    }
+
+    /// Has the observer told how a batch is once that is committed.
+    pub(crate) fn tell_batch(&mut self, batch: Arc<Batch>) {
+        self.told.batches.push(batch);
     }
 
     /// Has the observer told that a queue has jobs to claim again.
@@ -215,20 +224,23 @@ impl Writer {
         }
     }
 
+    fn tx(&mut self, now: Timestamp) -> Tx<'_> {
+        Tx {
+            conn: &self.conn,
+            memory: &mut self.memory,
+            now,
+            told: &mut self.told,
+        }
+    }
+
     /// Ends or mends the attempts that a former process left behind, before anybody can ask for anything.
     pub(crate) fn end_former_attempts(&mut self, now: Timestamp) -> rusqlite::Result<()> {
         let running = self.memory.running();
-        let conn = &self.conn;
-        conn.execute_batch("BEGIN IMMEDIATE")?;
-        let (memory, told) = (&mut self.memory, &mut self.told);
-        let mut tx = Tx {
-            conn,
-            memory,
-            now,
-            told,
-        };
+        self.conn.execute_batch("BEGIN IMMEDIATE")?;
+        let mut tx = self.tx(now);
         settle::interrupt_on_open(&mut tx, &running, rand::random())?;
-        conn.execute_batch("COMMIT")?;
+        batches::flush(&mut tx)?;
+        self.conn.execute_batch("COMMIT")?;
         self.memory.release_staged();
         // Nobody listens yet, and who comes later asks for everything first.
         self.told = Told::default();
@@ -345,19 +357,18 @@ impl Writer {
                     .and_then(|mut begin| begin.execute([]));
                 begun.map_err(|error| fault(error, false))?;
             }
-            let mut tx = Tx {
-                conn: &self.conn,
-                memory: &mut self.memory,
-                now,
-                told: &mut self.told,
-            };
-            if let Err(error) = request.apply(&mut tx) {
+            if let Err(error) = request.apply(&mut self.tx(now)) {
                 let fault = fault(error, false);
                 self.roll_back(now)?;
                 return Err(fault);
             }
         }
         if writing {
+            if let Err(error) = batches::flush(&mut self.tx(now)) {
+                let fault = fault(error, false);
+                self.roll_back(now)?;
+                return Err(fault);
+            }
             let committed = self
                 .conn
                 .prepare_cached("COMMIT")

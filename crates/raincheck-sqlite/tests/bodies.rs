@@ -38,6 +38,7 @@ async fn finish(store: &SqliteStore, input: &Input, result: &JobResult) -> JobId
         delay: None,
         options: JobOptions::default(),
         retry_of: None,
+        member: None,
     };
     let submission = Submission {
         job,

@@ -32,6 +32,7 @@ fn submission(store: &SqliteStore, body: &'static [u8]) -> Submission {
         delay: None,
         options: JobOptions::default(),
         retry_of: None,
+        member: None,
     };
     let input = Input {
         body: Bytes::from_static(body),

@@ -31,6 +31,7 @@ async fn running(store: &SqliteStore) -> LeaseId {
         delay: None,
         options: JobOptions::default(),
         retry_of: None,
+        member: None,
     };
     let submission = Submission {
         job,

@@ -30,6 +30,7 @@ async fn submit(store: &SqliteStore) {
         delay: None,
         options: JobOptions::default(),
         retry_of: None,
+        member: None,
     };
     let input = Input {
         body: Bytes::from(vec![7; INPUT_BYTES]),

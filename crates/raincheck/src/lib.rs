@@ -11,6 +11,7 @@ pub use raincheck_core as core;
 pub mod api;
 pub mod backoff;
 mod base64;
+mod batches;
 pub mod clock;
 mod dispatch;
 mod feed;

@@ -18,6 +18,7 @@ use raincheck_core::secret::SigningSecrets;
 use raincheck_core::store::{Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
+use crate::batches::Batches;
 use crate::dispatch::{Dispatch, Wakes};
 use crate::feed::Feeds;
 use crate::intake::Intake;
@@ -29,7 +30,7 @@ use crate::queues::Queues;
 use crate::random::Randomness;
 use crate::settle::{self, Gatherer};
 use crate::tasks::{Group, TaskKind};
-use crate::upkeep::{prune, reclaim};
+use crate::upkeep::{prune, reclaim, tend};
 use crate::watch::Watch;
 use crate::webhooks::courier::{Bell, Courier};
 use crate::webhooks::secrets::Secrets;
@@ -86,6 +87,7 @@ struct Inner {
     options: NodeOptions,
     watch: Watch,
     feeds: Feeds,
+    batches: Batches,
     intake: Intake,
     queues: Arc<Queues>,
     fault: Fault,
@@ -95,7 +97,7 @@ struct Inner {
     pull: Pull,
     secrets: Secrets,
     webhooks: Bell,
-    /// Reclaim and prune.
+    /// Reclaim, prune and the like.
     upkeep: Group,
     /// What attempts need to end: stopped after them.
     services: Group,
@@ -134,6 +136,7 @@ impl Node {
             Group::with_on_failure(name, move |why| fault.set(why))
         };
         let (watch, feeds, wakes) = (Watch::new(), Feeds::default(), Wakes::default());
+        let batches = Batches::default();
         let (settler, gatherer) = settle::settler(store.clone(), &options.random);
         let secrets = Secrets::new(store.clone(), options.random.clone());
         let shop = Arc::new(Shop::new(
@@ -157,6 +160,7 @@ impl Node {
         let node = Self(Arc::new(Inner {
             watch: watch.clone(),
             feeds: feeds.clone(),
+            batches: batches.clone(),
             intake: Intake::new(store.clone(), draining.clone(), options.dev),
             queues: Arc::new(Queues::new(store.clone())),
             fault: fault.clone(),
@@ -180,6 +184,7 @@ impl Node {
         store.observe(Arc::new(Listener {
             watch,
             feeds,
+            batches,
             running: shop.running.clone(),
             wakes,
             bells: pull.bells().clone(),
@@ -207,6 +212,8 @@ impl Node {
         node.upkeep.spawn(TaskKind::Upkeep, reclaiming);
         let pruning = prune::run(node.store.clone(), node.shop.random.clone());
         node.upkeep.spawn(TaskKind::Upkeep, pruning);
+        let tending = tend::run(node.store.clone(), node.batches.clone(), node.shop.random.clone());
+        node.upkeep.spawn(TaskKind::Upkeep, tending);
         let courier = Courier {
             store: node.store.clone(),
             queues: node.queues.clone(),

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use raincheck_core::batch::Batch;
 use raincheck_core::job::Job;
 use raincheck_core::name::{Namespace, QueueName};
 use raincheck_core::output::Chunk;
@@ -12,6 +13,7 @@ use raincheck_core::store::{Change, Observer};
 use tokio::sync::watch;
 use tracing::error;
 
+use crate::batches::Batches;
 use crate::dispatch::Wakes;
 use crate::feed::Feeds;
 use crate::pull::bell::Bells;
@@ -64,6 +66,7 @@ impl Fault {
 pub(crate) struct Listener {
     pub(crate) watch: Watch,
     pub(crate) feeds: Feeds,
+    pub(crate) batches: Batches,
     pub(crate) running: Running,
     pub(crate) wakes: Wakes,
     pub(crate) bells: Bells,
@@ -87,6 +90,11 @@ impl Observer for Listener {
 
     fn emitted(&self, chunks: Vec<Arc<Chunk>>) {
         self.feeds.emitted(&chunks);
+    }
+
+    fn batches(&self, batches: Vec<Arc<Batch>>) {
+        self.webhooks.heard_of_batches(&batches);
+        self.batches.tell(&batches);
     }
 
     fn ready(&self, queues: Vec<(Namespace, QueueName)>) {

@@ -373,6 +373,29 @@ macro_rules! conformance_promises {
                 deliveries_are_listed_newest_first_page_by_page
                 a_stranger_sees_no_delivery_of_another_namespace
             }
+            batches {
+                lines_become_members_that_are_counted
+                a_line_that_makes_no_job_is_counted_and_told
+                many_rejected_lines_are_counted_and_the_first_are_told
+                a_line_is_taken_once
+                a_batch_is_done_when_it_is_sealed_and_nothing_remains
+                a_sealed_batch_takes_no_more_lines
+                an_upload_is_recognised_by_its_key
+                results_come_in_the_order_in_which_members_end
+                a_cancelled_batch_ends_all_that_is_unfinished
+                an_upload_that_is_not_taken_up_again_is_cancelled
+                tending_goes_on_with_what_a_cancel_began
+            }
+            batches_over {
+                a_batch_that_is_done_tells_its_receiver_once
+                members_are_kept_as_long_as_their_batch
+                a_batch_with_failures_is_kept_longer
+                a_member_that_is_deleted_stays_counted
+                a_retried_member_is_no_member
+                members_with_callbacks_are_kept_until_those_are_told
+                what_happens_to_a_batch_is_told
+                a_stranger_sees_no_batch_of_another_namespace
+            }
             secrets {
                 the_first_secret_that_is_brought_stays
                 who_asks_at_the_same_time_gets_the_same_secret
@@ -411,6 +434,10 @@ macro_rules! conformance_durable_promises {
                 what_a_namespace_signs_with_survives
                 webhooks_survive
                 an_empty_store_opens_again
+            }
+            reopen_batches {
+                batches_and_their_counts_survive
+                a_cancel_that_was_begun_goes_on_after_opening
             }
             reopen_leases {
                 a_settlement_can_be_repeated_after_opening

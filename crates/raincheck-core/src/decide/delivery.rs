@@ -1,10 +1,10 @@
-//! Webhooks: which a finished job makes, when each is tried, and when that ends.
+//! Webhooks: which a finished job makes (a batch's is made by [`finish_batch`](super::finish_batch)), when each is tried, and when that ends.
 //!
 //! Invariant: a try is counted before it is made; one that ends after the next has begun changes nothing.
 
 use std::time::Duration;
 
-use crate::delivery::{Callback, Delivery, DeliveryId, Source, Stage, Try};
+use crate::delivery::{Callback, Delivery, DeliveryId, Event, Source, Stage, Try};
 use crate::job::{Job, Phase};
 use crate::retry::mix;
 use crate::time::Timestamp;
@@ -68,10 +68,10 @@ pub fn deliveries(job: &Job, of_queue: Option<&Callback>) -> Vec<Delivery> {
     wanted
         .filter(|(_, callback)| callback.events.contains(&outcome))
         .map(|(source, callback)| Delivery {
-            id: DeliveryId { job: job.id, source },
+            id: DeliveryId::Job { job: job.id, source },
             namespace: job.namespace.clone(),
             url: callback.url.clone(),
-            event: outcome,
+            event: Event::Ended(outcome),
             created_at: finished_at,
             stage: Stage::Pending { next_at: finished_at },
             tries: 0,

@@ -4,6 +4,7 @@
 //! itself. Invariants: a decision is total over phases; it raises `version` by exactly one when it changes the
 //! job and leaves the job alone otherwise; a finished job never gets another outcome.
 
+mod batch;
 mod bulk;
 mod cancel;
 mod claim;
@@ -21,6 +22,10 @@ mod submit;
 mod tests;
 mod unique;
 
+pub use batch::{
+    UPLOAD_TERM, abandon_batch, cancel_batch, count_end, count_line, finish_batch, open_batch, refused_line,
+    repeated_line, seal_batch, take_lines,
+};
 pub use bulk::{BulkAction, BulkMatch, bulk, stood};
 pub use cancel::{Cancelled, cancel};
 pub use claim::{Claimer, claim, claimable};
@@ -74,7 +79,8 @@ fn finish(job: &mut Job, outcome: Outcome, policy: &Policy, now: Timestamp) {
     job.phase = Phase::Done {
         outcome,
         finished_at: now,
-        expires_at: now.plus(keep),
+        // A member of a batch goes when its batch does.
+        expires_at: job.member.map_or_else(|| now.plus(keep), |_| Timestamp::MAX),
     };
 }
 

@@ -9,7 +9,7 @@ use crate::job::Job;
 #[error("the job is not done")]
 pub struct NotDone;
 
-/// The new job that repeats a finished one: same queue, group, priority and options, due at once; and the finished
+/// The new job that repeats a finished one: same queue, group, priority and options, due at once, of no batch; and the finished
 /// one, which gains `retried_as`. The caller shows the new job instead where an earlier retry is unfinished.
 ///
 /// # Errors
@@ -28,6 +28,7 @@ pub fn retry(job: &Job, id: JobId) -> Result<(NewJob, Job), NotDone> {
         delay: None,
         options: job.options.clone(),
         retry_of: Some(job.id),
+        member: None,
     };
     let mut job = job.clone();
     job.version += 1;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::batch::Member;
 use crate::id::{Fence, JobId};
 use crate::job::{Job, Options, Phase};
 use crate::name::{GroupName, Namespace, QueueName};
@@ -28,6 +29,8 @@ pub struct NewJob {
     pub options: Options,
     /// The finished job that this one repeats.
     pub retry_of: Option<JobId>,
+    /// Its place in a batch.
+    pub member: Option<Member>,
 }
 
 impl NewJob {
@@ -65,6 +68,7 @@ pub fn submit(new: &NewJob) -> Job {
         settled: None,
         retry_of: new.retry_of,
         retried_as: None,
+        member: new.member,
     }
 }
 

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use crate::batch::BatchStatus;
 use crate::content::JobResult;
 use crate::decide::TryEnd;
 use crate::delivery::{Delivery, DeliveryId};
 use crate::job::Job;
+use crate::name::Namespace;
 use crate::time::Timestamp;
 
 /// A webhook of which a try has begun.
@@ -13,10 +15,33 @@ use crate::time::Timestamp;
 pub struct Outgoing {
     /// The delivery; `tries` counts this one.
     pub delivery: Delivery,
-    /// The job that ended.
-    pub job: Arc<Job>,
-    /// Its result, where it has one.
-    pub result: Option<Arc<JobResult>>,
+    /// What it tells of.
+    pub about: About,
+}
+
+/// What a webhook tells of.
+#[derive(Clone, Debug, PartialEq)]
+pub enum About {
+    /// A job that has ended.
+    Job {
+        /// The job.
+        job: Arc<Job>,
+        /// Its result, where it has one.
+        result: Option<Arc<JobResult>>,
+    },
+    /// A batch that is done.
+    Batch(BatchStatus),
+}
+
+impl About {
+    /// Whose it is.
+    #[must_use]
+    pub fn namespace(&self) -> &Namespace {
+        match self {
+            Self::Job { job, .. } => &job.namespace,
+            Self::Batch(status) => &status.batch.namespace,
+        }
+    }
 }
 
 /// The webhooks of which tries have begun.

@@ -79,6 +79,13 @@ pub(crate) fn bury(
          result_type = NULL, result = NULL WHERE seq = ?1",
     )?;
     update.execute(params![seq, state, now.plus(TOMBSTONE).as_millis()])?;
+    if job.member.is_some() {
+        // Its batch goes when no member is left, and this is none any more.
+        let mut leave = conn.prepare_cached(
+            "UPDATE jobs SET batch = NULL, batch_tail = NULL, batch_index = NULL, batch_place = NULL WHERE seq = ?1",
+        )?;
+        leave.execute([seq])?;
+    }
     Ok(())
 }
 

@@ -2,19 +2,20 @@
 
 use std::sync::Arc;
 
+use raincheck_core::batch::BatchId;
 use raincheck_core::decide::{self, TryEnd};
-use raincheck_core::delivery::{Delivery, DeliveryId, Source, Stage, Try};
-use raincheck_core::id::JobId;
+use raincheck_core::delivery::{Delivery, DeliveryId, Event, Source, Stage, Try};
 use raincheck_core::job::{Job, Outcome};
 use raincheck_core::name::Namespace;
 use raincheck_core::queue::Queue;
-use raincheck_core::store::{DueDeliveries, EndTry, Outgoing};
+use raincheck_core::store::{About, DueDeliveries, EndTry, Outgoing};
 use raincheck_core::time::Timestamp;
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
-use super::queues;
+use super::{batches, queues};
+use crate::batch_row;
 use crate::body;
 use crate::row::{self, Found, QueueNames};
 use crate::writer::Tx;
@@ -23,7 +24,9 @@ use crate::writer::Tx;
 #[derive(Serialize, Deserialize)]
 struct DeliveryRow {
     url: String,
-    event: Outcome,
+    /// Of a job: how it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    event: Option<Outcome>,
     created: i64,
     tries: u32,
     #[serde(default)]
@@ -33,10 +36,20 @@ struct DeliveryRow {
     last: Option<Try>,
 }
 
-const fn source_number(source: Source) -> i64 {
-    match source {
-        Source::Job => 0,
-        Source::Queue => 1,
+/// The source of a batch's own deliveries.
+const OF_BATCH: i64 = 2;
+
+/// A delivery's key.
+fn key(id: DeliveryId) -> (i64, i64) {
+    match id {
+        DeliveryId::Job { job, source } => {
+            let source = match source {
+                Source::Job => 0,
+                Source::Queue => 1,
+            };
+            (row::key(job), source)
+        }
+        DeliveryId::Batch(batch) => (batch_row::key(batch), OF_BATCH),
     }
 }
 
@@ -49,10 +62,14 @@ pub(crate) fn record(tx: &Tx<'_>, queue: Option<&Queue>, job: &Job) -> rusqlite:
     Ok(())
 }
 
-fn write(conn: &Connection, delivery: &Delivery) -> rusqlite::Result<()> {
+/// Writes a delivery.
+pub(super) fn write(conn: &Connection, delivery: &Delivery) -> rusqlite::Result<()> {
     let row = DeliveryRow {
         url: delivery.url.clone(),
-        event: delivery.event,
+        event: match delivery.event {
+            Event::Ended(outcome) => Some(outcome),
+            Event::BatchCompleted => None,
+        },
         created: delivery.created_at.as_millis(),
         tries: delivery.tries,
         tries_before: delivery.tries_before,
@@ -64,24 +81,26 @@ fn write(conn: &Connection, delivery: &Delivery) -> rusqlite::Result<()> {
     let mut upsert = conn.prepare_cached(
         "INSERT OR REPLACE INTO deliveries (seq, source, next_at, body) VALUES (?1, ?2, ?3, ?4)",
     )?;
+    let (seq, source) = key(delivery.id);
     upsert.execute(params![
-        row::key(delivery.id.job),
-        source_number(delivery.id.source),
+        seq,
+        source,
         delivery.next_at().map(Timestamp::as_millis),
         text,
     ])?;
     Ok(())
 }
 
-/// Forgets what a job has made.
+/// Forgets what a job or a batch has made.
 pub(super) fn forget(conn: &Connection, seq: i64) -> rusqlite::Result<()> {
     conn.prepare_cached("DELETE FROM deliveries WHERE seq = ?1")?
         .execute([seq])?;
     Ok(())
 }
 
-const COLUMNS: &str = "SELECT deliveries.seq, source, next_at, body, jobs.tail, jobs.queue FROM deliveries JOIN jobs ON \
-                       jobs.seq = deliveries.seq";
+const COLUMNS: &str = "SELECT deliveries.seq, source, next_at, body, jobs.tail, jobs.queue, batches.tail, batches.namespace \
+                       FROM deliveries LEFT JOIN jobs ON source < 2 AND jobs.seq = deliveries.seq \
+                       LEFT JOIN batches ON source = 2 AND batches.seq = deliveries.seq";
 
 /// Reads a row of a query that begins with [`COLUMNS`].
 fn read(row: &Row<'_>, names: &QueueNames) -> rusqlite::Result<Delivery> {
@@ -89,20 +108,26 @@ fn read(row: &Row<'_>, names: &QueueNames) -> rusqlite::Result<Delivery> {
     let body: DeliveryRow = serde_json::from_str(&body)
         .map_err(|error| rusqlite::Error::FromSqlConversionFailure(3, Type::Text, Box::new(error)))?;
     let next_at = row.get::<_, Option<i64>>(2)?.map(Timestamp::from_millis);
-    let job: JobId = row::id(row.get(0)?, row.get(4)?);
-    let namespace = names.get(&row.get(5)?).map(|(namespace, _)| namespace.clone());
+    let seq: i64 = row.get(0)?;
+    let (id, namespace) = match row.get(1)? {
+        OF_BATCH => {
+            let tail: i64 = row.get(6)?;
+            let batch = BatchId::from_parts(seq.cast_unsigned(), tail.cast_unsigned());
+            let namespace: String = row.get(7)?;
+            (DeliveryId::Batch(batch), Namespace::new(&namespace).ok())
+        }
+        source => {
+            let job = row::id(seq, row.get(4)?);
+            let source = if source == 0 { Source::Job } else { Source::Queue };
+            let namespace = names.get(&row.get(5)?).map(|(namespace, _)| namespace.clone());
+            (DeliveryId::Job { job, source }, namespace)
+        }
+    };
     Ok(Delivery {
-        id: DeliveryId {
-            job,
-            source: if row.get::<_, i64>(1)? == 0 {
-                Source::Job
-            } else {
-                Source::Queue
-            },
-        },
+        id,
         namespace: namespace.ok_or(rusqlite::Error::QueryReturnedNoRows)?,
         url: body.url,
-        event: body.event,
+        event: body.event.map_or(Event::BatchCompleted, Event::Ended),
         created_at: Timestamp::from_millis(body.created),
         stage: match next_at {
             Some(next_at) => Stage::Pending { next_at },
@@ -119,9 +144,8 @@ fn find(tx: &Tx<'_>, id: DeliveryId) -> rusqlite::Result<Option<Delivery>> {
     let mut select = tx
         .conn
         .prepare_cached(&format!("{COLUMNS} WHERE deliveries.seq = ?1 AND source = ?2"))?;
-    let found = select.query_row(params![row::key(id.job), source_number(id.source)], |row| {
-        read(row, &tx.memory.names)
-    });
+    let (seq, source) = key(id);
+    let found = select.query_row(params![seq, source], |row| read(row, &tx.memory.names));
     Ok(found.optional()?.filter(|delivery| delivery.id == id))
 }
 
@@ -140,13 +164,23 @@ pub(crate) fn claim(tx: &Tx<'_>, limit: u32) -> rusqlite::Result<DueDeliveries> 
             continue;
         };
         write(tx.conn, &next)?;
-        let job = row::load_key(tx.conn, &tx.memory.names, row::key(next.id.job))?;
-        let Some(Found::Job(_, job)) = job else { continue };
-        due.push(Outgoing {
-            result: body::result(tx.conn, job.id)?.map(Arc::new),
-            delivery: next,
-            job: Arc::from(job),
-        });
+        let (seq, _) = key(next.id);
+        let about = match next.id {
+            DeliveryId::Job { .. } => match row::load_key(tx.conn, &tx.memory.names, seq)? {
+                Some(Found::Job(_, job)) => Some(About::Job {
+                    result: body::result(tx.conn, job.id)?.map(Arc::new),
+                    job: Arc::from(job),
+                }),
+                Some(Found::Gone(..)) | None => None,
+            },
+            DeliveryId::Batch(_) => batches::completed(tx.conn, seq)?.map(About::Batch),
+        };
+        if let Some(about) = about {
+            due.push(Outgoing {
+                delivery: next,
+                about,
+            });
+        }
     }
     let mut next_at = tx
         .conn
@@ -167,8 +201,15 @@ pub(crate) fn end(tx: &mut Tx<'_>, wanted: &EndTry) -> rusqlite::Result<bool> {
         return Ok(false);
     };
     write(tx.conn, &next)?;
-    if wanted.end == TryEnd::Gone && wanted.id.source == Source::Queue {
-        queues::callback_gone(tx, wanted.id.job)?;
+    if let (
+        TryEnd::Gone,
+        DeliveryId::Job {
+            job,
+            source: Source::Queue,
+        },
+    ) = (&wanted.end, wanted.id)
+    {
+        queues::callback_gone(tx, job)?;
     }
     Ok(true)
 }
@@ -181,7 +222,7 @@ pub(crate) fn list(
     before: Option<DeliveryId>,
     limit: u32,
 ) -> rusqlite::Result<Vec<Delivery>> {
-    let (seq, source) = before.map_or((i64::MAX, 0), |id| (row::key(id.job), source_number(id.source)));
+    let (seq, source) = before.map_or((i64::MAX, 0), key);
     let mut select = conn.prepare_cached(&format!(
         "{COLUMNS} WHERE (deliveries.seq, source) < (?1, ?2) ORDER BY deliveries.seq DESC, source DESC"
     ))?;

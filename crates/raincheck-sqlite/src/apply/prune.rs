@@ -1,9 +1,13 @@
 //! Forgetting what has outlived its retention, in slices, and giving the space back.
 
+use std::time::Duration;
+
+use raincheck_core::decide::TOMBSTONE;
 use raincheck_core::store::Slice;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::change::bury;
+use crate::batch_row;
 use crate::output;
 use crate::row::{self, Found, QueueKey, state};
 use crate::writer::Tx;
@@ -51,7 +55,8 @@ pub(crate) fn prune(tx: &mut Tx<'_>, limit: u32) -> rusqlite::Result<Slice> {
             }
         }
     }
-    let count = u32::try_from(due.len()).unwrap_or(u32::MAX);
+    let single = u32::try_from(due.len()).unwrap_or(u32::MAX);
+    let count = single + prune_batches(tx, limit.saturating_sub(single))?;
     let more_output = output::sweep(tx.conn, CHUNKS_SWEPT)?;
     let more = shrink(tx.conn)? || more_output || count == limit;
     Ok(Slice { count, more })
@@ -74,6 +79,80 @@ fn forget(conn: &Connection, seq: i64, queue: QueueKey, idempotency: Option<&str
             ])?;
     }
     Ok(())
+}
+
+/// How long a batch is left alone that has members which may not go yet.
+const BLOCKED: Duration = Duration::from_secs(60);
+
+/// Forgets members of batches that have outlived their retention, then those, at most `limit` rows.
+fn prune_batches(tx: &mut Tx<'_>, limit: u32) -> rusqlite::Result<u32> {
+    let mut count = 0;
+    while count < limit {
+        let mut due = tx.conn.prepare_cached(
+            "SELECT seq, state FROM batches WHERE prune_at <= ?1 AND NOT EXISTS (SELECT 1 FROM deliveries WHERE \
+             deliveries.seq = batches.seq AND next_at IS NOT NULL) ORDER BY prune_at LIMIT 1",
+        )?;
+        let due = due.query_row([tx.now.as_millis()], |row| Ok((row.get(0)?, row.get(1)?)));
+        let Some((batch, state)): Option<(i64, i64)> = due.optional()? else {
+            break;
+        };
+        if state == batch_row::PRUNED {
+            tx.conn
+                .prepare_cached("DELETE FROM batches WHERE seq = ?1")?
+                .execute([batch])?;
+            count += 1;
+            continue;
+        }
+        let gone = prune_members(tx, batch, limit - count)?;
+        count += gone;
+        if count == limit {
+            break;
+        }
+        count += u32::from(bury_batch(tx, batch)?);
+    }
+    Ok(count)
+}
+
+/// Forgets members of a batch, at most `limit`; how many.
+fn prune_members(tx: &mut Tx<'_>, batch: i64, limit: u32) -> rusqlite::Result<u32> {
+    let members: Vec<i64> = {
+        let mut select = tx.conn.prepare_cached(
+            "SELECT seq FROM jobs INDEXED BY jobs_batch WHERE batch = ?1 AND NOT EXISTS (SELECT 1 FROM deliveries WHERE \
+             deliveries.seq = jobs.seq AND next_at IS NOT NULL) LIMIT ?2",
+        )?;
+        let found = select.query_map(params![batch, limit], |row| row.get(0))?;
+        found.collect::<rusqlite::Result<_>>()?
+    };
+    for seq in &members {
+        if let Some(Found::Job(key, job)) = row::load_key(tx.conn, &tx.memory.names, *seq)? {
+            tx.memory.leave(key, &job);
+            bury(tx.conn, key, &job, state::PRUNED, tx.now)?;
+        }
+    }
+    Ok(u32::try_from(members.len()).unwrap_or(u32::MAX))
+}
+
+/// Leaves a tombstone of a batch, where no member of it is left; whether it did.
+fn bury_batch(tx: &Tx<'_>, batch: i64) -> rusqlite::Result<bool> {
+    let mut left = tx
+        .conn
+        .prepare_cached("SELECT 1 FROM jobs INDEXED BY jobs_batch WHERE batch = ?1 LIMIT 1")?;
+    if left.exists([batch])? {
+        tx.conn
+            .prepare_cached("UPDATE batches SET prune_at = ?2 WHERE seq = ?1")?
+            .execute(params![batch, tx.now.plus(BLOCKED).as_millis()])?;
+        return Ok(false);
+    }
+    super::deliveries::forget(tx.conn, batch)?;
+    let mut update = tx.conn.prepare_cached(
+        "UPDATE batches SET state = ?2, expires_at = ?3, prune_at = ?3, settings = '{}', refusals = '[]' WHERE seq = ?1",
+    )?;
+    update.execute(params![
+        batch,
+        batch_row::PRUNED,
+        tx.now.plus(TOMBSTONE).as_millis()
+    ])?;
+    Ok(true)
 }
 
 /// Gives a slice of the free pages back; whether more are to go.

@@ -10,6 +10,7 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, Row};
 
 use super::Memory;
+use crate::batch_row;
 use crate::row::{self, Found, QueueKey, state};
 
 fn unreadable(column: usize, error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
@@ -49,8 +50,11 @@ impl Memory {
             let (key, namespace, name, settings) = queue(row)?;
             memory.set_queue(key, &namespace, &name, settings);
         }
+        for live in batch_row::live(conn)? {
+            memory.put_batch(live);
+        }
         let mut jobs =
-            conn.prepare("SELECT seq, queue, state, priority, run_at, job_group, options FROM jobs")?;
+            conn.prepare("SELECT seq, queue, state, priority, run_at, job_group, options, batch FROM jobs")?;
         let mut rows = jobs.query([])?;
         while let Some(row) = rows.next()? {
             memory.load_job(conn, row, now)?;
@@ -94,7 +98,9 @@ impl Memory {
                 .map(GroupName::new)
                 .transpose()
                 .map_err(|e| unreadable(5, e))?;
-            self.enter_waiting(key, (row.get(3)?, row.get(4)?, seq.cast_unsigned()), group, now);
+            let batch = row.get::<_, Option<i64>>(7)?.map(i64::unsigned_abs);
+            let place = (row.get(3)?, row.get(4)?, seq.cast_unsigned());
+            self.enter_waiting(key, place, group, batch, now);
             return Ok(());
         }
         let names = Arc::clone(&self.names);

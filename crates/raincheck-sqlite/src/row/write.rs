@@ -69,10 +69,26 @@ fn phase_columns(job: &Job) -> (i64, Option<i64>, Option<i64>) {
         } => (
             outcome_state(*outcome),
             Some(finished_at.as_millis()),
-            Some(expires_at.as_millis()),
+            // A member goes with its batch: its own row is never due.
+            job.member.is_none().then(|| expires_at.as_millis()),
         ),
     }
 }
+
+/// Inserts a job, with some columns more.
+macro_rules! insert_job {
+    ($columns:literal, $values:literal) => {
+        concat!(
+            "INSERT INTO jobs (seq, tail, queue, state, priority, version, attempt, fence, cancelling, run_at, job_group, ",
+            "options, history, idempotency, input_type, input",
+            $columns,
+            ") VALUES (?1, ?2, ?3, 0, ?4, 1, 0, 0, 0, ?5, ?6, ?7, ?8, ?9, ?10, ?11",
+            $values,
+            ")"
+        )
+    };
+}
+
 /// Inserts a job that was just accepted, with its input where that goes into the row.
 pub(crate) fn insert(
     conn: &Connection,
@@ -81,12 +97,17 @@ pub(crate) fn insert(
     idempotency: Option<&str>,
     input: Option<&Input>,
 ) -> rusqlite::Result<()> {
-    let mut insert = conn.prepare_cached(
-        "INSERT INTO jobs (seq, tail, queue, state, priority, version, attempt, fence, cancelling, run_at, job_group, \
-         options, history, idempotency, input_type, input) \
-         VALUES (?1, ?2, ?3, 0, ?4, 1, 0, 0, 0, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
-    )?;
-    insert.execute(params![
+    let mut insert = conn.prepare_cached(if job.member.is_some() {
+        insert_job!(", batch, batch_tail, batch_index", ", ?12, ?13, ?14")
+    } else {
+        insert_job!("", "")
+    })?;
+    if let Some(member) = job.member {
+        insert.raw_bind_parameter(12, member.batch.seq().cast_signed())?;
+        insert.raw_bind_parameter(13, member.batch.tail().cast_signed())?;
+        insert.raw_bind_parameter(14, i64::try_from(member.index).unwrap_or(i64::MAX))?;
+    }
+    let common = params![
         key(job.id),
         job.id.tail().cast_signed(),
         queue,
@@ -98,7 +119,11 @@ pub(crate) fn insert(
         idempotency,
         input.and_then(|input| input.content_type.as_deref()),
         input.map(|input| &*input.body),
-    ])?;
+    ];
+    for (index, value) in common.iter().enumerate() {
+        insert.raw_bind_parameter(index + 1, value)?;
+    }
+    insert.raw_execute()?;
     Ok(())
 }
 

@@ -3,14 +3,16 @@
 //! Invariant: it is smaller than [`BODY_MAX`], and holds nothing that a reader of the job may not see.
 
 use http::header::CONTENT_ENCODING;
+use raincheck_core::batch::BatchStatus;
 use raincheck_core::content::JobResult;
 use raincheck_core::queue::Queue;
-use raincheck_core::store::Outgoing;
+use raincheck_core::store::{About, Outgoing};
 use raincheck_core::time::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::wire::batch::BatchDocument;
 use super::wire::job::JobDocument;
 
 /// A webhook is smaller than this: a result that does not fit is redeemed at its URL.
@@ -18,14 +20,17 @@ const BODY_MAX: usize = 20_000;
 
 #[derive(Serialize)]
 struct Webhook<'a> {
-    r#type: String,
+    r#type: &'static str,
     timestamp: Timestamp,
     data: Data<'a>,
 }
 
 #[derive(Serialize)]
 struct Data<'a> {
-    job: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    job: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    batch: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     result: Option<Inline<'a>>,
 }
@@ -37,29 +42,29 @@ struct Inline<'a> {
     json: &'a RawValue,
 }
 
-/// The body of a webhook: the job as its document, and the result where it is JSON and fits.
+/// The body of a webhook: the job as its document, and the result where it is JSON and fits; or the batch.
 pub(crate) fn body(
     outgoing: &Outgoing,
     queue: Option<&Queue>,
     public_url: Option<&str>,
     now: Timestamp,
 ) -> Vec<u8> {
-    let mut job = serde_json::to_value(JobDocument::of(&outgoing.job, queue, now)).unwrap_or_default();
-    if let (Some(urls), Some(base)) = (job.get_mut("urls").and_then(Value::as_object_mut), public_url) {
-        let base = base.trim_end_matches('/');
-        for url in urls.values_mut() {
-            if let Some(path) = url.as_str() {
-                *url = format!("{base}{path}").into();
-            }
-        }
-    }
-    let mut webhook = Webhook {
-        r#type: format!("job.{}", outgoing.delivery.event.as_str()),
-        timestamp: outgoing.delivery.created_at,
-        data: Data {
-            job,
-            result: outgoing.result.as_deref().and_then(inline),
+    let data = match &outgoing.about {
+        About::Job { job, result } => Data {
+            job: Some(absolute(&JobDocument::of(job, queue, now), public_url)),
+            batch: None,
+            result: result.as_deref().and_then(inline),
         },
+        About::Batch(status) => Data {
+            job: None,
+            batch: Some(batch(status, public_url)),
+            result: None,
+        },
+    };
+    let mut webhook = Webhook {
+        r#type: outgoing.delivery.event.name(),
+        timestamp: outgoing.delivery.created_at,
+        data,
     };
     let whole = super::answer::render(&webhook);
     if whole.len() < BODY_MAX || webhook.data.result.is_none() {
@@ -67,6 +72,41 @@ pub(crate) fn body(
     }
     webhook.data.result = None;
     super::answer::render(&webhook)
+}
+
+/// A document whose URLs can be followed from elsewhere.
+fn absolute(document: &impl Serialize, public_url: Option<&str>) -> Value {
+    let mut document = serde_json::to_value(document).unwrap_or_default();
+    if let (Some(urls), Some(base)) = (
+        document.get_mut("urls").and_then(Value::as_object_mut),
+        public_url,
+    ) {
+        let base = base.trim_end_matches('/');
+        for url in urls.values_mut() {
+            if let Some(path) = url.as_str() {
+                *url = format!("{base}{path}").into();
+            }
+        }
+    }
+    document
+}
+
+/// A batch, without what its rejected lines were where that does not fit.
+fn batch(status: &BatchStatus, public_url: Option<&str>) -> Value {
+    let mut document = absolute(&BatchDocument::of(status), public_url);
+    let lines = document.get_mut("rejected_lines").and_then(Value::as_array_mut);
+    let mut left = BODY_MAX / 2;
+    if let Some(lines) = lines {
+        let fit = lines.iter().take_while(|line| {
+            let size = line.to_string().len() + 1;
+            let fits = size <= left;
+            left = left.saturating_sub(size);
+            fits
+        });
+        let fit = fit.count();
+        lines.truncate(fit);
+    }
+    document
 }
 
 fn inline(result: &JobResult) -> Option<Inline<'_>> {

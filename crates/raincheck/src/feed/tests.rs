@@ -38,6 +38,7 @@ fn job(n: u64, version: u32) -> Arc<Job> {
         delay: None,
         options: Options::default(),
         retry_of: None,
+        member: None,
     });
     Arc::new(Job { version, ..job })
 }

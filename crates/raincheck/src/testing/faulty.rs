@@ -5,6 +5,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use raincheck_core::batch::{
+    Batch, BatchCancelled, BatchId, BatchMissing, BatchOpened, BatchRefused, BatchStatus, Line, NewBatch,
+    Results, Tended,
+};
 use raincheck_core::content::Input;
 use raincheck_core::decide::{EmitRefused, Patch, Renewed, SettleRefused};
 use raincheck_core::delivery::{Delivery, DeliveryId};
@@ -243,6 +247,51 @@ impl Store for Faulty {
     }
     fn delete_queue(&self, ns: &Namespace, name: &QueueName) -> Answer<Result<(), QueueRefused>> {
         self.inner.delete_queue(ns, name)
+    }
+    fn open_batch(&self, ns: &Namespace, new: NewBatch) -> Answer<Result<BatchOpened, BatchRefused>> {
+        self.inner.open_batch(ns, new)
+    }
+    fn add_lines(
+        &self,
+        ns: &Namespace,
+        id: BatchId,
+        first: u64,
+        lines: Vec<Line>,
+    ) -> Answer<Result<Arc<Batch>, BatchRefused>> {
+        self.ask(Op::Submit, &self.submits, || {
+            self.inner.add_lines(ns, id, first, lines)
+        })
+    }
+    fn seal_batch(
+        &self,
+        ns: &Namespace,
+        id: BatchId,
+        lines: u64,
+    ) -> Answer<Result<BatchStatus, BatchRefused>> {
+        self.inner.seal_batch(ns, id, lines)
+    }
+    fn cancel_batch(
+        &self,
+        ns: &Namespace,
+        id: BatchId,
+        limit: u32,
+    ) -> Answer<Result<BatchCancelled, BatchMissing>> {
+        self.inner.cancel_batch(ns, id, limit)
+    }
+    fn batch(&self, ns: &Namespace, id: BatchId) -> Answer<Result<BatchStatus, BatchMissing>> {
+        self.inner.batch(ns, id)
+    }
+    fn results(
+        &self,
+        ns: &Namespace,
+        id: BatchId,
+        after: u64,
+        limit: u32,
+    ) -> Answer<Result<Results, BatchMissing>> {
+        self.inner.results(ns, id, after, limit)
+    }
+    fn tend_batches(&self, limit: u32) -> Answer<Tended> {
+        self.inner.tend_batches(limit)
     }
     fn claim_deliveries(&self, limit: u32) -> Answer<DueDeliveries> {
         self.inner.claim_deliveries(limit)

@@ -165,6 +165,7 @@ impl Setup {
             delay: None,
             options,
             retry_of: None,
+            member: None,
         };
         Submission {
             job,

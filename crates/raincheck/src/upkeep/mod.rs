@@ -4,6 +4,7 @@
 
 pub(crate) mod prune;
 pub(crate) mod reclaim;
+pub(crate) mod tend;
 
 #[cfg(test)]
 mod tests;

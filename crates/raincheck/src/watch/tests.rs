@@ -24,6 +24,7 @@ fn change(n: u64, version: u32) -> Change {
         delay: None,
         options: Options::default(),
         retry_of: None,
+        member: None,
     });
     let job = Arc::new(Job { version, ..job });
     Change { job, result: None }

@@ -1,4 +1,4 @@
-//! Sends the webhooks that finished jobs have made.
+//! Sends the webhooks that finished jobs and batches have made.
 //!
 //! ```text
 //! Observer::changed ─► bell ─► Store::claim_deliveries ─► one errand each: sign, POST ─► Store::end_tries
@@ -15,9 +15,10 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, USER_AGENT};
 use http::{HeaderValue, Method, Request};
 use http_body_util::Full;
+use raincheck_core::batch::Batch;
 use raincheck_core::decide::TryEnd;
 use raincheck_core::queue::Queue;
-use raincheck_core::store::{Change, EndTry, Outgoing, Store, StoreError};
+use raincheck_core::store::{About, Change, EndTry, Outgoing, Store, StoreError};
 use raincheck_core::time::Timestamp;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{sleep, timeout};
@@ -67,6 +68,16 @@ impl Bell {
         let any = self.0.queues.load(Ordering::SeqCst);
         let made = |change: &Change| change.job.done() && (any || change.job.options.callback.is_some());
         if changes.iter().any(made) {
+            self.ring();
+        }
+    }
+
+    /// Hears of batches. Called from the store's own thread.
+    pub(crate) fn heard_of_batches(&self, batches: &[Arc<Batch>]) {
+        if batches
+            .iter()
+            .any(|batch| batch.done() && batch.callback.is_some())
+        {
             self.ring();
         }
     }
@@ -167,15 +178,18 @@ impl Courier {
     }
 
     async fn attempt(&self, outgoing: &Outgoing) -> TryEnd {
-        let (delivery, job) = (&outgoing.delivery, &outgoing.job);
+        let (delivery, ns) = (&outgoing.delivery, outgoing.about.namespace());
         let Ok(uri) = target(&delivery.url) else {
             return failed("the URL cannot be asked".to_owned());
         };
-        let secrets = match self.secrets.get(&job.namespace).await {
+        let secrets = match self.secrets.get(ns).await {
             Ok(secrets) => secrets,
             Err(error) => return failed(format!("nothing to sign with: {error}")),
         };
-        let queue = self.queues.get(&job.namespace, &job.queue).await.ok().flatten();
+        let queue = match &outgoing.about {
+            About::Job { job, .. } => self.queues.get(ns, &job.queue).await.ok().flatten(),
+            About::Batch(_) => None,
+        };
         let now = self.store.now();
         let body = (self.render)(outgoing, queue.as_deref(), self.public_url.as_deref(), now);
         let mut request = Request::new(Full::new(Bytes::from(body.clone())));

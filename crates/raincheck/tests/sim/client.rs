@@ -118,6 +118,7 @@ impl Client {
                 delay: asked.delay,
                 options: asked.options.clone(),
                 retry_of: None,
+                member: None,
             },
             input: Input {
                 body: Bytes::copy_from_slice(&id.tail().to_be_bytes()),

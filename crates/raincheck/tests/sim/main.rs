@@ -12,6 +12,7 @@ mod check;
 mod client;
 mod cover;
 mod disk;
+mod door;
 mod engine;
 mod log;
 mod plan;

@@ -1,13 +1,13 @@
-//! The store as it is reached in bad times: late, in doubt, full, gone.
+//! Every operation of the store through its [`Door`], and what each answer is judged by.
 //!
-//! Invariant: what a caller is told of a failure is true by the contract of [`Store`]: `Unavailable`, `DiskFull` and `Failed`
-//! stored nothing, and only `Unknown` leaves open what happened.
+//! Invariant: an operation that was carried out is judged, whether or not its answer arrives.
 
-use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
-use raincheck::tasks::TaskKind;
+use raincheck_core::batch::{
+    Batch, BatchCancelled, BatchId, BatchMissing, BatchOpened, BatchRefused, BatchStatus, Line, NewBatch,
+    Results, Tended,
+};
 use raincheck_core::content::Input;
 use raincheck_core::decide::{EmitRefused, Patch, Renewed, SettleRefused};
 use raincheck_core::delivery::{Delivery, DeliveryId};
@@ -20,180 +20,12 @@ use raincheck_core::secret::{Secret, SigningSecrets};
 use raincheck_core::store::{
     Answer, Change, ChangeRefused, Claim, DueDeliveries, Emit, Emitted, EndTry, Idempotency, Leased, Missing,
     Observer, Output, PatchError, QueueRefused, QueueStatus, Reclaimed, Renew, Retry, Settle, Slice, Store,
-    StoreError, Submission, SubmitRefused, Submitted,
+    Submission, SubmitRefused, Submitted,
 };
 use raincheck_core::time::Timestamp;
-use tokio::sync::oneshot;
 
 use crate::check::Checker;
-use crate::world::World;
-
-/// What goes wrong with one operation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
-    Pass,
-    Refused,
-    Full,
-    Lost,
-    Forgotten,
-    Poisoned,
-}
-
-/// What an operation is, as far as faults care.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Op {
-    Read,
-    Write,
-    /// Takes space: refused where none is left.
-    Grow,
-}
-
-/// A way to the store, of one run of the node.
-pub(crate) struct Door {
-    world: Arc<World>,
-    epoch: u64,
-}
-
-impl fmt::Debug for Door {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Door({})", self.epoch)
-    }
-}
-
-impl Door {
-    pub(crate) const fn new(world: Arc<World>, epoch: u64) -> Self {
-        Self { world, epoch }
-    }
-
-    /// What becomes of the next operation: how long until it is carried out, what goes wrong, how long its answer takes.
-    fn fate(&self, op: Op) -> Result<(Duration, Fate, Duration), StoreError> {
-        let mut guard = self.world.state();
-        let state = &mut *guard;
-        if state.epoch != self.epoch {
-            return Err(StoreError::Closed);
-        }
-        if state.poisoned {
-            return Err(StoreError::Failed("a sync failed".to_owned()));
-        }
-        let (faults, rng) = (state.faults, &mut state.rng);
-        let mut wait = || {
-            if rng.below(1000) < faults.slow {
-                rng.ms(0, faults.slow_ms_max)
-            } else {
-                Duration::ZERO
-            }
-        };
-        let (before, after) = (wait(), wait());
-        if before + after > Duration::ZERO {
-            state.checker.cover.hit("slow operation");
-        }
-        let mut drawn = state.rng.below(1000);
-        let mut comes = |share: u64| {
-            let hit = drawn < share;
-            drawn = drawn.saturating_sub(share);
-            hit
-        };
-        let fate = if comes(faults.refused) {
-            Fate::Refused
-        } else if op == Op::Grow && comes(faults.full) {
-            Fate::Full
-        } else if op != Op::Read && comes(faults.lost) {
-            Fate::Lost
-        } else if op != Op::Read && comes(faults.forgotten) {
-            Fate::Forgotten
-        } else if op != Op::Read && comes(faults.poisoned) {
-            Fate::Poisoned
-        } else {
-            Fate::Pass
-        };
-        Ok((before, fate, after))
-    }
-
-    fn ask<T: Send + 'static>(
-        &self,
-        (op, what, job): (Op, &'static str, Option<JobId>),
-        operation: impl FnOnce(&dyn Store) -> Answer<T> + Send + 'static,
-        judge: impl FnOnce(&mut Checker, &T, &[Change], Timestamp) -> &'static str + Send + 'static,
-    ) -> Answer<T> {
-        let (before, fate, after) = match self.fate(op) {
-            Ok(fate) => fate,
-            Err(error) => return Box::pin(std::future::ready(Err(error))),
-        };
-        let (world, epoch) = (self.world.clone(), self.epoch);
-        let carry_out = move |world: &World| {
-            let answer = match fate {
-                Fate::Refused | Fate::Full | Fate::Lost => None,
-                Fate::Pass => return world.carry_out(epoch, what, job, operation, judge),
-                Fate::Forgotten | Fate::Poisoned => {
-                    Some(world.carry_out(epoch, what, job, operation, judge).map(drop))
-                }
-            };
-            go_wrong(world, epoch, what, job, fate);
-            match (fate, answer) {
-                (_, Some(Err(error))) => Err(error),
-                (Fate::Refused, _) => Err(StoreError::Unavailable("out of reach".to_owned())),
-                (Fate::Full, _) => Err(StoreError::DiskFull),
-                _ => Err(StoreError::Unknown),
-            }
-        };
-        if before.is_zero() {
-            let answer = carry_out(&world);
-            return Box::pin(async move {
-                if !after.is_zero() {
-                    tokio::time::sleep(after).await;
-                }
-                answered(&world, epoch, answer)
-            });
-        }
-        // It is on its way now, and stays so where the caller goes away.
-        let (tell, told) = oneshot::channel();
-        let on_its_way = world.clone();
-        world.tasks.spawn(TaskKind::Errand, async move {
-            tokio::time::sleep(before).await;
-            let answer = carry_out(&on_its_way);
-            tokio::time::sleep(after).await;
-            // The caller may be gone.
-            let _ = tell.send(answer);
-        });
-        Box::pin(async move {
-            let answer = told.await.unwrap_or(Err(StoreError::Unknown));
-            answered(&world, epoch, answer)
-        })
-    }
-}
-
-/// An answer as it arrives: a node that ended meanwhile takes it with it.
-fn answered<T>(world: &World, epoch: u64, answer: Result<T, StoreError>) -> Result<T, StoreError> {
-    if world.state().epoch == epoch {
-        answer
-    } else {
-        Err(StoreError::Unknown)
-    }
-}
-
-fn go_wrong(world: &World, epoch: u64, what: &'static str, job: Option<JobId>, fate: Fate) {
-    let (outcome, cover) = match fate {
-        Fate::Pass => return,
-        Fate::Refused => ("REFUSED", "refused before the commit"),
-        Fate::Full => ("DISK FULL", "disk full"),
-        Fate::Lost => ("LOST, in doubt", "commit in doubt: lost"),
-        Fate::Forgotten => ("carried out, in doubt", "commit in doubt: applied"),
-        Fate::Poisoned => ("carried out, SYNC FAILED", "store poisoned"),
-    };
-    world.event(what, job, outcome);
-    world.hit(cover);
-    if fate == Fate::Poisoned {
-        let mut state = world.state();
-        if state.epoch == epoch {
-            state.poisoned = true;
-            let observer = state.observer.clone();
-            drop(state);
-            if let Some(observer) = observer {
-                observer.failed("a sync failed");
-            }
-        }
-    }
-}
+use crate::door::{Door, Op};
 
 /// What an entry of a batch is judged by, one after the other.
 fn each<S, A>(sent: &[S], answers: &[A], mut judge: impl FnMut(&S, &A) -> &'static str) -> &'static str {
@@ -474,6 +306,90 @@ impl Store for Door {
             (Op::Write, "claim deliveries", None),
             move |store| store.claim_deliveries(limit),
             |_, _, _, _| "deliveries claimed",
+        )
+    }
+
+    fn open_batch(&self, ns: &Namespace, new: NewBatch) -> Answer<Result<BatchOpened, BatchRefused>> {
+        let ns = ns.clone();
+        self.ask(
+            (Op::Grow, "open batch", None),
+            move |store| store.open_batch(&ns, new),
+            |_, _, _, _| "batch opened",
+        )
+    }
+
+    fn add_lines(
+        &self,
+        ns: &Namespace,
+        id: BatchId,
+        first: u64,
+        lines: Vec<Line>,
+    ) -> Answer<Result<Arc<Batch>, BatchRefused>> {
+        let ns = ns.clone();
+        self.ask(
+            (Op::Grow, "add lines", None),
+            move |store| store.add_lines(&ns, id, first, lines),
+            |_, _, _, _| "lines added",
+        )
+    }
+
+    fn seal_batch(
+        &self,
+        ns: &Namespace,
+        id: BatchId,
+        lines: u64,
+    ) -> Answer<Result<BatchStatus, BatchRefused>> {
+        let ns = ns.clone();
+        self.ask(
+            (Op::Write, "seal batch", None),
+            move |store| store.seal_batch(&ns, id, lines),
+            |_, _, _, _| "batch sealed",
+        )
+    }
+
+    fn cancel_batch(
+        &self,
+        ns: &Namespace,
+        id: BatchId,
+        limit: u32,
+    ) -> Answer<Result<BatchCancelled, BatchMissing>> {
+        let ns = ns.clone();
+        self.ask(
+            (Op::Write, "cancel batch", None),
+            move |store| store.cancel_batch(&ns, id, limit),
+            |_, _, _, _| "batch cancelled",
+        )
+    }
+
+    fn batch(&self, ns: &Namespace, id: BatchId) -> Answer<Result<BatchStatus, BatchMissing>> {
+        let ns = ns.clone();
+        self.ask(
+            (Op::Read, "batch", None),
+            move |store| store.batch(&ns, id),
+            |_, _, _, _| "batch read",
+        )
+    }
+
+    fn results(
+        &self,
+        ns: &Namespace,
+        id: BatchId,
+        after: u64,
+        limit: u32,
+    ) -> Answer<Result<Results, BatchMissing>> {
+        let ns = ns.clone();
+        self.ask(
+            (Op::Read, "results", None),
+            move |store| store.results(&ns, id, after, limit),
+            |_, _, _, _| "results read",
+        )
+    }
+
+    fn tend_batches(&self, limit: u32) -> Answer<Tended> {
+        self.ask(
+            (Op::Write, "tend batches", None),
+            move |store| store.tend_batches(limit),
+            |_, _, _, _| "batches tended",
         )
     }
 

@@ -18,10 +18,10 @@ use tokio::time::Instant;
 use crate::broken::Bug;
 use crate::check::Checker;
 use crate::disk::Disk;
+use crate::door::Door;
 use crate::log::{Event, Log};
 use crate::plan::{Faults, Plan};
 use crate::rng::Rng;
-use crate::store::Door;
 
 /// What changes, behind one lock.
 #[derive(Debug)]

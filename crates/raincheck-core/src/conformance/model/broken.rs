@@ -8,6 +8,10 @@ use std::sync::Arc;
 
 use super::ModelStore;
 use super::state::{Model, Row};
+use crate::batch::{
+    Batch, BatchCancelled, BatchId, BatchMissing, BatchOpened, BatchRefused, BatchStatus, Line, NewBatch,
+    Results, Tended,
+};
 use crate::content::Input;
 use crate::decide::{EmitRefused, Patch, Renewed, SettleRefused, Settlement, claimable, submit};
 use crate::delivery::{Delivery, DeliveryId};
@@ -87,6 +91,11 @@ pub(in crate::conformance) enum Fault {
     EndsPullLeasesOnOpen,
     EndsDeferredLeasesOnOpen,
     ReusesIdsOnOpen,
+    /// Takes a line that was taken before once more.
+    TakesLinesAgain,
+    /// Ends batches whose upload has not ended.
+    SealsByItself,
+    NeverTendsBatches,
 }
 
 /// A store with a fault.
@@ -246,6 +255,11 @@ impl Store for Broken {
         fn all_queues() -> Answer<Vec<Arc<Queue>>>;
         fn pause(ns: &Namespace, name: &QueueName, paused: bool) -> Answer<Result<Arc<Queue>, QueueRefused>>;
         fn purge(ns: &Namespace, name: &QueueName, limit: u32) -> Answer<Result<Slice, QueueRefused>>;
+        fn open_batch(ns: &Namespace, new: NewBatch) -> Answer<Result<BatchOpened, BatchRefused>>;
+        fn batch(ns: &Namespace, id: BatchId) -> Answer<Result<BatchStatus, BatchMissing>>;
+        fn results(ns: &Namespace, id: BatchId, after: u64, limit: u32) -> Answer<Result<Results, BatchMissing>>;
+        fn seal_batch(ns: &Namespace, id: BatchId, lines: u64) -> Answer<Result<BatchStatus, BatchRefused>>;
+        fn cancel_batch(ns: &Namespace, id: BatchId, limit: u32) -> Answer<Result<BatchCancelled, BatchMissing>>;
         fn claim_deliveries(limit: u32) -> Answer<DueDeliveries>;
         fn end_tries(batch: Vec<EndTry>) -> Answer<Vec<bool>>;
         fn deliveries(ns: &Namespace, before: Option<DeliveryId>, limit: u32) -> Answer<Vec<Delivery>>;
@@ -478,6 +492,37 @@ impl Store for Broken {
         let early = self.has(Fault::PrunesEarly);
         let ahead = std::time::Duration::from_secs(if early { 600 } else { 0 });
         self.store.run(|model, now| model.prune(limit, now.plus(ahead)))
+    }
+
+    fn add_lines(
+        &self,
+        ns: &Namespace,
+        id: BatchId,
+        first: u64,
+        lines: Vec<Line>,
+    ) -> Answer<Result<Arc<Batch>, BatchRefused>> {
+        let fault = self.fault;
+        self.store.run(|model, now| {
+            let taken = model.batch(ns, id, now)?.batch.lines;
+            let first = if fault == Fault::TakesLinesAgain {
+                taken
+            } else {
+                first
+            };
+            model.add_lines(ns, id, first, lines, now)?;
+            let lines = model.batch(ns, id, now)?.batch.lines;
+            if fault == Fault::SealsByItself {
+                model.seal_batch(ns, id, lines, now)?;
+            }
+            Ok(model.batch(ns, id, now)?.batch)
+        })
+    }
+
+    fn tend_batches(&self, limit: u32) -> Answer<Tended> {
+        if self.has(Fault::NeverTendsBatches) {
+            return Box::pin(std::future::ready(Ok(Tended::default())));
+        }
+        self.store.tend_batches(limit)
     }
 
     fn patch(&self, ns: &Namespace, batch: Vec<(JobId, Patch)>) -> Answer<Vec<Result<Arc<Job>, PatchError>>> {

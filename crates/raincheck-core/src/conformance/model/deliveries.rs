@@ -8,7 +8,7 @@ use crate::delivery::{Callback, Delivery, DeliveryId, Source};
 use crate::job::Job;
 use crate::name::Namespace;
 use crate::queue::Queue;
-use crate::store::{DueDeliveries, EndTry, Outgoing};
+use crate::store::{About, DueDeliveries, EndTry, Outgoing};
 use crate::time::Timestamp;
 
 impl Model {
@@ -23,7 +23,7 @@ impl Model {
 
     /// Whether something of the job is still to be delivered.
     pub(super) fn awaits_delivery(&self, job: crate::id::JobId) -> bool {
-        let of = |source| self.deliveries.get(&DeliveryId { job, source });
+        let of = |source| self.deliveries.get(&DeliveryId::Job { job, source });
         let both = [of(Source::Job), of(Source::Queue)];
         both.into_iter()
             .flatten()
@@ -31,7 +31,7 @@ impl Model {
     }
 
     pub(super) fn drop_deliveries(&mut self, job: crate::id::JobId) {
-        self.deliveries.retain(|id, _| id.job != job);
+        self.deliveries.retain(|id, _| id.job() != Some(job));
     }
 
     pub(in crate::conformance) fn claim_deliveries(&mut self, limit: u32, now: Timestamp) -> DueDeliveries {
@@ -47,11 +47,19 @@ impl Model {
                 break;
             };
             self.deliveries.insert(*id, next.clone());
-            let row = &self.jobs[&id.job];
+            let about = match id {
+                DeliveryId::Job { job, .. } => About::Job {
+                    job: self.jobs[job].job.clone(),
+                    result: self.jobs[job].result.clone(),
+                },
+                DeliveryId::Batch(batch) => {
+                    let there = self.batch(&next.namespace, *batch, now);
+                    About::Batch(there.expect("a batch outlives its delivery"))
+                }
+            };
             due.push(Outgoing {
                 delivery: next,
-                job: row.job.clone(),
-                result: row.result.clone(),
+                about,
             });
         }
         let next_at = self.deliveries.values().filter_map(Delivery::next_at).min();
@@ -65,8 +73,15 @@ impl Model {
         let Some(next) = end_try(delivery, wanted.n, &wanted.end, wanted.seed, now) else {
             return false;
         };
-        if wanted.end == crate::decide::TryEnd::Gone && wanted.id.source == Source::Queue {
-            let job = self.jobs[&wanted.id.job].job.clone();
+        if let (
+            crate::decide::TryEnd::Gone,
+            DeliveryId::Job {
+                job,
+                source: Source::Queue,
+            },
+        ) = (&wanted.end, wanted.id)
+        {
+            let job = self.jobs[&job].job.clone();
             if let Some(line) = self.lines.get_mut(&(job.namespace.clone(), job.queue.clone())) {
                 let mut queue = Queue::clone(&line.queue);
                 queue.callback_gone = Some(now);

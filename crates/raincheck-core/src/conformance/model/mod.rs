@@ -4,6 +4,7 @@
 //! decided is decided by [`decide`](crate::decide) and [`limit`](crate::limit). It scans all it has on nearly every
 //! call, so it is for tests of up to some thousand jobs.
 
+mod batches;
 #[cfg(test)]
 #[expect(
     clippy::wildcard_enum_match_arm,
@@ -24,6 +25,10 @@ mod upkeep;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::batch::{
+    Batch, BatchCancelled, BatchId, BatchMissing, BatchOpened, BatchRefused, BatchStatus, Line, NewBatch,
+    Results, Tended,
+};
 use crate::clock::Clock;
 use crate::content::Input;
 use crate::decide::{EmitRefused, Patch, Renewed};
@@ -136,6 +141,9 @@ impl ModelStore {
             }
             if !told.changes.is_empty() {
                 observer.changed(told.changes);
+            }
+            if !told.batches.is_empty() {
+                observer.batches(told.batches);
             }
             if !told.ready.is_empty() {
                 observer.ready(told.ready);
@@ -291,6 +299,56 @@ impl Store for ModelStore {
 
     fn delete_queue(&self, ns: &Namespace, name: &QueueName) -> Answer<Result<(), QueueRefused>> {
         self.run(|model, now| model.delete_queue(ns, name, now))
+    }
+
+    fn open_batch(&self, ns: &Namespace, new: NewBatch) -> Answer<Result<BatchOpened, BatchRefused>> {
+        self.run(|model, now| model.open_batch(ns, new, now))
+    }
+
+    fn add_lines(
+        &self,
+        ns: &Namespace,
+        id: BatchId,
+        first: u64,
+        lines: Vec<Line>,
+    ) -> Answer<Result<Arc<Batch>, BatchRefused>> {
+        self.run(|model, now| model.add_lines(ns, id, first, lines, now))
+    }
+
+    fn seal_batch(
+        &self,
+        ns: &Namespace,
+        id: BatchId,
+        lines: u64,
+    ) -> Answer<Result<BatchStatus, BatchRefused>> {
+        self.run(|model, now| model.seal_batch(ns, id, lines, now))
+    }
+
+    fn cancel_batch(
+        &self,
+        ns: &Namespace,
+        id: BatchId,
+        limit: u32,
+    ) -> Answer<Result<BatchCancelled, BatchMissing>> {
+        self.run(|model, now| model.cancel_batch(ns, id, limit, now))
+    }
+
+    fn batch(&self, ns: &Namespace, id: BatchId) -> Answer<Result<BatchStatus, BatchMissing>> {
+        self.look(|model, now| model.batch(ns, id, now))
+    }
+
+    fn results(
+        &self,
+        ns: &Namespace,
+        id: BatchId,
+        after: u64,
+        limit: u32,
+    ) -> Answer<Result<Results, BatchMissing>> {
+        self.look(|model, _| model.results(ns, id, after, limit))
+    }
+
+    fn tend_batches(&self, limit: u32) -> Answer<Tended> {
+        self.run(|model, now| model.tend_batches(limit, now))
     }
 
     fn claim_deliveries(&self, limit: u32) -> Answer<DueDeliveries> {

@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::mem;
 use std::sync::Arc;
 
+use super::batches::BatchRow;
+use crate::batch::{Batch, BatchId};
 use crate::content::{Input, JobResult};
 use crate::decide::{Fingerprint, claimable};
 use crate::delivery::{Delivery, DeliveryId};
@@ -34,6 +36,9 @@ pub(in crate::conformance) struct Model {
     pub(super) secrets: BTreeMap<Namespace, SigningSecrets>,
     pub(super) deliveries: BTreeMap<DeliveryId, Delivery>,
     pub(super) ticket_key: Option<Secret>,
+    pub(super) batches: BTreeMap<BatchId, BatchRow>,
+    /// Batches that changed in this operation.
+    pub(super) batches_changed: Vec<BatchId>,
     /// Jobs that changed in this operation, as they are now.
     pub(super) changes: Vec<Change>,
     /// Jobs that were accepted, claimed or renewed with progress in this operation.
@@ -84,6 +89,7 @@ pub(in crate::conformance) struct Told {
     pub(in crate::conformance) changes: Vec<Change>,
     pub(in crate::conformance) advanced: Vec<Arc<Job>>,
     pub(in crate::conformance) emitted: Vec<Arc<Chunk>>,
+    pub(in crate::conformance) batches: Vec<Arc<Batch>>,
     pub(in crate::conformance) ready: Vec<LineName>,
 }
 
@@ -181,6 +187,7 @@ impl Model {
         row.job = job.clone();
         if ended {
             self.record(&job);
+            self.member_ended(&job);
         }
         job
     }
@@ -236,6 +243,7 @@ impl Model {
             changes: mem::take(&mut self.changes),
             advanced: mem::take(&mut self.advanced),
             emitted: mem::take(&mut self.emitted),
+            batches: self.told_batches(),
             ready,
         }
     }
@@ -243,6 +251,7 @@ impl Model {
     /// The greatest [`JobId::seq`] that was used.
     pub(in crate::conformance) fn last_seq(&self) -> u64 {
         let ids = self.jobs.keys().chain(self.gone.keys());
-        ids.map(|id| id.seq()).max().unwrap_or(0)
+        let batches = self.batches.keys().map(|id| id.seq());
+        ids.map(|id| id.seq()).chain(batches).max().unwrap_or(0)
     }
 }

@@ -70,10 +70,11 @@ impl Model {
             self.keys.retain(|_, key| key.job != id);
             left -= 1;
         }
-        let count = limit as usize - left;
+        let single = limit as usize - left;
+        let (of_batches, more) = self.prune_batches(left, now);
         Slice {
-            count: u32::try_from(count).unwrap_or(u32::MAX),
-            more: count < due,
+            count: u32::try_from(single + of_batches).unwrap_or(u32::MAX),
+            more: single < due || more,
         }
     }
 

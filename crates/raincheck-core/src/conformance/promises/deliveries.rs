@@ -2,12 +2,12 @@
 
 use super::kit::{Draft, Kit, fail, h, lease, ms, refuse, s, succeed};
 use crate::decide::{DELIVERY_TERM, TryEnd};
-use crate::delivery::{Callback, Delivery, DeliveryId, Source, Stage};
+use crate::delivery::{Callback, Delivery, DeliveryId, Event, Source, Stage};
 use crate::id::JobId;
 use crate::job::{Options, Outcome};
 use crate::name::Namespace;
 use crate::queue::QueueSpec;
-use crate::store::{DueDeliveries, EndTry, Missing};
+use crate::store::{About, DueDeliveries, EndTry, Missing};
 
 impl Kit {
     async fn outgoing(&self) -> DueDeliveries {
@@ -72,11 +72,11 @@ fn ids(due: &DueDeliveries) -> Vec<DeliveryId> {
 }
 
 fn of(job: JobId, source: Source) -> DeliveryId {
-    DeliveryId { job, source }
+    DeliveryId::Job { job, source }
 }
 
 pub async fn every_way_to_end_makes_its_deliveries(kit: Kit) {
-    use Outcome::{Cancelled, Expired, Failed, Succeeded};
+    use Outcome::{Cancelled, Expired, Failed};
     queue_with_callback(&kit, &[Failed, Cancelled, Expired]).await;
     let good = kit.finished(with_callback(), succeed("yes")).await;
     let bad = kit.finished(with_callback(), refuse()).await;
@@ -101,30 +101,32 @@ pub async fn every_way_to_end_makes_its_deliveries(kit: Kit) {
     let mut told: Vec<_> = due
         .due
         .iter()
-        .map(|outgoing| (outgoing.delivery.id, outgoing.delivery.event))
+        .map(|outgoing| (outgoing.delivery.id, outgoing.delivery.event.name()))
         .collect();
     told.sort_unstable_by_key(|(id, _)| *id);
-    let mut expected = vec![(of(good.id, Source::Job), Succeeded)];
+    let mut expected = vec![(of(good.id, Source::Job), "job.succeeded")];
     for (id, outcome) in [
         (bad.id, Failed),
         (waiting, Cancelled),
         (late, Expired),
         (lost.id, Failed),
     ] {
-        expected.extend([(of(id, Source::Job), outcome), (of(id, Source::Queue), outcome)]);
+        let event = Event::Ended(outcome).name();
+        expected.extend([(of(id, Source::Job), event), (of(id, Source::Queue), event)]);
     }
     expected.sort_unstable_by_key(|(id, _)| *id);
     assert_eq!(told, expected);
     let first = due
         .due
         .iter()
-        .find(|outgoing| outgoing.delivery.id.job == good.id);
+        .find(|outgoing| outgoing.delivery.id.job() == Some(good.id));
     let first = first.expect("it was told above");
-    assert_eq!((&first.job, first.delivery.tries), (&good, 1));
-    assert_eq!(
-        first.result.as_ref().map(|result| &result.body[..]),
-        Some(&b"yes"[..])
-    );
+    assert_eq!(first.delivery.tries, 1);
+    let About::Job { job, result } = &first.about else {
+        panic!("a job's delivery tells of a job");
+    };
+    assert_eq!(*job, good);
+    assert_eq!(result.as_ref().map(|result| &result.body[..]), Some(&b"yes"[..]));
 }
 
 pub async fn a_job_that_goes_on_makes_none(kit: Kit) {

@@ -126,6 +126,7 @@ impl Kit {
             delay: draft.delay,
             options: draft.options.clone(),
             retry_of: None,
+            member: None,
         }
     }
 

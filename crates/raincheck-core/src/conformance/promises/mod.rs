@@ -3,6 +3,8 @@
 //! Invariant: every promise is in the list that [`conformance!`](crate::conformance!) runs (a test of this crate
 //! compares the list with the files), so a store cannot leave one out.
 
+pub mod batches;
+pub mod batches_over;
 pub mod by_hand;
 pub mod cancel;
 pub mod claim;
@@ -23,6 +25,7 @@ pub mod overdue;
 pub mod patch;
 pub mod queues;
 pub mod reopen;
+pub mod reopen_batches;
 pub mod reopen_leases;
 pub mod reopen_output;
 pub mod retention;

@@ -414,7 +414,11 @@ pub async fn webhooks_survive<F: IntoFuture<Output = Opened>>(kit: Kit, reopen: 
         .deliveries(&kit.ns, None, 9)
         .await
         .expect("the store answers");
-    assert_eq!(listed[0].id.job, pushed.id, "what opening ends tells of it");
+    assert_eq!(
+        listed[0].id.job(),
+        Some(pushed.id),
+        "what opening ends tells of it"
+    );
     assert_eq!(listed[1], tried.due[0].delivery);
     kit.advance(s(60));
     let due = kit.store.claim_deliveries(9).await.expect("the store answers");

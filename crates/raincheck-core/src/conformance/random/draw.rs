@@ -179,6 +179,7 @@ fn filter(rng: &mut Rng, store: &dyn Store) -> Filter {
         state: some(rng, 2, |rng| rng.pick(&states).copied().unwrap_or(State::Queued)),
         tag: some(rng, 4, |_| Tag::new("t1").expect("the name is plain")),
         group: some(rng, 4, group),
+        batch: None,
         submitted_after: some(rng, 5, before),
         submitted_before: some(rng, 5, before),
     }
@@ -240,6 +241,7 @@ fn submission(rng: &mut Rng, ns: &Namespace, store: &dyn Store) -> Submission {
         delay: some(rng, 6, |rng| rng.seconds(0, 60)),
         options: if plain { Options::default() } else { options(rng) },
         retry_of: None,
+        member: None,
     };
     Submission {
         job,

@@ -344,6 +344,21 @@ const FAULTS: &[(Fault, &[&str], Random)] = &[
         &["reopen::ids_keep_growing_after_opening"],
         Finds,
     ),
+    // Random commands know no batches.
+    (Fault::TakesLinesAgain, &["batches::a_line_is_taken_once"], Passes),
+    (
+        Fault::SealsByItself,
+        &["batches::a_batch_is_done_when_it_is_sealed_and_nothing_remains"],
+        Passes,
+    ),
+    (
+        Fault::NeverTendsBatches,
+        &[
+            "batches::an_upload_that_is_not_taken_up_again_is_cancelled",
+            "reopen_batches::a_cancel_that_was_begun_goes_on_after_opening",
+        ],
+        Passes,
+    ),
 ];
 
 fn breaks(check: impl FnOnce()) -> bool {

@@ -1,8 +1,9 @@
 //! Which webhooks a job makes, and when each is tried.
 
 use super::*;
+use crate::batch::BatchId;
 use crate::decide::{DELIVERY_DELAYS, TryEnd, deliveries, end_try, redeliver, try_delivery};
-use crate::delivery::{Callback, Delivery, DeliveryId, Source, Stage};
+use crate::delivery::{Callback, Delivery, DeliveryId, Event, Source, Stage};
 use crate::job::Outcome;
 
 fn callback(events: &[Outcome]) -> Callback {
@@ -18,7 +19,10 @@ fn told(job: &Job, own: Option<&[Outcome]>, of_queue: Option<&[Outcome]>) -> Vec
     let of_queue = of_queue.map(callback);
     let made = deliveries(&job, of_queue.as_ref());
     made.iter()
-        .map(|delivery| (delivery.id.source, delivery.event))
+        .map(|delivery| match (delivery.id, delivery.event) {
+            (DeliveryId::Job { source, .. }, Event::Ended(outcome)) => (source, outcome),
+            other => panic!("{other:?}"),
+        })
         .collect()
 }
 
@@ -119,8 +123,8 @@ fn a_try_that_was_overtaken_changes_nothing() {
 
 #[test]
 fn a_deliverys_name_reads_back() {
-    for source in [Source::Job, Source::Queue] {
-        let id = DeliveryId { job: id(7), source };
+    let of_job = [Source::Job, Source::Queue].map(|source| DeliveryId::Job { job: id(7), source });
+    for id in of_job.into_iter().chain([DeliveryId::Batch(BatchId::new(id(7)))]) {
         assert_eq!(id.to_string().parse(), Ok(id));
         assert!(!id.to_string().contains('.'));
     }

@@ -3,6 +3,7 @@
 //! Tables say what each decision makes of a job, written in one line by [`show`]; properties say what holds of all of
 //! them, whatever came before.
 
+mod batch;
 mod bulk;
 mod cancel;
 mod claim;
@@ -73,6 +74,7 @@ fn new_job(options: Options) -> NewJob {
         delay: None,
         options,
         retry_of: None,
+        member: None,
     }
 }
 

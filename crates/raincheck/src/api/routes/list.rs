@@ -30,6 +30,8 @@ use crate::api::wire::page::{self, Cursor, PageDocument};
          `queued`, `running`, `succeeded`, `failed`, `cancelled` or `expired`.", example = "failed"),
         ("tag" = Option<String>, Query, description = "Only jobs with this tag.", example = "eu"),
         ("group" = Option<String>, Query, description = "Only jobs of this group.", example = "tenant-7"),
+        ("batch" = Option<String>, Query, description = "Only jobs of this batch.",
+         example = "batch_01jd8zq3k5e7rv2m4n6p8s0t1w"),
         ("submitted_after" = Option<String>, Query, description = "Only jobs accepted after this instant: RFC 3339, or \
          `@` and seconds since 1970.", example = "2026-11-21T06:00:00Z"),
         ("submitted_before" = Option<String>, Query, description = "Only jobs accepted before this instant.",

@@ -227,6 +227,7 @@ pub(super) fn order(
         delay: asked.delay,
         options,
         retry_of: None,
+        member: None,
     };
     Submission {
         job,

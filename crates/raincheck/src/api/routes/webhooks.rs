@@ -56,7 +56,7 @@ pub(crate) async fn rotate_secret(
     Ok(json(StatusCode::OK, render(&document)))
 }
 
-/// List the webhooks of the jobs that are kept, newest job first.
+/// List the webhooks of the jobs and batches that are kept, newest first.
 #[utoipa::path(
     get, path = "/v1/deliveries", operation_id = "listDeliveries", tag = "webhooks",
     params(
@@ -95,7 +95,7 @@ async fn search(
 ) -> Result<(Vec<Delivery>, Option<DeliveryId>), Problem> {
     let (mut found, mut looked_at) = (Vec::new(), 0);
     // Those of one job lie side by side: they are looked for from just above it.
-    let above = |job: JobId| DeliveryId {
+    let above = |job: JobId| DeliveryId::Job {
         job: JobId::from_parts(job.seq() + 1, 0),
         source: Source::Job,
     };
@@ -107,7 +107,7 @@ async fn search(
         looked_at += read.len();
         let all = read.len() < slice as usize;
         for delivery in read {
-            if page.job.is_some_and(|job| job != delivery.id.job) {
+            if page.job.is_some_and(|job| delivery.id.job() != Some(job)) {
                 return Ok((found, None));
             }
             if page.state.is_none_or(|state| state == state_of(delivery.stage)) {

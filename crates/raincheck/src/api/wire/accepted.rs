@@ -111,6 +111,7 @@ mod tests {
             delay,
             options: Options::default(),
             retry_of: None,
+            member: None,
         };
         let job = decide::submit(&new);
         let short = AcceptedDocument::of(new.id, &new.queue, new.starts_at()).render();

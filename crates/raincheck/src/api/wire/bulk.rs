@@ -58,6 +58,8 @@ pub(crate) struct BulkFilterSchema {
     tag: Option<String>,
     /// Of this group.
     group: Option<String>,
+    /// Of this batch.
+    batch: Option<String>,
     /// Accepted after this instant.
     submitted_after: Option<String>,
     /// Accepted before this instant.
@@ -169,7 +171,8 @@ fn read_filter(json: &str) -> Result<Filter, Problem> {
         let wrong = |why: Cow<'static, str>| wrong(&name, "/filter", &why);
         // Looked up before anything else: a filter that is misspelt must not match more than was meant.
         if page::take_filter(&mut Filter::default(), &name, "").is_none() {
-            let why = "does not exist here; there are queue, state, tag, group, submitted_after and submitted_before";
+            let why = "does not exist here; there are queue, state, tag, group, batch, submitted_after and \
+                       submitted_before";
             return Err(wrong(why.into()));
         }
         if seen.contains(&name) {
@@ -304,12 +307,12 @@ mod tests {
             ),
             (
                 r#"{"action":"cancel","filter":{"limit":"5"}}"#,
-                "the field \"limit\": does not exist here; there are queue, state, tag, group, submitted_after and \
+                "the field \"limit\": does not exist here; there are queue, state, tag, group, batch, submitted_after and \
                  submitted_before",
             ),
             (
                 r#"{"action":"cancel","filter":{"queu":null}}"#,
-                "the field \"queu\": does not exist here; there are queue, state, tag, group, submitted_after and \
+                "the field \"queu\": does not exist here; there are queue, state, tag, group, batch, submitted_after and \
                  submitted_before",
             ),
             (

@@ -4,6 +4,7 @@
 
 use std::sync::LazyLock;
 
+use raincheck_core::batch::BatchId;
 use raincheck_core::id::{IdText, JobId};
 use raincheck_core::job::{ATTEMPTS_SHOWN, Attempt, AttemptOutcome, Failure, Job, Phase, State};
 use raincheck_core::lease::Lease;
@@ -119,7 +120,7 @@ pub(crate) struct JobDocument<'a> {
     /// When it ended.
     #[schema(value_type = Option<String>, format = DateTime)]
     finished_at: Option<Timestamp>,
-    /// When the finished job will be pruned.
+    /// When the finished job will be pruned; of a member of a batch null: it goes with its batch.
     #[schema(value_type = Option<String>, format = DateTime)]
     expires_at: Option<Timestamp>,
     /// How far its worker says that the running attempt is.
@@ -132,9 +133,9 @@ pub(crate) struct JobDocument<'a> {
     /// Whether its worker is to stop.
     #[schema(required = false)]
     cancel_requested: bool,
-    /// The batch it belongs to; always null so far.
+    /// The batch it belongs to, or null.
     #[schema(value_type = Option<String>)]
-    batch: Option<()>,
+    batch: Option<BatchId>,
     /// The finished job that this one repeats.
     #[schema(value_type = Option<String>)]
     retry_of: Option<JobId>,
@@ -311,7 +312,7 @@ impl<'a> JobDocument<'a> {
                 finished_at,
                 expires_at,
                 ..
-            } => (Some(*finished_at), Some(*expires_at)),
+            } => (Some(*finished_at), job.member.is_none().then_some(*expires_at)),
             Phase::Waiting | Phase::Running(_) => (None, None),
         };
         Self {
@@ -335,7 +336,7 @@ impl<'a> JobDocument<'a> {
             error: job.error.as_ref().map(ErrorDocument::of),
             attempts: attempts(job),
             cancel_requested: job.cancel_requested,
-            batch: None,
+            batch: job.member.map(|member| member.batch),
             retry_of: job.retry_of,
             retried_as: job.retried_as,
             waiting_for: None,

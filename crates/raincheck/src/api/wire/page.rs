@@ -97,8 +97,8 @@ fn take(page: &mut Page, name: &str, value: &str) -> Result<(), Cow<'static, str
         }
         _ => {
             return Err(
-                "does not exist here; there are queue, state, tag, group, submitted_after, submitted_before, limit \
-                 and cursor"
+                "does not exist here; there are queue, state, tag, group, batch, submitted_after, submitted_before, \
+                 limit and cursor"
                     .into(),
             );
         }
@@ -130,6 +130,7 @@ pub(super) fn take_filter(
         },
         "tag" => put(&mut filter.tag, value.parse()),
         "group" => put(&mut filter.group, value.parse()),
+        "batch" => put(&mut filter.batch, value.parse()),
         "submitted_after" => put(&mut filter.submitted_after, instant(value)),
         "submitted_before" => put(&mut filter.submitted_before, instant(value)),
         _ => return None,
@@ -177,7 +178,7 @@ mod tests {
     #[test]
     fn a_query_is_read_whole() {
         let read = page(Some(
-            "queue=q&state=failed&tag=a%20b&group=M%C3%BCnchen+1&submitted_after=@1&submitted_before=1970-01-01T02:00:02+02:00\
+            "queue=q&state=failed&tag=a%20b&group=M%C3%BCnchen+1&batch=batch_01h455vb4pex5vsknk084sn02q&submitted_after=@1&submitted_before=1970-01-01T02:00:02+02:00\
              &limit=200&cursor=c00000000000000ff",
         ))
         .unwrap();
@@ -186,6 +187,10 @@ mod tests {
         assert_eq!(filter.state, Some(State::Failed));
         assert_eq!(filter.tag.unwrap().as_str(), "a b");
         assert_eq!(filter.group.unwrap().as_str(), "München 1");
+        assert_eq!(
+            filter.batch.unwrap().to_string(),
+            "batch_01h455vb4pex5vsknk084sn02q"
+        );
         assert_eq!(filter.submitted_after.unwrap().as_millis(), 1000);
         assert_eq!(filter.submitted_before.unwrap().as_millis(), 2000);
         assert_eq!((read.limit, read.cursor), (200, Some(255)));
@@ -196,6 +201,7 @@ mod tests {
     fn a_parameter_that_cannot_be_is_named() {
         for (query, name) in [
             ("batch=b", "batch"),
+            ("batch=job_01h455vb4pex5vsknk084sn02q", "batch"),
             ("Queue=q", "Queue"),
             ("queue", "queue"),
             ("queue=", "queue"),

@@ -1,6 +1,7 @@
 //! The documents of webhooks.
 
-use raincheck_core::delivery::{Delivery, Stage};
+use raincheck_core::batch::BatchId;
+use raincheck_core::delivery::{Delivery, DeliveryId, Stage};
 use raincheck_core::id::JobId;
 use raincheck_core::secret::SigningSecrets;
 use raincheck_core::time::Timestamp;
@@ -53,18 +54,21 @@ pub(crate) const fn state_of(stage: Stage) -> &'static str {
 pub(crate) struct DeliveryDocument<'a> {
     /// Its name, and the `webhook-id` of every try.
     id: String,
-    /// The job that it tells of.
-    #[schema(value_type = String)]
-    job: JobId,
-    /// What it tells: `job.succeeded`, `job.failed`, `job.cancelled` or `job.expired`.
-    r#type: String,
+    /// The job that it tells of, or null.
+    #[schema(value_type = Option<String>)]
+    job: Option<JobId>,
+    /// The batch that it tells of, or null.
+    #[schema(value_type = Option<String>)]
+    batch: Option<BatchId>,
+    /// What it tells: `job.succeeded`, `job.failed`, `job.cancelled`, `job.expired` or `batch.completed`.
+    r#type: &'static str,
     /// Where it is sent.
     url: &'a str,
     /// `pending`, `delivered` or `abandoned`.
     state: &'static str,
     /// Tries that were begun.
     tries: u32,
-    /// When the job ended.
+    /// When the job or the batch ended.
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
     /// When it is tried next, or null.
@@ -102,8 +106,12 @@ impl<'a> DeliveryDocument<'a> {
         let last = delivery.last.as_ref();
         Self {
             id: delivery.id.to_string(),
-            job: delivery.id.job,
-            r#type: format!("job.{}", delivery.event.as_str()),
+            job: delivery.id.job(),
+            batch: match delivery.id {
+                DeliveryId::Job { .. } => None,
+                DeliveryId::Batch(batch) => Some(batch),
+            },
+            r#type: delivery.event.name(),
             url: &delivery.url,
             state: state_of(delivery.stage),
             tries: delivery.tries,
