@@ -109,6 +109,14 @@ def lines(runs):
 
     backlog(runs, line)
 
+    streamed = lambda: get("stream", "raincheck", "server_us_per_job", "stream, 1000 readers, 50/s")
+    bare = lambda: get("stream", "bare", "server_us_per_job", "stream, bare, 1000 readers, 50/s")
+    line("stream", "1,000 readers of 50 pieces of text a second, CPU of the server for a piece at a reader",
+         "at most 2 x that of bare hyper", lambda: over(streamed(), bare()), "{:.2f} x", lambda v: v <= 2,
+         lambda: f"{streamed():.1f} µs against {bare():.1f}")
+    line("webhooks", "webhooks to a receiver on this machine, the jobs worked in the same time", "5,000/s",
+         lambda: get("webhooks", "raincheck", "jobs_per_second", "webhooks, work and tell"), "{:,.0f}/s",
+         lambda v: v >= 5000)
     line("waiters", "10,000 idle long-polls, resident each", "at most 12 KiB",
          lambda: get("waiters", "raincheck", "kib_each", "waiters, 10000 idle"), "{:.1f} KiB", lambda v: v <= 12)
     line("waiters", "5,000 waiters of one job, the last told", "within 150 ms",

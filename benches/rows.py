@@ -60,7 +60,7 @@ class Rows:
         self.secs = "0.5" if quick else "4"
 
     def names(self):
-        return ["size", "submit", "cycle", "arrays", "rate", "waiters", "backlog", "backlog-4m"]
+        return ["size", "submit", "cycle", "arrays", "rate", "waiters", "stream", "webhooks", "backlog", "backlog-4m"]
 
     def rounds(self, name, rounds):
         return 1 if name.startswith("backlog") or name == "size" else rounds
@@ -142,6 +142,22 @@ class Rows:
     def row_waiters(self):
         counts = ("200", "100") if self.quick else ("10000", "5000")
         return [("raincheck", lambda: self.bench("waiters", "--waiters", counts[0], "--told", counts[1]))]
+
+    def row_stream(self):
+        readers = "100" if self.quick else "1000"
+        def bare():
+            # Built beside our server: cargo build --release --package raincheck-cli --example bare
+            with machine.server([Path(self.binary).parent / "examples" / "bare"]) as (url, pid):
+                return self.bench("stream", "--url", url, "--bare", "--server-pid", pid, "--readers", readers,
+                                  "--seconds", "1" if self.quick else "5")
+        return [
+            ("bare", bare),
+            ("raincheck", lambda: self.bench("stream", "--readers", readers, "--seconds", "1" if self.quick else "5")),
+        ]
+
+    def row_webhooks(self):
+        # The receiver has a core of its own, as a receiver elsewhere has.
+        return [("raincheck", lambda: self.bench("webhooks", "--jobs", "500" if self.quick else "20000"))]
 
     def backlog(self, waiting, finished):
         if self.quick:

@@ -33,6 +33,11 @@ fn a_round_of_everything_finishes_jobs_in_every_workload_and_leaves_no_file() {
     assert_eq!(cases(&document, "cycle"), ["long-poll", "one trip"]);
     assert_eq!(cases(&document, "waiters"), ["50 idle", "50 of one job"]);
     assert_eq!(cases(&document, "rate"), ["answer at 200/s", "result at 200/s"]);
+    assert_eq!(cases(&document, "stream"), ["20 readers, 50/s"]);
+    assert_eq!(
+        cases(&document, "webhooks"),
+        ["submit with a callback", "work and tell"]
+    );
     assert_eq!(cases(&document, "size"), ["binary", "idle server"]);
     let backlog = cases(&document, "backlog");
     assert!(
@@ -121,6 +126,8 @@ fn a_round_that_cannot_be_says_why() {
         &["--pin=0"],
         &["--seconds", "0"],
         &["--server-pid", "1"],
+        &["stream", "--bare"],
+        &["submit", "--bare", "--url", "http://127.0.0.1:9"],
         &["--folder", "x", "--url", "http://127.0.0.1:9"],
     ] {
         assert_eq!(ran(words).0, 2, "{words:?}");

@@ -41,6 +41,8 @@ pub(super) struct Arrays {
     pub(super) bytes: usize,
     /// Before all others.
     pub(super) first: bool,
+    /// Where a webhook tells of the end of each.
+    pub(super) callback: Option<String>,
     /// Gets a permit for every job that was acknowledged; the workers take no more than that.
     pub(super) quota: Option<Arc<Semaphore>>,
 }
@@ -53,6 +55,7 @@ impl Arrays {
             jobs,
             bytes: BYTES,
             first: false,
+            callback: None,
             quota: None,
         }
     }
@@ -63,13 +66,17 @@ impl Arrays {
         let input = super::rig::input(self.bytes);
         let input = String::from_utf8_lossy(&input);
         let priority = if self.first { ",\"priority\":0" } else { "" };
+        let callback = match &self.callback {
+            Some(url) => format!(",\"callback\":{{\"url\":\"{url}\"}}"),
+            None => String::new(),
+        };
         let mut body = String::new();
         for n in 0..count {
             let open = if n == 0 { '[' } else { ',' };
             // Nothing is wrong with a string that is written to.
             let _ = write!(
                 body,
-                "{open}{{\"queue\":\"{queue}\",\"input\":{input}{priority}}}"
+                "{open}{{\"queue\":\"{queue}\",\"input\":{input}{priority}{callback}}}"
             );
         }
         body.push(']');
@@ -129,7 +136,8 @@ pub(super) async fn drain(rig: &Rig, arrays: &Arrays) -> Result<(), Failed> {
     workers.stop().await
 }
 
-async fn workers(rig: &Rig, arrays: &Arrays) -> Result<Workers, Failed> {
+/// Workers for these jobs.
+pub(super) async fn workers(rig: &Rig, arrays: &Arrays) -> Result<Workers, Failed> {
     let how = HowToWork {
         queue: arrays.queue.clone(),
         workers: WORKERS,

@@ -182,9 +182,19 @@ pub(super) async fn all<T: 'static>(
     }
 }
 
-/// Waits until the workers have settled so many jobs in all.
+/// Waits until the workers have settled so many jobs.
 pub(super) async fn settled(jobs: u64, workers: &mut Workers, progress: &Progress) -> Result<(), Failed> {
     let count = workers.settled();
+    reached(jobs, &count, workers, progress).await
+}
+
+/// Waits until so many are counted, while the workers work.
+pub(super) async fn reached(
+    jobs: u64,
+    count: &AtomicU64,
+    workers: &mut Workers,
+    progress: &Progress,
+) -> Result<(), Failed> {
     let mut last = (0, Instant::now());
     loop {
         let done = count.load(Ordering::Relaxed);

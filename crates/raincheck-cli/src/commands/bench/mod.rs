@@ -19,8 +19,10 @@ mod rate;
 mod rig;
 mod size;
 mod spawn;
+mod stream;
 mod submit;
 mod waiters;
+mod webhooks;
 mod wire;
 mod worker;
 
@@ -43,6 +45,8 @@ Workloads:
   waiters  memory of idle long-polls; the time until all who wait for one job are told
   backlog  the others again with many jobs waiting and many kept; memory and start-up
   rate     jobs at a steady pace; times are counted from when each one was due
+  stream   readers of one job's output, 50 pieces of text a second; here a job is a piece at a reader
+  webhooks jobs with a callback, worked, until a receiver in this process has been told of each
   size     the program on disk, and an idle server in memory
 
 Without --url the server is one of this program's own, new for each workload, and thrown away with
@@ -100,6 +104,12 @@ pub(crate) struct Bench {
     /// Jobs a second in rate [default: 200]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     rate: Option<u32>,
+    /// Readers of stream [default: 1000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    readers: Option<u32>,
+    /// The server that --url names is benches/bare.rs, the least that stream can be compared with
+    #[arg(long)]
+    bare: bool,
     /// Keep the server on one core and the load on another; 0,1 unless said
     #[arg(long, value_name = "SERVER,CLIENT", num_args = 0..=1, require_equals = true,
           default_missing_value = "0,1", value_parser = cores)]
@@ -121,6 +131,8 @@ enum Workload {
     Waiters,
     Backlog,
     Rate,
+    Stream,
+    Webhooks,
     Size,
 }
 
@@ -144,14 +156,23 @@ impl Bench {
     /// Runs the command; `named` is the server that the command line itself names.
     pub(crate) async fn run(self, output: Output, named: Option<Address>) -> Result<(), Failed> {
         let sizes = self.sizes();
+        let nobody_named = named.is_none();
         let choice = self.choice(named)?;
         let workloads = if self.workloads.is_empty() {
             Workload::value_variants().to_vec()
         } else {
             self.workloads
         };
+        if self.bare && (workloads != [Workload::Stream] || nobody_named) {
+            return Err(Failed::usage(
+                "--bare is for stream alone, and for a server that --url names",
+            ));
+        }
         if workloads.contains(&Workload::Waiters) {
             waiters::prepare(sizes.waiters.max(sizes.told))?;
+        }
+        if workloads.contains(&Workload::Stream) {
+            waiters::prepare(sizes.readers)?;
         }
         let setting = Setting {
             server: match &choice {
@@ -199,6 +220,8 @@ impl Bench {
             waiting: many(self.waiting, 50_000),
             finished: many(self.finished, 50_000),
             rate: f64::from(self.rate.unwrap_or(200)),
+            readers: of(self.readers, 1_000, 20),
+            bare: self.bare,
         }
     }
 
@@ -249,6 +272,8 @@ async fn measure(
             Workload::Waiters => waiters::run(&rig, rows).await,
             Workload::Backlog => backlog::run(&mut rig, rows).await,
             Workload::Rate => rate::run(&rig, rows).await,
+            Workload::Stream => stream::run(&rig, rows).await,
+            Workload::Webhooks => webhooks::run(&rig, rows).await,
             Workload::Size => size::run(&rig, rows).await,
         }
     };

@@ -54,6 +54,10 @@ pub(super) struct Sizes {
     pub(super) finished: u64,
     /// Jobs a second of `rate`.
     pub(super) rate: f64,
+    /// Readers of `stream`.
+    pub(super) readers: usize,
+    /// Whether the server is benches/bare.rs, which knows nothing but how to write chunks.
+    pub(super) bare: bool,
 }
 
 impl Sizes {

@@ -23,7 +23,7 @@ use crate::exit::{Exit, Failed};
 
 const NAME: &str = "waiters";
 /// Connections that are made at once: more would overflow the server's backlog, and be tried again a second later.
-const AT_ONCE: usize = 64;
+pub(super) const AT_ONCE: usize = 64;
 /// How long it may take until all idle waiters are told that nothing comes.
 const PARTING_MAX: Duration = Duration::from_secs(20);
 /// Files that are open besides, in each process.
@@ -107,7 +107,8 @@ async fn told(rig: &Rig) -> Result<Row, Failed> {
         .note(last.map_or_else(String::new, |ms| format!("the last was told after {ms:.0} ms"))))
 }
 
-async fn leased(wire: &mut Wire, claim: &Head) -> Result<String, Failed> {
+/// Claims a job for longer than a crowd takes to gather; its lease.
+pub(super) async fn leased(wire: &mut Wire, claim: &Head) -> Result<String, Failed> {
     #[derive(Deserialize)]
     struct Leases {
         leases: Vec<Lease>,
@@ -116,7 +117,6 @@ async fn leased(wire: &mut Wire, claim: &Head) -> Result<String, Failed> {
     struct Lease {
         lease: String,
     }
-    // Longer than the waiters take to gather.
     let message = claim.with(b"{\"worker\":\"bench\",\"lease_for\":\"10m\"}");
     let leases: Leases = wire.call(&message).await?.expect(200, "a claim")?.json()?;
     let first = leases.leases.into_iter().next();

@@ -208,6 +208,60 @@ impl Wire {
     }
 }
 
+/// An answer that goes on: what comes after its head, as it comes.
+#[derive(Debug)]
+pub(super) struct Pieces {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+    fresh: bool,
+}
+
+impl Pieces {
+    /// What came since, at least a byte.
+    pub(super) async fn next(&mut self) -> Result<&[u8], Failed> {
+        // What came with the head is the first.
+        if !std::mem::take(&mut self.fresh) || self.buffer.is_empty() {
+            self.buffer.clear();
+            let read = self.stream.read_buf(&mut self.buffer).await;
+            if read.map_err(|error| broken(&error.to_string()))? == 0 {
+                return Err(broken("it closed the connection"));
+            }
+        }
+        Ok(&self.buffer)
+    }
+}
+
+impl Wire {
+    /// Sends a request whose answer goes on, and reads the head of that.
+    pub(super) async fn follow(mut self, message: &[u8]) -> Result<Pieces, Failed> {
+        let written = self.stream.write_all(message).await;
+        written.map_err(|error| broken(&error.to_string()))?;
+        loop {
+            let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+            let mut response = httparse::Response::new(&mut headers);
+            let parsed = response
+                .parse(&self.buffer)
+                .map_err(|error| broken(&error.to_string()))?;
+            if let httparse::Status::Complete(head) = parsed {
+                let status = response.code.unwrap_or_default();
+                if status != 200 {
+                    return Err(refused("a reader of a stream", status, &self.buffer[head..]));
+                }
+                self.buffer.drain(..head);
+                return Ok(Pieces {
+                    stream: self.stream,
+                    buffer: self.buffer,
+                    fresh: true,
+                });
+            }
+            let read = self.stream.read_buf(&mut self.buffer).await;
+            if read.map_err(|error| broken(&error.to_string()))? == 0 {
+                return Err(broken("it closed the connection"));
+            }
+        }
+    }
+}
+
 /// Reads the head of an answer; `None` while it is not whole.
 fn extent_of(buffer: &[u8]) -> Result<Option<Extent>, Failed> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
