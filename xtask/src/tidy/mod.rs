@@ -3,6 +3,7 @@
 //! Invariant: every finding names the file and what to do about it.
 
 mod changelog;
+mod conformance;
 mod errors;
 mod layers;
 mod sources;
@@ -73,6 +74,7 @@ pub fn check(top: &Path) -> Result<Vec<Finding>> {
         findings.extend(sources::machine_paths(&text.path, &text.text));
     }
     findings.extend(changelog::check(&texts));
+    findings.extend(conformance::check(&texts));
     findings.extend(errors::check(&texts));
     findings.extend(layers::check(top)?);
     Ok(findings)
