@@ -20,6 +20,17 @@ pub struct ParseIdError;
 
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
+/// What each byte stands for in that alphabet; 255 where for nothing.
+const DIGITS: [u8; 256] = {
+    let mut digits = [255; 256];
+    let mut digit = 0_u8;
+    while digit < 32 {
+        digits[ALPHABET[digit as usize] as usize] = digit;
+        digit += 1;
+    }
+    digits
+};
+
 /// Writes the low `5 * digits` bits of `value`, most significant first.
 fn encode(mut value: u128, out: &mut [u8]) {
     // Twelve digits at a time: arithmetic on one machine word is several times as fast.
@@ -37,11 +48,11 @@ fn encode(mut value: u128, out: &mut [u8]) {
 fn decode(text: &[u8], bits: u32) -> Result<u128, ParseIdError> {
     let mut value: u128 = 0;
     for byte in text {
-        let digit = ALPHABET.iter().position(|a| a == byte).ok_or(ParseIdError)?;
-        if value >> 123 != 0 {
+        let digit = DIGITS[usize::from(*byte)];
+        if digit > 31 || value >> 123 != 0 {
             return Err(ParseIdError);
         }
-        value = value << 5 | digit as u128;
+        value = value << 5 | u128::from(digit);
     }
     if bits < 128 && value >> bits != 0 {
         return Err(ParseIdError);
@@ -95,6 +106,14 @@ impl JobId {
         Uuid::from_u128(self.0)
     }
 
+    fn of_digits(digits: &[u8]) -> Result<Self, ParseIdError> {
+        let uuid = Uuid::from_u128(decode(digits, 128)?);
+        if uuid.get_version_num() != 7 || uuid.get_variant() != uuid::Variant::RFC4122 {
+            return Err(ParseIdError);
+        }
+        Ok(Self(uuid.as_u128()))
+    }
+
     /// The id as it is shown, without an allocation: an answer shows it many times.
     #[must_use]
     pub fn text(self) -> IdText {
@@ -109,6 +128,12 @@ impl JobId {
 pub struct IdText([u8; 30]);
 
 impl IdText {
+    /// The text's bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -136,11 +161,7 @@ impl FromStr for JobId {
             .strip_prefix("job_")
             .filter(|d| d.len() == 26)
             .ok_or(ParseIdError)?;
-        let uuid = Uuid::from_u128(decode(digits.as_bytes(), 128)?);
-        if uuid.get_version_num() != 7 || uuid.get_variant() != uuid::Variant::RFC4122 {
-            return Err(ParseIdError);
-        }
-        Ok(Self(uuid.as_u128()))
+        Self::of_digits(digits.as_bytes())
     }
 }
 
@@ -231,13 +252,40 @@ pub struct LeaseId {
 /// Characters of a lease id after `l_`: 26 of job, 7 of fence, 20 of nonce.
 const LEASE_DIGITS: usize = 53;
 
+/// A [`LeaseId`] as it is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeaseText([u8; 2 + LEASE_DIGITS]);
+
+impl LeaseText {
+    /// The text's bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl LeaseId {
+    /// The id as it is shown, without an allocation.
+    #[must_use]
+    pub fn text(&self) -> LeaseText {
+        let mut text = [b'0'; 2 + LEASE_DIGITS];
+        text[..2].copy_from_slice(b"l_");
+        encode(self.job.0, &mut text[2..28]);
+        encode(u128::from(self.fence.0), &mut text[28..35]);
+        encode(self.nonce.as_u128(), &mut text[35..]);
+        LeaseText(text)
+    }
+}
+
 impl fmt::Display for LeaseId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = [b'0'; LEASE_DIGITS];
-        encode(self.job.0, &mut text[..26]);
-        encode(u128::from(self.fence.0), &mut text[26..33]);
-        encode(self.nonce.as_u128(), &mut text[33..]);
-        write!(f, "l_{}", std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
+        f.write_str(self.text().as_str())
     }
 }
 
@@ -245,13 +293,13 @@ impl FromStr for LeaseId {
     type Err = ParseIdError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let digits = text.strip_prefix("l_").ok_or(ParseIdError)?;
-        if digits.len() != LEASE_DIGITS || !digits.is_ascii() {
+        let digits = text.strip_prefix("l_").ok_or(ParseIdError)?.as_bytes();
+        if digits.len() != LEASE_DIGITS {
             return Err(ParseIdError);
         }
-        let job = format!("job_{}", &digits[..26]).parse()?;
-        let fence = decode(&digits.as_bytes()[26..33], 32)?;
-        let nonce = decode(&digits.as_bytes()[33..], 96)?;
+        let job = JobId::of_digits(&digits[..26])?;
+        let fence = decode(&digits[26..33], 32)?;
+        let nonce = decode(&digits[33..], 96)?;
         Ok(Self {
             job,
             fence: Fence(u32::try_from(fence).map_err(|_| ParseIdError)?),

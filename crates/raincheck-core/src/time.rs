@@ -49,10 +49,74 @@ impl Timestamp {
     }
 }
 
+/// A [`Timestamp`] as it is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeText([u8; 24]);
+
+impl TimeText {
+    /// The text's bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+/// Writes a number into decimal digits, the last ones where there are more.
+fn digits(out: &mut [u8], mut number: u32) {
+    for slot in out.iter_mut().rev() {
+        *slot = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
+}
+
+/// Year, month and day of a day since the epoch, by the proleptic Gregorian calendar. Years begin in March here, so that
+/// the leap day is the last of one: 146,097 days are 400 years, 153 days are five months from March on.
+const fn civil(day: u32) -> (u32, u32, u32) {
+    // From the first of March of the year 0.
+    let day = day + 719_468;
+    let (era, day) = (day / 146_097, day % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let january = month >= 10;
+    let month = if january { month - 9 } else { month + 3 };
+    (era * 400 + year + january as u32, month, day)
+}
+
+impl Timestamp {
+    /// The instant as it is shown, without an allocation: an answer shows several.
+    #[must_use]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the year 9999 has less than 2^22 days, a day 86,400 seconds"
+    )]
+    pub fn text(self) -> TimeText {
+        let seconds = self.0.unsigned_abs() / 1_000;
+        let millis = (self.0.unsigned_abs() % 1_000) as u32;
+        let (day, second) = ((seconds / 86_400) as u32, (seconds % 86_400) as u32);
+        let (year, month, day) = civil(day);
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        digits(&mut text[..4], year);
+        digits(&mut text[5..7], month);
+        digits(&mut text[8..10], day);
+        digits(&mut text[11..13], second / 3_600);
+        digits(&mut text[14..16], second / 60 % 60);
+        digits(&mut text[17..19], second % 60);
+        digits(&mut text[20..23], millis);
+        TimeText(text)
+    }
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let instant = jiff::Timestamp::from_millisecond(self.0).map_err(|_| fmt::Error)?;
-        write!(f, "{instant:.3}")
+        f.pad(self.text().as_str())
     }
 }
 
@@ -87,7 +151,7 @@ impl FromStr for Timestamp {
 
 impl Serialize for Timestamp {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(self.text().as_str())
     }
 }
 
@@ -212,6 +276,25 @@ pub mod text {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_instant_is_written_as_its_calendar_says() {
+        let days = (0..2_932_896).step_by(11).map(|day| day * 86_400_000);
+        let odd = [
+            0,
+            1,
+            951_782_399_999,
+            951_782_400_000,
+            4_107_542_400_000,
+            Timestamp::MAX.0,
+        ];
+        for millis in days.chain(odd) {
+            let instant = jiff::Timestamp::from_millisecond(millis).unwrap();
+            assert_eq!(Timestamp(millis).to_string(), format!("{instant:.3}"));
+        }
+        let instant = Timestamp(1_795_227_064_123);
+        assert_eq!(format!("{instant:>26}"), "  2026-11-21T02:11:04.123Z");
+    }
 
     #[test]
     fn a_timestamp_shows_three_decimals_and_reads_back() {

@@ -3,7 +3,7 @@
 //! The first request of a round starts a task that yields once; by then every task that was ready has run, and all
 //! they asked for is handed over together and becomes one transaction. No timer, no delay: it costs
 //! a quarter less CPU per submit than handing over each request by itself, and a third fewer syncs
-//! (`docs/adr/2026-11-21-group-commit-by-rounds.md`). The same task delivers the answers of its round, so that the writer wakes one task, not sixty.
+//! (`docs/adr/2026-11-21-group-commit-by-rounds.md`). The same task tells the observer and delivers the answers of its round, so that the writer wakes one task, not sixty.
 //!
 //! Invariant: a request that was pushed is handed over, even when the runtime it came from goes away.
 
@@ -14,6 +14,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use crate::operation::Operation;
+use crate::told::Outbox;
 
 /// A round is handed over at this size even if the loop is still busy: larger transactions gain nothing.
 const ROUND_REQUESTS_MAX: usize = 64;
@@ -26,12 +27,15 @@ pub(crate) struct Round {
 
 impl Round {
     /// Gives the answered requests to the round's task, or delivers them here where there is none.
-    pub(crate) fn finish(self) {
+    pub(crate) fn finish(self, outbox: &Outbox) {
         let unclaimed = match self.done {
             Some(done) => done.send(self.requests).err(),
             None => Some(self.requests),
         };
-        unclaimed.into_iter().flatten().for_each(Operation::deliver);
+        if let Some(requests) = unclaimed {
+            outbox.tell();
+            requests.into_iter().for_each(Operation::deliver);
+        }
     }
 }
 
@@ -52,11 +56,13 @@ pub(crate) enum Taken {
     Closing,
 }
 
-/// The way from callers to the writer.
+/// The way from callers to the writer, and back.
 #[derive(Default)]
 pub(crate) struct Handover {
     state: Mutex<State>,
     wake: Condvar,
+    /// What the observer is to be told.
+    pub(crate) outbox: Arc<Outbox>,
 }
 
 impl Handover {
@@ -99,10 +105,12 @@ impl Handover {
             number: state.gathering_number,
         };
         drop(state);
+        let outbox = Arc::clone(&self.outbox);
         runtime.spawn(async move {
             tokio::task::yield_now().await;
             drop(gathering);
             if let Ok(requests) = answered.await {
+                outbox.tell();
                 requests.into_iter().for_each(Operation::deliver);
             }
         });

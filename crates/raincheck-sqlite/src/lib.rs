@@ -14,6 +14,7 @@ mod batch_row;
 mod body;
 mod checkpoint;
 mod directory;
+mod fresh;
 mod handover;
 mod list;
 mod memory;
@@ -27,6 +28,7 @@ mod row;
 mod schema;
 mod store;
 mod told;
+mod tx;
 mod writer;
 
 pub use directory::OpenError;

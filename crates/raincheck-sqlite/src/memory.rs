@@ -25,6 +25,9 @@ pub(crate) use batches::{BatchKey, LiveBatch, ended};
 pub(crate) use queue::QueueMemory;
 use queue::slot;
 
+/// A map whose keys are names: its seed is another in every process.
+type Named<K, V> = HashMap<K, V, foldhash::quality::RandomState>;
+
 /// A map whose keys are numbers that this store gave out: nobody can choose them to collide, so hashing them is cheap.
 pub(crate) type Numbered<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
@@ -45,7 +48,7 @@ type ClaimKey = (QueueKey, WorkerName, String);
 pub(crate) struct Memory {
     /// Who each queue's key stands for; shared with the readers whenever it grows.
     pub(crate) names: Arc<QueueNames>,
-    keys: HashMap<(Namespace, QueueName), QueueKey>,
+    keys: Named<(Namespace, QueueName), QueueKey>,
     pub(crate) queues: Numbered<QueueKey, QueueMemory>,
     timers: BTreeMap<(i64, u64), Timer>,
     /// Waiting jobs that will be overdue, by when.
@@ -56,19 +59,18 @@ pub(crate) struct Memory {
     leases: BTreeSet<(i64, u64)>,
     /// When each running job's lease ends.
     held: Numbered<u64, i64>,
-    claims: HashMap<ClaimKey, Vec<u64>>,
+    claims: Named<ClaimKey, Vec<u64>>,
     staged: Vec<(QueueKey, Option<GroupName>, Place)>,
+    /// Queues of which the transaction under way took a ready job out of turn.
+    parted: Vec<QueueKey>,
     recent: Recent<(QueueKey, Arc<Job>, Option<Input>)>,
     /// Where running jobs' chunks have got to, of those that emitted since this was built; else their last row tells.
-    marks: HashMap<u64, Mark>,
+    marks: Numbered<u64, Mark>,
     /// Batches that are not done.
     pub(crate) batches: Numbered<BatchKey, LiveBatch>,
     /// Those of them whose rows are older.
     touched_batches: Vec<BatchKey>,
 }
-
-/// Jobs kept beside their rows: some thousand in flight, about a kilobyte each.
-const RECENT_JOBS: usize = 4096;
 
 /// The largest input kept with its job.
 const RECENT_INPUT_BYTES: usize = 4096;
@@ -81,28 +83,33 @@ fn place(job: &Job) -> Place {
     (job.priority, job.run_at.as_millis(), job.id.seq())
 }
 
-impl Default for Memory {
-    fn default() -> Self {
+impl Memory {
+    /// Without jobs; the newest are kept beside their rows, at most so many.
+    fn new(recent_jobs: usize) -> Self {
         Self {
             names: Arc::default(),
-            keys: HashMap::new(),
+            keys: Named::default(),
             queues: Numbered::default(),
             timers: BTreeMap::new(),
             overdue: BTreeMap::new(),
             aside: BTreeMap::new(),
             leases: BTreeSet::new(),
             held: Numbered::default(),
-            claims: HashMap::new(),
+            claims: Named::default(),
             staged: Vec::new(),
-            recent: Recent::new(RECENT_JOBS),
-            marks: HashMap::new(),
+            parted: Vec::new(),
+            recent: Recent::new(recent_jobs),
+            marks: Numbered::default(),
             batches: Numbered::default(),
             touched_batches: Vec::new(),
         }
     }
-}
 
-impl Memory {
+    /// How many jobs are kept beside their rows at most.
+    pub(crate) const fn recent_jobs(&self) -> usize {
+        self.recent.capacity()
+    }
+
     /// The key of a queue, deleted ones included.
     pub(crate) fn key(&self, ns: &Namespace, name: &QueueName) -> Option<QueueKey> {
         self.keys.get(&(ns.clone(), name.clone())).copied()
@@ -263,7 +270,9 @@ impl Memory {
         } else if self.timers.remove(&(place.1, place.2)).is_some() {
             self.at(key).scheduled -= 1;
             self.member_scheduled(batch_of(job), false);
-        } else if !self.at(key).ready.remove(&job.group, &place) {
+        } else if self.at(key).ready.remove(&job.group, &place) {
+            self.parted.push(key);
+        } else {
             // Neither: it was popped for a claim, or it is staged by this very transaction.
             let before = self.staged.len();
             self.staged.retain(|(_, _, staged)| *staged != place);
@@ -329,8 +338,10 @@ impl Memory {
             .filter(|entry| entry.key().0 <= now.as_millis())
         {
             let ((_, seq), (key, group, place)) = entry.remove_entry();
-            let was_ready = self.at(key).ready.remove(&group, &place);
-            self.at(key).aside += u64::from(was_ready);
+            let queue = self.at(key);
+            let was_ready = queue.ready.remove(&group, &place);
+            queue.ready.settle();
+            queue.aside += u64::from(was_ready);
             self.aside.insert(seq, (key, was_ready));
         }
         woken
@@ -346,6 +357,9 @@ impl Memory {
             if !woken.contains(&key) {
                 woken.push(key);
             }
+        }
+        for key in std::mem::take(&mut self.parted) {
+            self.at(key).ready.settle();
         }
         woken
     }

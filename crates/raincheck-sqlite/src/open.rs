@@ -29,6 +29,9 @@ pub struct Options {
     /// Pages of 4 KiB in the write-ahead log at which they are moved into the database. 16,000 unless changed (64 MiB),
     /// measured best of 1,000, 4,000 and 16,000; the log's file grows to some more than that.
     pub log_pages: u32,
+    /// Jobs that are kept in memory for their next step, and as many for those who ask for them; the newest. 4,096 unless
+    /// changed, about a kilobyte each; with 0 every step and every question reads the row.
+    pub recent_jobs: usize,
 }
 
 impl Options {
@@ -39,6 +42,7 @@ impl Options {
             clock,
             cache_kib: 16 * 1024,
             log_pages: 16_000,
+            recent_jobs: 4_096,
         }
     }
 }
@@ -58,7 +62,7 @@ impl SqliteStore {
         // Whoever opens the store says anew which queues its configuration defines.
         conn.execute("UPDATE queues SET managed = 0 WHERE managed", [])
             .map_err(failed)?;
-        let memory = Memory::load(&conn, now).map_err(failed)?;
+        let memory = Memory::load(&conn, options.recent_jobs, now).map_err(failed)?;
         let last: Option<i64> = conn
             .query_row(
                 "SELECT max(seq) FROM (SELECT max(seq) AS seq FROM jobs UNION ALL SELECT max(seq) FROM batches)",
@@ -66,7 +70,7 @@ impl SqliteStore {
                 |row| row.get(0),
             )
             .map_err(failed)?;
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared::new(options.recent_jobs));
         let handover = Arc::new(Handover::default());
         let checkpoint = Checkpoint::start(&database, options.log_pages, &handover)?;
         let readers = Arc::new(Readers::start(&database, options.cache_kib / 4, &shared)?);
@@ -81,10 +85,11 @@ impl SqliteStore {
         writer.end_former_attempts(now).map_err(failed)?;
         directory.sync()?;
         let (end, ended) = tokio::sync::oneshot::channel();
-        let theirs = Arc::clone(&readers);
+        let (theirs, kept) = (Arc::clone(&readers), Arc::clone(&shared));
         let run = move || {
             writer.run();
             theirs.stop();
+            kept.fresh.close();
             // Only now may another process open the directory.
             drop(directory);
             // Nobody may be waiting for the end.

@@ -6,7 +6,7 @@
 use raincheck_core::store::{Answer, StoreError};
 use tokio::sync::oneshot;
 
-use crate::writer::Tx;
+use crate::tx::Tx;
 
 /// What the writer sees of a request.
 pub(crate) trait Operation: Send {

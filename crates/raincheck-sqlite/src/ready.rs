@@ -21,8 +21,11 @@ enum Line {
 #[derive(Debug, Default)]
 pub(crate) struct Ready {
     /// Each group's jobs, and its turn: its key in `turns`.
-    lines: HashMap<Option<GroupName>, (u64, Line)>,
+    lines: HashMap<Option<GroupName>, (u64, Line), foldhash::quality::RandomState>,
     turns: BTreeMap<u64, Option<GroupName>>,
+    /// Groups whose last job was taken out by the transaction under way, and the turns that they had: where it puts a job of
+    /// theirs back, as a patch does, they keep them.
+    left: Vec<(Option<GroupName>, u64)>,
     last_turn: u64,
     len: u64,
 }
@@ -36,7 +39,14 @@ impl Ready {
         self.len += 1;
         match self.lines.get_mut(&group) {
             None => {
-                let turn = self.line_up(group.clone());
+                let kept = self.left.iter().position(|(left, _)| *left == group);
+                let turn = match kept.map(|index| self.left.swap_remove(index)) {
+                    Some((_, turn)) => {
+                        self.turns.insert(turn, group.clone());
+                        turn
+                    }
+                    None => self.line_up(group.clone()),
+                };
                 self.lines.insert(group, (turn, Line::One(place)));
             }
             Some((_, Line::Many(places))) => {
@@ -101,9 +111,15 @@ impl Ready {
         if empty {
             self.lines.remove(group);
             self.turns.remove(&turn);
+            self.left.push((group.clone(), turn));
         }
         self.len -= u64::from(found);
         found
+    }
+
+    /// The transaction is over: who has left has lost its turn.
+    pub(crate) fn settle(&mut self) {
+        self.left.clear();
     }
 }
 
@@ -152,5 +168,19 @@ mod tests {
         assert!(ready.remove(&group("b"), &(5, 0, 2)));
         assert_eq!((ready.len(), order(&mut ready)), (1, vec![3]));
         assert!(ready.turns.is_empty() && ready.lines.is_empty());
+    }
+
+    #[test]
+    fn a_group_whose_job_is_put_back_at_once_keeps_its_turn() {
+        let mut ready = Ready::default();
+        for (name, seq) in [("a", 1), ("b", 2), ("c", 3)] {
+            ready.push(group(name), (5, 0, seq));
+        }
+        assert!(ready.remove(&group("a"), &(5, 0, 1)));
+        ready.push(group("a"), (0, 0, 1));
+        assert!(ready.remove(&group("b"), &(5, 0, 2)));
+        ready.settle();
+        ready.push(group("b"), (5, 0, 2));
+        assert_eq!(order(&mut ready), [1, 3, 2]);
     }
 }

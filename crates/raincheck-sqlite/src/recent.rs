@@ -37,6 +37,10 @@ impl<T> Recent<T> {
         }
     }
 
+    pub(crate) const fn capacity(&self) -> usize {
+        self.capacity
+    }
+
     pub(crate) fn get(&self, seq: u64) -> Option<&T> {
         self.values.get(&seq)
     }

@@ -65,7 +65,8 @@ const BY_KEY: &str = select_jobs!("WHERE seq = ?1");
 
 #[derive(Serialize, Deserialize)]
 struct LeaseRow {
-    nonce: [u8; 12],
+    #[serde(with = "nonce")]
+    nonce: Nonce,
     worker: WorkerName,
     kind: WorkerKind,
     started: i64,
@@ -78,6 +79,33 @@ struct LeaseRow {
     claim_id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     progress: Option<Progress>,
+}
+
+/// A nonce as 24 hexadecimal digits.
+mod nonce {
+    use std::borrow::Cow;
+
+    use raincheck_core::id::Nonce;
+    use serde::de::{Deserialize, Deserializer, Error};
+    use serde::ser::Serializer;
+
+    pub(super) fn serialize<S: Serializer>(nonce: &Nonce, serializer: S) -> Result<S::Ok, S::Error> {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut text = [0; 24];
+        for (pair, byte) in text.as_chunks_mut::<2>().0.iter_mut().zip(nonce.0) {
+            *pair = [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
+        }
+        serializer.serialize_str(std::str::from_utf8(&text).unwrap_or_default())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Nonce, D::Error> {
+        let text = Cow::<'de, str>::deserialize(deserializer)?;
+        let number = u128::from_str_radix(&text, 16).ok().filter(|_| text.len() == 24);
+        let number = number.ok_or_else(|| D::Error::custom("not a nonce"))?;
+        let mut nonce = Nonce([0; 12]);
+        nonce.0.copy_from_slice(&number.to_be_bytes()[4..]);
+        Ok(nonce)
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -158,7 +186,7 @@ fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
 
 fn lease(row: LeaseRow) -> Lease {
     Lease {
-        nonce: Nonce(row.nonce),
+        nonce: row.nonce,
         worker: row.worker,
         kind: row.kind,
         started_at: Timestamp::from_millis(row.started),

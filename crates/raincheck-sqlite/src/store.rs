@@ -2,6 +2,7 @@
 //!
 //! Invariant: a handle holds no state of its own; dropping the last one lets the writer finish and end.
 
+use std::future::ready;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use raincheck_core::batch::{
@@ -34,7 +35,8 @@ use crate::operation::request;
 use crate::output;
 use crate::reader::Readers;
 use crate::row::{self, QueueNames};
-use crate::writer::{Shared, Tx};
+use crate::tx::Tx;
+use crate::writer::Shared;
 
 /// A store in a directory. Cheap to clone; see [`Store`] for the operations and what is durable when they return.
 ///
@@ -116,12 +118,7 @@ impl Store for SqliteStore {
     }
 
     fn observe(&self, observer: Arc<dyn Observer>) {
-        *self
-            .0
-            .shared
-            .observer
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = Some(observer);
+        self.0.handover.outbox.set_observer(observer);
     }
 
     fn submit(
@@ -223,6 +220,9 @@ impl Store for SqliteStore {
     }
 
     fn get(&self, ns: &Namespace, id: JobId) -> Answer<Result<Arc<Job>, Missing>> {
+        if let Some(Change { job, .. }) = self.0.shared.fresh.get(ns, id) {
+            return Box::pin(ready(Ok(Ok(job))));
+        }
         let ns = ns.clone();
         self.read(move |conn, names| Ok(row::load(conn, names, &ns, id)?.map(|(_, job)| Arc::new(job))))
     }
@@ -239,6 +239,9 @@ impl Store for SqliteStore {
     }
 
     fn result(&self, ns: &Namespace, id: JobId) -> Answer<Result<Change, Missing>> {
+        if let Some(change) = self.0.shared.fresh.get(ns, id) {
+            return Box::pin(ready(Ok(Ok(change))));
+        }
         let ns = ns.clone();
         self.read(move |conn, names| {
             let conn = &conn.unchecked_transaction()?;

@@ -6,156 +6,36 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use raincheck_core::batch::Batch;
 use raincheck_core::clock::Clock;
-use raincheck_core::content::{Input, JobResult};
-use raincheck_core::id::JobId;
-use raincheck_core::job::Job;
-use raincheck_core::lease::WorkerKind;
-use raincheck_core::name::Namespace;
-use raincheck_core::output::Chunk;
-use raincheck_core::store::{Change, Missing, Observer, StoreError};
+use raincheck_core::store::StoreError;
 use raincheck_core::time::Timestamp;
 use rusqlite::{Connection, ErrorCode};
 
-use crate::apply::{batches, deliveries, settle, unique};
-use crate::body;
+use crate::apply::{batches, settle};
 use crate::checkpoint::Checkpoint;
+use crate::fresh::Fresh;
 use crate::handover::{Handover, Round, Taken};
 use crate::memory::Memory;
 use crate::operation::Operation;
-use crate::row::{self, QueueKey, QueueNames};
+use crate::row::QueueNames;
 use crate::told::Told;
+use crate::tx::Tx;
 
 /// What the writer shares with the handles of the store.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Shared {
-    /// Whom to tell of commits.
-    pub(crate) observer: RwLock<Option<Arc<dyn Observer>>>,
     /// Who each queue's key stands for, as far as committed.
     pub(crate) names: RwLock<Arc<QueueNames>>,
+    /// What was committed last.
+    pub(crate) fresh: Fresh,
 }
 
-/// What an operation works with inside the transaction.
-pub(crate) struct Tx<'a> {
-    pub(crate) conn: &'a Connection,
-    pub(crate) memory: &'a mut Memory,
-    /// The stamp of every operation of this pass.
-    pub(crate) now: Timestamp,
-    /// What the observer is told after the commit.
-    told: &'a mut Told,
-}
-
-impl Tx<'_> {
-    /// Reads a job.
-    pub(crate) fn load(
-        &self,
-        ns: &Namespace,
-        id: JobId,
-    ) -> rusqlite::Result<Result<(QueueKey, Arc<Job>), Missing>> {
-        if let Some((key, job, _)) = self.memory.kept(id.seq())
-            && job.id == id
-            && job.namespace == *ns
-        {
-            return Ok(Ok((*key, Arc::clone(job))));
+impl Shared {
+    pub(crate) fn new(recent_jobs: usize) -> Self {
+        Self {
+            names: RwLock::default(),
+            fresh: Fresh::new(recent_jobs),
         }
-        let found = row::load(self.conn, &self.memory.names, ns, id)?;
-        Ok(found.map(|(key, job)| (key, Arc::new(job))))
-    }
-
-    /// Reads a job that the memory knows.
-    pub(crate) fn load_seq(&self, seq: u64) -> rusqlite::Result<Option<(QueueKey, Arc<Job>)>> {
-        if let Some((key, job, _)) = self.memory.kept(seq) {
-            return Ok(Some((*key, Arc::clone(job))));
-        }
-        Ok(
-            match row::load_key(self.conn, &self.memory.names, seq.cast_signed())? {
-                Some(row::Found::Job(key, job)) => Some((key, Arc::from(job))),
-                Some(row::Found::Gone(..)) | None => None,
-            },
-        )
-    }
-
-    /// Reads a job's input.
-    pub(crate) fn input(&self, id: JobId) -> rusqlite::Result<Input> {
-        if let Some((_, job, Some(input))) = self.memory.kept(id.seq())
-            && job.id == id
-        {
-            return Ok(input.clone());
-        }
-        Ok(body::input(self.conn, id)?.unwrap_or_default())
-    }
-
-    /// Writes a transition back, in the row and in memory.
-    pub(crate) fn store(&mut self, key: QueueKey, before: &Job, after: &Arc<Job>) -> rusqlite::Result<()> {
-        self.store_ended(key, before, after, None)
-    }
-
-    /// The same with the result that the attempt's end left, where that goes into the row.
-    pub(crate) fn store_ended(
-        &mut self,
-        key: QueueKey,
-        before: &Job,
-        after: &Arc<Job>,
-        result: Option<&JobResult>,
-    ) -> rusqlite::Result<()> {
-        row::write(self.conn, after, result)?;
-        if after.done() && !before.done() {
-            let queue = self
-                .memory
-                .queues
-                .get(&key)
-                .and_then(|memory| memory.queue.clone());
-            deliveries::record(self, queue.as_deref(), after)?;
-            if after.member.is_some() {
-                batches::member_ended(self, after)?;
-            }
-        }
-        unique::follow(self.conn, key, before, after)?;
-        self.memory.leave(key, before);
-        self.memory.enter(key, after, self.now);
-        if !after.done() {
-            self.memory.keep(key, after, None);
-        }
-        if before.lease().is_some() {
-            if after.lease().is_none() {
-                self.memory.forget_mark(after.id.seq());
-            }
-            // Bounds that are not written are kept by those who work the queue, and they do not see an endpoint leave.
-            let handed_over = |job: &Job| {
-                job.lease()
-                    .is_some_and(|lease| lease.kind == WorkerKind::Deferred)
-            };
-            if self.memory.has_room_again(key) || (handed_over(before) && !handed_over(after)) {
-                self.wake(key);
-            }
-        }
-        Ok(())
-    }
-
-    /// Has the observer told of a change once it is committed.
-    pub(crate) fn tell(&mut self, change: Change) {
-        self.told.changes.push(change);
-    }
-
-    /// Has the observer told that a job was accepted, claimed or renewed with progress, once that is committed.
-    pub(crate) fn tell_advanced(&mut self, job: Arc<Job>) {
-        self.told.advanced.push(job);
-    }
-
-    /// Has the observer told of a chunk once it is committed.
-    pub(crate) fn tell_emitted(&mut self, chunk: Arc<Chunk>) {
-        self.told.emitted.push(chunk);
-    }
-
-    /// Has the observer told how a batch is once that is committed.
-    pub(crate) fn tell_batch(&mut self, batch: Arc<Batch>) {
-        self.told.batches.push(batch);
-    }
-
-    /// Has the observer told that a queue has jobs to claim again.
-    pub(crate) fn wake(&mut self, key: QueueKey) {
-        self.told.woken.push(key);
     }
 }
 
@@ -276,7 +156,12 @@ impl Writer {
                 .for_each(|request| request.fail(&error));
         }
         self.publish();
-        rounds.into_iter().for_each(Round::finish);
+        if rounds.is_empty() {
+            self.handover.outbox.tell();
+        }
+        rounds
+            .into_iter()
+            .for_each(|round| round.finish(&self.handover.outbox));
         if self.failed.is_none()
             && let Err(error) = self.checkpoint.after_commit(&self.conn)
         {
@@ -394,7 +279,7 @@ impl Writer {
         if !self.conn.is_autocommit() {
             self.conn.execute_batch("ROLLBACK").map_err(broken)?;
         }
-        self.memory = Memory::load(&self.conn, now).map_err(broken)?;
+        self.memory = Memory::load(&self.conn, self.memory.recent_jobs(), now).map_err(broken)?;
         Ok(())
     }
 
@@ -406,37 +291,22 @@ impl Writer {
             reason,
             "the store failed and takes nothing more; it must be opened anew"
         );
-        if let Some(observer) = &*self
-            .shared
-            .observer
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-        {
+        if let Some(observer) = self.handover.outbox.observer() {
             observer.failed(&reason);
         }
         self.failed = Some(reason);
     }
 
-    /// Tells readers of new queues and the observer of what was committed.
+    /// Tells readers of new queues, and leaves what was committed to be told to the observer.
     fn publish(&mut self) {
         let known = Arc::clone(&self.shared.names.read().unwrap_or_else(PoisonError::into_inner));
         if !Arc::ptr_eq(&known, &self.memory.names) {
             *self.shared.names.write().unwrap_or_else(PoisonError::into_inner) =
                 Arc::clone(&self.memory.names);
         }
-        let told = std::mem::take(&mut self.told);
-        if told.is_empty() {
-            return;
-        }
-        let observer = self
-            .shared
-            .observer
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        if let Some(observer) = observer {
-            told.tell(&*observer, &self.memory.names);
-        }
+        let mut told = std::mem::take(&mut self.told);
+        self.shared.fresh.take_in(std::mem::take(&mut told.fresh));
+        self.handover.outbox.put(told, &self.memory.names);
     }
 }
 

@@ -7,21 +7,23 @@ use raincheck_core::conformance::Opened;
 use raincheck_core::store::Store;
 use raincheck_sqlite::{Options, SqliteStore};
 
-fn at(dir: &std::path::Path, clock: &Arc<ManualClock>) -> Arc<dyn Store> {
-    Arc::new(SqliteStore::open(Options::new(dir, clock.clone())).expect("the directory is free and sound"))
+fn at(dir: &std::path::Path, clock: &Arc<ManualClock>, recent_jobs: usize) -> Arc<dyn Store> {
+    let mut options = Options::new(dir, clock.clone());
+    options.recent_jobs = recent_jobs;
+    Arc::new(SqliteStore::open(options).expect("the directory is free and sound"))
 }
 
-fn open() -> Opened {
+fn open<const RECENT: usize>() -> Opened {
     let dir = tempfile::tempdir().expect("a temporary directory can be made");
     let clock = Arc::new(ManualClock::default());
     Opened {
-        store: at(dir.path(), &clock),
+        store: at(dir.path(), &clock, RECENT),
         clock,
         guard: Box::new(dir),
     }
 }
 
-fn reopen(closed: Opened) -> Opened {
+fn reopen<const RECENT: usize>(closed: Opened) -> Opened {
     let Opened { clock, guard, store } = closed;
     drop(store);
     let dir = guard
@@ -29,7 +31,7 @@ fn reopen(closed: Opened) -> Opened {
         .expect("the guard is what open() made it");
     claims_belong_to_their_jobs(dir.path());
     Opened {
-        store: at(dir.path(), &clock),
+        store: at(dir.path(), &clock, RECENT),
         clock,
         guard: dir,
     }
@@ -66,4 +68,17 @@ fn claims_belong_to_their_jobs(dir: &std::path::Path) {
     assert_eq!(orphans, 0, "attached keys outlived their job");
 }
 
-raincheck_core::conformance!(open, reopen);
+/// As it is used: the newest jobs are answered from memory.
+mod from_memory {
+    raincheck_core::conformance!(crate::open::<4096>, crate::reopen::<4096>);
+}
+
+/// Every step and every question reads the row, so that what memory says cannot hide what was written.
+mod from_rows {
+    raincheck_core::conformance!(crate::open::<0>, crate::reopen::<0>);
+}
+
+/// Some jobs are in memory and some are not.
+mod from_both {
+    raincheck_core::conformance!(crate::open::<3>, crate::reopen::<3>);
+}

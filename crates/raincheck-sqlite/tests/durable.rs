@@ -2,15 +2,18 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use raincheck_core::clock::ManualClock;
 use raincheck_core::content::Input;
-use raincheck_core::decide::NewJob;
+use raincheck_core::decide::{Claimer, NewJob, Settlement};
+use raincheck_core::id::Nonce;
 use raincheck_core::job::Options as JobOptions;
-use raincheck_core::name::{Namespace, QueueName};
+use raincheck_core::lease::WorkerKind;
+use raincheck_core::name::{Namespace, QueueName, WorkerName};
 use raincheck_core::queue::QueueSpec;
-use raincheck_core::store::{Store, StoreError, Submission, Submitted};
+use raincheck_core::store::{Claim, Settle, Store, StoreError, Submission, Submitted};
 use raincheck_sqlite::{OpenError, Options, SqliteStore};
 
 fn open(dir: &std::path::Path) -> Result<SqliteStore, OpenError> {
@@ -202,4 +205,47 @@ fn a_round_survives_the_runtime_it_came_from() {
         store.check().await.unwrap();
         assert_eq!(store.get(&ns, id).await.unwrap().unwrap().id, id);
     });
+}
+
+#[tokio::test]
+async fn a_lease_that_an_older_version_wrote_can_be_settled() {
+    let dir = tempfile::tempdir().unwrap();
+    let ns = Namespace::default();
+    let store = open(dir.path()).unwrap();
+    let job = submission(&store, b"hello");
+    assert_eq!(
+        store.submit(&ns, vec![job]).await,
+        Ok(vec![Ok(Submitted::Created)])
+    );
+    let claimer = Claimer {
+        worker: WorkerName::new("w").unwrap(),
+        kind: WorkerKind::Pull,
+        term: Duration::from_secs(30),
+        claim_id: None,
+    };
+    let claim = Claim {
+        queue: queue(),
+        claimer,
+        running_max: None,
+        nonces: vec![Nonce([0xfe, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 255])],
+    };
+    let leased = store.claim(&ns, claim).await.unwrap();
+    let lease = leased[0].job.lease_id().unwrap();
+    store.close().await.unwrap();
+    let conn = rusqlite::Connection::open(dir.path().join("raincheck.db")).unwrap();
+    let bytes = "json('[254,1,2,3,4,5,6,7,8,9,10,255]')";
+    let before = format!("UPDATE jobs SET lease = json_set(lease, '$.nonce', {bytes})");
+    assert_eq!(conn.execute(&before, []), Ok(1));
+    conn.execute_batch(include_str!("../src/sql/0009_lease_text.sql"))
+        .unwrap();
+    drop(conn);
+    let store = open(dir.path()).unwrap();
+    let settle = Settle {
+        lease,
+        settlement: Settlement::Cancel,
+        digest: [0; 16],
+        seed: 1,
+    };
+    let settled = store.settle(&ns, vec![settle]).await.unwrap();
+    assert!(settled[0].as_ref().is_ok_and(|job| job.done()), "{settled:?}");
 }

@@ -199,7 +199,7 @@ impl Feeds {
         shard.get(&id).map(|entry| entry.ring.clone())
     }
 
-    /// Passes on what was emitted. Called, as the others, from the store's own thread, after the sync; what one commit did
+    /// Passes on what was emitted. Called, as the others, after the sync; what one commit did
     /// comes in the order of these three.
     pub(crate) fn emitted(&self, chunks: &[Arc<Chunk>]) {
         if self.0.readers.load(Ordering::SeqCst) == 0 {

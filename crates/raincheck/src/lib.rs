@@ -15,6 +15,7 @@ mod batches;
 pub mod clock;
 mod dispatch;
 mod feed;
+mod hashing;
 pub mod intake;
 pub mod node;
 mod observe;

@@ -1,7 +1,7 @@
 //! The node's ear at the store: passes on what was committed, and remembers that the store failed.
 //!
 //! Invariant: nothing here holds the store, so that store and node do not keep each other alive; every call returns
-//! without waiting, for it is made from the store's own thread.
+//! without waiting, for answers and other commits wait behind it.
 
 use std::sync::Arc;
 

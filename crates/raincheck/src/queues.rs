@@ -3,8 +3,9 @@
 //! Invariant: after a change returned, the cache holds what the store holds. Changes are made one after the other, so
 //! that two of them cannot enter the cache in another order than the store.
 
-use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::hashing::Map;
 
 use raincheck_core::name::{Namespace, QueueName};
 use raincheck_core::queue::Queue;
@@ -26,7 +27,7 @@ pub(crate) struct Queues {
 struct Known {
     /// Grows with every change, so that a read that began before one does not undo it.
     changes: u64,
-    queues: HashMap<QueueKey, Arc<Queue>>,
+    queues: Map<QueueKey, Arc<Queue>>,
 }
 
 impl Queues {

@@ -2,9 +2,9 @@
 //!
 //! Invariant: nothing under these locks can panic half way, so a poisoned one is taken as it is.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::hashing::Map;
 
 use raincheck_core::id::JobId;
 
@@ -13,15 +13,13 @@ const SHARDS: usize = 16;
 
 /// See the module.
 pub(crate) struct Sharded<T> {
-    shards: [Mutex<HashMap<JobId, T>>; SHARDS],
-    hasher: RandomState,
+    shards: [Mutex<Map<JobId, T>>; SHARDS],
 }
 
 impl<T> Default for Sharded<T> {
     fn default() -> Self {
         Self {
             shards: std::array::from_fn(|_| Mutex::default()),
-            hasher: RandomState::new(),
         }
     }
 }
@@ -29,8 +27,9 @@ impl<T> Default for Sharded<T> {
 impl<T> Sharded<T> {
     /// The part of the map in which the job is, locked.
     #[expect(clippy::cast_possible_truncation, reason = "the remainder is below SHARDS")]
-    pub(crate) fn of(&self, id: JobId) -> MutexGuard<'_, HashMap<JobId, T>> {
-        locked(&self.shards[(self.hasher.hash_one(id) % SHARDS as u64) as usize])
+    pub(crate) fn of(&self, id: JobId) -> MutexGuard<'_, Map<JobId, T>> {
+        // The low bits of an id are random.
+        locked(&self.shards[(id.tail() % SHARDS as u64) as usize])
     }
 
     #[cfg(test)]

@@ -92,7 +92,7 @@ impl Watch {
         self.0.waiters.load(Ordering::SeqCst)
     }
 
-    /// Tells the waiters of each job. Called from the store's own thread, after the sync.
+    /// Tells the waiters of each job. Called after the sync.
     pub(crate) fn tell(&self, changes: &[Change]) {
         if self.waiters() == 0 {
             return;

@@ -356,6 +356,7 @@ macro_rules! conformance_promises {
             patch {
                 a_job_that_has_not_started_can_be_changed
                 a_changed_priority_or_start_moves_the_job
+                a_change_costs_a_group_no_turn
                 changed_tags_are_the_ones_it_is_found_by
                 a_job_that_has_started_or_changed_is_not_patched
                 a_patch_that_changes_nothing_is_no_transition

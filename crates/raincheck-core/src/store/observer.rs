@@ -18,9 +18,10 @@ pub struct Change {
     pub result: Option<Arc<JobResult>>,
 }
 
-/// Is told what was committed. Called from the store's own thread, after the sync: must return quickly.
+/// Is told what was committed, commit by commit, one call at a time, after the sync and before the answers of that commit.
+/// Called from the store's own thread or from the task that delivers those answers: must return quickly.
 ///
-/// Both calls are hints for those who wait; who must know reads the store.
+/// The calls are hints for those who wait; who must know reads the store.
 pub trait Observer: Debug + Send + Sync + 'static {
     /// These jobs changed (cancel requested, settled, reclaimed, expired …); acceptance and claims are not told here.
     /// What one commit has to tell comes in the order [`Observer::emitted`], [`Observer::advanced`], this, [`Observer::batches`].

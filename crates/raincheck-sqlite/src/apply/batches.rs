@@ -21,7 +21,7 @@ use crate::batch_row;
 use crate::body;
 use crate::memory::{BatchKey, LiveBatch, ended};
 use crate::row::{self, Found, QueueNames};
-use crate::writer::Tx;
+use crate::tx::Tx;
 
 /// The batch as it is: from memory where it is not done, else from its row.
 fn find(tx: &Tx<'_>, ns: &Namespace, id: BatchId) -> rusqlite::Result<Result<LiveBatch, BatchMissing>> {

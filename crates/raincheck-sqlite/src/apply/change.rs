@@ -7,13 +7,12 @@ use raincheck_core::id::JobId;
 use raincheck_core::job::Job;
 use raincheck_core::name::Namespace;
 use raincheck_core::store::{Change, ChangeRefused, Missing, PatchError};
-use raincheck_core::time::Timestamp;
-use rusqlite::{Connection, params};
+use rusqlite::params;
 
 use super::{drop_tags, put_tags, unique};
 use crate::body::drop_bodies;
 use crate::row::{self, QueueKey, state};
-use crate::writer::Tx;
+use crate::tx::Tx;
 
 /// Cancels one job.
 pub(crate) fn cancel(
@@ -55,19 +54,13 @@ pub(crate) fn delete(
     if !job.done() {
         return Ok(Err(ChangeRefused::NotDone));
     }
-    bury(tx.conn, key, &job, state::DELETED, tx.now)?;
-    tx.memory.leave(key, &job);
+    bury(tx, key, &job, state::DELETED)?;
     Ok(Ok(()))
 }
 
 /// Leaves a tombstone of a job: its id, its queue and its idempotency key, nothing else.
-pub(crate) fn bury(
-    conn: &Connection,
-    key: QueueKey,
-    job: &Job,
-    state: i64,
-    now: Timestamp,
-) -> rusqlite::Result<()> {
+pub(crate) fn bury(tx: &mut Tx<'_>, key: QueueKey, job: &Job, state: i64) -> rusqlite::Result<()> {
+    let (conn, now) = (tx.conn, tx.now);
     let seq = row::key(job.id);
     drop_bodies(conn, seq)?;
     super::deliveries::forget(conn, seq)?;
@@ -86,6 +79,7 @@ pub(crate) fn bury(
         )?;
         leave.execute([seq])?;
     }
+    tx.buried(key, job);
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use raincheck_core::limit;
 use raincheck_core::name::Namespace;
 use raincheck_core::store::{Claim, Leased, Renew};
 
-use crate::writer::Tx;
+use crate::tx::Tx;
 
 /// Leases up to as many jobs as the claim brings nonces.
 pub(crate) fn claim(tx: &mut Tx<'_>, ns: &Namespace, claim: &Claim) -> rusqlite::Result<Vec<Leased>> {

@@ -18,7 +18,7 @@ use super::{batches, queues};
 use crate::batch_row;
 use crate::body;
 use crate::row::{self, Found, QueueNames};
-use crate::writer::Tx;
+use crate::tx::Tx;
 
 /// What a row holds beside its key and when it is due.
 #[derive(Serialize, Deserialize)]

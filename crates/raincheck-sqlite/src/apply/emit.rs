@@ -8,7 +8,7 @@ use raincheck_core::store::{Emit, Emitted};
 
 use crate::output;
 use crate::row;
-use crate::writer::Tx;
+use crate::tx::Tx;
 
 type Answer = Result<Emitted, EmitRefused>;
 

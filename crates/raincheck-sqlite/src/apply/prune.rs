@@ -10,7 +10,7 @@ use super::change::bury;
 use crate::batch_row;
 use crate::output;
 use crate::row::{self, Found, QueueKey, state};
-use crate::writer::Tx;
+use crate::tx::Tx;
 
 /// Free pages that stay in the file for the jobs to come: giving them back and taking them again would cost more.
 const FREE_PAGES_KEPT: i64 = 2_000;
@@ -49,8 +49,7 @@ pub(crate) fn prune(tx: &mut Tx<'_>, limit: u32) -> rusqlite::Result<Slice> {
             }
             _ => {
                 if let Some(Found::Job(key, job)) = row::load_key(tx.conn, &tx.memory.names, *seq)? {
-                    tx.memory.leave(key, &job);
-                    bury(tx.conn, key, &job, state::PRUNED, tx.now)?;
+                    bury(tx, key, &job, state::PRUNED)?;
                 }
             }
         }
@@ -125,8 +124,7 @@ fn prune_members(tx: &mut Tx<'_>, batch: i64, limit: u32) -> rusqlite::Result<u3
     };
     for seq in &members {
         if let Some(Found::Job(key, job)) = row::load_key(tx.conn, &tx.memory.names, *seq)? {
-            tx.memory.leave(key, &job);
-            bury(tx.conn, key, &job, state::PRUNED, tx.now)?;
+            bury(tx, key, &job, state::PRUNED)?;
         }
     }
     Ok(u32::try_from(members.len()).unwrap_or(u32::MAX))

@@ -11,7 +11,7 @@ use rusqlite::params;
 
 use super::change::cancel_loaded;
 use crate::row::QueueKey;
-use crate::writer::Tx;
+use crate::tx::Tx;
 
 /// Creates a queue or replaces its settings.
 pub(crate) fn put(

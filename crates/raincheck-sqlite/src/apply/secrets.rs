@@ -6,7 +6,7 @@ use raincheck_core::secret::{Former, Secret, SigningSecrets};
 use raincheck_core::time::Timestamp;
 use rusqlite::{Connection, params};
 
-use crate::writer::Tx;
+use crate::tx::Tx;
 
 /// The namespace's secrets; `fresh` becomes the first where there are none.
 pub(crate) fn get(tx: &Tx<'_>, ns: &Namespace, fresh: &Secret) -> rusqlite::Result<SigningSecrets> {

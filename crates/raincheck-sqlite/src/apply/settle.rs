@@ -10,7 +10,7 @@ use raincheck_core::retry::seed_for;
 use raincheck_core::store::{Change, Reclaimed, Settle};
 
 use crate::row::{self, QueueKey};
-use crate::writer::Tx;
+use crate::tx::Tx;
 use crate::{body, output};
 
 type Answer = Result<Arc<Job>, SettleRefused>;

@@ -16,7 +16,7 @@ use super::settle::moved;
 use super::{put_tags, queues, unique};
 use crate::body;
 use crate::row::{self, Found, QueueKey};
-use crate::writer::Tx;
+use crate::tx::Tx;
 
 type Answer = Result<Submitted, SubmitRefused>;
 
@@ -108,9 +108,7 @@ fn accept(
         put_key(tx.conn, key, job.id, idempotency)?;
     }
     let job = Arc::new(job);
-    tx.memory.enter(key, &job, tx.now);
-    tx.memory.keep(key, &job, Some(input));
-    tx.tell_advanced(Arc::clone(&job));
+    tx.accepted(key, Arc::clone(&job), input);
     Ok(job)
 }
 

@@ -11,7 +11,7 @@ use raincheck_core::unique::Unique;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::row::{self, QueueKey};
-use crate::writer::Tx;
+use crate::tx::Tx;
 
 /// The job that holds the new one's value, and what comes of that.
 pub(crate) fn contest(

@@ -41,8 +41,8 @@ fn queue(row: &Row<'_>) -> rusqlite::Result<(QueueKey, Namespace, QueueName, Opt
 impl Memory {
     /// Reads everything that is not finished, and counts the rest. One pass over the jobs, which is some tenths of a
     /// second for a million of them.
-    pub(crate) fn load(conn: &Connection, now: Timestamp) -> rusqlite::Result<Self> {
-        let mut memory = Self::default();
+    pub(crate) fn load(conn: &Connection, recent_jobs: usize, now: Timestamp) -> rusqlite::Result<Self> {
+        let mut memory = Self::new(recent_jobs);
         let mut queues =
             conn.prepare("SELECT id, namespace, name, settings, managed, paused_at, created_at, callback_gone_at FROM queues")?;
         let mut rows = queues.query([])?;

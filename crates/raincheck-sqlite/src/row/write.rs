@@ -11,9 +11,9 @@ use rusqlite::{Connection, params};
 
 use super::{AttemptRow, History, LeaseRow, QueueKey, json, key, outcome_state, state};
 
-fn lease_text(job: &Job) -> rusqlite::Result<Option<String>> {
-    let row = |lease: &Lease| LeaseRow {
-        nonce: lease.nonce.0,
+fn lease_text(lease: &Lease) -> rusqlite::Result<String> {
+    json(&LeaseRow {
+        nonce: lease.nonce,
         worker: lease.worker.clone(),
         kind: lease.kind,
         started: lease.started_at.as_millis(),
@@ -23,8 +23,7 @@ fn lease_text(job: &Job) -> rusqlite::Result<Option<String>> {
         cancel_by: lease.cancel_by.map(Timestamp::as_millis),
         claim_id: lease.claim_id.clone(),
         progress: lease.progress.clone(),
-    };
-    job.lease().map(|lease| json(&row(lease))).transpose()
+    })
 }
 
 fn history_text(job: &Job) -> rusqlite::Result<Option<String>> {
@@ -142,33 +141,86 @@ pub(crate) fn write_options(conn: &Connection, job: &Job) -> rusqlite::Result<()
     Ok(())
 }
 
-/// Updates a job, with some columns more.
-macro_rules! update_job {
+/// Writes a job's next state back, with its result where that goes into the row.
+///
+/// The two steps that every job takes, to be claimed and to end, name only the columns that they change: SQLite then
+/// looks at no index that they leave alone.
+pub(crate) fn write(
+    conn: &Connection,
+    before: &Job,
+    job: &Job,
+    result: Option<&JobResult>,
+) -> rusqlite::Result<()> {
+    match (&before.phase, &job.phase) {
+        (Phase::Waiting, Phase::Running(lease)) => write_claimed(conn, job, lease),
+        (Phase::Running(_), Phase::Done { .. }) => write_ended(conn, job, result),
+        _ => {
+            debug_assert!(result.is_none(), "only the end of an attempt leaves a result");
+            write_all(conn, job)
+        }
+    }
+}
+
+fn write_claimed(conn: &Connection, job: &Job, lease: &Lease) -> rusqlite::Result<()> {
+    let mut update = conn.prepare_cached(
+        "UPDATE jobs SET state = 1, version = ?2, attempt = ?3, fence = ?4, started_at = ?5, lease = ?6, settled = NULL \
+         WHERE seq = ?1",
+    )?;
+    update.execute(params![
+        key(job.id),
+        job.version,
+        job.attempt,
+        job.fence.0,
+        job.started_at.map(Timestamp::as_millis),
+        lease_text(lease)?,
+    ])?;
+    Ok(())
+}
+
+/// Ends a job that ran, with some columns more.
+macro_rules! end_job {
     ($more:literal) => {
         concat!(
-            "UPDATE jobs SET state = ?2, version = ?3, attempt = ?4, fence = ?5, cancelling = ?6, run_at = ?7, ",
-            "started_at = ?8, finished_at = ?9, expires_at = ?10, lease = ?11, history = ?12, settled = ?13, ",
-            "priority = ?14",
+            "UPDATE jobs SET state = ?2, version = ?3, attempt = ?4, cancelling = ?5, finished_at = ?6, ",
+            "expires_at = ?7, lease = NULL, history = ?8, settled = ?9",
             $more,
             " WHERE seq = ?1"
         )
     };
 }
 
-/// Writes a job's next state back, with its result where that goes into the row.
-pub(crate) fn write(conn: &Connection, job: &Job, result: Option<&JobResult>) -> rusqlite::Result<()> {
+fn write_ended(conn: &Connection, job: &Job, result: Option<&JobResult>) -> rusqlite::Result<()> {
     let (state, finished_at, expires_at) = phase_columns(job);
     let mut update = conn.prepare_cached(if result.is_some() {
-        update_job!(", result_status = ?15, result_type = ?16, result = ?17")
+        end_job!(", result_status = ?10, result_type = ?11, result = ?12")
     } else {
-        update_job!("")
+        end_job!("")
     })?;
     if let Some(result) = result {
-        update.raw_bind_parameter(15, result.status)?;
-        update.raw_bind_parameter(16, result.content_type.as_deref())?;
-        update.raw_bind_parameter(17, &*result.body)?;
+        update.raw_bind_parameter(10, result.status)?;
+        update.raw_bind_parameter(11, result.content_type.as_deref())?;
+        update.raw_bind_parameter(12, &*result.body)?;
     }
-    let common = params![
+    update.raw_bind_parameter(1, key(job.id))?;
+    update.raw_bind_parameter(2, state)?;
+    update.raw_bind_parameter(3, job.version)?;
+    update.raw_bind_parameter(4, job.attempt)?;
+    update.raw_bind_parameter(5, job.cancel_requested)?;
+    update.raw_bind_parameter(6, finished_at)?;
+    update.raw_bind_parameter(7, expires_at)?;
+    update.raw_bind_parameter(8, history_text(job)?)?;
+    update.raw_bind_parameter(9, settled_bytes(job))?;
+    update.raw_execute()?;
+    Ok(())
+}
+
+fn write_all(conn: &Connection, job: &Job) -> rusqlite::Result<()> {
+    let (state, finished_at, expires_at) = phase_columns(job);
+    let mut update = conn.prepare_cached(
+        "UPDATE jobs SET state = ?2, version = ?3, attempt = ?4, fence = ?5, cancelling = ?6, run_at = ?7, started_at = ?8, \
+         finished_at = ?9, expires_at = ?10, lease = ?11, history = ?12, settled = ?13, priority = ?14 WHERE seq = ?1",
+    )?;
+    update.execute(params![
         key(job.id),
         state,
         job.version,
@@ -179,14 +231,10 @@ pub(crate) fn write(conn: &Connection, job: &Job, result: Option<&JobResult>) ->
         job.started_at.map(Timestamp::as_millis),
         finished_at,
         expires_at,
-        lease_text(job)?,
+        job.lease().map(lease_text).transpose()?,
         history_text(job)?,
         settled_bytes(job),
         job.priority,
-    ];
-    for (index, value) in common.iter().enumerate() {
-        update.raw_bind_parameter(index + 1, value)?;
-    }
-    update.raw_execute()?;
+    ])?;
     Ok(())
 }

@@ -4,7 +4,6 @@
 //! renewals and the next claim share a commit; entries are independent of each other; leases that a refused settlement
 //! asked for are given back.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +20,7 @@ use super::Api;
 use super::code::Code;
 use super::problem::Problem;
 use super::wire::lease::{Act, Entry};
+use crate::hashing::Map;
 use crate::pull::handed::{Handed, Lent};
 use crate::pull::roll::Holder;
 use crate::pull::{CLAIM_MAX, Wanted};
@@ -153,7 +153,7 @@ pub(crate) async fn perform(
             format!("the entries claim more than {CLAIM_MAX} jobs together, the limit of one request");
         return Err(Problem::bad_request(detail));
     }
-    let (mut asked, mut wanted) = (Asked::default(), HashMap::new());
+    let (mut asked, mut wanted) = (Asked::default(), Map::default());
     let pull = api.node.pull();
     let mut sent = Vec::with_capacity(entries.len());
     for (entry, known) in entries {
@@ -276,7 +276,7 @@ struct Answers {
     settled: Vec<Option<Result<Arc<Job>, SettleRefused>>>,
     renewed: Vec<Option<Renewed>>,
     emitted: Vec<Result<Emitted, EmitRefused>>,
-    handed: HashMap<Arc<Holder>, Handed>,
+    handed: Map<Arc<Holder>, Handed>,
 }
 
 impl Answers {

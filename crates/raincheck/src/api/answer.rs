@@ -58,7 +58,7 @@ const fn outcome_word(outcome: Option<Outcome>) -> &'static str {
 }
 
 fn shown(id: JobId) -> HeaderValue {
-    HeaderValue::from_str(id.text().as_str()).expect("an id's characters are visible")
+    HeaderValue::from_bytes(id.text().as_bytes()).expect("an id's characters are visible")
 }
 
 /// Tells which job the answer is about, and how it ended.

@@ -14,12 +14,12 @@ pub(crate) fn weak_tag(version: u32) -> HeaderValue {
 
 /// A result's tag.
 pub(crate) fn strong_tag(digest: &[u8; 16]) -> String {
-    use std::fmt::Write as _;
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut tag = String::with_capacity(34);
     tag.push('"');
     for byte in digest {
-        // Writing to a string does not fail.
-        let _ = write!(tag, "{byte:02x}");
+        tag.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        tag.push(char::from(DIGITS[usize::from(byte & 15)]));
     }
     tag.push('"');
     tag

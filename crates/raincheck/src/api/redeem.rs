@@ -15,7 +15,7 @@ use raincheck_core::job::{Job, Outcome, Phase};
 use raincheck_core::store::{Change, StoreError};
 
 use super::Api;
-use super::answer::{json, render, retry_after, stamp, value};
+use super::answer::{json, retry_after, stamp, value};
 use super::code::Code;
 use super::conditional::{Asked, none_match, range, strong_tag, weak_tag};
 use super::problem::Problem;
@@ -36,7 +36,7 @@ pub(crate) async fn document(
     let queue = api.node.queue(&job.namespace, &job.queue).await?;
     let now = api.node.store().now();
     let document = JobDocument::of(job, queue.as_deref(), now).with(ticket);
-    let mut response = json(status, render(&document));
+    let mut response = json(status, document.render());
     describe(response.headers_mut(), job, api);
     Ok(response)
 }
@@ -172,6 +172,7 @@ fn stored(result: &JobResult, asking: Asking<'_>) -> Response {
         Some(Asked::Outside) => return outside(result, tag),
     };
     let headers = response.headers_mut();
+    headers.reserve(14);
     sandbox::describe(headers, result.content_type.as_deref(), &result.headers);
     headers.insert(header::ETAG, value(tag));
     headers.insert(

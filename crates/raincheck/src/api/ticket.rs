@@ -35,6 +35,12 @@ const SIGNATURE: usize = 20;
 pub(crate) struct Ticket([u8; 2 + 2 * (END + SIGNATURE)]);
 
 impl Ticket {
+    /// One that opens nothing.
+    #[cfg(test)]
+    pub(crate) const fn sample() -> Self {
+        Self([b'a'; 2 + 2 * (END + SIGNATURE)])
+    }
+
     /// As it is written in a URL.
     pub(crate) fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).expect("letters and digits are text")

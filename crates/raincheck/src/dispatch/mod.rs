@@ -5,7 +5,6 @@
 
 mod line;
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,6 +15,7 @@ use raincheck_core::name::WorkerName;
 use raincheck_core::queue::Queue;
 use tokio::sync::{Notify, watch};
 
+use crate::hashing::Map;
 use crate::queues::QueueKey;
 use crate::tasks::{Group, TaskKind};
 use crate::workers::Shop;
@@ -23,15 +23,15 @@ use crate::workers::Shop;
 /// Who is woken when a queue has jobs. Kept apart from what claims them, so that the store's observer does not hold
 /// the store. Cloning gives another handle.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Wakes(Arc<Mutex<HashMap<QueueKey, Arc<Slots>>>>);
+pub(crate) struct Wakes(Arc<Mutex<Map<QueueKey, Arc<Slots>>>>);
 
 impl Wakes {
-    fn wakes(&self) -> MutexGuard<'_, HashMap<QueueKey, Arc<Slots>>> {
+    fn wakes(&self) -> MutexGuard<'_, Map<QueueKey, Arc<Slots>>> {
         // Nothing under this lock can panic half way.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Wakes those who work these queues. Called from the store's own thread.
+    /// Wakes those who work these queues.
     pub(crate) fn wake(&self, queues: &[QueueKey]) {
         let wakes = self.wakes();
         for slots in queues.iter().filter_map(|queue| wakes.get(queue)) {
@@ -74,7 +74,7 @@ impl Drop for Slot {
 pub(crate) struct Dispatch {
     shop: Arc<Shop>,
     wakes: Wakes,
-    lines: Mutex<HashMap<QueueKey, watch::Sender<Option<Arc<Queue>>>>>,
+    lines: Mutex<Map<QueueKey, watch::Sender<Option<Arc<Queue>>>>>,
     tasks: Group,
     cores: u32,
     worker: WorkerName,

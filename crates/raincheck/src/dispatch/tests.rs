@@ -187,7 +187,7 @@ async fn a_failing_store_is_not_hammered(setup: Setup) {
 }
 
 async fn every_job_of_many_is_worked_once(setup: Setup) {
-    let seen = Arc::new(Mutex::new(HashMap::<String, u32>::new()));
+    let seen = Arc::new(Mutex::new(Map::<String, u32>::default()));
     let sink = seen.clone();
     let count = move |headers: axum::http::HeaderMap| async move {
         let job = headers["raincheck-job"].to_str().unwrap().to_owned();

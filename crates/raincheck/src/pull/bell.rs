@@ -4,13 +4,14 @@
 //! together reach many waiters in few steps, and one job does not wake ten thousand.
 //!
 //! Invariants: a waiter keeps its place when it was woken in vain; a waking that its waiter did not use (it went away)
-//! goes to the next; nothing here holds the store, for it is rung from the store's own thread.
+//! goes to the next; nothing here holds the store, which rings it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
+use crate::hashing::Map;
 use crate::queues::QueueKey;
 
 #[derive(Debug, Default)]
@@ -36,10 +37,10 @@ impl Line {
 
 /// The lines of all queues. Cloning gives another handle.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Bells(Arc<Mutex<HashMap<QueueKey, Line>>>);
+pub(crate) struct Bells(Arc<Mutex<Map<QueueKey, Line>>>);
 
 impl Bells {
-    fn lines(&self) -> MutexGuard<'_, HashMap<QueueKey, Line>> {
+    fn lines(&self) -> MutexGuard<'_, Map<QueueKey, Line>> {
         // Nothing under this lock can panic half way.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -63,7 +64,7 @@ impl Bells {
         }
     }
 
-    /// These queues may have a job. Called from the store's own thread.
+    /// These queues may have a job.
     pub(crate) fn ring(&self, queues: &[QueueKey]) {
         let mut lines = self.lines();
         if lines.is_empty() {

@@ -3,9 +3,10 @@
 //! Invariant: memory only, a convenience: nothing is decided by it. What is missing here (after a restart) is read from
 //! the store; what stays here too long is swept.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use crate::hashing::Map;
 
 use raincheck_core::id::{Fence, JobId, LeaseId};
 use raincheck_core::job::Phase;
@@ -48,8 +49,8 @@ pub(crate) struct Seen {
 
 #[derive(Debug, Default)]
 struct State {
-    leases: HashMap<JobId, Held>,
-    workers: HashMap<Arc<Holder>, Seen>,
+    leases: Map<JobId, Held>,
+    workers: Map<Arc<Holder>, Seen>,
     swept_at: Timestamp,
 }
 
@@ -129,7 +130,7 @@ impl Roll {
         (held.fence == lease.fence && held.holder.namespace == *ns).then(|| held.clone())
     }
 
-    /// Passes on what was committed. Called from the store's own thread.
+    /// Passes on what was committed.
     pub(crate) fn heard(&self, changes: &[Change]) {
         let mut state = self.state();
         if state.leases.is_empty() {

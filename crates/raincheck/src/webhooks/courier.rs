@@ -63,7 +63,7 @@ impl Bell {
         }
     }
 
-    /// Hears of commits. Called from the store's own thread.
+    /// Hears of commits.
     pub(crate) fn heard(&self, changes: &[Change]) {
         let any = self.0.queues.load(Ordering::SeqCst);
         let made = |change: &Change| change.job.done() && (any || change.job.options.callback.is_some());

@@ -2,7 +2,6 @@
 //!
 //! Invariant: every queue whose settings say so has its crew, as long as the node does not leave; nothing else has one.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,6 +12,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::process::{Crew, CrewEvent, CrewOptions, CrewTell, Environment, Member, Program};
+use crate::hashing::Map;
 use crate::node::NodeOptions;
 use crate::queues::QueueKey;
 use crate::tasks::Group;
@@ -29,7 +29,7 @@ pub(crate) struct Crews {
 
 #[derive(Default)]
 struct State {
-    crews: HashMap<QueueKey, Kept>,
+    crews: Map<QueueKey, Kept>,
     /// Whether the node leaves.
     left: bool,
 }

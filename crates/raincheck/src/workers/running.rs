@@ -3,8 +3,9 @@
 //! Invariant: what is heard here is a hint; every attempt learns the same from its next renewal. A hint that comes
 //! before its attempt has begun is kept for it.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::hashing::Map;
 
 use raincheck_core::id::{Fence, JobId, LeaseId};
 use raincheck_core::job::Phase;
@@ -32,9 +33,9 @@ type Claimed = (JobId, Fence);
 
 #[derive(Debug, Default)]
 struct State {
-    attempts: HashMap<Claimed, watch::Sender<Heard>>,
+    attempts: Map<Claimed, watch::Sender<Heard>>,
     /// Cancel requests for claims whose attempts have not begun: between a claim's commit and its answer.
-    early: HashMap<Claimed, Timestamp>,
+    early: Map<Claimed, Timestamp>,
 }
 
 /// The registry. Cloning gives another handle on it.
@@ -64,7 +65,7 @@ impl Running {
         (entered, receiver)
     }
 
-    /// Passes on what was committed. Called from the store's own thread.
+    /// Passes on what was committed.
     pub(crate) fn tell(&self, changes: &[Change]) {
         let mut state = self.state();
         for change in changes {

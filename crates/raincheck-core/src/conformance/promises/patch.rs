@@ -67,6 +67,22 @@ pub async fn a_changed_priority_or_start_moves_the_job(kit: Kit) {
     assert_eq!(kit.claim_one().await.id, ids[0]);
 }
 
+pub async fn a_change_costs_a_group_no_turn(kit: Kit) {
+    kit.q().await;
+    let group = |name| Draft {
+        group: Some(name),
+        ..Draft::default()
+    };
+    let first = kit.submit(group("a")).await;
+    kit.submit(group("b")).await;
+    let later = Patch {
+        priority: Some(9),
+        ..Patch::default()
+    };
+    patch(&kit, first, later).await.expect("the job waits");
+    assert_eq!(kit.claim_one().await.id, first);
+}
+
 pub async fn changed_tags_are_the_ones_it_is_found_by(kit: Kit) {
     kit.q().await;
     let id = kit.submit(Draft::default()).await;

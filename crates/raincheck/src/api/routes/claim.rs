@@ -13,7 +13,7 @@ use raincheck_core::queue::Queue;
 use tokio::time::Instant;
 
 use crate::api::Api;
-use crate::api::answer::{NO_STORE, draining, render, unknown_queue};
+use crate::api::answer::{NO_STORE, draining, unknown_queue};
 use crate::api::code::Code;
 use crate::api::delivered::leases;
 use crate::api::extract::{QueuePath, SETTINGS_BYTES_MAX, Scope, body, json_only};
@@ -130,10 +130,10 @@ fn answer(api: &Api, handed: Handed, queue: Option<&Queue>) -> Response {
     let documents = leased
         .iter()
         .filter_map(|leased| LeaseDocument::of(leased, queue, now));
-    let body = render(&LeasesDocument {
+    let document = LeasesDocument {
         leases: documents.collect(),
-    });
-    leases(body, vec![lent])
+    };
+    leases(document.render(), vec![lent])
 }
 
 fn nothing() -> Response {

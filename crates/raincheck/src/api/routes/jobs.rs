@@ -18,7 +18,7 @@ use raincheck_core::store::{ChangeRefused, Retry};
 use tokio::time::Instant;
 
 use crate::api::Api;
-use crate::api::answer::{NO_STORE, draining, json, missing, render, value};
+use crate::api::answer::{NO_STORE, draining, json, missing, value};
 use crate::api::committed::{self, not_done};
 use crate::api::conditional::none_match;
 use crate::api::extract::{JobPath, Scope};
@@ -147,7 +147,7 @@ async fn full_document(api: &Api, job: &Job, ticket: Option<Ticket>) -> Result<R
     let mut document = JobDocument::of(job, queue.as_deref(), now).with(ticket);
     document.position = waiting_for.is_some().then_some(None);
     document.waiting_for = waiting_for;
-    let mut response = json(StatusCode::OK, render(&document));
+    let mut response = json(StatusCode::OK, document.render());
     describe(response.headers_mut(), job, api);
     Ok(response)
 }

@@ -23,7 +23,7 @@ use crate::api::text;
 use crate::api::wire::asked::{EntrySchema, FailSchema, ReleaseSchema, RenewSchema};
 use crate::api::wire::lease::{Act, Entry, status};
 use crate::api::wire::leased::{
-    EmittedDocument, EntryDocument, Fate, LeaseDocument, RenewedDocument, SettledDocument,
+    EmittedDocument, EntryDocument, Fate, LeaseDocument, RenewedDocument, SettledDocument, render_entries,
 };
 use crate::pull::CLAIM_MAX;
 use crate::workers::KEPT_HEADERS;
@@ -245,7 +245,7 @@ pub(super) async fn one(
                     .filter_map(|leased| LeaseDocument::of(leased, queue.as_deref(), now))
                     .collect()
             });
-            let mut response = leases(render(&document), lent);
+            let mut response = leases(document.render(), lent);
             stamp(response.headers_mut(), job.id, job.outcome());
             Ok(response)
         }
@@ -317,7 +317,7 @@ pub(crate) async fn many(
             })
         })
         .collect();
-    Ok(leases(render(&documents), lent))
+    Ok(leases(render_entries(&documents), lent))
 }
 
 fn shown(fate: &Result<Done, Problem>, now: raincheck_core::time::Timestamp) -> Fate<'_> {

@@ -153,7 +153,7 @@ fn settings(body: &[u8], targets: &Targets) -> Result<QueueSpec, Problem> {
     let mut seen: Vec<&str> = Vec::new();
     let fields = fields(body)?;
     for (name, raw) in &fields {
-        one_setting(name, raw, seen.contains(&name.as_str()))?;
+        one_setting(name, raw, seen.contains(&&**name))?;
         seen.push(name);
     }
     let spec: QueueSpec = serde_json::from_slice(body)

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use super::many::submit_many;
 use crate::api::Api;
 use crate::api::answer::{
-    IDEMPOTENCY_REPLAYED, RAINCHECK_ATTACHED, draining, json, render, retry_after, seconds_until, stamp,
+    IDEMPOTENCY_REPLAYED, RAINCHECK_ATTACHED, draining, json, retry_after, seconds_until, stamp,
     unknown_queue, value,
 };
 use crate::api::code::Code;
@@ -344,7 +344,7 @@ fn accepted(
 async fn standing(api: &Api, job: &Job, prefer: Prefer, ticket: Option<Ticket>) -> Result<Response, Problem> {
     let queue = api.node.queue(&job.namespace, &job.queue).await?;
     let now = api.node.store().now();
-    let document = render(&JobDocument::of(job, queue.as_deref(), now).with(ticket));
+    let document = JobDocument::of(job, queue.as_deref(), now).with(ticket).render();
     let committed = Committed::read(job);
     let mut response = accepted(&committed, document, retry_after(job, now), prefer, ticket);
     stamp(response.headers_mut(), job.id, job.outcome());

@@ -126,7 +126,7 @@ impl Bulk {
         let (mut action, mut filter, mut confirm) = (None, None, None);
         for (name, raw) in fields(body)? {
             let wrong = |why: Cow<'static, str>| wrong(&name, "", &why);
-            let twice = match name.as_str() {
+            let twice = match &*name {
                 "action" => {
                     let text = string(raw).map_err(wrong)?;
                     let read = action_of(&text);

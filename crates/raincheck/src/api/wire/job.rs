@@ -14,11 +14,12 @@ use raincheck_core::time::Timestamp;
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
+use super::pieces::Pieces;
 use crate::api::ticket::Ticket;
 
 /// Where a job is found; paths on this server.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
-pub(crate) struct Urls {
+struct Urls {
     /// The job document; DELETE forgets the finished job.
     #[serde(rename = "self")]
     #[schema(value_type = String, example = "/v1/jobs/job_01jd8zq3k5e7rv2m4n6p8s0t1w")]
@@ -265,6 +266,17 @@ impl<'a> AttemptDocument<'a> {
     }
 }
 
+impl AttemptDocument<'_> {
+    fn write(&self, pieces: &mut Pieces<'_>) {
+        pieces.raw(r#"{"n":"#).json(&self.n);
+        pieces.raw(r#","worker":"#).json(self.worker);
+        pieces.raw(r#","started_at":"#).time(Some(self.started_at));
+        pieces.raw(r#","ended_at":"#).time(self.ended_at);
+        pieces.raw(r#","outcome":"#).json(&self.outcome);
+        pieces.raw(r#","error":"#).json(&self.error).raw("}");
+    }
+}
+
 fn attempts(job: &Job) -> Vec<AttemptDocument<'_>> {
     let running = job.lease().map(|lease| AttemptDocument {
         n: job.attempt,
@@ -301,6 +313,56 @@ impl JobDocument<'_> {
     pub(crate) fn with(mut self, ticket: Option<Ticket>) -> Self {
         self.urls = Urls::of(self.id, ticket);
         self
+    }
+
+    /// The document as JSON.
+    pub(crate) fn render(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(1024);
+        self.write(&mut out);
+        out
+    }
+
+    /// Appends the document as JSON.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        let mut pieces = Pieces(out);
+        pieces.raw(r#"{"id":""#).raw(self.id.text().as_bytes());
+        pieces.raw(r#"","queue":""#).raw(self.queue.as_str());
+        pieces.raw(r#"","state":""#).raw(self.state.as_str());
+        pieces.raw(r#"","done":"#).bool(self.done);
+        pieces.raw(r#","outcome":"#).word(self.outcome.map(State::as_str));
+        pieces.raw(r#","version":"#).json(&self.version);
+        pieces.raw(r#","attempt":"#).json(&self.attempt);
+        pieces.raw(r#","max_attempts":"#).json(&self.max_attempts);
+        pieces.raw(r#","priority":"#).json(&self.priority);
+        pieces.raw(r#","group":"#).json(&self.group);
+        pieces.raw(r#","tags":"#).json(self.tags);
+        pieces.raw(r#","created_at":"#).time(Some(self.created_at));
+        pieces.raw(r#","run_at":"#).time(Some(self.run_at));
+        pieces.raw(r#","started_at":"#).time(self.started_at);
+        pieces.raw(r#","finished_at":"#).time(self.finished_at);
+        pieces.raw(r#","expires_at":"#).time(self.expires_at);
+        pieces.raw(r#","progress":"#).json(&self.progress);
+        pieces.raw(r#","error":"#).json(&self.error);
+        pieces.raw(r#","attempts":"#);
+        for (index, attempt) in self.attempts.iter().enumerate() {
+            pieces.raw(if index == 0 { "[" } else { "," });
+            attempt.write(&mut pieces);
+        }
+        pieces.raw(if self.attempts.is_empty() { "[]" } else { "]" });
+        pieces.raw(r#","cancel_requested":"#).bool(self.cancel_requested);
+        pieces.raw(r#","batch":"#).json(&self.batch);
+        pieces.raw(r#","retry_of":"#).json(&self.retry_of);
+        pieces.raw(r#","retried_as":"#).json(&self.retried_as);
+        if let Some(waiting_for) = &self.waiting_for {
+            pieces.raw(r#","waiting_for":"#).json(waiting_for);
+        }
+        if let Some(position) = &self.position {
+            pieces.raw(r#","position":"#).json(position);
+        }
+        pieces
+            .raw(r#","urls":"#)
+            .urls(self.id, self.urls.own.2.as_ref())
+            .raw("}");
     }
 }
 

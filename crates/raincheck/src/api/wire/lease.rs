@@ -36,38 +36,41 @@ const CLAIM_ID_BYTES_MAX: usize = 255;
 
 type Why = Cow<'static, str>;
 
-/// Goes through the fields of an object; an empty body is an empty object. `take` says whether there is such a field.
+/// The fields of an object, as they were read.
+type Fields<'a> = Vec<(Cow<'a, str>, &'a RawValue)>;
+
+/// Reads an object; an empty body is an empty one.
+fn all(body: &[u8]) -> Result<Fields<'_>, Problem> {
+    if body.is_empty() {
+        Ok(Vec::new())
+    } else {
+        fields(body)
+    }
+}
+
+/// Goes through the fields. `take` says whether there is such a field.
 ///
 /// # Errors
 /// The first field that does not exist, comes twice or cannot be.
 fn each<'a>(
-    body: &'a [u8],
+    all: &Fields<'a>,
     mut take: impl FnMut(&str, &'a RawValue) -> Result<bool, Why>,
 ) -> Result<(), Problem> {
-    let mut seen: Vec<String> = Vec::new();
-    let all = if body.is_empty() {
-        Vec::new()
-    } else {
-        fields(body)?
-    };
-    for (name, raw) in all {
-        let taken = if seen.contains(&name) {
+    for (index, (name, raw)) in all.iter().enumerate() {
+        let taken = if all[..index].iter().any(|(seen, _)| seen == name) {
             Err("given twice".into())
         } else if raw.get() == "null" && name != "json" {
             Ok(true)
         } else {
-            take(&name, raw)
+            take(name, raw)
         };
         let why = match taken {
-            Ok(true) => None,
-            Ok(false) => Some("there is no such field; /openapi.json lists them".into()),
-            Err(why) => Some(why),
+            Ok(true) => continue,
+            Ok(false) => "there is no such field; /openapi.json lists them".into(),
+            Err(why) => why,
         };
-        if let Some(why) = why {
-            let name = text::short(&name);
-            return Err(Problem::bad_request(format!("the field {name:?}: {why}")).at(format!("/{name}")));
-        }
-        seen.push(name);
+        let name = text::short(name);
+        return Err(Problem::bad_request(format!("the field {name:?}: {why}")).at(format!("/{name}")));
     }
     Ok(())
 }
@@ -112,7 +115,7 @@ impl ClaimAsked {
             lease_for: None,
             claim_id: None,
         };
-        each(body, |name, raw| {
+        each(&all(body)?, |name, raw| {
             match name {
                 "worker" => asked.worker = WorkerName::new(&string(raw)?).map_err(|why| why.to_string())?,
                 "max" => asked.max = whole(raw, 1, CLAIM_MAX)?,
@@ -350,7 +353,7 @@ impl Act {
     /// The first field that does not exist, comes twice or cannot be.
     pub(crate) fn read(action: &'static str, body: &[u8]) -> Result<Self, Problem> {
         let mut parts = Parts::default();
-        each(body, |name, raw| parts.take(action, name, raw))?;
+        each(&all(body)?, |name, raw| parts.take(action, name, raw))?;
         parts.act(action)
     }
 }
@@ -376,17 +379,17 @@ impl Entry {
         let (mut lease, mut action) = (None, None);
         let all = fields(body).map_err(|why| (None, why))?;
         for (name, raw) in &all {
-            match name.as_str() {
+            match &**name {
                 "lease" => lease = string(raw).ok(),
                 "action" => action = string(raw).ok(),
                 _ => {}
             }
         }
         let shown = lease.clone();
-        Self::parse(body, lease, action.as_deref()).map_err(|problem| (shown, problem))
+        Self::parse(&all, lease, action.as_deref()).map_err(|problem| (shown, problem))
     }
 
-    fn parse(body: &[u8], lease: Option<String>, action: Option<&str>) -> Result<Self, Problem> {
+    fn parse(all: &Fields<'_>, lease: Option<String>, action: Option<&str>) -> Result<Self, Problem> {
         const MISSING: &str = "the field \"lease\" is missing or no string";
         let lease = lease.ok_or_else(|| Problem::bad_request(MISSING).at("/lease"))?;
         let lease = lease.parse().map_err(|_| unknown_lease())?;
@@ -395,7 +398,7 @@ impl Entry {
             return Err(Problem::bad_request(detail).at("/action"));
         };
         let mut parts = Parts::default();
-        each(body, |name, raw| match name {
+        each(all, |name, raw| match name {
             "lease" | "action" => Ok(true),
             "claim" if matches!(action, "succeed" | "fail") => {
                 parts.claim = Some(whole(raw, 0, CLAIM_MAX)?);

@@ -16,6 +16,7 @@ use utoipa::ToSchema;
 
 use super::content::ContentDocument;
 use super::job::{JobDocument, JobState};
+use super::pieces::Pieces;
 use crate::api::problem::{Problem, ProblemDocument};
 
 /// The time left, to the next whole second: what is left of `30s` when its claim is answered is still `30s`.
@@ -74,12 +75,51 @@ impl<'a> LeaseDocument<'a> {
     }
 }
 
+impl LeaseDocument<'_> {
+    fn write(&self, out: &mut Vec<u8>) {
+        let mut pieces = Pieces(out);
+        pieces.raw(r#"{"lease":""#).raw(self.lease.text().as_bytes());
+        pieces.raw(r#"","fence":"#).json(&self.fence);
+        pieces.raw(r#","expires_at":"#).time(Some(self.expires_at));
+        pieces.raw(r#","expires_in":"#).word(Some(&self.expires_in));
+        pieces
+            .raw(r#","attempt_deadline":"#)
+            .time(Some(self.attempt_deadline));
+        pieces.raw(r#","cancel_requested":"#).bool(self.cancel_requested);
+        pieces.raw(r#","job":"#);
+        self.job.write(pieces.0);
+        pieces.raw(r#","input":"#).json(&self.input).raw("}");
+    }
+}
+
+fn write_leases(leases: &[LeaseDocument<'_>], out: &mut Vec<u8>) {
+    out.push(b'[');
+    for (index, lease) in leases.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        lease.write(out);
+    }
+    out.push(b']');
+}
+
 /// Leases.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Leases)]
 pub(crate) struct LeasesDocument<'a> {
     /// The leases, in the queue's order.
     pub(crate) leases: Vec<LeaseDocument<'a>>,
+}
+
+impl LeasesDocument<'_> {
+    /// The document as JSON.
+    pub(crate) fn render(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(1536 * self.leases.len());
+        Pieces(&mut out).raw(r#"{"leases":"#);
+        write_leases(&self.leases, &mut out);
+        out.push(b'}');
+        out
+    }
 }
 
 /// A lease that was renewed.
@@ -143,6 +183,30 @@ impl SettledDocument<'_> {
     }
 }
 
+impl SettledDocument<'_> {
+    /// Appends the fields as JSON, without the braces.
+    fn write(&self, out: &mut Vec<u8>) {
+        let mut pieces = Pieces(out);
+        pieces.raw(r#""job":""#).raw(self.job.text().as_bytes());
+        pieces.raw(r#"","state":""#).raw(self.state.as_str());
+        pieces.raw(r#"","done":"#).bool(self.done);
+        pieces.raw(r#","outcome":"#).word(self.outcome.map(State::as_str));
+        pieces.raw(r#","run_at":"#).time(self.run_at);
+        if let Some(leases) = &self.leases {
+            pieces.raw(r#","leases":"#);
+            write_leases(leases, pieces.0);
+        }
+    }
+
+    /// The document as JSON.
+    pub(crate) fn render(&self) -> Vec<u8> {
+        let mut out = vec![b'{'];
+        self.write(&mut out);
+        out.push(b'}');
+        out
+    }
+}
+
 /// A chunk that is kept.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Emitted)]
@@ -163,6 +227,31 @@ pub(crate) struct EntryDocument<'a> {
     pub(crate) lease: Option<&'a str>,
     #[serde(flatten)]
     pub(crate) fate: Fate<'a>,
+}
+
+/// What became of all entries, as JSON.
+pub(crate) fn render_entries(entries: &[EntryDocument<'_>]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(192 * entries.len());
+    for (index, entry) in entries.iter().enumerate() {
+        out.push(if index == 0 { b'[' } else { b',' });
+        entry.write(&mut out);
+    }
+    out.extend_from_slice(if entries.is_empty() { b"[]" } else { b"]" });
+    out
+}
+
+impl EntryDocument<'_> {
+    fn write(&self, out: &mut Vec<u8>) {
+        let Fate::Settled { status, settled } = &self.fate else {
+            Pieces(out).json(self);
+            return;
+        };
+        let mut pieces = Pieces(out);
+        pieces.raw(r#"{"lease":"#).json(&self.lease);
+        pieces.raw(r#","status":"#).json(status).raw(",");
+        settled.write(pieces.0);
+        out.push(b'}');
+    }
 }
 
 /// How an entry went.

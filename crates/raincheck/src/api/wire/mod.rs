@@ -13,6 +13,7 @@ pub(crate) mod leased;
 pub(crate) mod many;
 pub(crate) mod page;
 pub(crate) mod patch;
+mod pieces;
 pub(crate) mod queue;
 pub(crate) mod submit;
 pub(crate) mod webhook;

@@ -44,12 +44,12 @@ pub(crate) fn read(body: &[u8]) -> Result<Patch, Problem> {
             let name = text::short(&name);
             Problem::bad_request(format!("the field {name:?}: {why}")).at(format!("/{name}"))
         };
-        let row = row_of_field(&name).filter(|_| CHANGEABLE.contains(&name.as_str()));
+        let row = row_of_field(&name).filter(|_| CHANGEABLE.contains(&&*name));
         let row = row.ok_or_else(|| wrong("cannot be changed; priority, run_at and tags can".into()))?;
         option_text(TABLE[row].kind, raw)
             .and_then(|text| asked.take(row, text))
             .map_err(wrong)?;
-        match name.as_str() {
+        match &*name {
             "priority" => patch.priority = Some(asked.priority),
             "run_at" => patch.run_at = asked.run_at,
             _ => patch.tags = Some(std::mem::take(&mut asked.options.tags)),

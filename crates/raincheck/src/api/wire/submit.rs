@@ -95,15 +95,7 @@ pub(crate) fn object(body: &[u8]) -> Result<(), Problem> {
 ///
 /// # Errors
 /// When the body is not one JSON object.
-pub(crate) fn fields(body: &[u8]) -> Result<Vec<(String, &RawValue)>, Problem> {
-    let fields = borrowed(body)?;
-    Ok(fields
-        .into_iter()
-        .map(|(name, raw)| (name.into_owned(), raw))
-        .collect())
-}
-
-fn borrowed(body: &[u8]) -> Result<Vec<(Cow<'_, str>, &RawValue)>, Problem> {
+pub(crate) fn fields(body: &[u8]) -> Result<Vec<(Cow<'_, str>, &RawValue)>, Problem> {
     object(body)?;
     parsed(body).map_err(|error| {
         let (line, column) = (error.line(), error.column());
@@ -126,7 +118,7 @@ impl<'a> Submission<'a> {
     /// # Errors
     /// The first field that does not exist, comes twice or cannot be.
     pub(crate) fn read(body: &'a [u8]) -> Result<Self, Problem> {
-        Self::of(borrowed(body)?, None)
+        Self::of(fields(body)?, None)
     }
 
     /// Reads a submission that is one of a list, where the one before was for the queue `last`.

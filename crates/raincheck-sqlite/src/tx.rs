@@ -1,0 +1,162 @@
+//! What an operation works with inside the transaction.
+//!
+//! Invariant: a job changes in its row, in the memory and in what is told in one call, so that the three cannot part.
+
+use std::sync::Arc;
+
+use raincheck_core::batch::Batch;
+use raincheck_core::content::{Input, JobResult};
+use raincheck_core::id::JobId;
+use raincheck_core::job::Job;
+use raincheck_core::lease::WorkerKind;
+use raincheck_core::name::Namespace;
+use raincheck_core::output::Chunk;
+use raincheck_core::store::{Change, Missing};
+use raincheck_core::time::Timestamp;
+use rusqlite::Connection;
+
+use crate::apply::{batches, deliveries, unique};
+use crate::body;
+use crate::fresh::Step;
+use crate::memory::Memory;
+use crate::row::{self, QueueKey};
+use crate::told::Told;
+
+/// What an operation works with inside the transaction.
+pub(crate) struct Tx<'a> {
+    pub(crate) conn: &'a Connection,
+    pub(crate) memory: &'a mut Memory,
+    /// The stamp of every operation of this pass.
+    pub(crate) now: Timestamp,
+    /// What the observer is told after the commit.
+    pub(crate) told: &'a mut Told,
+}
+
+impl Tx<'_> {
+    /// Reads a job.
+    pub(crate) fn load(
+        &self,
+        ns: &Namespace,
+        id: JobId,
+    ) -> rusqlite::Result<Result<(QueueKey, Arc<Job>), Missing>> {
+        if let Some((key, job, _)) = self.memory.kept(id.seq())
+            && job.id == id
+            && job.namespace == *ns
+        {
+            return Ok(Ok((*key, Arc::clone(job))));
+        }
+        let found = row::load(self.conn, &self.memory.names, ns, id)?;
+        Ok(found.map(|(key, job)| (key, Arc::new(job))))
+    }
+
+    /// Reads a job that the memory knows.
+    pub(crate) fn load_seq(&self, seq: u64) -> rusqlite::Result<Option<(QueueKey, Arc<Job>)>> {
+        if let Some((key, job, _)) = self.memory.kept(seq) {
+            return Ok(Some((*key, Arc::clone(job))));
+        }
+        Ok(
+            match row::load_key(self.conn, &self.memory.names, seq.cast_signed())? {
+                Some(row::Found::Job(key, job)) => Some((key, Arc::from(job))),
+                Some(row::Found::Gone(..)) | None => None,
+            },
+        )
+    }
+
+    /// Reads a job's input.
+    pub(crate) fn input(&self, id: JobId) -> rusqlite::Result<Input> {
+        if let Some((_, job, Some(input))) = self.memory.kept(id.seq())
+            && job.id == id
+        {
+            return Ok(input.clone());
+        }
+        Ok(body::input(self.conn, id)?.unwrap_or_default())
+    }
+
+    /// Writes a transition back, in the row and in memory.
+    pub(crate) fn store(&mut self, key: QueueKey, before: &Job, after: &Arc<Job>) -> rusqlite::Result<()> {
+        self.store_ended(key, before, after, None)
+    }
+
+    /// The same with the result that the attempt's end left, where that goes into the row.
+    pub(crate) fn store_ended(
+        &mut self,
+        key: QueueKey,
+        before: &Job,
+        after: &Arc<Job>,
+        result: Option<&JobResult>,
+    ) -> rusqlite::Result<()> {
+        row::write(self.conn, before, after, result)?;
+        if after.done() && !before.done() {
+            let queue = self
+                .memory
+                .queues
+                .get(&key)
+                .and_then(|memory| memory.queue.clone());
+            deliveries::record(self, queue.as_deref(), after)?;
+            if after.member.is_some() {
+                batches::member_ended(self, after)?;
+            }
+        }
+        unique::follow(self.conn, key, before, after)?;
+        self.memory.leave(key, before);
+        self.memory.enter(key, after, self.now);
+        if !after.done() {
+            self.memory.keep(key, after, None);
+        }
+        self.told.fresh.push(Step::moved(after));
+        if before.lease().is_some() {
+            if after.lease().is_none() {
+                self.memory.forget_mark(after.id.seq());
+            }
+            // Bounds that are not written are kept by those who work the queue, and they do not see an endpoint leave.
+            let handed_over = |job: &Job| {
+                job.lease()
+                    .is_some_and(|lease| lease.kind == WorkerKind::Deferred)
+            };
+            if self.memory.has_room_again(key) || (handed_over(before) && !handed_over(after)) {
+                self.wake(key);
+            }
+        }
+        Ok(())
+    }
+
+    /// Has the observer told of a change once it is committed.
+    pub(crate) fn tell(&mut self, change: Change) {
+        self.told.fresh.extend(Step::told(&change));
+        self.told.changes.push(change);
+    }
+
+    /// Follows a job that was just accepted.
+    pub(crate) fn accepted(&mut self, key: QueueKey, job: Arc<Job>, input: &Input) {
+        self.memory.enter(key, &job, self.now);
+        self.memory.keep(key, &job, Some(input));
+        self.told.fresh.push(Step::moved(&job));
+        self.tell_advanced(job);
+    }
+
+    /// Follows a finished job of which only a tombstone is left.
+    pub(crate) fn buried(&mut self, key: QueueKey, job: &Job) {
+        self.memory.leave(key, job);
+        self.told.fresh.push(Step::Drop(job.id.seq()));
+    }
+
+    /// Has the observer told that a job was accepted, claimed or renewed with progress, once that is committed.
+    pub(crate) fn tell_advanced(&mut self, job: Arc<Job>) {
+        self.told.advanced.push(job);
+    }
+
+    /// Has the observer told of a chunk once it is committed.
+    pub(crate) fn tell_emitted(&mut self, chunk: Arc<Chunk>) {
+        self.told.emitted.push(chunk);
+    }
+
+    /// Has the observer told how a batch is once that is committed.
+    pub(crate) fn tell_batch(&mut self, batch: Arc<Batch>) {
+        self.told.batches.push(batch);
+    }
+
+    /// Has the observer told that a queue has jobs to claim again.
+    pub(crate) fn wake(&mut self, key: QueueKey) {
+        self.told.woken.push(key);
+    }
+}
