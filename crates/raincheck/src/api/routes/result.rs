@@ -4,7 +4,9 @@
 
 use axum::extract::{Request, State};
 use axum::response::Response;
-use http::{Extensions, Method};
+use http::Method;
+use http::header::{self, HeaderValue};
+use http::request::Parts;
 use tokio::time::Instant;
 
 use crate::api::Api;
@@ -14,6 +16,21 @@ use crate::api::prefer::{PREFERENCE_APPLIED, Prefer};
 use crate::api::problem::Problem;
 use crate::api::redeem::{Asking, result};
 use crate::api::wire::job::JobDocument;
+
+/// What is left of the head while its request waits: the method, and what the answer may depend on.
+fn only_conditions(parts: &Parts) -> Parts {
+    let mut kept = http::Request::new(()).into_parts().0;
+    kept.method = parts.method.clone();
+    for name in [header::IF_NONE_MATCH, header::IF_RANGE, header::RANGE] {
+        for value in parts.headers.get_all(&name) {
+            // The bytes of a header are a part of the buffer that the whole head was read into.
+            if let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) {
+                kept.headers.append(&name, value);
+            }
+        }
+    }
+    kept
+}
 
 /// Redeem a job's result: the answer of its handler as it was made.
 ///
@@ -58,7 +75,7 @@ pub(crate) async fn get_result(
             } else {
                 // Who waits holds nothing that it can get again: there may be ten thousand.
                 drop(now);
-                parts.extensions = Extensions::new();
+                parts = only_conditions(&parts);
                 waiter.done().await
             };
             match told {
