@@ -2,10 +2,14 @@
 //!
 //! Invariant: a broken store differs from the model in the one way its fault names.
 
+mod at_open;
+mod claims;
+mod fault;
 mod not_unique;
 
 use std::sync::Arc;
 
+pub(in crate::conformance) use self::fault::Fault;
 use super::ModelStore;
 use super::state::{Model, Row};
 use crate::batch::{
@@ -13,11 +17,10 @@ use crate::batch::{
     Results, Tended,
 };
 use crate::content::Input;
-use crate::decide::{EmitRefused, Patch, Renewed, SettleRefused, Settlement, claimable, submit};
+use crate::decide::{EmitRefused, Patch, Renewed, SettleRefused, Settlement, submit};
 use crate::delivery::{Delivery, DeliveryId};
-use crate::id::{Fence, IdGenerator, JobId};
+use crate::id::{Fence, JobId};
 use crate::job::{Job, Outcome, Phase};
-use crate::lease::WorkerKind;
 use crate::list::{Listed, Page};
 use crate::name::{Namespace, QueueName};
 use crate::queue::{Queue, QueueSpec};
@@ -28,75 +31,6 @@ use crate::store::{
     Submission, SubmitRefused, Submitted,
 };
 use crate::time::Timestamp;
-
-/// What is wrong with a store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::conformance) enum Fault {
-    /// Acknowledges jobs that are due later, and loses them.
-    LosesJobs,
-    /// Refuses a job because the queue is full, and keeps it.
-    KeepsRefusedJobs,
-    ForgetsKeys,
-    TakesAnyFingerprint,
-    OverfillsQueues,
-    StopsAtABadEntry,
-    IgnoresTurns,
-    IgnoresPriority,
-    StartsEarly,
-    StartsOverdueJobs,
-    IgnoresPause,
-    IgnoresConcurrency,
-    IgnoresTheClaimersBound,
-    ForgetsTheAttempt,
-    LeavesTheFence,
-    RepeatsNoClaim,
-    /// Answers a lost lease as if it had settled.
-    AcceptsOldLeases,
-    /// Lets a lost lease settle.
-    ObeysOldLeases,
-    SettlesTwice,
-    LosesResults,
-    /// Acknowledges every chunk, and keeps only the first of each job.
-    LosesOutput,
-    /// Keeps repeated chunks again under their old number.
-    TakesAnyChunk,
-    /// Answers an emission under a lost lease as if it had kept it.
-    AcceptsOldEmissions,
-    ChargesReleasedAttempts,
-    RetriesForEver,
-    ChangesFinalJobs,
-    LetsCancelBeatSuccess,
-    ForgetsCancelRequests,
-    ReclaimsEarly,
-    NeverReclaims,
-    PrunesEarly,
-    LetsTombstonesBeUnknown,
-    ForgetsRetries,
-    DeletesUnfinishedJobs,
-    SeesAllNamespaces,
-    DeletesFullQueues,
-    PatchesStartedJobs,
-    ListsAPageOnly,
-    TellsNobody,
-    WorksWhenClosed,
-    IgnoresUniqueness,
-    HoldsValuesForEver,
-    ReplacesNobody,
-    LosesAttachedKeys,
-    LosesKeysOnOpen,
-    LosesResultsOnOpen,
-    LosesOutputOnOpen,
-    LosesPausesOnOpen,
-    KeepsAttemptsOnOpen,
-    EndsPullLeasesOnOpen,
-    EndsDeferredLeasesOnOpen,
-    ReusesIdsOnOpen,
-    /// Takes a line that was taken before once more.
-    TakesLinesAgain,
-    /// Ends batches whose upload has not ended.
-    SealsByItself,
-    NeverTendsBatches,
-}
 
 /// A store with a fault.
 #[derive(Debug)]
@@ -121,96 +55,6 @@ impl Broken {
 
     fn has(&self, fault: Fault) -> bool {
         self.fault == fault
-    }
-
-    /// Opens what the closed store has kept, more or less.
-    pub(in crate::conformance) fn reopened(&self) -> Self {
-        let fault = self.fault;
-        if fault == Fault::EndsPullLeasesOnOpen {
-            each_job(&mut self.store.lock().model, |job| {
-                if let Phase::Running(lease) = &mut job.phase {
-                    lease.kind = WorkerKind::Push;
-                }
-            });
-        }
-        if fault == Fault::EndsDeferredLeasesOnOpen {
-            each_job(&mut self.store.lock().model, |job| {
-                if let Phase::Running(lease) = &mut job.phase
-                    && lease.kind == WorkerKind::Deferred
-                {
-                    lease.kind = WorkerKind::Push;
-                }
-            });
-        }
-        let mut store = self.store.reopened(5);
-        let before = self.store.lock().model.clone();
-        let mut inner = store.lock();
-        let model = &mut inner.model;
-        match fault {
-            Fault::LosesKeysOnOpen => model.keys.clear(),
-            Fault::LosesResultsOnOpen => model.jobs.values_mut().for_each(|row| row.result = None),
-            Fault::LosesOutputOnOpen => model.jobs.values_mut().for_each(|row| {
-                row.chunks.clear();
-                row.mark = None;
-            }),
-            Fault::LosesPausesOnOpen => {
-                for line in model.lines.values_mut() {
-                    line.queue = Arc::new(Queue {
-                        paused: None,
-                        ..Queue::clone(&line.queue)
-                    });
-                }
-            }
-            Fault::KeepsAttemptsOnOpen => model.jobs = before.jobs,
-            _ => {}
-        }
-        drop(inner);
-        if fault == Fault::ReusesIdsOnOpen {
-            store.ids = IdGenerator::after(0);
-        }
-        Self { store, fault }
-    }
-
-    /// Claims as the fault orders the queue.
-    fn claim_by_fault(
-        &self,
-        model: &mut Model,
-        ns: &Namespace,
-        wanted: &Claim,
-        now: Timestamp,
-    ) -> Vec<Leased> {
-        let name = (ns.clone(), wanted.queue.clone());
-        let repeated = model.repeated(ns, wanted);
-        if !repeated.is_empty() {
-            return repeated;
-        }
-        let mut leased = Vec::new();
-        for nonce in wanted.nonces.iter().take(model.startable(&name, wanted)) {
-            let waiting = model
-                .jobs_of(ns, &wanted.queue)
-                .filter(|job| matches!(job.phase, Phase::Waiting));
-            let open = waiting.filter(|job| match self.fault {
-                Fault::StartsEarly => true,
-                Fault::StartsOverdueJobs => job.run_at <= now,
-                _ => claimable(job, now),
-            });
-            let next = open.min_by_key(|job| match self.fault {
-                Fault::IgnoresPriority => (0, job.run_at, job.id),
-                _ => (job.priority, job.run_at, job.id),
-            });
-            let Some(before) = next.cloned() else {
-                break;
-            };
-            let mut job = Job::clone(&before);
-            match self.fault {
-                Fault::StartsEarly => job.run_at = now,
-                Fault::StartsOverdueJobs => job.options = crate::job::Options::default(),
-                _ => {}
-            }
-            model.keep(job);
-            leased.extend(model.lease(before.id, &wanted.claimer, *nonce, now));
-        }
-        leased
     }
 }
 
