@@ -13,6 +13,7 @@ pub(crate) mod handed;
 pub(crate) mod roll;
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -121,8 +122,8 @@ impl Pull {
         }
     }
 
-    /// Claims, and where there is nothing waits for it until then. Gives back nothing when the time is over or the node
-    /// leaves. Whoever finds others waiting goes to the end of the line, unless it may be repeating a claim.
+    /// Claims, and where there is nothing waits for it until then. Gives back nothing when the time is over, the node
+    /// leaves, or whoever waits is gone. Whoever finds others waiting goes to the end of the line, unless it may be repeating a claim.
     ///
     /// # Cancel safety
     /// Safe: the place in line, or what was claimed, goes to the next.
@@ -130,7 +131,9 @@ impl Pull {
         &self,
         wanted: &Wanted,
         until: Instant,
+        gone: impl Future<Output = ()>,
     ) -> Result<Option<Handed>, StoreError> {
+        let mut gone = pin!(gone);
         let queue = (wanted.holder.namespace.clone(), wanted.holder.queue.clone());
         let place = self.0.bells.join(queue.clone());
         let mut my_turn = place.first() || wanted.claim_id.is_some();
@@ -153,6 +156,8 @@ impl Pull {
             tokio::select! {
                 biased;
                 () = self.0.leaving.cancelled() => return Ok(None),
+                // Before a job is taken that nobody would get.
+                () = &mut gone => return Ok(None),
                 () = place.rung() => my_turn = true,
                 () = sleep_until(until) => return Ok(None),
             }

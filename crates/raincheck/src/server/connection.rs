@@ -22,7 +22,7 @@ use tower::{Service, ServiceExt as _};
 use super::framing::LengthTwice;
 use super::line::Line;
 use super::pulse::{Phase, Pulse};
-use super::{OnlyToThePresent, ServerOptions};
+use super::{OnlyToThePresent, Presence, ServerOptions};
 
 /// The largest read buffer: a head that does not fit is 431. Larger than the API's own limit on heads, so that most
 /// that are too large get a proper answer.
@@ -125,6 +125,9 @@ where
         self.pulse.enter(Phase::Busy);
         if self.pulse.twice() {
             request.extensions_mut().insert(LengthTwice);
+        }
+        if request.headers().contains_key("prefer") || request.uri().query().is_some() {
+            request.extensions_mut().insert(Presence(self.pulse.clone()));
         }
         self.pulse.set_sending(!request.body().is_end_stream());
         Answering {

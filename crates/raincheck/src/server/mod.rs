@@ -41,6 +41,27 @@ pub use listen::{ListenRefused, check_listen};
 #[derive(Clone, Copy, Debug)]
 pub struct OnlyToThePresent;
 
+/// In the extensions of a request that may be waited for (it has a `Prefer` header or a query): whether its client is still
+/// there. A client that closed only its sending side looks the same as one that is gone.
+#[derive(Clone, Debug)]
+pub struct Presence(Arc<pulse::Pulse>);
+
+impl Presence {
+    /// Whether the client has closed its side.
+    #[must_use]
+    pub fn has_left(&self) -> bool {
+        self.0.closed()
+    }
+
+    /// Waits until it has.
+    ///
+    /// # Cancel safety
+    /// Safe: nothing is lost.
+    pub async fn left(&self) {
+        self.0.left().await;
+    }
+}
+
 /// How the door behaves.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {

@@ -6,6 +6,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::ServerOptions;
@@ -47,6 +48,8 @@ pub(super) struct Pulse {
     twice: AtomicU32,
     /// Whether time is up: the line says so to hyper.
     expired: AtomicBool,
+    /// Wakes whoever waits for the client's closing of its side.
+    left: Notify,
     /// Whether the last request had a body, of which some may be unread when its answer is sent.
     sending: AtomicBool,
 }
@@ -62,6 +65,7 @@ impl Pulse {
             requests: AtomicU32::new(0),
             twice: AtomicU32::new(0),
             expired: AtomicBool::new(false),
+            left: Notify::new(),
             sending: AtomicBool::new(false),
         }
     }
@@ -113,6 +117,15 @@ impl Pulse {
     /// The client has closed its side.
     pub(super) fn close(&self) {
         self.closed.store(self.now() + 1, Ordering::Relaxed);
+        self.left.notify_waiters();
+    }
+
+    /// Waits until the client has closed its side.
+    pub(super) async fn left(&self) {
+        let left = self.left.notified();
+        if !self.closed() {
+            left.await;
+        }
     }
 
     /// Whether the client has closed its side.

@@ -25,6 +25,7 @@ use crate::api::wire::leased::{LeaseDocument, LeasesDocument};
 use crate::pull::Wanted;
 use crate::pull::handed::Handed;
 use crate::pull::roll::Holder;
+use crate::server::Presence;
 
 use super::leases::WorkerHead;
 
@@ -55,6 +56,7 @@ pub(crate) async fn claim(
     WorkerHead::read(&parts.headers, &[])?;
     let content = body(&api, content, SETTINGS_BYTES_MAX, "a claim").await?;
     let asked = ClaimAsked::read(&content)?;
+    let presence = parts.extensions.get::<Presence>().cloned();
     // The head's buffer is not held while jobs are waited for.
     drop((parts, content));
     if api.node.draining() {
@@ -73,7 +75,7 @@ pub(crate) async fn claim(
             worker: asked.worker,
         }),
     };
-    let handed = claimed(&api, &wanted, prefer, received).await?;
+    let handed = claimed(&api, &wanted, prefer, received, presence).await?;
     let mut response = match handed {
         Some(handed) => answer(&api, handed, queue.as_deref()),
         None => nothing(),
@@ -106,6 +108,7 @@ async fn claimed(
     wanted: &Wanted,
     prefer: Prefer,
     received: Instant,
+    presence: Option<Presence>,
 ) -> Result<Option<Handed>, Problem> {
     let pull = api.node.pull();
     let wait = prefer.wait.filter(|wait| !wait.is_zero());
@@ -121,7 +124,13 @@ async fn claimed(
         }
         return Ok(Some(handed));
     };
-    Ok(pull.claim_by(wanted, received + wait).await?)
+    let gone = async {
+        match presence {
+            Some(presence) => presence.left().await,
+            None => std::future::pending().await,
+        }
+    };
+    Ok(pull.claim_by(wanted, received + wait, gone).await?)
 }
 
 fn answer(api: &Api, handed: Handed, queue: Option<&Queue>) -> Response {

@@ -4,16 +4,21 @@ use super::{CLAIM, claim, document, leases, one, path, say, settings, stands, wa
 use crate::client::Line;
 use crate::harness::{Server, Setup};
 use axum::body::Body;
-use http::Request;
+use bytes::Bytes;
+use http::{Request, Response};
 use raincheck::api::{ApiOptions, service_with};
 use raincheck::core::clock::ManualClock;
-use raincheck::server::ServerOptions;
+use raincheck::server::{OnlyToThePresent, Presence, ServerOptions, serve};
 use serde_json::json;
+use std::convert::Infallible;
 use std::future::Future as _;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 #[tokio::test]
@@ -49,36 +54,68 @@ async fn an_answer_nobody_took_gives_the_attempt_back() {
 }
 
 #[tokio::test]
-async fn a_claim_whose_answer_was_lost_gives_the_attempt_back() {
-    let server = Server::start().await;
-    let mut gone = Line::open(server.addr).await;
-    gone.send(b"POST /v1/queues/thumbs/claim?wait=60 HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        .await;
-    waiting(&server, 1).await;
-    drop(gone);
-    // Meanwhile the server hears of it, but patience with the client is not over yet: the job is claimed for it.
-    assert_eq!(server.get("/healthz").send().await.status, 200);
-    let id = server.submit("x").await;
-    while document(&server, &id).await["version"] != 3 {
-        tokio::task::yield_now().await;
+async fn what_was_handed_out_is_dropped_once_its_client_has_left() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let (dropped, mut is_dropped) = mpsc::channel(1);
+    let service = tower::service_fn(move |request: Request<hyper::body::Incoming>| {
+        let dropped = dropped.clone();
+        async move {
+            let presence = request.extensions().get::<Presence>().cloned().unwrap();
+            presence.left().await;
+            assert!(presence.has_left());
+            let mut answer = Response::new(Handed(dropped, false));
+            answer.extensions_mut().insert(OnlyToThePresent);
+            Ok::<_, Infallible>(answer)
+        }
+    });
+    let stop = CancellationToken::new();
+    let options = ServerOptions {
+        gone_time: Duration::from_millis(1),
+        ..ServerOptions::default()
+    };
+    let mut serving = pin!(serve(vec![listener], service, options, stop.clone()));
+    let mut line = None;
+    let ended = async {
+        line.insert(Line::open(addr).await)
+            .send(b"GET /?wait=60 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .await;
+        line = None;
+        is_dropped.recv().await
+    };
+    tokio::select! {
+        _ = &mut serving => panic!("it stopped"),
+        ended = ended => assert_eq!(ended, Some(false), "it was dropped unread"),
     }
-    let job = document(&server, &id).await;
-    assert_eq!(
-        (&job["attempt"], &job["attempts"][0]["outcome"]),
-        (&json!(0), &json!("released"))
-    );
-    let leases = claim(&server, "w", 1).await;
-    assert_eq!(
-        (&leases[0]["fence"], &leases[0]["job"]["attempt"]),
-        (&json!(2), &json!(1))
-    );
+}
+
+/// A body that says in the end whether it was read.
+struct Handed(mpsc::Sender<bool>, bool);
+
+impl http_body::Body for Handed {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Infallible>>> {
+        self.1 = true;
+        Poll::Ready(None)
+    }
+}
+
+impl Drop for Handed {
+    fn drop(&mut self) {
+        let _ = self.0.try_send(self.1);
+    }
 }
 
 #[tokio::test]
 async fn a_worker_that_went_away_is_not_waited_for() {
     let server = Server::with(Setup {
         server: ServerOptions {
-            gone_time: Duration::from_millis(1),
+            gone_time: Duration::from_secs(3600),
             ..ServerOptions::default()
         },
         ..Setup::default()
@@ -91,6 +128,7 @@ async fn a_worker_that_went_away_is_not_waited_for() {
     drop(gone);
     waiting(&server, 0).await;
     let id = server.submit("x").await;
+    assert_eq!(document(&server, &id).await["version"], 1, "nobody took it");
     let leases = claim(&server, "w", 1).await;
     assert_eq!(
         (
