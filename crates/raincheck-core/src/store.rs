@@ -35,7 +35,7 @@ mod observer;
 mod outbox;
 mod work;
 
-pub use counts::{Counts, QueueStatus};
+pub use counts::{Counts, QueueStatus, Standing};
 pub use observer::{Change, Observer};
 pub use outbox::{About, DueDeliveries, EndTry, Outgoing};
 pub use work::{Claim, Leased, Renew, Settle};
@@ -299,6 +299,9 @@ pub trait Store: Debug + Send + Sync + 'static {
 
     /// The queue and its counts; counts may be a moment old.
     fn queue(&self, ns: &Namespace, name: &QueueName) -> Answer<Option<QueueStatus>>;
+
+    /// How a job of the namespace, as it was read, stands in its queue; `None` where that does not exist. May be a moment old.
+    fn standing(&self, ns: &Namespace, job: &Job) -> Answer<Option<Standing>>;
 
     /// All queues of the namespace by name; counts may be a moment old.
     fn queues(&self, ns: &Namespace) -> Answer<Vec<QueueStatus>>;

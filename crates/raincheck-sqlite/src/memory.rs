@@ -79,7 +79,7 @@ fn batch_of(job: &Job) -> Option<BatchKey> {
     job.member.map(|member| member.batch.seq())
 }
 
-fn place(job: &Job) -> Place {
+pub(crate) fn place(job: &Job) -> Place {
     (job.priority, job.run_at.as_millis(), job.id.seq())
 }
 

@@ -17,6 +17,18 @@ enum Line {
     Many(BTreeSet<Place>),
 }
 
+impl Line {
+    fn len(&self) -> usize {
+        match self {
+            Self::One(_) => 1,
+            Self::Many(places) => places.len(),
+        }
+    }
+}
+
+/// So many jobs of one group, and so many groups, are counted at most to tell a job's place: some ten microseconds.
+const COUNTED_MAX: usize = 1000;
+
 /// The ready jobs of one queue.
 #[derive(Debug, Default)]
 pub(crate) struct Ready {
@@ -86,6 +98,28 @@ impl Ready {
         Some(place.2)
     }
 
+    /// How many jobs are taken before this one; `None` where it is not here, or that is dear to know. Before it, as the
+    /// groups take turns, each other group has had as many turns as jobs of its own are before it, and one more where
+    /// its turn comes first.
+    pub(crate) fn ahead(&self, group: &Option<GroupName>, place: &Place) -> Option<u64> {
+        let (own_turn, line) = self.lines.get(group)?;
+        let rank = match line {
+            Line::One(only) => (only == place).then_some(0)?,
+            Line::Many(places) if places.contains(place) => {
+                places.range(..place).take(COUNTED_MAX + 1).count()
+            }
+            Line::Many(_) => return None,
+        };
+        if rank > COUNTED_MAX || self.lines.len() > COUNTED_MAX {
+            return None;
+        }
+        let others = self.lines.values().filter(|(turn, _)| turn != own_turn);
+        let before: usize = others
+            .map(|(turn, line)| line.len().min(rank + usize::from(turn < own_turn)))
+            .sum();
+        Some((rank + before) as u64)
+    }
+
     /// The ids' first halves, group by group.
     pub(crate) fn iter(&self) -> impl Iterator<Item = u64> {
         self.lines.values().flat_map(|(_, line)| {
@@ -131,6 +165,25 @@ mod tests {
         (!name.is_empty()).then(|| GroupName::new(name).unwrap())
     }
 
+    impl Ready {
+        /// The order in which all would be taken.
+        fn clone_order(&self) -> Vec<u64> {
+            let mut copy = Self::default();
+            for (turn, group) in &self.turns {
+                let (_, line) = &self.lines[group];
+                copy.last_turn = copy.last_turn.max(self.last_turn);
+                copy.turns.insert(*turn, group.clone());
+                let places = match line {
+                    Line::One(place) => Line::One(*place),
+                    Line::Many(places) => Line::Many(places.clone()),
+                };
+                copy.lines.insert(group.clone(), (*turn, places));
+            }
+            copy.len = self.len;
+            order(&mut copy)
+        }
+    }
+
     fn order(ready: &mut Ready) -> Vec<u64> {
         std::iter::from_fn(|| ready.pop()).collect()
     }
@@ -154,6 +207,45 @@ mod tests {
         ready.push(group(""), (9, 9, 2000));
         ready.push(group("small"), (9, 9, 3000));
         assert_eq!(order(&mut ready)[..4], [0, 2000, 3000, 1]);
+    }
+
+    #[test]
+    fn a_place_is_what_the_order_will_be() {
+        let mut ready = Ready::default();
+        let groups = [("a", 4), ("", 1), ("b", 3), ("c", 9)].into_iter();
+        let jobs = groups.flat_map(|(name, jobs)| (0..jobs).map(move |at| (group(name), at)));
+        let jobs: Vec<(Option<GroupName>, Place)> = jobs
+            .zip(0..)
+            .map(|((group, at), seq)| (group, (5, at, seq)))
+            .collect();
+        for (group, place) in &jobs {
+            ready.push(group.clone(), *place);
+        }
+        // Turns were had before.
+        for taken in 0..6 {
+            let order = ready.clone_order();
+            for (group, place) in &jobs {
+                let at = order.iter().position(|seq| *seq == place.2);
+                let told = ready.ahead(group, place);
+                assert_eq!(told, at.map(|at| at as u64), "{place:?} after {taken}");
+            }
+            ready.pop();
+        }
+    }
+
+    #[test]
+    fn a_place_that_is_dear_to_know_is_not_told() {
+        let mut ready = Ready::default();
+        for seq in 0..1100 {
+            ready.push(None, (0, 0, seq));
+        }
+        assert_eq!(ready.ahead(&None, &(0, 0, 1000)), Some(1000));
+        assert_eq!(ready.ahead(&None, &(0, 0, 1001)), None);
+        assert_eq!(ready.ahead(&None, &(0, 0, 5000)), None, "it is not here");
+        for n in 0..1000 {
+            ready.push(group(&format!("g{n}")), (0, 0, 9000 + n));
+        }
+        assert_eq!(ready.ahead(&None, &(0, 0, 0)), None);
     }
 
     #[test]

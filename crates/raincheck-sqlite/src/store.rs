@@ -21,8 +21,8 @@ use raincheck_core::queue::{Queue, QueueSpec};
 use raincheck_core::secret::{Secret, SigningSecrets};
 use raincheck_core::store::{
     Answer, Change, ChangeRefused, Claim, DueDeliveries, Emit, Emitted, EndTry, Idempotency, Leased, Missing,
-    Observer, Output, PatchError, QueueRefused, QueueStatus, Reclaimed, Renew, Retry, Settle, Slice, Store,
-    StoreError, Submission, SubmitRefused, Submitted,
+    Observer, Output, PatchError, QueueRefused, QueueStatus, Reclaimed, Renew, Retry, Settle, Slice,
+    Standing, Store, StoreError, Submission, SubmitRefused, Submitted,
 };
 use raincheck_core::time::Timestamp;
 use rusqlite::Connection;
@@ -31,6 +31,7 @@ use crate::apply::{batches, change, claim, deliveries, emit, prune, queues, secr
 use crate::body;
 use crate::handover::Handover;
 use crate::list;
+use crate::memory::place;
 use crate::operation::request;
 use crate::output;
 use crate::reader::Readers;
@@ -276,6 +277,11 @@ impl Store for SqliteStore {
     fn queue(&self, ns: &Namespace, name: &QueueName) -> Answer<Option<QueueStatus>> {
         let (ns, name) = (ns.clone(), name.clone());
         self.ask(move |tx| Ok(queues::status(tx, &ns, &name)))
+    }
+
+    fn standing(&self, ns: &Namespace, job: &Job) -> Answer<Option<Standing>> {
+        let (ns, queue, group, place) = (ns.clone(), job.queue.clone(), job.group.clone(), place(job));
+        self.ask(move |tx| Ok(queues::standing(tx, &ns, &queue, &group, &place)))
     }
 
     fn queues(&self, ns: &Namespace) -> Answer<Vec<QueueStatus>> {

@@ -20,6 +20,7 @@ pub mod intake;
 pub mod node;
 mod observe;
 pub mod outward;
+mod pace;
 mod pull;
 mod queues;
 pub mod random;

@@ -25,6 +25,7 @@ use crate::intake::Intake;
 use crate::observe::{Fault, Listener};
 use crate::outward::Client;
 use crate::outward::target::Targets;
+use crate::pace::Paces;
 use crate::pull::{self, Pull};
 use crate::queues::Queues;
 use crate::random::Randomness;
@@ -99,6 +100,7 @@ struct Inner {
     webhooks: Bell,
     /// Reclaim, prune and the like.
     upkeep: Group,
+    paces: Paces,
     /// What attempts need to end: stopped after them.
     services: Group,
     /// Changes of queues that are under way.
@@ -178,6 +180,7 @@ impl Node {
             pull: pull.clone(),
             secrets,
             webhooks: Bell::default(),
+            paces: Paces::default(),
             draining,
         }));
         // Listening before the first read: what changes after it is heard.
@@ -190,6 +193,7 @@ impl Node {
             bells: pull.bells().clone(),
             roll: pull.roll().clone(),
             webhooks: node.0.webhooks.clone(),
+            paces: node.0.paces.clone(),
             fault,
         }));
         let queues = store.all_queues().await?;
@@ -265,6 +269,12 @@ impl Node {
     #[must_use]
     pub fn followers(&self) -> usize {
         self.0.feeds.readers()
+    }
+
+    /// How fast its queues go.
+    #[must_use]
+    pub(crate) fn paces(&self) -> &Paces {
+        &self.0.paces
     }
 
     /// Those who work from elsewhere.

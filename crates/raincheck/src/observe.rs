@@ -16,6 +16,7 @@ use tracing::error;
 use crate::batches::Batches;
 use crate::dispatch::Wakes;
 use crate::feed::Feeds;
+use crate::pace::Paces;
 use crate::pull::bell::Bells;
 use crate::pull::roll::Roll;
 use crate::watch::Watch;
@@ -72,6 +73,7 @@ pub(crate) struct Listener {
     pub(crate) bells: Bells,
     pub(crate) roll: Roll,
     pub(crate) webhooks: Bell,
+    pub(crate) paces: Paces,
     pub(crate) fault: Fault,
 }
 
@@ -80,6 +82,7 @@ impl Observer for Listener {
         self.running.tell(&changes);
         self.roll.heard(&changes);
         self.webhooks.heard(&changes);
+        self.paces.heard(&changes);
         self.watch.tell(&changes);
         self.feeds.changed(&changes);
     }

@@ -193,6 +193,8 @@ macro_rules! conformance_promises {
                 priority_orders_a_groups_own_jobs_only
                 a_job_in_backoff_does_not_hold_its_group_up
                 a_job_that_comes_back_waits_by_its_new_due_time
+                a_waiting_job_can_be_told_how_many_are_before_it
+                who_does_not_wait_for_a_claim_has_nobody_before_it
             }
             claim {
                 a_claim_counts_the_attempt_before_the_work_begins

@@ -37,6 +37,16 @@ impl Counts {
     }
 }
 
+/// How a job stands among those that wait in its queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The queue and what is in it.
+    pub status: QueueStatus,
+    /// How many jobs would be claimed before it if no more came: `None` where it does not wait to be claimed, or so many
+    /// are before it that counting them would be dear.
+    pub ahead: Option<u64>,
+}
+
 /// A queue and what is in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueStatus {

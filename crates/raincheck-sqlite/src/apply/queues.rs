@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use raincheck_core::id::JobId;
-use raincheck_core::name::{Namespace, QueueName};
+use raincheck_core::name::{GroupName, Namespace, QueueName};
 use raincheck_core::queue::{Queue, QueueSpec};
-use raincheck_core::store::{QueueRefused, QueueStatus, Slice};
+use raincheck_core::store::{QueueRefused, QueueStatus, Slice, Standing};
 use raincheck_core::time::Timestamp;
 use rusqlite::params;
 
 use super::change::cancel_loaded;
+use crate::ready::Place;
 use crate::row::QueueKey;
 use crate::tx::Tx;
 
@@ -161,6 +162,20 @@ pub(crate) fn status(tx: &Tx<'_>, ns: &Namespace, name: &QueueName) -> Option<Qu
     let (key, queue) = tx.memory.queue(ns, name)?;
     let counts = tx.memory.queues.get(&key)?.counts();
     Some(QueueStatus { queue, counts })
+}
+
+/// A queue and a waiting job's place in it.
+pub(crate) fn standing(
+    tx: &Tx<'_>,
+    ns: &Namespace,
+    name: &QueueName,
+    group: &Option<GroupName>,
+    place: &Place,
+) -> Option<Standing> {
+    let status = status(tx, ns, name)?;
+    let (key, _) = tx.memory.queue(ns, name)?;
+    let ahead = tx.memory.queues.get(&key)?.ready.ahead(group, place);
+    Some(Standing { status, ahead })
 }
 
 /// All queues of a namespace, or of all, by name.

@@ -17,6 +17,7 @@ mod extract;
 mod gate;
 mod openapi;
 mod options;
+mod outlook;
 mod prefer;
 mod problem;
 mod redeem;

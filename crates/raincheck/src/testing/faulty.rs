@@ -20,8 +20,8 @@ use raincheck_core::queue::{Queue, QueueSpec};
 use raincheck_core::secret::{Secret, SigningSecrets};
 use raincheck_core::store::{
     Answer, Change, ChangeRefused, Claim, DueDeliveries, Emit, Emitted, EndTry, Idempotency, Leased, Missing,
-    Observer, Output, PatchError, QueueRefused, QueueStatus, Reclaimed, Renew, Retry, Settle, Slice, Store,
-    StoreError, Submission, SubmitRefused, Submitted,
+    Observer, Output, PatchError, QueueRefused, QueueStatus, Reclaimed, Renew, Retry, Settle, Slice,
+    Standing, Store, StoreError, Submission, SubmitRefused, Submitted,
 };
 use raincheck_core::time::Timestamp;
 use tokio_util::sync::CancellationToken;
@@ -227,6 +227,9 @@ impl Store for Faulty {
     }
     fn queue(&self, ns: &Namespace, name: &QueueName) -> Answer<Option<QueueStatus>> {
         self.inner.queue(ns, name)
+    }
+    fn standing(&self, ns: &Namespace, job: &Job) -> Answer<Option<Standing>> {
+        self.inner.standing(ns, job)
     }
     fn queues(&self, ns: &Namespace) -> Answer<Vec<QueueStatus>> {
         self.inner.queues(ns)

@@ -16,6 +16,7 @@ mod jobs;
 mod list;
 mod many;
 mod options;
+mod outlook;
 mod patch;
 mod pull;
 mod push;

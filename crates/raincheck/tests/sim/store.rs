@@ -19,8 +19,8 @@ use raincheck_core::queue::{Queue, QueueSpec};
 use raincheck_core::secret::{Secret, SigningSecrets};
 use raincheck_core::store::{
     Answer, Change, ChangeRefused, Claim, DueDeliveries, Emit, Emitted, EndTry, Idempotency, Leased, Missing,
-    Observer, Output, PatchError, QueueRefused, QueueStatus, Reclaimed, Renew, Retry, Settle, Slice, Store,
-    Submission, SubmitRefused, Submitted,
+    Observer, Output, PatchError, QueueRefused, QueueStatus, Reclaimed, Renew, Retry, Settle, Slice,
+    Standing, Store, Submission, SubmitRefused, Submitted,
 };
 use raincheck_core::time::Timestamp;
 
@@ -245,6 +245,15 @@ impl Store for Door {
         self.ask(
             (Op::Read, "queue", None),
             move |store| store.queue(&ns, &name),
+            |_, _, _, _| "read",
+        )
+    }
+
+    fn standing(&self, ns: &Namespace, job: &Job) -> Answer<Option<Standing>> {
+        let (ns, job) = (ns.clone(), job.clone());
+        self.ask(
+            (Op::Read, "standing", None),
+            move |store| store.standing(&ns, &job),
             |_, _, _, _| "read",
         )
     }

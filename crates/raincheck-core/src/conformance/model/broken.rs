@@ -27,8 +27,8 @@ use crate::queue::{Queue, QueueSpec};
 use crate::secret::{Secret, SigningSecrets};
 use crate::store::{
     Answer, Change, ChangeRefused, Claim, DueDeliveries, Emit, Emitted, EndTry, Idempotency, Leased, Missing,
-    Observer, Output, PatchError, QueueRefused, QueueStatus, Reclaimed, Renew, Retry, Settle, Slice, Store,
-    Submission, SubmitRefused, Submitted,
+    Observer, Output, PatchError, QueueRefused, QueueStatus, Reclaimed, Renew, Retry, Settle, Slice,
+    Standing, Store, Submission, SubmitRefused, Submitted,
 };
 use crate::time::Timestamp;
 
@@ -95,6 +95,7 @@ impl Store for Broken {
         fn result(ns: &Namespace, id: JobId) -> Answer<Result<Change, Missing>>;
         fn put_queue(ns: &Namespace, name: &QueueName, spec: QueueSpec, managed: bool) -> Answer<Result<Arc<Queue>, QueueRefused>>;
         fn queue(ns: &Namespace, name: &QueueName) -> Answer<Option<QueueStatus>>;
+        fn standing(ns: &Namespace, job: &Job) -> Answer<Option<Standing>>;
         fn queues(ns: &Namespace) -> Answer<Vec<QueueStatus>>;
         fn all_queues() -> Answer<Vec<Arc<Queue>>>;
         fn pause(ns: &Namespace, name: &QueueName, paused: bool) -> Answer<Result<Arc<Queue>, QueueRefused>>;

@@ -42,8 +42,8 @@ use crate::retry::mix;
 use crate::secret::{Secret, SigningSecrets};
 use crate::store::{
     Answer, Change, ChangeRefused, Claim, DueDeliveries, Emit, Emitted, EndTry, Idempotency, Leased, Missing,
-    Observer, Output, PatchError, QueueRefused, QueueStatus, Reclaimed, Renew, Retry, Settle, Slice, Store,
-    StoreError, Submission, SubmitRefused, Submitted,
+    Observer, Output, PatchError, QueueRefused, QueueStatus, Reclaimed, Renew, Retry, Settle, Slice,
+    Standing, Store, StoreError, Submission, SubmitRefused, Submitted,
 };
 use crate::time::Timestamp;
 pub(super) use state::Model;
@@ -274,6 +274,10 @@ impl Store for ModelStore {
 
     fn queue(&self, ns: &Namespace, name: &QueueName) -> Answer<Option<QueueStatus>> {
         self.look(|model, now| model.queue(ns, name, now))
+    }
+
+    fn standing(&self, ns: &Namespace, job: &Job) -> Answer<Option<Standing>> {
+        self.look(|model, now| model.standing(ns, job, now))
     }
 
     fn queues(&self, ns: &Namespace) -> Answer<Vec<QueueStatus>> {

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use super::state::{Line, Model};
 use crate::id::JobId;
-use crate::job::Phase;
+use crate::job::{Job, Phase};
 use crate::name::{Namespace, QueueName};
 use crate::queue::{Queue, QueueSpec};
-use crate::store::{QueueRefused, QueueStatus, Slice};
+use crate::store::{QueueRefused, QueueStatus, Slice, Standing};
 use crate::time::Timestamp;
 
 impl Model {
@@ -50,6 +50,41 @@ impl Model {
             queue: line.queue.clone(),
             counts: self.counts(ns, name, now),
         })
+    }
+
+    /// The groups take turns, so before a job with `rank` of its group before it each other group has had `rank` turns, and
+    /// one more where its turn comes first.
+    pub(in crate::conformance) fn standing(
+        &self,
+        ns: &Namespace,
+        job: &Job,
+        now: Timestamp,
+    ) -> Option<Standing> {
+        let name = (ns.clone(), job.queue.clone());
+        let status = self.queue(ns, &job.queue, now)?;
+        let open = self.claimable(&name, now);
+        let mut ring: Vec<_> = self.lines[&name].ring.iter().cloned().collect();
+        ring.extend(open.iter().map(|job| job.group.clone()));
+        let place = |job: &Job| (job.priority, job.run_at, job.id);
+        let mut ahead = None;
+        if open.iter().any(|open| place(open) == place(job)) {
+            let before = |open: &&&Job| open.group == job.group && place(open) < place(job);
+            let rank = open.iter().filter(before).count();
+            let mut seen = Vec::new();
+            let mut sum = rank;
+            for group in ring {
+                if seen.contains(&group) {
+                    continue;
+                }
+                if group != job.group {
+                    let turns = rank + usize::from(!seen.contains(&job.group));
+                    sum += turns.min(open.iter().filter(|open| open.group == group).count());
+                }
+                seen.push(group);
+            }
+            ahead = Some(sum as u64);
+        }
+        Some(Standing { status, ahead })
     }
 
     pub(in crate::conformance) fn queues(&self, ns: &Namespace, now: Timestamp) -> Vec<QueueStatus> {

@@ -206,3 +206,76 @@ pub async fn a_job_that_comes_back_waits_by_its_new_due_time(kit: Kit) {
     let third = kit.submit(Draft::default()).await;
     assert_eq!(ids(&kit.claim_up_to(9).await), [second, back.id, third]);
 }
+
+/// How many are before the job, as the store tells.
+async fn ahead(kit: &Kit, id: JobId) -> Option<u64> {
+    let job = kit.get(id).await;
+    let told = kit
+        .store
+        .standing(&kit.ns, &job)
+        .await
+        .expect("the store answers");
+    told.expect("the queue is there").ahead
+}
+
+pub async fn a_waiting_job_can_be_told_how_many_are_before_it(kit: Kit) {
+    kit.q().await;
+    let mut waiting = Vec::new();
+    for (group, priority) in [
+        ("a", 5),
+        ("a", 5),
+        ("a", 0),
+        ("", 5),
+        ("b", 9),
+        ("a", 5),
+        ("b", 1),
+        ("", 0),
+        ("", 5),
+    ] {
+        let draft = Draft {
+            group: (!group.is_empty()).then_some(group),
+            priority,
+            ..Draft::default()
+        };
+        waiting.push(kit.submit(draft).await);
+    }
+    // Also in the middle of the groups' turns.
+    for round in [2, 3, 4] {
+        let mut told = Vec::new();
+        for id in &waiting {
+            told.push((ahead(&kit, *id).await, *id));
+        }
+        told.sort_unstable();
+        let places: Vec<_> = told.iter().map(|(ahead, _)| *ahead).collect();
+        let expected: Vec<_> = (0..waiting.len() as u64).map(Some).collect();
+        assert_eq!(places, expected);
+        let claimed = ids(&kit.claim_up_to(round).await);
+        let first: Vec<_> = told.iter().map(|(_, id)| *id).take(round).collect();
+        assert_eq!(claimed, first);
+        waiting.retain(|id| !claimed.contains(id));
+    }
+    assert!(waiting.is_empty());
+}
+
+pub async fn who_does_not_wait_for_a_claim_has_nobody_before_it(kit: Kit) {
+    kit.q().await;
+    let later = kit
+        .submit(Draft {
+            delay: Some(s(60)),
+            ..Draft::default()
+        })
+        .await;
+    let running = kit.running(Draft::default()).await;
+    assert_eq!(ahead(&kit, later).await, None);
+    assert_eq!(ahead(&kit, running.id).await, None);
+    let told = kit
+        .store
+        .standing(&kit.ns, &running)
+        .await
+        .expect("the store answers");
+    let counts = told.expect("the queue is there").status.counts;
+    assert_eq!((counts.scheduled, counts.running), (1, 1));
+    let mut elsewhere = (*running).clone();
+    elsewhere.queue = super::kit::queue_name("nowhere");
+    assert_eq!(kit.store.standing(&kit.ns, &elsewhere).await, Ok(None));
+}

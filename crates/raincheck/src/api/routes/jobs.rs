@@ -12,7 +12,7 @@ use http::StatusCode;
 use http::header::{self, HeaderValue};
 use http::request::Parts;
 use raincheck_core::id::JobId;
-use raincheck_core::job::{Job, State as Stand};
+use raincheck_core::job::Job;
 use raincheck_core::name::Namespace;
 use raincheck_core::store::{ChangeRefused, Retry};
 use tokio::time::Instant;
@@ -22,12 +22,13 @@ use crate::api::answer::{NO_STORE, draining, json, missing, value};
 use crate::api::committed::{self, not_done};
 use crate::api::conditional::none_match;
 use crate::api::extract::{JobPath, Scope};
+use crate::api::outlook::outlook;
 use crate::api::prefer::{PREFERENCE_APPLIED, Prefer, no_query};
 use crate::api::problem::Problem;
 use crate::api::redeem::{describe, document, job_path};
 use crate::api::ticket::Ticket;
 use crate::api::wait::Waiter;
-use crate::api::wire::job::{JobDocument, WaitingFor};
+use crate::api::wire::job::JobDocument;
 
 /// A claim is not told to those who wait, so a wait for any change looks for itself that often.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -72,6 +73,10 @@ pub(crate) async fn get_job(
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         response.headers_mut().insert(header::CACHE_CONTROL, NO_STORE);
         describe(response.headers_mut(), &job, &api);
+        let queue = api.node.queue(&job.namespace, &job.queue).await?;
+        let now = api.node.store().now();
+        let outlook = outlook(&api, &job, queue.as_deref(), now).await?;
+        outlook.tell(response.headers_mut());
         response
     } else {
         full_document(&api, &job, scope.ticket).await?
@@ -132,38 +137,18 @@ async fn moved(
     Ok(job)
 }
 
-/// The document with what a waiting job waits for.
+/// The document with how things look for a job that waits.
 async fn full_document(api: &Api, job: &Job, ticket: Option<Ticket>) -> Result<Response, Problem> {
     let now = api.node.store().now();
     let queue = api.node.queue(&job.namespace, &job.queue).await?;
-    let waiting_for = match job.state(now) {
-        Stand::Scheduled => Some(WaitingFor::RunAt),
-        Stand::Queued if queue.as_ref().is_some_and(|queue| queue.paused.is_some()) => {
-            Some(WaitingFor::Pause)
-        }
-        Stand::Queued => Some(crowded(api, job).await?),
-        Stand::Running | Stand::Succeeded | Stand::Failed | Stand::Cancelled | Stand::Expired => None,
-    };
+    let outlook = outlook(api, job, queue.as_deref(), now).await?;
     let mut document = JobDocument::of(job, queue.as_deref(), now).with(ticket);
-    document.position = waiting_for.is_some().then_some(None);
-    document.waiting_for = waiting_for;
+    document.position = outlook.waiting_for.is_some().then_some(outlook.position);
+    document.waiting_for = outlook.waiting_for;
     let mut response = json(StatusCode::OK, document.render());
     describe(response.headers_mut(), job, api);
+    outlook.tell(response.headers_mut());
     Ok(response)
-}
-
-/// Whether a queued job waits for a worker, or for those that run to make room.
-async fn crowded(api: &Api, job: &Job) -> Result<WaitingFor, Problem> {
-    let status = api.node.store().queue(&job.namespace, &job.queue).await?;
-    let full = status.is_some_and(|status| {
-        let bound = status.queue.concurrency(api.node.options().cores);
-        bound.is_some_and(|bound| status.counts.running >= u64::from(bound))
-    });
-    Ok(if full {
-        WaitingFor::Concurrency
-    } else {
-        WaitingFor::Worker
-    })
 }
 
 /// Cancel a job; doing it again changes nothing.

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use crate::api::Api;
 use crate::api::answer::missing;
 use crate::api::extract::{JobPath, Scope};
+use crate::api::outlook::outlook;
 use crate::api::prefer::{PREFERENCE_APPLIED, Prefer};
 use crate::api::problem::Problem;
 use crate::api::redeem::{Asking, result};
@@ -93,6 +94,11 @@ pub(crate) async fn get_result(
         Asking::Get(&parts.headers)
     };
     let mut response = result(&api, &change, asking, scope.ticket).await?;
+    if !change.job.done() {
+        let queue = api.node.queue(&scope.namespace, &change.job.queue).await?;
+        let outlook = outlook(&api, &change.job, queue.as_deref(), api.node.store().now()).await?;
+        outlook.tell(response.headers_mut());
+    }
     if let Some(applied) = prefer.applied(!change.job.done()) {
         response.headers_mut().insert(PREFERENCE_APPLIED, applied);
     }

@@ -146,7 +146,8 @@ pub(crate) struct JobDocument<'a> {
     /// What a waiting job waits for; only on GET.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) waiting_for: Option<WaitingFor>,
-    /// Its place among those who wait, null where that would be dear to know, as it is so far; only on GET.
+    /// Its place among those who wait, 1 for the next: an estimate, null where it waits for its `run_at` or a thousand are
+    /// before it; only on GET.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<u64>)]
     pub(crate) position: Option<Option<u64>>,
