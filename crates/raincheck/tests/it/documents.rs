@@ -140,6 +140,10 @@ pub(crate) async fn every_path(server: &Server) -> Vec<(String, Vec<String>)> {
     let told = told.body("x").send().await.job();
     server.post(&format!("/v1/jobs/{told}/cancel")).send().await;
     let delivery = format!("msg_{}j", told.strip_prefix("job_").unwrap());
+    // Nothing may change between two looks: the one try that is made has ended.
+    while server.get("/v1/deliveries").send().await.json()["deliveries"][0]["last"].is_null() {
+        tokio::task::yield_now().await;
+    }
     let paths = document["paths"].as_object().unwrap().iter();
     paths
         .map(|(path, item)| {
