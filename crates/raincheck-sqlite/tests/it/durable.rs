@@ -1,60 +1,22 @@
-//! What the embedded store promises beyond every store: its directory, its file, and what opening it again brings.
+//! What the embedded store promises of its directory and its file, and what opening it again brings.
 
 use std::os::unix::fs::PermissionsExt;
-use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::Bytes;
-use raincheck_core::clock::ManualClock;
-use raincheck_core::content::Input;
-use raincheck_core::decide::{Claimer, NewJob, Settlement};
+use raincheck_core::decide::Settlement;
 use raincheck_core::id::Nonce;
-use raincheck_core::job::Options as JobOptions;
-use raincheck_core::lease::WorkerKind;
-use raincheck_core::name::{Namespace, QueueName, WorkerName};
+use raincheck_core::name::Namespace;
 use raincheck_core::queue::QueueSpec;
-use raincheck_core::store::{Claim, Settle, Store, StoreError, Submission, Submitted};
-use raincheck_sqlite::{OpenError, Options, SqliteStore};
+use raincheck_core::store::{Settle, Store as _, StoreError, Submitted};
+use raincheck_sqlite::OpenError;
 
-fn open(dir: &std::path::Path) -> Result<SqliteStore, OpenError> {
-    SqliteStore::open(Options::new(dir, Arc::new(ManualClock::default())))
-}
-
-fn queue() -> QueueName {
-    QueueName::new("q").expect("a plain name")
-}
-
-fn submission(store: &SqliteStore, body: &'static [u8]) -> Submission {
-    let job = NewJob {
-        id: store.mint(),
-        namespace: Namespace::default(),
-        queue: queue(),
-        group: None,
-        priority: 5,
-        run_at: None,
-        delay: None,
-        options: JobOptions::default(),
-        retry_of: None,
-        member: None,
-    };
-    let input = Input {
-        body: Bytes::from_static(body),
-        ..Input::default()
-    };
-    Submission {
-        job,
-        input,
-        idempotency: None,
-        create_queue: true,
-    }
-}
+use crate::kit::{bytes, claim_as, open, queue, submission};
 
 #[tokio::test]
 async fn what_was_acknowledged_is_there_after_opening_again() {
     let dir = tempfile::tempdir().unwrap();
     let ns = Namespace::default();
     let store = open(dir.path()).unwrap();
-    let submission = submission(&store, b"hello");
+    let submission = submission(&store, bytes("hello"));
     let id = submission.job.id;
     assert_eq!(
         store.submit(&ns, vec![submission]).await,
@@ -168,7 +130,7 @@ async fn requests_of_one_round_share_one_transaction() {
     };
     let before = wal();
     let answers: Vec<_> = (0..64)
-        .map(|_| store.submit(&ns, vec![submission(&store, b"x")]))
+        .map(|_| store.submit(&ns, vec![submission(&store, bytes("x"))]))
         .collect();
     for answer in answers {
         answer.await.unwrap().remove(0).unwrap();
@@ -181,7 +143,7 @@ async fn requests_of_one_round_share_one_transaction() {
 fn an_answer_comes_without_a_runtime_too() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).unwrap();
-    let answer = store.submit(&Namespace::default(), vec![submission(&store, b"x")]);
+    let answer = store.submit(&Namespace::default(), vec![submission(&store, bytes("x"))]);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     assert_eq!(runtime.block_on(answer), Ok(vec![Ok(Submitted::Created)]));
 }
@@ -191,7 +153,7 @@ fn a_round_survives_the_runtime_it_came_from() {
     let dir = tempfile::tempdir().unwrap();
     let ns = Namespace::default();
     let store = open(dir.path()).unwrap();
-    let first = submission(&store, b"x");
+    let first = submission(&store, bytes("x"));
     let id = first.job.id;
     let short = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let answer = {
@@ -212,31 +174,19 @@ async fn a_lease_that_an_older_version_wrote_can_be_settled() {
     let dir = tempfile::tempdir().unwrap();
     let ns = Namespace::default();
     let store = open(dir.path()).unwrap();
-    let job = submission(&store, b"hello");
+    let job = submission(&store, bytes("hello"));
     assert_eq!(
         store.submit(&ns, vec![job]).await,
         Ok(vec![Ok(Submitted::Created)])
     );
-    let claimer = Claimer {
-        worker: WorkerName::new("w").unwrap(),
-        kind: WorkerKind::Pull,
-        term: Duration::from_secs(30),
-        claim_id: None,
-    };
-    let claim = Claim {
-        queue: queue(),
-        claimer,
-        running_max: None,
-        nonces: vec![Nonce([0xfe, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 255])],
-    };
-    let leased = store.claim(&ns, claim).await.unwrap();
-    let lease = leased[0].job.lease_id().unwrap();
+    let leased = claim_as(&store, Nonce([0xfe, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 255])).await;
+    let lease = leased.job.lease_id().unwrap();
     store.close().await.unwrap();
     let conn = rusqlite::Connection::open(dir.path().join("raincheck.db")).unwrap();
     let bytes = "json('[254,1,2,3,4,5,6,7,8,9,10,255]')";
     let before = format!("UPDATE jobs SET lease = json_set(lease, '$.nonce', {bytes})");
     assert_eq!(conn.execute(&before, []), Ok(1));
-    conn.execute_batch(include_str!("../src/sql/0009_lease_text.sql"))
+    conn.execute_batch(include_str!("../../src/sql/0009_lease_text.sql"))
         .unwrap();
     drop(conn);
     let store = open(dir.path()).unwrap();

@@ -4,47 +4,17 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use raincheck_core::clock::ManualClock;
-use raincheck_core::content::Input;
-use raincheck_core::decide::NewJob;
-use raincheck_core::job::Options as JobOptions;
-use raincheck_core::name::{Namespace, QueueName};
-use raincheck_core::store::{Store, Submission};
+use raincheck_core::name::Namespace;
+use raincheck_core::store::Store as _;
 use raincheck_sqlite::{Options, SqliteStore};
+
+use crate::kit::{bytes, queue, submit};
 
 const INPUT_BYTES: usize = 64 << 10;
 
-fn queue() -> QueueName {
-    QueueName::new("q").expect("a plain name")
-}
-
-async fn submit(store: &SqliteStore) {
-    let job = NewJob {
-        id: store.mint(),
-        namespace: Namespace::default(),
-        queue: queue(),
-        group: None,
-        priority: 5,
-        run_at: None,
-        delay: None,
-        options: JobOptions::default(),
-        retry_of: None,
-        member: None,
-    };
-    let input = Input {
-        body: Bytes::from(vec![7; INPUT_BYTES]),
-        ..Input::default()
-    };
-    let submission = Submission {
-        job,
-        input,
-        idempotency: None,
-        create_queue: true,
-    };
-    let answers = store.submit(&Namespace::default(), vec![submission]).await;
-    let answer = answers.expect("the store answers").remove(0);
-    answer.expect("the queue has room");
+async fn fill(store: &SqliteStore) {
+    submit(store, bytes(vec![7; INPUT_BYTES])).await;
 }
 
 /// The salt in the log's header, which changes when the log starts again (SQLite file format, section 4.1).
@@ -59,11 +29,11 @@ async fn the_log_starts_again_under_a_steady_load() {
     let mut options = Options::new(dir.path(), Arc::new(ManualClock::default()));
     options.log_pages = 200;
     let store = SqliteStore::open(options).unwrap();
-    submit(&store).await;
+    fill(&store).await;
     let first = salt(dir.path());
     let mut submitted = 1;
     while salt(dir.path()) == first {
-        submit(&store).await;
+        fill(&store).await;
         submitted += 1;
         assert!(submitted < 5_000, "the log grows without end");
     }
@@ -74,18 +44,18 @@ async fn the_space_of_what_is_forgotten_is_given_back() {
     let dir = tempfile::tempdir().unwrap();
     let clock = Arc::new(ManualClock::default());
     let ns = Namespace::default();
-    let bytes = || std::fs::metadata(dir.path().join("raincheck.db")).unwrap().len();
+    let size = || std::fs::metadata(dir.path().join("raincheck.db")).unwrap().len();
     let store = SqliteStore::open(Options::new(dir.path(), clock.clone())).unwrap();
     for _ in 0..300 {
-        submit(&store).await;
+        fill(&store).await;
     }
     store.purge(&ns, &queue(), 1_000).await.unwrap().unwrap();
     store.close().await.unwrap();
-    let full = bytes();
+    let full = size();
     assert!(full > 300 * INPUT_BYTES as u64);
     let store = SqliteStore::open(Options::new(dir.path(), clock.clone())).unwrap();
     clock.advance(Duration::from_secs(25 * 3600));
     while store.prune(50).await.unwrap().more {}
     store.close().await.unwrap();
-    assert!(bytes() < full / 2, "{} of {full} bytes are left", bytes());
+    assert!(size() < full / 2, "{} of {full} bytes are left", size());
 }
