@@ -38,6 +38,9 @@ fn queue(row: &Row<'_>) -> rusqlite::Result<(QueueKey, Namespace, QueueName, Opt
     Ok((row.get(0)?, namespace, name, settings))
 }
 
+/// So much of the file is mapped while all of it is read.
+const MAPPED_BYTES_MAX: i64 = 1 << 40;
+
 impl Memory {
     /// Reads everything that is not finished, and counts the rest. One pass over the jobs, which is some tenths of a
     /// second for a million of them.
@@ -53,12 +56,16 @@ impl Memory {
         for live in batch_row::live(conn)? {
             memory.put_batch(live);
         }
+        // Every page is looked at once: it is not copied for that.
+        conn.pragma_update(None, "mmap_size", MAPPED_BYTES_MAX)?;
         let mut jobs =
             conn.prepare("SELECT seq, queue, state, priority, run_at, job_group, options, batch FROM jobs")?;
         let mut rows = jobs.query([])?;
         while let Some(row) = rows.next()? {
             memory.load_job(conn, row, now)?;
         }
+        drop(rows);
+        conn.pragma_update(None, "mmap_size", 0)?;
         memory.release_staged();
         Ok(memory)
     }
@@ -100,7 +107,12 @@ impl Memory {
                 .map_err(|e| unreadable(5, e))?;
             let batch = row.get::<_, Option<i64>>(7)?.map(i64::unsigned_abs);
             let place = (row.get(3)?, row.get(4)?, seq.cast_unsigned());
-            self.enter_waiting(key, place, group, batch, now);
+            if place.1 > now.as_millis() {
+                self.enter_waiting(key, place, group, batch, now);
+            } else {
+                // It was committed long ago: nothing is to be waited for.
+                self.at(key).ready.push(group, place);
+            }
             return Ok(());
         }
         let names = Arc::clone(&self.names);
