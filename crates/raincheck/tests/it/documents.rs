@@ -182,3 +182,48 @@ async fn every_path_of_the_openapi_document_is_there() {
         }
     }
 }
+
+#[tokio::test]
+async fn every_example_of_the_reference_works_when_it_is_typed() {
+    let server = Server::start().await;
+    let paths = every_path(&server).await;
+    let real = |prefix: &str| {
+        let segments = paths.iter().flat_map(|(path, _)| path.split('/'));
+        let mut found = segments.filter(|segment| segment.starts_with(prefix));
+        found.next().expect("every path is there").to_owned()
+    };
+    let page = server.get("/docs").send().await.text().to_owned();
+    let examples = page.lines().filter(|line| line.starts_with("curl "));
+    let mut typed = 0;
+    // Those that forget a job or a queue leave nothing for those after them.
+    let (last, first): (Vec<_>, Vec<_>) = examples.partition(|line| line.contains("-X DELETE"));
+    for example in first.into_iter().chain(last) {
+        let mut line = example.replace("localhost:7246", &server.addr.to_string());
+        for prefix in ["job_", "l_", "msg_"] {
+            line = line.replace(&format!("{prefix}…"), &real(prefix));
+        }
+        // A stream does not end, and nobody finishes the jobs that are waited for.
+        let line = line.replace("wait=30", "wait=0").replace("wait=5", "wait=0");
+        let mut words = shlex::split(&line).expect("a shell could read it");
+        let line = line.replacen("curl ", "", 1);
+        words.remove(0);
+        let limit = if words.contains(&"-N".to_owned()) {
+            "1"
+        } else {
+            "20"
+        };
+        let asked = tokio::process::Command::new("curl")
+            .args(["-s", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", limit])
+            .args(words)
+            .output();
+        let status = asked.await.expect("curl is there").stdout;
+        let status = String::from_utf8(status).unwrap();
+        let fits = status.starts_with('2') || status == "409" || (status == "503" && line.contains("readyz"));
+        assert!(fits, "{status}: {line}");
+        typed += 1;
+    }
+    assert_eq!(
+        typed,
+        paths.iter().map(|(_, methods)| methods.len()).sum::<usize>()
+    );
+}

@@ -6,6 +6,7 @@ mod bulk;
 mod claim;
 mod emit;
 mod events;
+mod example;
 mod health;
 mod input;
 mod jobs;

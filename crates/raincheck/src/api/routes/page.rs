@@ -48,9 +48,14 @@ pub(super) fn page(headers: &HeaderMap, title: &str, markdown: &'static str) -> 
     response
 }
 
-const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:44em;margin:2em auto;padding:0 1em}\
-                     pre{background:#8882;padding:.7em;overflow:auto}\
-                     h1,h2,h3{line-height:1.2;overflow-wrap:anywhere}h3{margin-top:2em}:root{color-scheme:light dark}";
+const STYLE: &str = ":root{color-scheme:light dark}\
+                     body{font:16px/1.5 system-ui,sans-serif;max-width:46em;margin:2em auto;padding:0 1em}\
+                     h1,h2,h3{line-height:1.2;overflow-wrap:anywhere}\
+                     h2{margin-top:2.5em;padding-bottom:.3em;border-bottom:2px solid #8886}\
+                     h3{margin-top:2em;padding-top:1.2em;border-top:1px solid #8884;font-family:ui-monospace,monospace}\
+                     code,pre{font:.88em/1.5 ui-monospace,monospace;background:#8882;border-radius:.3em}\
+                     code{padding:.1em .3em;overflow-wrap:anywhere}pre{padding:.8em 1em;overflow:auto}\
+                     ul{padding-left:1.3em}li{margin:.2em 0}a{color:light-dark(#0b5cad,#7cb8f7)}";
 
 /// Our own pages as HTML: headings, paragraphs, lists, fenced code, code and links in a line; nothing else is used.
 fn html(title: &str, markdown: &str) -> String {

@@ -7,7 +7,9 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
+use super::example::curl;
 use super::page::slug;
+use crate::api::code::Code;
 
 /// The parts of the API in the order in which one meets them, by the tag of their operations.
 const PARTS: [(&str, &str); 5] = [
@@ -87,7 +89,19 @@ impl<'a> Page<'a> {
             operations = rest;
             self.part(title, part);
         }
+        self.refusals();
         self.schemas();
+    }
+
+    /// Every code, with the page that explains it.
+    fn refusals(&mut self) {
+        self.say("## Refusals");
+        let code = |code: &Code| {
+            let (name, status) = (code.as_str(), code.status().as_u16());
+            format!("[{name}](/problems/{name}): {status}, {}", code.title())
+        };
+        let codes: Vec<String> = Code::ALL.iter().map(code).collect();
+        self.list("", &codes);
     }
 
     fn operations(&self) -> Vec<Operation<'a>> {
@@ -131,6 +145,8 @@ impl<'a> Page<'a> {
         if said["description"].is_string() {
             self.say(text(&said["description"]));
         }
+        let example = curl(text(&said["operationId"]), &operation.method, operation.path);
+        self.say(&format!("```sh\n{example}\n```"));
         let parameters = said["parameters"].as_array().into_iter().flatten();
         let parameters: Vec<String> = parameters.map(|parameter| self.parameter(parameter)).collect();
         self.list("Takes", &parameters);
@@ -335,6 +351,13 @@ mod tests {
         assert_eq!(page.matches("\nAnswers\n").count(), operations);
         for name in document["components"]["schemas"].as_object().unwrap().keys() {
             assert!(page.contains(&format!("\n### {name}\n")), "{name}");
+        }
+        assert_eq!(page.matches("\n```sh\ncurl ").count(), operations);
+        for code in Code::ALL {
+            assert!(
+                page.contains(&format!("(/problems/{})", code.as_str())),
+                "{code:?}"
+            );
         }
         for parameter in document["components"]["parameters"].as_object().unwrap().keys() {
             assert!(page.contains(&format!("- `{parameter}` (")), "{parameter}");
