@@ -7,6 +7,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use raincheck_core::batch::{Batch, BatchId, BatchRefused, Line};
 use raincheck_core::name::Namespace;
 use raincheck_core::store::{Answer, Store, StoreError, Submission, SubmitRefused, Submitted};
 
@@ -122,6 +123,28 @@ impl Intake {
                 }
             }
         }
+    }
+}
+
+impl Intake {
+    /// Adds lines to a batch: see [`Store::add_lines`]. They are handed over by the call itself. `None` where the node
+    /// drains.
+    pub(crate) fn add_lines(
+        &self,
+        ns: &Namespace,
+        id: BatchId,
+        first: u64,
+        mut lines: Vec<Line>,
+    ) -> Option<Answer<Result<Arc<Batch>, BatchRefused>>> {
+        if self.draining.load(Ordering::SeqCst) {
+            return None;
+        }
+        for line in &mut lines {
+            if let Line::Job(submission) = line {
+                submission.create_queue |= self.create_queues;
+            }
+        }
+        Some(self.store.add_lines(ns, id, first, lines))
     }
 }
 

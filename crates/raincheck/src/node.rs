@@ -265,6 +265,11 @@ impl Node {
         &self.0.feeds
     }
 
+    /// Who follows which batch.
+    pub(crate) fn batches(&self) -> &Batches {
+        &self.0.batches
+    }
+
     /// How many streams of events are open now.
     #[must_use]
     pub fn followers(&self) -> usize {

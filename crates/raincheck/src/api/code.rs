@@ -66,8 +66,14 @@ macro_rules! codes {
 codes! {
     /// The lease was settled before, with other content.
     AlreadySettled = "already-settled", CONFLICT, "The lease was settled with other content";
+    /// A job that is not of the batch stands for the line.
+    AlreadySubmitted = "already-submitted", CONFLICT, "The line was submitted before, outside of the batch";
     /// The request breaks HTTP's or this API's rules.
     BadRequest = "bad-request", BAD_REQUEST, "The request is malformed";
+    /// The batch was cancelled and takes no more lines.
+    BatchClosed = "batch-closed", CONFLICT, "The batch takes no more lines";
+    /// The batch and its jobs outlived their retention.
+    BatchExpired = "batch-expired", GONE, "The batch is kept no longer";
     /// The body is larger than the queue takes.
     BodyTooLarge = "body-too-large", PAYLOAD_TOO_LARGE, "The body is too large";
     /// No space is left for new jobs.
@@ -142,6 +148,8 @@ codes! {
     TooManyWaiters = "too-many-waiters", TOO_MANY_REQUESTS, "Too many requests wait";
     /// Another job holds the unique value.
     UniqueConflict = "unique-conflict", CONFLICT, "Another job holds the unique value";
+    /// No batch has this id.
+    UnknownBatch = "unknown-batch", NOT_FOUND, "There is no such batch";
     /// No webhook has this id.
     UnknownDelivery = "unknown-delivery", NOT_FOUND, "There is no such webhook";
     /// No job has this id.

@@ -6,6 +6,7 @@ use axum::extract::FromRequestParts;
 use bytes::Bytes;
 use http::header::{self, HeaderMap};
 use http::request::Parts;
+use raincheck_core::batch::BatchId;
 use raincheck_core::id::{JobId, LeaseId};
 use raincheck_core::name::{Namespace, QueueName};
 
@@ -36,7 +37,7 @@ impl FromRequestParts<Api> for Scope {
     }
 }
 
-/// The path's third segment: `/v1/jobs/{this}`, `/v1/queues/{this}` and
+/// The path's third segment: `/v1/jobs/{this}`, `/v1/batches/{this}`, `/v1/queues/{this}` and
 /// `/v1/leases/{this}`. Names and ids hold only characters that a
 /// path holds as they are, so nothing is to be decoded.
 fn named(parts: &Parts) -> &str {
@@ -52,6 +53,18 @@ impl FromRequestParts<Api> for JobPath {
 
     async fn from_request_parts(parts: &mut Parts, _: &Api) -> Result<Self, Problem> {
         named(parts).parse().map(Self).map_err(|_| unknown_job())
+    }
+}
+
+/// The batch that the path names; `None` where it can be none.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BatchPath(pub(crate) Option<BatchId>);
+
+impl FromRequestParts<Api> for BatchPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Api) -> Result<Self, Problem> {
+        Ok(Self(named(parts).parse().ok()))
     }
 }
 
@@ -92,21 +105,35 @@ pub(crate) async fn body(
     whose: &str,
 ) -> Result<Bytes, Problem> {
     let read = read_body(body, limit, api.options.body_pace).await;
-    let problem = match read {
-        Ok(bytes) => return Ok(bytes),
-        Err(BodyError::TooLarge { limit }) => Problem::new(
+    read.map_err(|error| match error {
+        BodyError::TooLarge { limit } => closing(Problem::new(
             Code::BodyTooLarge,
             format!("the body is larger than {limit} bytes, the limit of {whose}"),
-        ),
-        Err(BodyError::TooSlow) => {
+        )),
+        BodyError::TooSlow | BodyError::Broken => body_problem(api, &error),
+    })
+}
+
+/// A body that was not read to its end. The connection is then closed.
+pub(crate) fn body_problem(api: &Api, error: &BodyError) -> Problem {
+    closing(match error {
+        BodyError::TooLarge { limit } => {
+            let detail = format!("the body is larger than {limit} bytes");
+            Problem::new(Code::BodyTooLarge, detail)
+        }
+        BodyError::TooSlow => {
             let pace = api.options.body_pace;
             let (rate, grace) = (pace.bytes_per_second, pace.grace.as_secs());
             let detail = format!("the body came slower than {rate} bytes per second after {grace} s");
             Problem::new(Code::RequestTimeout, detail)
         }
-        Err(BodyError::Broken) => Problem::bad_request("the body broke off or is not well-formed"),
-    };
-    Err(problem.header(header::CONNECTION, http::HeaderValue::from_static("close")))
+        BodyError::Broken => Problem::bad_request("the body broke off or is not well-formed"),
+    })
+}
+
+/// The rest of the body stays unread.
+pub(crate) fn closing(problem: Problem) -> Problem {
+    problem.header(header::CONNECTION, http::HeaderValue::from_static("close"))
 }
 
 /// The largest JSON body that is not a submission.

@@ -125,9 +125,12 @@ impl Problem {
             .is_some_and(|outcome| outcome == "unknown")
     }
 
-    #[cfg(test)]
     pub(crate) fn detail(&self) -> &str {
         &self.0.detail
+    }
+
+    pub(crate) fn code(&self) -> Code {
+        self.0.code
     }
 
     /// The body, once the request's id is known.

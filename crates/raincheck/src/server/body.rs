@@ -18,7 +18,7 @@ use tokio::time::Instant;
 pub struct BodyPace {
     /// For so long any pace is fine.
     pub grace: Duration,
-    /// From then on, at least so many bytes per second since the start, on average.
+    /// From then on, at least so many bytes per second that is waited for them, on average.
     pub bytes_per_second: u64,
 }
 
@@ -93,23 +93,25 @@ where
 }
 
 /// Gives up on a body that falls behind its pace.
-struct Pacer {
+#[derive(Debug)]
+pub(super) struct Pacer {
     pace: BodyPace,
-    bytes: u64,
-    /// Set when the first byte had to be waited for: most bodies are there already.
-    started: Option<Instant>,
+    /// What has come so far.
+    pub(super) bytes: u64,
+    /// How long it was waited for. Time that the reader takes is not the sender's.
+    waited: Duration,
 }
 
 impl Pacer {
-    const fn new(pace: BodyPace) -> Self {
+    pub(super) const fn new(pace: BodyPace) -> Self {
         Self {
             pace,
             bytes: 0,
-            started: None,
+            waited: Duration::ZERO,
         }
     }
 
-    async fn next<B>(
+    pub(super) async fn next<B>(
         &mut self,
         mut body: std::pin::Pin<&mut B>,
     ) -> Result<Option<http_body::Frame<Bytes>>, BodyError>
@@ -123,11 +125,13 @@ impl Pacer {
         let frame = match ready.await {
             Some(frame) => frame,
             None => {
-                let started = *self.started.get_or_insert_with(Instant::now);
+                let started = Instant::now();
                 let earned = Duration::from_secs(self.bytes / self.pace.bytes_per_second.max(1));
-                let deadline = started + self.pace.grace + earned;
-                let wait = tokio::time::timeout_at(deadline, poll_fn(|cx| body.as_mut().poll_frame(cx)));
-                wait.await.map_err(|_| BodyError::TooSlow)?
+                let left = (self.pace.grace + earned).saturating_sub(self.waited);
+                let wait = tokio::time::timeout(left, poll_fn(|cx| body.as_mut().poll_frame(cx)));
+                let frame = wait.await.map_err(|_| BodyError::TooSlow)?;
+                self.waited += started.elapsed();
+                frame
             }
         };
         frame.transpose().map_err(|_| BodyError::Broken)

@@ -15,6 +15,7 @@ mod caps;
 mod connection;
 mod framing;
 mod line;
+mod lines;
 mod listen;
 mod pulse;
 
@@ -34,6 +35,7 @@ use crate::tasks::{Group, TaskKind};
 pub(crate) use framing::LengthTwice;
 
 pub use body::{BodyError, BodyPace, read_body};
+pub use lines::{Lines, Piece};
 pub use listen::{ListenRefused, check_listen};
 
 /// In an answer's extensions: it hands something out that is lost with it, so a client that has closed its side does not

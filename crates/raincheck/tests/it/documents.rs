@@ -144,13 +144,14 @@ pub(crate) async fn every_path(server: &Server) -> Vec<(String, Vec<String>)> {
     while server.get("/v1/deliveries").send().await.json()["deliveries"][0]["last"].is_null() {
         tokio::task::yield_now().await;
     }
+    let batch = crate::batches::batch(server, 1).await;
     let paths = document["paths"].as_object().unwrap().iter();
     paths
         .map(|(path, item)| {
             let concrete = path
                 .replace("{delivery}", &delivery)
                 .replace("{queue}", "thumbs")
-                .replace("{id}", &id)
+                .replace("{id}", if path.contains("/batches/") { &batch } else { &id })
                 .replace("{lease}", &lease)
                 .replace("{code}", "draining");
             let methods = item.as_object().unwrap().keys();
@@ -165,7 +166,7 @@ async fn every_path_of_the_openapi_document_is_there() {
     for (path, methods) in every_path(&server).await {
         for method in methods {
             // A stream does not end.
-            let method = if path.ends_with("/events") {
+            let method = if crate::sweep::streams(&path) {
                 "HEAD"
             } else {
                 &method

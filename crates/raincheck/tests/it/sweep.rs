@@ -6,6 +6,11 @@ use crate::documents::every_path;
 use crate::harness::{Server, success};
 use raincheck::api::openapi_json;
 
+/// Whether the path answers with a stream.
+pub(crate) fn streams(path: &str) -> bool {
+    path.ends_with("/events") || path.ends_with("/results")
+}
+
 #[tokio::test]
 async fn wherever_there_is_get_there_is_head_and_it_says_the_same() {
     let server = Server::start().await;
@@ -19,14 +24,19 @@ async fn wherever_there_is_get_there_is_head_and_it_says_the_same() {
             (200 + u16::from(path.ends_with("/result")) * 2, ""),
             "{path}"
         );
-        if path.ends_with("/events") {
+        if streams(&path) {
             // What a stream sends is held by the tests of events.
             assert_eq!(
                 head.header("content-length"),
                 None,
                 "nobody knows how long a stream is"
             );
-            assert_eq!(head.header("content-type"), Some("text/event-stream"));
+            let kind = if path.ends_with("/events") {
+                "text/event-stream"
+            } else {
+                "application/x-ndjson"
+            };
+            assert_eq!(head.header("content-type"), Some(kind));
             continue;
         }
         let get = server.get(&path).send().await;
@@ -80,7 +90,7 @@ async fn nothing_below_v1_may_be_kept_by_anybody_but_results_by_their_reader() {
     let done = server.finished(success("r")).await;
     for (path, methods) in every_path(&server).await {
         for method in methods.iter().filter(|_| path.starts_with("/v1/")) {
-            let method = if path.ends_with("/events") { "HEAD" } else { method };
+            let method = if streams(&path) { "HEAD" } else { method };
             let answer = server.ask(method, &path).send().await;
             assert_eq!(
                 answer.header("cache-control"),

@@ -4,6 +4,7 @@
 //! pace and the feed only while it has caught up; an event that many readers get at once is written once for all of them.
 
 pub(crate) mod all;
+pub(crate) mod batch;
 mod body;
 pub(crate) mod form;
 pub(crate) mod job;

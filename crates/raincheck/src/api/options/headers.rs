@@ -83,6 +83,25 @@ impl<'a> Head<'a> {
         Self::read(headers)
     }
 
+    /// Reads the head of a batch: of the options it takes those that are the batch's own.
+    ///
+    /// # Errors
+    /// When there are others.
+    pub(crate) fn read_for_batch(headers: &'a HeaderMap) -> Result<Self, Problem> {
+        let of_lines = |name: &&HeaderName| {
+            let row = row_of_header(name.as_str()).map(|row| TABLE[row].field);
+            row.is_some_and(|field| !["callback", "keep"].contains(&field))
+        };
+        if let Some(name) = headers.keys().find(of_lines) {
+            let detail = format!(
+                "{}: of a batch only Raincheck-Callback and Raincheck-Keep are options; write others into its lines",
+                title(name.as_str())
+            );
+            return Err(Problem::bad_request(detail));
+        }
+        Self::read(headers)
+    }
+
     fn content_type(&mut self, value: &'a HeaderValue) -> Result<(), Problem> {
         let text = value
             .to_str()

@@ -163,6 +163,7 @@ impl Scan<'_> {
         let filter = self.filter;
         let plain = filter.tag.is_none()
             && filter.group.is_none()
+            && filter.batch.is_none()
             && filter.submitted_after.is_none()
             && filter.submitted_before.is_none();
         // Which jobs were retried before is not counted anywhere.

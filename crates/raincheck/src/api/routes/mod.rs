@@ -2,6 +2,7 @@
 //!
 //! Invariant: a path is declared once, with what it answers, where its handler is; the OpenAPI document is made of it.
 
+mod batches;
 mod bulk;
 mod claim;
 mod emit;
@@ -20,6 +21,7 @@ mod queues;
 mod reference;
 mod result;
 mod submit;
+mod upload;
 mod webhooks;
 mod workers;
 
@@ -41,6 +43,10 @@ pub(crate) fn all() -> OpenApiRouter<Api> {
         .routes(routes!(events::follow_all))
         .routes(routes!(jobs::cancel_job))
         .routes(routes!(jobs::retry_job))
+        .routes(routes!(batches::submit_batch))
+        .routes(routes!(batches::get_batch))
+        .routes(routes!(batches::get_results))
+        .routes(routes!(batches::cancel_batch))
         .routes(routes!(queues::list_queues))
         .routes(routes!(
             queues::get_queue,

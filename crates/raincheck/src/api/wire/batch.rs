@@ -2,11 +2,20 @@
 //!
 //! Invariant: `total` is `rejected` and all `counts` together, at any moment.
 
-use raincheck_core::batch::{BatchId, BatchStatus, Refusal, Stage};
+use std::borrow::Cow;
+
+use http::header::CONTENT_ENCODING;
+use raincheck_core::batch::{BatchId, BatchStatus, Finished, Refusal, Stage};
+use raincheck_core::id::JobId;
+use raincheck_core::job::Outcome;
 use raincheck_core::store::Counts;
 use raincheck_core::time::Timestamp;
 use serde::Serialize;
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
+
+use super::content::{Shown, shown};
+use crate::api::redeem::result_path;
 
 /// A group of jobs that came in one upload.
 #[derive(Debug, Serialize, ToSchema)]
@@ -168,9 +177,118 @@ fn progress(ended: u64, members: u64, done: bool) -> f64 {
     }
 }
 
+/// The result of one job of a batch: one of `json`, `text`, `base64` and `url` where it has an answer.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = BatchResult)]
+pub(crate) struct ResultDocument<'a> {
+    /// Its place in the order in which the batch's jobs ended, from 1.
+    seq: u64,
+    /// The job.
+    #[schema(value_type = String)]
+    id: JobId,
+    /// Which line of the upload it was, from 0; blank ones do not count.
+    index: u64,
+    /// How it ended.
+    #[schema(value_type = String, example = "succeeded")]
+    outcome: Option<&'static str>,
+    /// The status of the answer, where it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+    /// The content type of the answer, where it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_type: Option<&'a str>,
+    /// The answer, where it is JSON.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Value>)]
+    json: Option<Cow<'a, RawValue>>,
+    /// The answer, where it is text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<&'a str>,
+    /// The answer as base64 (RFC 4648 section 4), where it is neither or has a content coding.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    base64: Option<String>,
+    /// Where the answer is, when it has more than 64 KiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<String>,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<FailureDocument<'a>>,
+}
+
+/// Why a job of a batch failed.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = BatchResultError)]
+struct FailureDocument<'a> {
+    /// A stable word.
+    #[schema(example = "timed-out")]
+    code: &'a str,
+    /// What happened, for people.
+    detail: &'a str,
+}
+
+impl<'a> ResultDocument<'a> {
+    /// The result of a job that has ended.
+    pub(crate) fn of(finished: &'a Finished) -> Self {
+        let job = &finished.job;
+        let mut document = Self {
+            seq: finished.place,
+            id: job.id,
+            index: job.member.map_or(0, |member| member.index),
+            outcome: job.outcome().map(Outcome::as_str),
+            status: None,
+            content_type: None,
+            json: None,
+            text: None,
+            base64: None,
+            url: None,
+            error: job.error.as_ref().map(|error| FailureDocument {
+                code: &error.code,
+                detail: &error.detail,
+            }),
+        };
+        if let Some(result) = &finished.result {
+            document.status = Some(result.status);
+            document.content_type = result.content_type.as_deref();
+            let coded = |(name, _): &(String, String)| name == CONTENT_ENCODING.as_str();
+            let coded = result.headers.iter().any(coded);
+            match shown(document.content_type, coded, &result.body) {
+                Shown::Json(json) => document.json = Some(in_one_line(json)),
+                Shown::Text(text) => document.text = Some(text),
+                Shown::Base64(base64) => document.base64 = Some(base64),
+                Shown::TooLarge => document.url = Some(result_path(job.id, None)),
+            }
+        }
+        document
+    }
+
+    /// Writes the document as a line.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        serde_json::to_writer(&mut *out, self).expect("a document's keys are text");
+        out.push(b'\n');
+    }
+}
+
+/// The same JSON without line breaks: they only ever stand between its parts.
+fn in_one_line(json: &RawValue) -> Cow<'_, RawValue> {
+    if !json.get().contains(['\n', '\r']) {
+        return Cow::Borrowed(json);
+    }
+    let line = json.get().replace(['\n', '\r'], " ");
+    RawValue::from_string(line).map_or(Cow::Borrowed(json), Cow::Owned)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn json_of_several_lines_stands_in_one() {
+        let json: Box<RawValue> = serde_json::from_str("{\n \"a\": \"b\\n\",\r\n \"c\": 1e3}").unwrap();
+        let line = in_one_line(&json);
+        assert_eq!(line.get(), "{  \"a\": \"b\\n\",   \"c\": 1e3}");
+        let json: Box<RawValue> = serde_json::from_str("[ 1,2 ]").unwrap();
+        assert_eq!(in_one_line(&json).get(), "[ 1,2 ]");
+    }
 
     #[test]
     fn progress_is_a_part_of_the_jobs_that_came() {

@@ -90,21 +90,40 @@ impl<'a> ContentDocument<'a> {
             headers,
         };
         let body = &*input.body;
-        if body.len() > INLINE_BYTES_MAX {
-            document.url = Some(format!("/v1/jobs/{id}/input"));
-            return document;
-        }
         let coded = document.headers.contains_key(CONTENT_ENCODING.as_str());
-        match kind(document.content_type.filter(|_| !coded).unwrap_or_default()) {
-            Kind::Json => document.json = serde_json::from_slice(body).ok(),
-            Kind::Text => document.text = std::str::from_utf8(body).ok(),
-            Kind::Other => {}
-        }
-        if document.json.is_none() && document.text.is_none() {
-            document.base64 = Some(text::to_base64(body));
+        match shown(document.content_type, coded, body) {
+            Shown::Json(json) => document.json = Some(json),
+            Shown::Text(text) => document.text = Some(text),
+            Shown::Base64(base64) => document.base64 = Some(base64),
+            Shown::TooLarge => document.url = Some(format!("/v1/jobs/{id}/input")),
         }
         document
     }
+}
+
+/// How bytes stand inside JSON.
+pub(crate) enum Shown<'a> {
+    /// As the JSON that they are.
+    Json(&'a RawValue),
+    /// As the text that they are.
+    Text(&'a str),
+    /// As base64 (RFC 4648 section 4).
+    Base64(String),
+    /// Not at all.
+    TooLarge,
+}
+
+/// How these bytes stand inside JSON; `coded` where they have a content coding.
+pub(crate) fn shown<'a>(content_type: Option<&str>, coded: bool, body: &'a [u8]) -> Shown<'a> {
+    if body.len() > INLINE_BYTES_MAX {
+        return Shown::TooLarge;
+    }
+    let found = match kind(content_type.filter(|_| !coded).unwrap_or_default()) {
+        Kind::Json => serde_json::from_slice(body).ok().map(Shown::Json),
+        Kind::Text => std::str::from_utf8(body).ok().map(Shown::Text),
+        Kind::Other => None,
+    };
+    found.unwrap_or_else(|| Shown::Base64(text::to_base64(body)))
 }
 
 /// The bytes that stand in a field `json`, `text` or `base64`, and the content type that they have unless told.

@@ -118,7 +118,7 @@ impl<'a> Submission<'a> {
     /// # Errors
     /// The first field that does not exist, comes twice or cannot be.
     pub(crate) fn read(body: &'a [u8]) -> Result<Self, Problem> {
-        Self::of(fields(body)?, None)
+        Self::of(fields(body)?, None, None)
     }
 
     /// Reads a submission that is one of a list, where the one before was for the queue `last`.
@@ -135,10 +135,33 @@ impl<'a> Submission<'a> {
                 "the entry is not well-formed JSON: line {line}, column {column}"
             ))
         })?;
-        Self::of(fields, last)
+        Self::of(fields, last, None)
     }
 
-    fn of(fields: Vec<(Cow<'a, str>, &'a RawValue)>, last: Option<&QueueName>) -> Result<Self, Problem> {
+    /// Reads a submission that is a line of a batch, where one that names no queue is for `default`.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read), in words that fit a line.
+    pub(crate) fn read_line(
+        line: &'a [u8],
+        last: Option<&QueueName>,
+        default: Option<&QueueName>,
+    ) -> Result<Self, Problem> {
+        if line.first() != Some(&b'{') {
+            return Err(Problem::bad_request("the line is not a JSON object"));
+        }
+        let fields = parsed(line).map_err(|error| {
+            let column = error.column();
+            Problem::bad_request(format!("the line is not well-formed JSON: column {column}"))
+        })?;
+        Self::of(fields, last, default)
+    }
+
+    fn of(
+        fields: Vec<(Cow<'a, str>, &'a RawValue)>,
+        last: Option<&QueueName>,
+        default: Option<&QueueName>,
+    ) -> Result<Self, Problem> {
         let mut asked = Asked::default();
         let (mut queue, mut content_type, mut key) = (None, None, None);
         let mut input: Option<(Bytes, &'static str)> = None;
@@ -174,13 +197,14 @@ impl<'a> Submission<'a> {
                 ));
             }
         }
-        let queue =
-            queue.ok_or_else(|| Problem::bad_request("the field \"queue\" is missing").at("/queue"))?;
-        let queue = match last.filter(|last| last.as_str() == queue) {
-            Some(last) => last.clone(),
-            None => {
-                QueueName::new(&queue).map_err(|why| Problem::bad_request(why.to_string()).at("/queue"))?
-            }
+        let missing = || Problem::bad_request("the field \"queue\" is missing").at("/queue");
+        let queue = match queue {
+            None => default.cloned().ok_or_else(missing)?,
+            Some(queue) => match last.filter(|last| last.as_str() == queue) {
+                Some(last) => last.clone(),
+                None => QueueName::new(&queue)
+                    .map_err(|why| Problem::bad_request(why.to_string()).at("/queue"))?,
+            },
         };
         if content_type.as_ref().is_some_and(|text| !is_visible(text)) {
             return Err(

@@ -4,7 +4,7 @@ mod all;
 mod ends;
 mod follow;
 mod resume;
-mod stream;
+pub(crate) mod stream;
 mod streamed;
 
 use serde_json::{Value, json};

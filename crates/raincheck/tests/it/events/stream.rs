@@ -135,6 +135,22 @@ impl Stream {
         }
     }
 
+    /// The next line as it came; `None` at the end.
+    pub(crate) async fn next_line(&mut self) -> Option<String> {
+        loop {
+            self.unchunk();
+            if let Some(end) = self.body.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.body.drain(..=end).collect();
+                return Some(String::from_utf8(line).unwrap().trim_end().to_owned());
+            }
+            if self.over {
+                assert!(self.body.is_empty(), "half a line");
+                return None;
+            }
+            assert!(self.hear().await, "the connection broke off");
+        }
+    }
+
     /// The next so many events.
     pub(crate) async fn take(&mut self, count: usize) -> Vec<Event> {
         let mut events = Vec::new();
