@@ -99,6 +99,12 @@ def lines(runs):
         line("arrays", "the same, CPU of everything for 1,000 jobs", "at most half", lambda: over(spent(), cost()),
              "{:.2f} x", lambda v: v <= 0.5, lambda: f"{spent() * 1000:.0f} ms against {cost() * 1000:.0f}")
 
+    upload = lambda: get("batch", "raincheck", "server_us_per_job", "batch, upload")
+    single = lambda: get("batch", "raincheck, one by one", "server_us_per_job", "submit, plain")
+    line("batch", "100,000 jobs as one NDJSON batch, CPU of the server for a job", "at most half of a single submit's",
+         lambda: over(upload(), single()), "{:.2f} x", lambda v: v <= 0.5,
+         lambda: f"{upload():.1f} µs against {single():.1f}")
+
     ours, theirs = (lambda who=who: get("rate", who, "p50_us") for who in ("raincheck", "limit"))
     line("rate", "200 jobs/s: answer, p50", "at most 2 x the limit's", lambda: over(ours(), theirs()), "{:.2f} x",
          lambda v: v <= 2, lambda: f"{ours() / 1000:.2f} ms against {theirs() / 1000:.2f}")

@@ -60,7 +60,7 @@ class Rows:
         self.secs = "0.5" if quick else "4"
 
     def names(self):
-        return ["size", "submit", "cycle", "arrays", "rate", "waiters", "stream", "webhooks", "backlog", "backlog-4m"]
+        return ["size", "submit", "cycle", "arrays", "batch", "rate", "waiters", "stream", "webhooks", "backlog", "backlog-4m"]
 
     def rounds(self, name, rounds):
         return 1 if name.startswith("backlog") or name == "size" else rounds
@@ -108,6 +108,14 @@ class Rows:
             ("raincheck, pinned", lambda: self.bench("arrays", "--jobs", "2000" if self.quick else "200000")),
         ]
         return steps + ([("nats", self.nats)] if self.has_nats() else [])
+
+    def row_batch(self):
+        jobs = "2000" if self.quick else "100000"
+        # Single submits in the same run: what a batch is told against.
+        return [
+            ("raincheck", lambda: self.bench("batch", "--jobs", jobs)),
+            ("raincheck, one by one", lambda: self.bench("submit", "--seconds", self.secs)),
+        ]
 
     def nats_binary(self):
         return os.environ.get("NATS_BIN") or next((str(path) for path in self.peers.built.glob("**/nats-server")

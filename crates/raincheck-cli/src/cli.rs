@@ -7,7 +7,9 @@ use clap::parser::ValueSource;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::client::{Address, URL_DEFAULT};
-use crate::commands::{bench, completions, job, openapi, queue, serve, submit, version, webhook, work};
+use crate::commands::{
+    batch, bench, completions, job, openapi, queue, serve, submit, version, webhook, work,
+};
 use crate::exit::{Failed, TABLE};
 use crate::output::Output;
 use crate::session::Session;
@@ -74,6 +76,9 @@ enum Command {
     /// Look at a job, redeem it, cancel it
     #[command(subcommand)]
     Job(job::Job),
+    /// Submit many jobs as one batch, look at it, redeem it, cancel it
+    #[command(subcommand)]
+    Batch(batch::Batch),
     /// Look at queues and change them
     #[command(subcommand)]
     Queue(queue::Queue),
@@ -121,6 +126,7 @@ impl Cli {
             Command::Serve(serve) => serve.run(output),
             Command::Submit(submit) => block_on(submit.run(&session())),
             Command::Job(job) => block_on(job.run(&session())),
+            Command::Batch(batch) => block_on(batch.run(&session())),
             Command::Queue(queue) => block_on(queue.run(&session())),
             Command::Bench(bench) => {
                 let named = self.url_given.then(|| self.global.url.clone());

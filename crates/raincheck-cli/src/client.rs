@@ -2,11 +2,15 @@
 //!
 //! Certificates are checked against Mozilla's roots, as pushes do. Invariant: every call is bounded in time, by [`ANSWER_MAX`] beyond what the server was asked to wait.
 
+mod lines;
+
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, StatusCode, Uri};
+use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -17,6 +21,8 @@ use raincheck::core::time::Timestamp;
 use serde::de::DeserializeOwned;
 
 use crate::exit::Failed;
+
+pub(crate) use lines::{Lines, Opened};
 
 /// How long connecting may take.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
@@ -168,10 +174,16 @@ pub(crate) enum NoAnswer {
     Lost(String),
 }
 
+/// A request's body.
+type Content = UnsyncBoxBody<Bytes, std::io::Error>;
+
+/// How long an upload may stand still: a server that is busy lets it wait.
+const STANDSTILL_MAX: Duration = Duration::from_secs(60);
+
 /// A client of one server.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
-    pool: Pool<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    pool: Pool<HttpsConnector<HttpConnector>, Content>,
     /// Where the server is.
     pub(crate) address: Address,
 }
@@ -231,7 +243,44 @@ impl Client {
 
     /// Sends the request and reads the head of the answer.
     async fn head(&self, request: Request) -> Result<http::Response<Incoming>, NoAnswer> {
-        let mut message = http::Request::new(Full::new(request.body));
+        let body = Full::new(request.body.clone()).map_err(|never| match never {});
+        self.head_with(request, body.boxed_unsync()).await
+    }
+
+    /// Sends the request once, with a body that is read while it is sent, and reads the whole answer. `sent` grows with
+    /// every byte that goes out: where it stands still for too long, the server is lost.
+    pub(crate) async fn upload<B>(
+        &self,
+        request: Request,
+        body: B,
+        sent: &AtomicU64,
+    ) -> Result<Answer, NoAnswer>
+    where
+        B: hyper::body::Body<Data = Bytes, Error = std::io::Error> + Send + 'static,
+    {
+        let exchange = async {
+            let head = self.head_with(request, body.boxed_unsync()).await?;
+            whole(head).await
+        };
+        let mut exchange = std::pin::pin!(exchange);
+        let mut before = None;
+        loop {
+            match tokio::time::timeout(STANDSTILL_MAX, exchange.as_mut()).await {
+                Ok(answer) => return answer,
+                Err(_) => {
+                    let now = Some(sent.load(Ordering::SeqCst));
+                    if before == now {
+                        let seconds = STANDSTILL_MAX.as_secs();
+                        return Err(NoAnswer::Lost(format!("nothing was taken for {seconds} s")));
+                    }
+                    before = now;
+                }
+            }
+        }
+    }
+
+    async fn head_with(&self, request: Request, body: Content) -> Result<http::Response<Incoming>, NoAnswer> {
+        let mut message = http::Request::new(body);
         *message.method_mut() = request.method;
         *message.headers_mut() = request.headers;
         *message.uri_mut() = format!("{}{}", self.address, request.path)
@@ -263,51 +312,6 @@ async fn whole(response: http::Response<Incoming>) -> Result<Answer, NoAnswer> {
         headers: head.headers,
         body: body.to_bytes(),
     })
-}
-
-/// An answer that may be a stream.
-pub(crate) enum Opened {
-    /// The lines of a 200.
-    Lines(Lines),
-    /// Any other answer.
-    Whole(Answer),
-}
-
-/// An answer that is read line by line.
-pub(crate) struct Lines {
-    body: Incoming,
-    read: Vec<u8>,
-}
-
-impl Lines {
-    /// The next line; `None` at the end. A server keeps a line open by a word now and then: one that is silent for longer
-    /// is lost.
-    pub(crate) async fn next(&mut self) -> Result<Option<Vec<u8>>, NoAnswer> {
-        loop {
-            if let Some(end) = self.read.iter().position(|byte| *byte == b'\n') {
-                return Ok(Some(self.read.drain(..=end).collect()));
-            }
-            if self.read.len() > BODY_MAX {
-                return Err(NoAnswer::Lost(format!(
-                    "a line is larger than {} MiB",
-                    BODY_MAX >> 20
-                )));
-            }
-            let silent = |_| NoAnswer::Lost(format!("nothing came for {} s", SILENCE_MAX.as_secs()));
-            let frame = tokio::time::timeout(SILENCE_MAX, self.body.frame())
-                .await
-                .map_err(silent)?;
-            match frame {
-                None => return Ok(None),
-                Some(Err(error)) => return Err(NoAnswer::Lost(innermost(&error))),
-                Some(Ok(frame)) => {
-                    if let Ok(data) = frame.into_data() {
-                        self.read.extend_from_slice(&data);
-                    }
-                }
-            }
-        }
-    }
 }
 
 /// The cause at the end of the chain: what a person can act on.

@@ -52,6 +52,7 @@ pub(crate) struct JobDocument {
     pub(crate) urls: BTreeMap<String, String>,
     waiting_for: Option<String>,
     position: Option<u64>,
+    batch: Option<String>,
     retry_of: Option<String>,
     retried_as: Option<String>,
 }
@@ -175,6 +176,7 @@ impl JobDocument {
         ] {
             text(name, time.map(|time| instant(time, now)).as_deref());
         }
+        text("batch", self.batch.as_deref());
         text("retry_of", self.retry_of.as_deref());
         text("retried_as", self.retried_as.as_deref());
         record

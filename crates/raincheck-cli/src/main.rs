@@ -16,6 +16,7 @@ mod options;
 mod output;
 mod parcel;
 mod program;
+mod progress;
 mod redeem;
 mod refused;
 mod session;

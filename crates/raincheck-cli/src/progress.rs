@@ -1,4 +1,4 @@
-//! A bar on stderr that shows how far a part of the run is.
+//! A bar on stderr that shows how far something is.
 //!
 //! Invariant: nothing is drawn where stderr is no terminal, and what was drawn is gone before anything else is written.
 
@@ -12,14 +12,14 @@ const WIDTH: usize = 24;
 
 /// The bar.
 #[derive(Debug)]
-pub(super) struct Progress {
+pub(crate) struct Progress {
     on: bool,
     label: Mutex<String>,
 }
 
 impl Progress {
     /// A bar where somebody can see it.
-    pub(super) fn new(output: Output) -> Self {
+    pub(crate) fn new(output: Output) -> Self {
         let seen =
             std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
         Self {
@@ -29,7 +29,7 @@ impl Progress {
     }
 
     /// Something begins.
-    pub(super) fn begin(&self, label: &str) {
+    pub(crate) fn begin(&self, label: &str) {
         if let Ok(mut current) = self.label.lock() {
             label.clone_into(&mut current);
         }
@@ -37,7 +37,7 @@ impl Progress {
     }
 
     /// So much of it is done, 0 to 1.
-    pub(super) fn show(&self, share: f64) {
+    pub(crate) fn show(&self, share: f64) {
         if !self.on {
             return;
         }
@@ -47,7 +47,7 @@ impl Progress {
     }
 
     /// Takes the bar away.
-    pub(super) fn clear(&self) {
+    pub(crate) fn clear(&self) {
         if self.on {
             draw("");
         }

@@ -30,6 +30,7 @@ fn a_round_of_everything_finishes_jobs_in_every_workload_and_leaves_no_file() {
     assert_eq!(document["server"], "throw-away");
     assert_eq!(cases(&document, "submit"), ["plain", "a key each"]);
     assert_eq!(cases(&document, "arrays"), ["submit", "submit and work"]);
+    assert_eq!(cases(&document, "batch"), ["upload"]);
     assert_eq!(cases(&document, "cycle"), ["long-poll", "one trip"]);
     assert_eq!(cases(&document, "waiters"), ["50 idle", "50 of one job"]);
     assert_eq!(cases(&document, "rate"), ["answer at 200/s", "result at 200/s"]);

@@ -2,6 +2,7 @@
 //!
 //! Invariant: nothing here sleeps to wait for something; every server is ended by the test that started it.
 
+mod batch;
 mod bench;
 mod follow;
 mod help;

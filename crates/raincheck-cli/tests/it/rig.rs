@@ -147,6 +147,11 @@ impl Server {
         }
     }
 
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Where programs of queues run and files may lie.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()

@@ -13,9 +13,9 @@ use tokio::time::Instant;
 
 use super::figures::{Latency, Measured};
 use super::meter::Meter;
-use super::progress::Progress;
 use super::worker::Workers;
 use crate::exit::{Exit, Failed};
+use crate::progress::Progress;
 
 /// How long after the measured time the last answers may take.
 const LAST_ANSWERS: Duration = Duration::from_secs(60);

@@ -10,11 +10,11 @@
 
 mod arrays;
 mod backlog;
+mod batch;
 mod cycle;
 mod drive;
 mod figures;
 mod meter;
-mod progress;
 mod rate;
 mod rig;
 mod size;
@@ -41,6 +41,7 @@ const EXAMPLES: &str = "\
 Workloads:
   submit   clients submit one job at a time: plainly, and with an idempotency key each
   arrays   jobs in arrays of 1,000, claimed and settled by 100; without and with workers
+  batch    one upload of as many jobs, a line each
   cycle    submit, work and redeem: by long-poll, and in the submit's own answer
   waiters  memory of idle long-polls; the time until all who wait for one job are told
   backlog  the others again with many jobs waiting and many kept; memory and start-up
@@ -86,7 +87,7 @@ pub(crate) struct Bench {
     /// Jobs that such a worker claims and settles at once [default: 32]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
     claim: Option<u32>,
-    /// Jobs of arrays [default: 20000]
+    /// Jobs of arrays and batch [default: 20000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     jobs: Option<u64>,
     /// Idle waiters [default: 5000]
@@ -127,6 +128,7 @@ pub(crate) struct Bench {
 enum Workload {
     Submit,
     Arrays,
+    Batch,
     Cycle,
     Waiters,
     Backlog,
@@ -268,6 +270,7 @@ async fn measure(
         match workload {
             Workload::Submit => submit::run(&rig, rows).await,
             Workload::Arrays => arrays::run(&rig, rows).await,
+            Workload::Batch => batch::run(&rig, rows).await,
             Workload::Cycle => cycle::run(&rig, rows).await,
             Workload::Waiters => waiters::run(&rig, rows).await,
             Workload::Backlog => backlog::run(&mut rig, rows).await,

@@ -16,12 +16,12 @@ use tokio::time::Instant;
 
 use super::drive::Window;
 use super::meter::Meter;
-use super::progress::Progress;
 use super::spawn::{How, Spawned};
 use super::wire::Target;
 use crate::client::{Address, Request};
 use crate::exit::{Exit, Failed};
 use crate::output::Output;
+use crate::progress::Progress;
 use crate::session::{About, Session};
 
 /// How long to try to delete a queue whose last leases are still running out.

@@ -66,8 +66,17 @@ impl Target {
 
     /// The head of requests with a JSON body.
     pub(super) fn post(&self, path: &str) -> Head {
+        self.post_of(path, "application/json")
+    }
+
+    /// The head of requests with JSON lines.
+    pub(super) fn post_lines(&self, path: &str) -> Head {
+        self.post_of(path, "application/x-ndjson")
+    }
+
+    fn post_of(&self, path: &str, content_type: &str) -> Head {
         Head(format!(
-            "POST {}{path} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\n",
+            "POST {}{path} HTTP/1.1\r\nHost: {}\r\nContent-Type: {content_type}\r\n",
             self.prefix, self.host
         ))
     }

@@ -41,6 +41,9 @@ pub(crate) struct List {
     /// Only jobs of this group
     #[arg(long, value_name = "GROUP")]
     group: Option<String>,
+    /// Only jobs of this batch
+    #[arg(long, value_name = "BATCH")]
+    batch: Option<String>,
     /// Only jobs submitted after this: 2026-11-21T06:00:00Z, @1795240800, or so long ago: 1h
     #[arg(long, value_name = "TIME")]
     after: Option<String>,
@@ -126,6 +129,7 @@ impl List {
             ("state", self.state.clone()),
             ("tag", self.tag.clone()),
             ("group", self.group.clone()),
+            ("batch", self.batch.clone()),
             ("submitted_after", time(&self.after)),
             ("submitted_before", time(&self.before)),
         ] {

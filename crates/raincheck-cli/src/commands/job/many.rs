@@ -23,8 +23,8 @@ use crate::session::{About, Session};
 pub(super) struct Which {
     /// The job: its id, or a link to it
     #[arg(
-        required_unless_present_any = ["queue", "state", "tag", "group", "after", "before"],
-        conflicts_with_all = ["queue", "state", "tag", "group", "after", "before", "dry_run"],
+        required_unless_present_any = ["queue", "state", "tag", "group", "batch", "after", "before"],
+        conflicts_with_all = ["queue", "state", "tag", "group", "batch", "after", "before", "dry_run"],
     )]
     pub(super) job: Option<Named>,
     /// All jobs of this queue
@@ -39,6 +39,9 @@ pub(super) struct Which {
     /// All jobs of this group
     #[arg(long, value_name = "GROUP", help_heading = "Many jobs")]
     group: Option<String>,
+    /// All jobs of this batch
+    #[arg(long, value_name = "BATCH", help_heading = "Many jobs")]
+    batch: Option<String>,
     /// All jobs submitted after this: 2026-11-21T06:00:00Z, @1795240800, or so long ago: 1h
     #[arg(long, value_name = "TIME", help_heading = "Many jobs")]
     after: Option<String>,
@@ -89,6 +92,7 @@ impl Which {
             "state": self.state,
             "tag": self.tag,
             "group": self.group,
+            "batch": self.batch,
             "submitted_after": time(&self.after),
             "submitted_before": time(&self.before),
         })
