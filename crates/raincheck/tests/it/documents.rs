@@ -200,7 +200,7 @@ async fn every_example_of_the_reference_works_when_it_is_typed() {
     let (last, first): (Vec<_>, Vec<_>) = examples.partition(|line| line.contains("-X DELETE"));
     for example in first.into_iter().chain(last) {
         let mut line = example.replace("localhost:7246", &server.addr.to_string());
-        for prefix in ["job_", "l_", "msg_"] {
+        for prefix in ["job_", "batch_", "l_", "msg_"] {
             line = line.replace(&format!("{prefix}…"), &real(prefix));
         }
         // A stream does not end, and nobody finishes the jobs that are waited for.

@@ -1,9 +1,10 @@
 //! Each operation of the API as one types it.
 //!
-//! Invariant: an example is a command that works as it stands, once its `job_…`, `l_…` and `msg_…` are real; a test types all.
+//! Invariant: an example is a command that works as it stands, once its `job_…`, `batch_…`, `l_…` and `msg_…` are real; a test
+//! types all.
 
 /// What is asked beyond the path, by operation: a query, or a body and headers.
-const MORE: [(&str, &str, &str); 15] = [
+const MORE: [(&str, &str, &str); 17] = [
     (
         "submit",
         "?wait=5",
@@ -55,12 +56,23 @@ const MORE: [(&str, &str, &str); 15] = [
         r#" --json '{"worker":"pull","timeout":"10m","concurrency":4}'"#,
     ),
     ("listDeliveries", "?state=abandoned", ""),
+    (
+        "submitBatch",
+        "?queue=thumbs",
+        r#" -H 'Content-Type: application/x-ndjson' -d '{"input":{"month":"2026-11"}}'"#,
+    ),
+    ("getBatch", "?wait=30", ""),
 ];
 
 /// The command for an operation.
 pub(super) fn curl(operation: &str, method: &str, path: &str) -> String {
+    let id = if path.contains("/batches/") {
+        "batch_…"
+    } else {
+        "job_…"
+    };
     let path = path
-        .replace("{id}", "job_…")
+        .replace("{id}", id)
         .replace("{lease}", "l_…")
         .replace("{delivery}", "msg_…")
         .replace("{queue}", "thumbs")
@@ -69,7 +81,7 @@ pub(super) fn curl(operation: &str, method: &str, path: &str) -> String {
     let (query, rest) = more.map_or(("", ""), |(_, query, rest)| (*query, *rest));
     // A body makes a POST of it by itself.
     let verb = match method {
-        "GET" if path.ends_with("/events") => " -N".to_owned(),
+        "GET" if path.ends_with("/events") || path.ends_with("/results") => " -N".to_owned(),
         "GET" => String::new(),
         "POST" if !rest.is_empty() => String::new(),
         method => format!(" -X {method}"),
