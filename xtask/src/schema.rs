@@ -25,6 +25,8 @@ const LEAVES_WITHIN: Duration = Duration::from_secs(40);
 
 /// What is not left to chance, and why a check is left out.
 const CONFIG: &str = r#"
+hooks = "hooks.py"
+
 # Waits would only take time, and a stream that is followed does not end.
 [parameters]
 wait = 0
@@ -40,6 +42,17 @@ negative_data_rejection.enabled = false
 [[operations]]
 include-path = "/v1/jobs/{id}/input"
 checks.content_type_conformance.enabled = false
+"#;
+
+/// How a list of lines is sent, which schemathesis does not know.
+const HOOKS: &str = r#"
+import json
+import schemathesis
+
+@schemathesis.serializer("application/x-ndjson")
+def lines(ctx, value):
+    values = value if isinstance(value, list) else [value]
+    return "".join(json.dumps(line) + "\n" for line in values).encode()
 "#;
 
 /// Tries the document against this server.
@@ -101,6 +114,7 @@ async fn against(binary: String, dir: &Path, package: &Path, say: &dyn Fn(&str))
 async fn run(dir: &Path, package: &Path, url: &str) -> Result<std::process::Output> {
     let config: PathBuf = dir.join("schemathesis.toml");
     std::fs::write(&config, CONFIG)?;
+    std::fs::write(dir.join("hooks.py"), HOOKS)?;
     let mut python = Command::new("python3");
     python
         .args(["-c", "from schemathesis.cli import schemathesis; schemathesis()"])

@@ -36,8 +36,9 @@ enum Came {
 /// Tries failures at points drawn from the seed.
 pub(super) async fn all(binary: &str, dir: &Path, options: &Options, say: &dyn Fn(&str)) -> Result<()> {
     let mut rng = Rng::new(options.seed);
-    // Writes come more often than syncs.
-    for (calls, spread) in [("fdatasync,fsync", 40), ("pwrite64", 120)] {
+    // Writes come more often than syncs: making the tables takes some twenty syncs and a hundred and fifty writes, a
+    // submission at least one sync and four writes.
+    for (calls, spread) in [("fdatasync,fsync", 40), ("pwrite64", 480)] {
         let (mut at_start, mut at_work) = (0, 0);
         for n in 0..options.points {
             // The first points are spread evenly, so that none of two runs misses the early ones.
