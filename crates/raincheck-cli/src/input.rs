@@ -33,9 +33,25 @@ pub(crate) fn read(words: &[String]) -> Result<Body, Failed> {
             Ok(binary(bytes))
         }
         [word] if word.starts_with('@') => file(&word[1..]),
-        [word] if serde_json::from_str::<serde::de::IgnoredAny>(word).is_ok() => Ok(json(word.clone())),
+        [word] if is_json(word) => Ok(json(word.clone())),
+        words
+            if words.len() > 1
+                && let Some(word) = words
+                    .iter()
+                    .find(|word| *word == "-" || word.starts_with('@') || is_json(word)) =>
+        {
+            let others = words.len() - 1;
+            Err(Failed::usage(format!(
+                "{word:?} is an input by itself, but there are {others} more"
+            ))
+            .next("Give one input, or pairs key=text key:=json …; --wait takes its value as --wait=5s"))
+        }
         words => pairs(words).map(|object| json(object.to_string())),
     }
+}
+
+fn is_json(word: &str) -> bool {
+    serde_json::from_str::<serde::de::IgnoredAny>(word).is_ok()
 }
 
 fn json(text: String) -> Body {
@@ -164,6 +180,17 @@ mod tests {
             Some("application/json"),
             r#"{"empty":"","month":"2026-11","note":"a=b:=c","pages":[1,2]}"#,
         );
+    }
+
+    #[test]
+    fn of_two_inputs_the_one_that_is_too_many_is_named() {
+        for words in [&["\"hi\"", "5"], &["a=b", "@file"], &["-", "a=b"]] {
+            let error = read_words(words).unwrap_err().to_string();
+            assert!(
+                error.contains("is an input by itself, but there are 1 more"),
+                "{error}"
+            );
+        }
     }
 
     #[test]
