@@ -226,6 +226,30 @@ async fn more_than_ten_thousand_jobs_take_more_than_one_request() {
 }
 
 #[tokio::test]
+async fn who_repeats_the_first_confirm_gets_on_as_well() {
+    let server = Server::start().await;
+    let many = json!(vec![json!({"queue": "thumbs"}); 9_000]).to_string();
+    for _ in 0..5 {
+        assert_eq!(server.post("/v1/jobs").json(&many).send().await.status, 200);
+    }
+    let filter = json!({"queue": "thumbs", "state": "queued"});
+    let looked = preview(&server, "cancel", &filter).await;
+    for (acted, remaining) in [
+        (10_000, 35_000),
+        (10_000, 25_000),
+        (10_000, 15_000),
+        (10_000, 5_000),
+        (5_000, 0),
+    ] {
+        let done = act(&server, "cancel", &filter, &looked["confirm"]).await;
+        assert_eq!(
+            (&done["acted"], &done["remaining"]),
+            (&json!(acted), &json!(remaining))
+        );
+    }
+}
+
+#[tokio::test]
 async fn what_makes_no_sense_is_refused_and_changes_nothing() {
     let server = Server::start().await;
     let id = server.submit("x").await;

@@ -22,8 +22,8 @@ use crate::api::Api;
 use crate::api::answer::{draining, json, render};
 use crate::api::code::Code;
 use crate::api::extract::{SETTINGS_BYTES_MAX, Scope, body, json_only};
-use crate::api::prefer::no_query;
 use crate::api::problem::Problem;
+use crate::api::query::no_query;
 use crate::api::wire::bulk::{Bulk, BulkAnswer, Confirm, DoneDocument, PreviewDocument};
 use crate::api::wire::job::JobDocument;
 
@@ -35,6 +35,9 @@ const BATCH: usize = 500;
 
 /// At most so many slices of the listing are read in one request, some milliseconds each.
 const SLICES_MAX: usize = 20;
+
+/// At most so many until the first job that is due is found: who repeats the first `confirm` walks past all that was done.
+const SLICES_SEARCHED_MAX: usize = 1_000;
 
 /// So many of them are for counting what remains, where that is not known.
 const SLICES_TO_COUNT: usize = 5;
@@ -79,6 +82,7 @@ pub(crate) async fn bulk_jobs(
         at,
         below: Some(below),
         slices: 0,
+        slices_max: SLICES_MAX,
     };
     match asked.confirm {
         None => {
@@ -113,13 +117,14 @@ struct Scan<'a> {
     /// The listing's cursor; `None` where nothing follows.
     below: Option<u64>,
     slices: usize,
+    slices_max: usize,
 }
 
 impl Scan<'_> {
     /// The next slice, at most `limit` jobs that matched at the time of the preview and whether each is due; `None` where
     /// nothing follows or this request has read enough.
     async fn next(&mut self, limit: u32) -> Result<Option<Vec<(Arc<Job>, BulkMatch)>>, StoreError> {
-        let Some(cursor) = self.below.filter(|_| self.slices < SLICES_MAX) else {
+        let Some(cursor) = self.below.filter(|_| self.slices < self.slices_max) else {
             return Ok(None);
         };
         self.slices += 1;
@@ -151,7 +156,7 @@ impl Scan<'_> {
     /// How many jobs match from here on, and whether those are all.
     async fn count(&mut self) -> Result<(u64, bool), StoreError> {
         let mut count = 0;
-        self.slices = SLICES_MAX - SLICES_TO_COUNT;
+        self.slices_max = self.slices + SLICES_TO_COUNT;
         while let Some(slice) = self.next(SLICE).await? {
             count += slice.len() as u64;
         }
@@ -244,6 +249,7 @@ async fn preview(mut scan: Scan<'_>) -> Result<Response, Problem> {
 async fn act(mut scan: Scan<'_>, confirm: Confirm) -> Result<Response, Problem> {
     let mut due: Vec<JobId> = Vec::new();
     let mut handled = 0;
+    scan.slices_max = SLICES_SEARCHED_MAX;
     loop {
         let over = confirm.left.is_some_and(|left| handled >= left);
         let room = u32::try_from(ACTED_MAX - due.len()).unwrap_or(0);
@@ -255,7 +261,11 @@ async fn act(mut scan: Scan<'_>, confirm: Confirm) -> Result<Response, Problem> 
         };
         handled += slice.len() as u64;
         let slice = slice.into_iter().filter(|(_, found)| *found == BulkMatch::Due);
+        let searching = due.is_empty();
         due.extend(slice.map(|(job, _)| job.id));
+        if searching && !due.is_empty() {
+            scan.slices_max = scan.slices + SLICES_MAX;
+        }
     }
     // The oldest first, as they came.
     due.reverse();
