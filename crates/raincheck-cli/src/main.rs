@@ -14,6 +14,7 @@ mod input;
 mod named;
 mod options;
 mod output;
+mod pages;
 mod parcel;
 mod program;
 mod progress;
