@@ -1,7 +1,8 @@
 //! One queue's line: claims for its free slots and starts the attempts.
 //!
 //! Invariants: it never asks the store again without a reason (a slot, a hint, a change, some seconds); a claim is
-//! never dropped half way, and jobs that were claimed too late to be begun are given back.
+//! never dropped half way, and jobs that were claimed too late, or for a worker that is not the queue's any more, are
+//! given back unbegun.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -100,7 +101,7 @@ impl Line {
         let Some(queue) = queue.filter(|_| !leaving) else {
             return Step::Leave;
         };
-        let settings = (queue.worker(), queue.managed);
+        let settings = works(&queue);
         if self.made_for.as_ref() != Some(&settings) {
             self.runner = self.shop.runner(&queue);
             self.made_for = Some(settings);
@@ -172,9 +173,10 @@ impl Line {
     fn start(&self, queue: &Arc<Queue>, runner: &Arc<dyn Runner>, asked: Instant, leased: Vec<Leased>) {
         let late = asked.elapsed() > queue.lease_for().mul_f32(0.8);
         let interrupted = self.stopping.is_cancelled();
+        let former = self.settings.borrow().as_deref().map(works) != self.made_for;
         for leased in leased {
             let slot = self.slots.take();
-            if late || interrupted {
+            if late || interrupted || former {
                 attempt::give_back(&self.shop, &leased, interrupted, slot);
                 continue;
             }
@@ -188,4 +190,9 @@ impl Line {
             attempt::start(&self.shop, attempt);
         }
     }
+}
+
+/// What decides how a queue's jobs are worked.
+fn works(queue: &Queue) -> (Worker, bool) {
+    (queue.worker(), queue.managed)
 }

@@ -41,8 +41,8 @@ pub(crate) enum Op {
 pub(crate) struct Faulty {
     inner: Arc<dyn Store>,
     failing: Mutex<Vec<(Op, StoreError)>>,
-    /// Until this is cancelled no submit is answered.
-    held: Mutex<Option<CancellationToken>>,
+    /// Until these are cancelled, operations of these kinds are not answered.
+    held: Mutex<Vec<(Op, CancellationToken)>>,
     observer: Mutex<Option<Arc<dyn Observer>>>,
     pub(crate) submits: AtomicU64,
     /// No batch that settles this job is taken.
@@ -82,10 +82,10 @@ impl Faulty {
         self.failing.lock().unwrap().push((op, error));
     }
 
-    /// Makes the answers to submits wait until what this gives back is cancelled, as if their commit took long.
-    pub(crate) fn hold_submits(&self) -> CancellationToken {
+    /// Makes the answers to an operation wait until what this gives back is cancelled, as if its commit took long.
+    pub(crate) fn hold(&self, op: Op) -> CancellationToken {
         let held = CancellationToken::new();
-        *self.held.lock().unwrap() = Some(held.clone());
+        self.held.lock().unwrap().push((op, held.clone()));
         held
     }
 
@@ -123,8 +123,21 @@ impl Faulty {
         counter.fetch_add(1, Ordering::SeqCst);
         let failing = self.failing.lock().unwrap();
         match failing.iter().find(|(failing, _)| *failing == op) {
-            Some((_, error)) => Box::pin(std::future::ready(Err(error.clone()))),
-            None => ask(),
+            Some((_, error)) => return Box::pin(std::future::ready(Err(error.clone()))),
+            None => drop(failing),
+        }
+        let answer = ask();
+        let held = self.held.lock().unwrap();
+        match held
+            .iter()
+            .find(|(held, _)| *held == op)
+            .map(|(_, until)| until.clone())
+        {
+            None => answer,
+            Some(until) => Box::pin(async move {
+                until.cancelled().await;
+                answer.await
+            }),
         }
     }
 }
@@ -145,14 +158,7 @@ impl Store for Faulty {
         ns: &Namespace,
         batch: Vec<Submission>,
     ) -> Answer<Vec<Result<Submitted, SubmitRefused>>> {
-        let answer = self.ask(Op::Submit, &self.submits, || self.inner.submit(ns, batch));
-        match self.held.lock().unwrap().clone() {
-            None => answer,
-            Some(held) => Box::pin(async move {
-                held.cancelled().await;
-                answer.await
-            }),
-        }
+        self.ask(Op::Submit, &self.submits, || self.inner.submit(ns, batch))
     }
     fn replay(
         &self,
