@@ -35,7 +35,7 @@ impl Batches {
         }
     }
 
-    /// Tells the followers of each batch. Called from the store's own thread, after the sync.
+    /// Tells the followers of each batch. Called after the sync.
     pub(crate) fn tell(&self, batches: &[Arc<Batch>]) {
         if batches
             .iter()

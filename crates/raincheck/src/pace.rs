@@ -83,7 +83,7 @@ impl Paces {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hears of commits. Called from the store's own thread.
+    /// Hears of commits.
     pub(crate) fn heard(&self, changes: &[Change]) {
         let worked = changes
             .iter()

@@ -20,6 +20,7 @@ mod options;
 mod outlook;
 mod prefer;
 mod problem;
+mod query;
 mod redeem;
 mod routes;
 mod sandbox;

@@ -9,6 +9,7 @@ use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 
 use super::problem::Problem;
+use super::query::{once, pairs, unknown};
 
 /// The longest wait that is granted.
 pub(crate) const WAIT_MAX: Duration = Duration::from_secs(60);
@@ -80,48 +81,17 @@ fn seconds(text: &str) -> Option<Duration> {
 
 fn wait_in_query(query: Option<&str>) -> Result<Option<Duration>, Problem> {
     let mut wait = None;
-    for pair in query
-        .unwrap_or_default()
-        .split('&')
-        .filter(|pair| !pair.is_empty())
-    {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+    for (name, value) in pairs(query) {
         if name != "wait" {
-            return Err(unknown_parameter(name));
+            return Err(unknown(name));
         }
         // Both spellings are how people write a duration here.
         let value = seconds(value.strip_suffix('s').unwrap_or(value));
         let value =
             value.ok_or_else(|| Problem::bad_request("?wait= takes whole seconds, such as ?wait=30"))?;
-        if wait.replace(value).is_some() {
-            return Err(Problem::bad_request("?wait= is given twice"));
-        }
+        once(&mut wait, name, value)?;
     }
     Ok(wait)
-}
-
-fn unknown_parameter(name: &str) -> Problem {
-    Problem::bad_request(format!(
-        "the query parameter {:?} does not exist here",
-        super::text::short(name)
-    ))
-}
-
-/// Refuses a query where none is taken.
-///
-/// # Errors
-/// When there is one.
-pub(crate) fn no_query(parts: &Parts) -> Result<(), Problem> {
-    match parts
-        .uri
-        .query()
-        .unwrap_or_default()
-        .split(['&', '='])
-        .find(|name| !name.is_empty())
-    {
-        Some(name) => Err(unknown_parameter(name)),
-        None => Ok(()),
-    }
 }
 
 #[cfg(test)]

@@ -67,7 +67,7 @@ async fn still_waits<F: Future>(mut future: std::pin::Pin<&mut F>) -> bool {
 #[tokio::test]
 async fn no_202_comes_before_the_commit() {
     let (store, app) = server().await;
-    let held = store.hold_submits();
+    let held = store.hold(Op::Submit);
     let mut submitting = Box::pin(submit(&app, None));
     assert!(still_waits(submitting.as_mut()).await);
     held.cancel();
@@ -77,7 +77,7 @@ async fn no_202_comes_before_the_commit() {
 #[tokio::test]
 async fn a_client_that_goes_away_before_the_commit_leaves_its_job() {
     let (store, app) = server().await;
-    let held = store.hold_submits();
+    let held = store.hold(Op::Submit);
     let mut submitting = Box::pin(submit(&app, None));
     assert!(still_waits(submitting.as_mut()).await);
     drop(submitting);

@@ -72,7 +72,7 @@ impl Bell {
         }
     }
 
-    /// Hears of batches. Called from the store's own thread.
+    /// Hears of batches.
     pub(crate) fn heard_of_batches(&self, batches: &[Arc<Batch>]) {
         if batches
             .iter()
@@ -114,6 +114,8 @@ impl Courier {
                 return;
             };
             drop(place);
+            // Ends are kept many in one step, whose senders are all about to make room: that shall be one claim as well.
+            tokio::task::yield_now().await;
             let free = places.available_permits().clamp(1, BATCH);
             let claimed = courier
                 .store
@@ -192,7 +194,8 @@ impl Courier {
         };
         let now = self.store.now();
         let body = (self.render)(outgoing, queue.as_deref(), self.public_url.as_deref(), now);
-        let mut request = Request::new(Full::new(Bytes::from(body.clone())));
+        let body = Bytes::from(body);
+        let mut request = Request::new(Full::new(body.clone()));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = uri;
         let headers = request.headers_mut();

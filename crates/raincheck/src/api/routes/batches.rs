@@ -23,9 +23,9 @@ use crate::api::events::form::Form;
 use crate::api::events::{head, nothing};
 use crate::api::extract::{BatchPath, Scope, json_or_lines};
 use crate::api::options::{Fingerprinter, Head};
-use crate::api::prefer::{PREFERENCE_APPLIED, Prefer, no_query};
+use crate::api::prefer::{PREFERENCE_APPLIED, Prefer};
 use crate::api::problem::Problem;
-use crate::api::text;
+use crate::api::query::{self, no_query, once, pairs, unknown, yes_or_no};
 use crate::api::wire::batch::{BatchDocument, ResultDocument, batch_path};
 use crate::upkeep::tend::SLICE;
 
@@ -50,7 +50,7 @@ pub(crate) async fn submit_batch(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, content) = request.into_parts();
-    let queue = queue_of(&parts)?;
+    let queue = query::queue(&parts)?;
     if !json_or_lines(&parts.headers)? {
         let detail = "a batch is NDJSON, a submission a line: send Content-Type: application/x-ndjson";
         return Err(Problem::new(Code::UnsupportedMediaType, detail));
@@ -99,33 +99,6 @@ fn new_batch(api: &Api, parts: &Parts, queue: Option<&QueueName>) -> Result<NewB
             fingerprint: fingerprint(),
         }),
     })
-}
-
-fn pairs(parts: &Parts) -> impl Iterator<Item = (&str, &str)> {
-    let pairs = parts.uri.query().unwrap_or_default().split('&');
-    pairs
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-}
-
-fn unknown(name: &str) -> Problem {
-    let name = text::short(name);
-    Problem::bad_request(format!("the query parameter {name:?} does not exist here"))
-}
-
-fn queue_of(parts: &Parts) -> Result<Option<QueueName>, Problem> {
-    let mut queue = None;
-    for (name, value) in pairs(parts) {
-        if name != "queue" {
-            return Err(unknown(name));
-        }
-        let read = QueueName::new(value);
-        let read = read.map_err(|why| Problem::bad_request(format!("?queue=: {why}")))?;
-        if queue.replace(read).is_some() {
-            return Err(Problem::bad_request("?queue= is given twice"));
-        }
-    }
-    Ok(queue)
 }
 
 /// After how many seconds it is worth looking again at a batch that is not done.
@@ -226,26 +199,16 @@ pub(crate) async fn get_results(
 /// Where the reader goes on, and whether beyond what is there.
 fn place(parts: &Parts) -> Result<(u64, bool), Problem> {
     let (mut after, mut follow) = (None, None);
-    for (name, value) in pairs(parts) {
-        let twice = match name {
+    for (name, value) in pairs(parts.uri.query()) {
+        match name {
             "after" => {
                 let digits = !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit());
                 let read = value.parse().ok().filter(|_| digits);
                 let wrong = || Problem::bad_request("?after= takes the \"seq\" of a result");
-                after.replace(read.ok_or_else(wrong)?).is_some()
+                once(&mut after, name, read.ok_or_else(wrong)?)?;
             }
-            "follow" => {
-                let read = match value {
-                    "true" => true,
-                    "false" => false,
-                    _ => return Err(Problem::bad_request("?follow= takes true or false")),
-                };
-                follow.replace(read).is_some()
-            }
+            "follow" => once(&mut follow, name, yes_or_no(name, value)?)?,
             _ => return Err(unknown(name)),
-        };
-        if twice {
-            return Err(Problem::bad_request(format!("?{name}= is given twice")));
         }
     }
     Ok((after.unwrap_or(0), follow.unwrap_or(true)))

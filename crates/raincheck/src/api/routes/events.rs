@@ -6,7 +6,6 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use http::request::Parts;
 use http::{HeaderName, Method, StatusCode};
-use raincheck_core::name::QueueName;
 use raincheck_core::store::Output;
 
 use crate::api::Api;
@@ -17,6 +16,7 @@ use crate::api::events::job::{Asked, JobStream, PAGE};
 use crate::api::events::{head, nothing};
 use crate::api::extract::{JobPath, Scope};
 use crate::api::problem::Problem;
+use crate::api::query::{self, once, pairs, unknown, yes_or_no};
 use crate::api::text;
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -90,20 +90,10 @@ fn over(page: &Output, place: Option<Place>) -> Result<bool, Problem> {
 /// Where the reader goes on, and whether beyond what is there.
 fn asked(parts: &Parts) -> Result<Asked, Problem> {
     let (mut after, mut follow) = (None, None);
-    for (name, value) in pairs(parts) {
+    for (name, value) in pairs(parts.uri.query()) {
         match name {
-            "after" if after.is_none() => after = Some(value),
-            "after" => return Err(Problem::bad_request("?after= is given twice")),
-            "follow" => {
-                let said = match value {
-                    "true" => true,
-                    "false" => false,
-                    _ => return Err(Problem::bad_request("?follow= takes true or false")),
-                };
-                if follow.replace(said).is_some() {
-                    return Err(Problem::bad_request("?follow= is given twice"));
-                }
-            }
+            "after" => once(&mut after, name, value)?,
+            "follow" => once(&mut follow, name, yes_or_no(name, value)?)?,
             _ => return Err(unknown(name)),
         }
     }
@@ -123,18 +113,6 @@ fn asked(parts: &Parts) -> Result<Asked, Problem> {
     Ok(Asked { after, follow })
 }
 
-fn pairs(parts: &Parts) -> impl Iterator<Item = (&str, &str)> {
-    let pairs = parts.uri.query().unwrap_or_default().split('&');
-    pairs
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-}
-
-fn unknown(name: &str) -> Problem {
-    let name = text::short(name);
-    Problem::bad_request(format!("the query parameter {name:?} does not exist here"))
-}
-
 /// Follow all jobs: each one's document whenever it is accepted, starts, tells of progress or changes.
 ///
 /// For those who show jobs. Not resumable: list the jobs after opening the stream, and again after every `relist`, which
@@ -152,17 +130,7 @@ pub(crate) async fn follow_all(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
-    let mut queue = None;
-    for (name, value) in pairs(&parts) {
-        match name {
-            "queue" if queue.is_none() => {
-                let wrong = |why| Problem::bad_request(format!("?queue=: {why}"));
-                queue = Some(QueueName::new(value).map_err(wrong)?);
-            }
-            "queue" => return Err(Problem::bad_request("?queue= is given twice")),
-            _ => return Err(unknown(name)),
-        }
-    }
+    let queue = query::queue(&parts)?;
     let form = Form::of(&parts.headers);
     let permit = api.streams.place()?;
     let mut response = head(form);

@@ -8,8 +8,8 @@ use http::header::{self, HeaderValue};
 use crate::api::Api;
 use crate::api::answer::{missing, stamp};
 use crate::api::extract::{JobPath, Scope};
-use crate::api::prefer::no_query;
 use crate::api::problem::Problem;
+use crate::api::query::no_query;
 use crate::api::sandbox;
 
 /// Read a job's input as it came: bytes, content type and the headers its handler sees.

@@ -13,8 +13,8 @@ use crate::api::Api;
 use crate::api::answer::{draining, json, render};
 use crate::api::code::Code;
 use crate::api::extract::Scope;
-use crate::api::prefer::no_query;
 use crate::api::problem::Problem;
+use crate::api::query::{no_query, pairs};
 use crate::api::text::short;
 use crate::api::wire::page::{LIMIT_DEFAULT, limit};
 use crate::api::wire::webhook::{
@@ -74,7 +74,7 @@ pub(crate) async fn list_deliveries(
     scope: Scope,
     request: Request,
 ) -> Result<Response, Problem> {
-    let page = DeliveryPage::read(request.uri().query().unwrap_or_default())?;
+    let page = DeliveryPage::read(request.uri().query())?;
     drop(request);
     let (found, cursor) = search(&api, &scope.namespace, &page).await?;
     let document = DeliveriesDocument {
@@ -138,7 +138,7 @@ struct DeliveryPage {
 }
 
 impl DeliveryPage {
-    fn read(query: &str) -> Result<Self, Problem> {
+    fn read(query: Option<&str>) -> Result<Self, Problem> {
         let mut seen: Vec<&str> = Vec::new();
         let mut page = Self {
             job: None,
@@ -146,8 +146,7 @@ impl DeliveryPage {
             limit: LIMIT_DEFAULT,
             before: None,
         };
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        for (name, value) in pairs(query) {
             let wrong = |why: &str| Problem::bad_request(format!("?{}= {why}", short(name)));
             if seen.contains(&name) {
                 return Err(wrong("is given twice"));

@@ -8,8 +8,8 @@ use raincheck_core::name::{QueueName, WorkerName};
 use crate::api::Api;
 use crate::api::answer::{json, render};
 use crate::api::extract::Scope;
-use crate::api::prefer::no_query;
 use crate::api::problem::Problem;
+use crate::api::query::no_query;
 use crate::api::wire::leased::{WorkerDocument, WorkersDocument};
 
 /// List who works, as this server knows: pull workers until some minutes after they were last heard of, and itself.

@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 
 use super::job::JobDocument;
 use crate::api::problem::Problem;
+use crate::api::query::pairs;
 use crate::api::text;
 
 /// So many jobs are on a page unless a limit is given.
@@ -62,12 +63,7 @@ pub(crate) fn page(query: Option<&str>) -> Result<Page, Problem> {
         cursor: None,
         limit: LIMIT_DEFAULT,
     };
-    for pair in query
-        .unwrap_or_default()
-        .split('&')
-        .filter(|pair| !pair.is_empty())
-    {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+    for (name, value) in pairs(query) {
         let shown = || text::short(name).into_owned();
         let decoded = |text| {
             text::form_decoded(text)
