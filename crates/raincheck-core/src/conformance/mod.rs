@@ -20,6 +20,7 @@
 //! has passed is there until [`prune`](crate::store::Store::prune) took it. A tombstone and its idempotency key live
 //! for 24 hours at least; when those are over a store may forget them by itself, and at the next prune it must.
 
+mod durable;
 pub mod invariants;
 pub mod model;
 #[doc(hidden)]

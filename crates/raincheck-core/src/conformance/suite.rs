@@ -1,6 +1,7 @@
 //! The suite as a macro: every promise becomes a test of the store that calls it.
 //!
-//! Invariant: the lists below are the only place that names the promises, and they name all of them.
+//! Invariant: the list below and that of [durable stores](super::durable) are the only places that name the promises,
+//! and they name all of them.
 
 use std::any::Any;
 use std::future::{Future, IntoFuture, Ready, ready};
@@ -411,49 +412,6 @@ macro_rules! conformance_promises {
                 an_open_store_can_write
                 a_close_finishes_what_was_handed_over
                 a_closed_store_takes_nothing
-            }
-        }
-    };
-}
-
-/// The promises of durable stores, given to the macro `$then`.
-#[doc(hidden)]
-#[macro_export]
-macro_rules! conformance_durable_promises {
-    ($then:path $(, $args:expr)*) => {
-        $then! { $($args),*;
-            reopen {
-                an_accepted_job_survives
-                the_order_of_a_group_survives
-                a_finished_job_and_its_result_survive
-                idempotency_keys_survive
-                unique_values_survive
-                tombstones_survive_and_end
-                queues_survive
-                a_queue_is_managed_only_while_its_configuration_runs
-                waiting_jobs_still_become_overdue_after_opening
-                retentions_still_end_after_opening
-                ids_keep_growing_after_opening
-                what_a_namespace_signs_with_survives
-                webhooks_survive
-                an_empty_store_opens_again
-            }
-            reopen_batches {
-                batches_and_their_counts_survive
-                a_cancel_that_was_begun_goes_on_after_opening
-            }
-            reopen_leases {
-                a_settlement_can_be_repeated_after_opening
-                a_pull_lease_gets_its_full_term
-                a_renewed_term_survives
-                no_full_term_passes_the_attempts_time
-                a_claim_can_be_repeated_after_opening
-                attempts_of_the_former_process_are_over_and_counted
-                a_cancelled_attempt_of_the_former_process_ends_cancelled
-                a_lease_that_was_handed_over_lives_on_to_its_deadline
-            }
-            reopen_output {
-                output_and_its_numbers_survive
             }
         }
     };

@@ -15,6 +15,7 @@ pub use super::draft::{
     Draft, SEED, TERM, Take, answer, fail, fail_after, h, input, key, lease, log, ms, output, queue_name,
     refuse, release, s, settle, succeed,
 };
+pub use super::patience::{PATIENCE, breathe, error, eventually};
 use crate::clock::{Clock, ManualClock};
 use crate::conformance::Opened;
 use crate::conformance::invariants::History;
@@ -27,7 +28,7 @@ use crate::queue::QueueSpec;
 use crate::retry::mix;
 use crate::store::{
     Change, Claim, Counts, Emit, Emitted, Leased, Missing, Output, Reclaimed, Renew, Retry, Store,
-    StoreError, Submission, SubmitRefused, Submitted,
+    Submission, SubmitRefused, Submitted,
 };
 use crate::time::Timestamp;
 
@@ -423,29 +424,4 @@ impl Kit {
         }
         assert_eq!(self.counts(queue).await, expected);
     }
-}
-
-/// How often something that may be a moment late is asked for, a millisecond apart.
-/// The model is never late.
-pub const PATIENCE: u32 = if cfg!(test) { 20 } else { 5_000 };
-
-/// A moment for the store's own thread.
-pub async fn breathe() {
-    tokio::time::sleep(ms(1)).await;
-}
-
-/// Waits for something that the store does a moment after its answer.
-pub async fn eventually<T: Debug>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
-    for _ in 0..PATIENCE {
-        if let Some(found) = check() {
-            return found;
-        }
-        breathe().await;
-    }
-    panic!("never came: {what}");
-}
-
-/// What an operation on a store answers must be `Closed` or the like.
-pub fn error<T: Debug>(answer: Result<T, StoreError>) -> StoreError {
-    answer.expect_err("the store refuses")
 }

@@ -23,6 +23,7 @@ pub mod observer;
 pub mod order;
 pub mod overdue;
 pub mod patch;
+pub mod patience;
 pub mod queues;
 pub mod reopen;
 pub mod reopen_batches;
