@@ -83,6 +83,13 @@ impl Fresh {
         (change.job.id == id && change.job.namespace == *ns).then(|| change.clone())
     }
 
+    /// The job with this first half of an id, where it has ended and is kept. All that may have changed of it since is
+    /// that it was retried, or is gone.
+    pub(crate) fn ended(&self, seq: u64) -> Option<Change> {
+        let kept = self.lock();
+        kept.get(seq).filter(|change| change.job.done()).cloned()
+    }
+
     /// Drops all, and keeps nothing from now on: the store is closed.
     pub(crate) fn close(&self) {
         *self.lock() = Recent::new(0);

@@ -17,7 +17,7 @@ use rusqlite::Connection;
 
 use crate::apply::{batches, deliveries, unique};
 use crate::body;
-use crate::fresh::Step;
+use crate::fresh::{Fresh, Step};
 use crate::memory::Memory;
 use crate::row::{self, QueueKey};
 use crate::told::Told;
@@ -30,6 +30,8 @@ pub(crate) struct Tx<'a> {
     pub(crate) now: Timestamp,
     /// What the observer is told after the commit.
     pub(crate) told: &'a mut Told,
+    /// What was committed before.
+    pub(crate) fresh: &'a Fresh,
 }
 
 impl Tx<'_> {

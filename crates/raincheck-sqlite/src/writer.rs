@@ -110,6 +110,7 @@ impl Writer {
             memory: &mut self.memory,
             now,
             told: &mut self.told,
+            fresh: &self.shared.fresh,
         }
     }
 

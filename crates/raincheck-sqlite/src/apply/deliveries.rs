@@ -5,10 +5,11 @@ use std::sync::Arc;
 use raincheck_core::batch::BatchId;
 use raincheck_core::decide::{self, TryEnd};
 use raincheck_core::delivery::{Delivery, DeliveryId, Event, Source, Stage, Try};
+use raincheck_core::id::JobId;
 use raincheck_core::job::{Job, Outcome};
 use raincheck_core::name::Namespace;
 use raincheck_core::queue::Queue;
-use raincheck_core::store::{About, DueDeliveries, EndTry, Outgoing};
+use raincheck_core::store::{About, Change, DueDeliveries, EndTry, Outgoing};
 use raincheck_core::time::Timestamp;
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -62,8 +63,25 @@ pub(crate) fn record(tx: &Tx<'_>, queue: Option<&Queue>, job: &Job) -> rusqlite:
     Ok(())
 }
 
-/// Writes a delivery.
+/// Writes a delivery that was not there.
 pub(super) fn write(conn: &Connection, delivery: &Delivery) -> rusqlite::Result<()> {
+    run(
+        conn,
+        "INSERT OR REPLACE INTO deliveries (seq, source, next_at, body) VALUES (?1, ?2, ?3, ?4)",
+        delivery,
+    )
+}
+
+/// Writes what became of a delivery.
+fn rewrite(conn: &Connection, delivery: &Delivery) -> rusqlite::Result<()> {
+    run(
+        conn,
+        "UPDATE deliveries SET next_at = ?3, body = ?4 WHERE seq = ?1 AND source = ?2",
+        delivery,
+    )
+}
+
+fn run(conn: &Connection, statement: &str, delivery: &Delivery) -> rusqlite::Result<()> {
     let row = DeliveryRow {
         url: delivery.url.clone(),
         event: match delivery.event {
@@ -78,11 +96,8 @@ pub(super) fn write(conn: &Connection, delivery: &Delivery) -> rusqlite::Result<
     };
     let text = serde_json::to_string(&row)
         .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
-    let mut upsert = conn.prepare_cached(
-        "INSERT OR REPLACE INTO deliveries (seq, source, next_at, body) VALUES (?1, ?2, ?3, ?4)",
-    )?;
     let (seq, source) = key(delivery.id);
-    upsert.execute(params![
+    conn.prepare_cached(statement)?.execute(params![
         seq,
         source,
         delivery.next_at().map(Timestamp::as_millis),
@@ -98,89 +113,147 @@ pub(super) fn forget(conn: &Connection, seq: i64) -> rusqlite::Result<()> {
     Ok(())
 }
 
-const COLUMNS: &str = "SELECT deliveries.seq, source, next_at, body, jobs.tail, jobs.queue, batches.tail, batches.namespace \
-                       FROM deliveries LEFT JOIN jobs ON source < 2 AND jobs.seq = deliveries.seq \
-                       LEFT JOIN batches ON source = 2 AND batches.seq = deliveries.seq";
+/// A row as it stands; whose it is, its job or its batch tells.
+struct Kept {
+    seq: i64,
+    source: i64,
+    next_at: Option<Timestamp>,
+    body: DeliveryRow,
+}
 
-/// Reads a row of a query that begins with [`COLUMNS`].
-fn read(row: &Row<'_>, names: &QueueNames) -> rusqlite::Result<Delivery> {
-    let body: String = row.get(3)?;
-    let body: DeliveryRow = serde_json::from_str(&body)
-        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(3, Type::Text, Box::new(error)))?;
-    let next_at = row.get::<_, Option<i64>>(2)?.map(Timestamp::from_millis);
-    let seq: i64 = row.get(0)?;
-    let (id, namespace) = match row.get(1)? {
-        OF_BATCH => {
-            let tail: i64 = row.get(6)?;
-            let batch = BatchId::from_parts(seq.cast_unsigned(), tail.cast_unsigned());
-            let namespace: String = row.get(7)?;
-            (DeliveryId::Batch(batch), Namespace::new(&namespace).ok())
+const KEPT: &str = "SELECT deliveries.seq, source, next_at, body FROM deliveries";
+
+impl Kept {
+    /// Reads a row of a query that begins with the columns of [`KEPT`].
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        let body = row.get_ref(3)?.as_str()?;
+        let body = serde_json::from_str(body)
+            .map_err(|error| rusqlite::Error::FromSqlConversionFailure(3, Type::Text, Box::new(error)))?;
+        Ok(Self {
+            seq: row.get(0)?,
+            source: row.get(1)?,
+            next_at: row.get::<_, Option<i64>>(2)?.map(Timestamp::from_millis),
+            body,
+        })
+    }
+
+    fn of_job(self, job: JobId, namespace: Namespace) -> Delivery {
+        let source = if self.source == 0 {
+            Source::Job
+        } else {
+            Source::Queue
+        };
+        self.owned(DeliveryId::Job { job, source }, namespace)
+    }
+
+    fn owned(self, id: DeliveryId, namespace: Namespace) -> Delivery {
+        let body = self.body;
+        Delivery {
+            id,
+            namespace,
+            url: body.url,
+            event: body.event.map_or(Event::BatchCompleted, Event::Ended),
+            created_at: Timestamp::from_millis(body.created),
+            stage: match self.next_at {
+                Some(next_at) => Stage::Pending { next_at },
+                None if body.delivered => Stage::Delivered,
+                None => Stage::Abandoned,
+            },
+            tries: body.tries,
+            tries_before: body.tries_before,
+            last: body.last,
         }
-        source => {
-            let job = row::id(seq, row.get(4)?);
-            let source = if source == 0 { Source::Job } else { Source::Queue };
-            let namespace = names.get(&row.get(5)?).map(|(namespace, _)| namespace.clone());
-            (DeliveryId::Job { job, source }, namespace)
-        }
-    };
-    Ok(Delivery {
-        id,
-        namespace: namespace.ok_or(rusqlite::Error::QueryReturnedNoRows)?,
-        url: body.url,
-        event: body.event.map_or(Event::BatchCompleted, Event::Ended),
-        created_at: Timestamp::from_millis(body.created),
-        stage: match next_at {
-            Some(next_at) => Stage::Pending { next_at },
-            None if body.delivered => Stage::Delivered,
-            None => Stage::Abandoned,
-        },
-        tries: body.tries,
-        tries_before: body.tries_before,
-        last: body.last,
-    })
+    }
+}
+
+const OWNED: &str = "SELECT deliveries.seq, source, next_at, body, jobs.tail, jobs.queue, batches.tail, batches.namespace \
+                     FROM deliveries LEFT JOIN jobs ON source < 2 AND jobs.seq = deliveries.seq \
+                     LEFT JOIN batches ON source = 2 AND batches.seq = deliveries.seq";
+
+/// Reads a row of a query that begins with [`OWNED`].
+fn owned(row: &Row<'_>, names: &QueueNames) -> rusqlite::Result<Delivery> {
+    let kept = Kept::read(row)?;
+    if kept.source == OF_BATCH {
+        let tail: i64 = row.get(6)?;
+        let batch = BatchId::from_parts(kept.seq.cast_unsigned(), tail.cast_unsigned());
+        let namespace: String = row.get(7)?;
+        let namespace = Namespace::new(&namespace).map_err(|_| rusqlite::Error::QueryReturnedNoRows)?;
+        return Ok(kept.owned(DeliveryId::Batch(batch), namespace));
+    }
+    let job = row::id(kept.seq, row.get(4)?);
+    let (namespace, _) = names
+        .get(&row.get(5)?)
+        .ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+    Ok(kept.of_job(job, namespace.clone()))
 }
 
 fn find(tx: &Tx<'_>, id: DeliveryId) -> rusqlite::Result<Option<Delivery>> {
+    let (seq, source) = key(id);
+    if let DeliveryId::Job { job, .. } = id
+        && let Some(Change { job, .. }) = tx
+            .fresh
+            .ended(seq.cast_unsigned())
+            .filter(|kept| kept.job.id == job)
+    {
+        let mut select = tx
+            .conn
+            .prepare_cached(&format!("{KEPT} WHERE seq = ?1 AND source = ?2"))?;
+        let kept = select.query_row([seq, source], Kept::read).optional()?;
+        return Ok(kept.map(|kept| kept.of_job(job.id, job.namespace.clone())));
+    }
     let mut select = tx
         .conn
-        .prepare_cached(&format!("{COLUMNS} WHERE deliveries.seq = ?1 AND source = ?2"))?;
-    let (seq, source) = key(id);
-    let found = select.query_row(params![seq, source], |row| read(row, &tx.memory.names));
+        .prepare_cached(&format!("{OWNED} WHERE deliveries.seq = ?1 AND source = ?2"))?;
+    let found = select.query_row([seq, source], |row| owned(row, &tx.memory.names));
     Ok(found.optional()?.filter(|delivery| delivery.id == id))
+}
+
+/// What a delivery tells of, and the delivery.
+fn whole(tx: &Tx<'_>, kept: Kept) -> rusqlite::Result<Option<(Delivery, About)>> {
+    if kept.source == OF_BATCH {
+        let status = batches::completed(tx.conn, kept.seq)?;
+        return Ok(status.map(|status| {
+            let id = DeliveryId::Batch(status.batch.id);
+            (
+                kept.owned(id, status.batch.namespace.clone()),
+                About::Batch(status),
+            )
+        }));
+    }
+    let Change { job, result } = match tx.fresh.ended(kept.seq.cast_unsigned()) {
+        Some(ended) => ended,
+        None => match row::load_key(tx.conn, &tx.memory.names, kept.seq)? {
+            Some(Found::Job(_, job)) => Change {
+                result: body::result(tx.conn, job.id)?.map(Arc::new),
+                job: Arc::from(job),
+            },
+            Some(Found::Gone(..)) | None => return Ok(None),
+        },
+    };
+    let delivery = kept.of_job(job.id, job.namespace.clone());
+    Ok(Some((delivery, About::Job { job, result })))
 }
 
 /// Begins tries, at most `limit`.
 pub(crate) fn claim(tx: &Tx<'_>, limit: u32) -> rusqlite::Result<DueDeliveries> {
     let mut select = tx.conn.prepare_cached(&format!(
-        "{COLUMNS} WHERE next_at <= ?1 ORDER BY next_at, deliveries.seq, source LIMIT ?2"
+        "{KEPT} WHERE next_at <= ?1 ORDER BY next_at, seq, source LIMIT ?2"
     ))?;
-    let found = select.query_map(params![tx.now.as_millis(), limit], |row| {
-        read(row, &tx.memory.names)
-    })?;
+    let found = select.query_map(params![tx.now.as_millis(), limit], Kept::read)?;
     let found: Vec<_> = found.collect::<rusqlite::Result<_>>()?;
     let mut due = Vec::with_capacity(found.len());
-    for delivery in found {
-        let Some(next) = decide::try_delivery(&delivery, tx.now) else {
+    for kept in found {
+        let seq = kept.seq;
+        let Some((delivery, about)) = whole(tx, kept)? else {
+            // Nothing is left to tell of.
+            forget(tx.conn, seq)?;
             continue;
         };
-        write(tx.conn, &next)?;
-        let (seq, _) = key(next.id);
-        let about = match next.id {
-            DeliveryId::Job { .. } => match row::load_key(tx.conn, &tx.memory.names, seq)? {
-                Some(Found::Job(_, job)) => Some(About::Job {
-                    result: body::result(tx.conn, job.id)?.map(Arc::new),
-                    job: Arc::from(job),
-                }),
-                Some(Found::Gone(..)) | None => None,
-            },
-            DeliveryId::Batch(_) => batches::completed(tx.conn, seq)?.map(About::Batch),
+        let Some(delivery) = decide::try_delivery(&delivery, tx.now) else {
+            continue;
         };
-        if let Some(about) = about {
-            due.push(Outgoing {
-                delivery: next,
-                about,
-            });
-        }
+        rewrite(tx.conn, &delivery)?;
+        due.push(Outgoing { delivery, about });
     }
     let mut next_at = tx
         .conn
@@ -200,7 +273,7 @@ pub(crate) fn end(tx: &mut Tx<'_>, wanted: &EndTry) -> rusqlite::Result<bool> {
     let Some(next) = decide::end_try(&delivery, wanted.n, &wanted.end, wanted.seed, tx.now) else {
         return Ok(false);
     };
-    write(tx.conn, &next)?;
+    rewrite(tx.conn, &next)?;
     if let (
         TryEnd::Gone,
         DeliveryId::Job {
@@ -224,7 +297,7 @@ pub(crate) fn list(
 ) -> rusqlite::Result<Vec<Delivery>> {
     let (seq, source) = before.map_or((i64::MAX, 0), key);
     let mut select = conn.prepare_cached(&format!(
-        "{COLUMNS} WHERE (deliveries.seq, source) < (?1, ?2) ORDER BY deliveries.seq DESC, source DESC"
+        "{OWNED} WHERE (deliveries.seq, source) < (?1, ?2) ORDER BY deliveries.seq DESC, source DESC"
     ))?;
     let mut rows = select.query(params![seq, source])?;
     let mut page = Vec::new();
@@ -232,7 +305,7 @@ pub(crate) fn list(
         if page.len() >= limit as usize {
             break;
         }
-        let delivery = read(row, names)?;
+        let delivery = owned(row, names)?;
         if delivery.namespace == *ns {
             page.push(delivery);
         }
@@ -246,6 +319,6 @@ pub(crate) fn redeliver(tx: &Tx<'_>, ns: &Namespace, id: DeliveryId) -> rusqlite
         return Ok(None);
     };
     let next = decide::redeliver(&delivery, tx.now);
-    write(tx.conn, &next)?;
+    rewrite(tx.conn, &next)?;
     Ok(Some(next))
 }

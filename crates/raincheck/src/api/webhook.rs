@@ -28,7 +28,7 @@ struct Webhook<'a> {
 #[derive(Serialize)]
 struct Data<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    job: Option<Value>,
+    job: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
     batch: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -49,15 +49,21 @@ pub(crate) fn body(
     public_url: Option<&str>,
     now: Timestamp,
 ) -> Vec<u8> {
+    let base = public_url.map_or("", |url| url.trim_end_matches('/'));
+    let mut document = Vec::new();
     let data = match &outgoing.about {
-        About::Job { job, result } => Data {
-            job: Some(absolute(&JobDocument::of(job, queue, now), public_url)),
-            batch: None,
-            result: result.as_deref().and_then(inline),
-        },
+        About::Job { job, result } => {
+            document.reserve(1024);
+            JobDocument::of(job, queue, now).write(&mut document, &in_json(base));
+            Data {
+                job: serde_json::from_slice(&document).ok(),
+                batch: None,
+                result: result.as_deref().and_then(inline),
+            }
+        }
         About::Batch(status) => Data {
             job: None,
-            batch: Some(batch(status, public_url)),
+            batch: Some(batch(status, base)),
             result: None,
         },
     };
@@ -74,26 +80,21 @@ pub(crate) fn body(
     super::answer::render(&webhook)
 }
 
-/// A document whose URLs can be followed from elsewhere.
-fn absolute(document: &impl Serialize, public_url: Option<&str>) -> Value {
-    let mut document = serde_json::to_value(document).unwrap_or_default();
-    if let (Some(urls), Some(base)) = (
-        document.get_mut("urls").and_then(Value::as_object_mut),
-        public_url,
-    ) {
-        let base = base.trim_end_matches('/');
-        for url in urls.values_mut() {
-            if let Some(path) = url.as_str() {
-                *url = format!("{base}{path}").into();
-            }
-        }
-    }
-    document
+/// A text as it stands between quotes.
+fn in_json(text: &str) -> String {
+    let quoted = Value::from(text).to_string();
+    quoted[1..quoted.len() - 1].to_owned()
 }
 
-/// A batch, without what its rejected lines were where that does not fit.
-fn batch(status: &BatchStatus, public_url: Option<&str>) -> Value {
-    let mut document = absolute(&BatchDocument::of(status), public_url);
+/// A batch with URLs that can be followed from elsewhere, without what its rejected lines were where that does not fit.
+fn batch(status: &BatchStatus, base: &str) -> Value {
+    let mut document = serde_json::to_value(BatchDocument::of(status)).unwrap_or_default();
+    let urls = document.get_mut("urls").and_then(Value::as_object_mut);
+    for url in urls.into_iter().flat_map(|urls| urls.values_mut()) {
+        if let Some(path) = url.as_str() {
+            *url = format!("{base}{path}").into();
+        }
+    }
     let lines = document.get_mut("rejected_lines").and_then(Value::as_array_mut);
     let mut left = BODY_MAX / 2;
     if let Some(lines) = lines {

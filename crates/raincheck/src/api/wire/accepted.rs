@@ -57,7 +57,7 @@ impl<'a> AcceptedDocument<'a> {
         pieces.time(Some(if later { self.run_at } else { created_at }));
         pieces
             .raw(r#","urls":"#)
-            .urls(self.id, self.ticket.as_ref())
+            .urls("", self.id, self.ticket.as_ref())
             .raw("}");
     }
 }

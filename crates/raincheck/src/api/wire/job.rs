@@ -319,12 +319,12 @@ impl JobDocument<'_> {
     /// The document as JSON.
     pub(crate) fn render(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(1024);
-        self.write(&mut out);
+        self.write(&mut out, "");
         out
     }
 
-    /// Appends the document as JSON.
-    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+    /// Appends the document as JSON, its URLs below `base`: nothing, or the server's URL as it stands in JSON.
+    pub(crate) fn write(&self, out: &mut Vec<u8>, base: &str) {
         let mut pieces = Pieces(out);
         pieces.raw(r#"{"id":""#).raw(self.id.text().as_bytes());
         pieces.raw(r#"","queue":""#).raw(self.queue.as_str());
@@ -362,7 +362,7 @@ impl JobDocument<'_> {
         }
         pieces
             .raw(r#","urls":"#)
-            .urls(self.id, self.urls.own.2.as_ref())
+            .urls(base, self.id, self.urls.own.2.as_ref())
             .raw("}");
     }
 }

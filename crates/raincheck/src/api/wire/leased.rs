@@ -87,7 +87,7 @@ impl LeaseDocument<'_> {
             .time(Some(self.attempt_deadline));
         pieces.raw(r#","cancel_requested":"#).bool(self.cancel_requested);
         pieces.raw(r#","job":"#);
-        self.job.write(pieces.0);
+        self.job.write(pieces.0, "");
         pieces.raw(r#","input":"#).json(&self.input).raw("}");
     }
 }

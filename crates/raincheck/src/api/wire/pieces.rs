@@ -13,12 +13,12 @@ use crate::api::ticket::Ticket;
 
 /// The names of a job's URLs, and what each adds to the job's own.
 const URLS: [(&str, &str); 6] = [
-    (r#""self":"/v1/jobs/"#, ""),
-    (r#","result":"/v1/jobs/"#, "/result"),
-    (r#","input":"/v1/jobs/"#, "/input"),
-    (r#","events":"/v1/jobs/"#, "/events"),
-    (r#","cancel":"/v1/jobs/"#, "/cancel"),
-    (r#","retry":"/v1/jobs/"#, "/retry"),
+    (r#""self":""#, ""),
+    (r#","result":""#, "/result"),
+    (r#","input":""#, "/input"),
+    (r#","events":""#, "/events"),
+    (r#","cancel":""#, "/cancel"),
+    (r#","retry":""#, "/retry"),
 ];
 
 /// The end of a document that is being written.
@@ -59,12 +59,17 @@ impl Pieces<'_> {
         self.raw(if value { "true" } else { "false" })
     }
 
-    /// Appends the object of a job's URLs, with a ticket in each that it opens.
-    pub(super) fn urls(&mut self, id: JobId, ticket: Option<&Ticket>) -> &mut Self {
+    /// Appends the object of a job's URLs, below `base` (nothing, or a server's URL as it stands in JSON), with a ticket in
+    /// each that it opens.
+    pub(super) fn urls(&mut self, base: &str, id: JobId, ticket: Option<&Ticket>) -> &mut Self {
         let id = id.text();
         self.raw("{");
         for (name, below) in URLS {
-            self.raw(name).raw(id.as_bytes()).raw(below);
+            self.raw(name)
+                .raw(base)
+                .raw("/v1/jobs/")
+                .raw(id.as_bytes())
+                .raw(below);
             if let Some(ticket) = ticket.filter(|_| below != "/retry") {
                 self.raw("?ticket=").raw(ticket.as_str());
             }
