@@ -14,6 +14,7 @@ pub mod decide;
 pub mod delivery;
 pub mod id;
 pub mod job;
+pub mod key;
 pub mod lease;
 pub mod limit;
 pub mod list;

@@ -137,6 +137,14 @@ name!(
     PRINTABLE
 );
 
+name!(
+    /// What an API key is for, in the words of who made it.
+    KeyName,
+    "a key's name",
+    printable,
+    PRINTABLE
+);
+
 impl Default for Namespace {
     /// `default`, which everything belongs to when nobody says otherwise.
     fn default() -> Self {

@@ -23,6 +23,7 @@ use crate::decide::{EmitRefused, Fingerprint, NewJob, Patch, PatchRefused, Renew
 use crate::delivery::{Delivery, DeliveryId};
 use crate::id::JobId;
 use crate::job::Job;
+use crate::key::{ApiKey, KeyId, KeyRefused, NewKey};
 use crate::list::{Listed, Page};
 use crate::name::{Namespace, QueueName};
 pub use crate::output::{Emit, Emitted, OUTPUT_PAGE_BYTES, Output};
@@ -400,6 +401,29 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// The key that tickets for jobs are signed with, one for the whole store; where it has none yet, `fresh` becomes
     /// it. It never changes. Durable on return.
     fn ticket_key(&self, fresh: Secret) -> Answer<Secret>;
+
+    /// What API keys are hashed with, one for the whole store; where there is nothing yet, `fresh` becomes it. It never
+    /// changes. Durable on return.
+    fn key_pepper(&self, fresh: Secret) -> Answer<Secret>;
+
+    /// Makes a key of the namespace. Durable on return.
+    fn create_key(&self, ns: &Namespace, new: NewKey) -> Answer<Result<ApiKey, KeyRefused>>;
+
+    /// The namespace's keys, the oldest first, also those that are good no longer.
+    fn keys(&self, ns: &Namespace) -> Answer<Vec<ApiKey>>;
+
+    /// All keys of all namespaces, for those who check them.
+    fn all_keys(&self) -> Answer<Vec<ApiKey>>;
+
+    /// Forgets a key of the namespace. Durable on return.
+    fn revoke_key(&self, ns: &Namespace, id: KeyId) -> Answer<Result<(), KeyRefused>>;
+
+    /// Notes when keys were used last; what is noted already and later stays. Keys that are gone are passed over.
+    fn touch_keys(&self, used: Vec<(KeyId, Timestamp)>) -> Answer<()>;
+
+    /// Whose a job is, or was while its tombstone lasts: for callers who hold no key but something that names the job, its
+    /// lease or a ticket.
+    fn home(&self, id: JobId) -> Answer<Option<Namespace>>;
 
     /// Whether the store can write now.
     fn check(&self) -> Answer<()>;

@@ -15,6 +15,7 @@ use raincheck_core::decide::{EmitRefused, Patch, Renewed, SettleRefused};
 use raincheck_core::delivery::{Delivery, DeliveryId};
 use raincheck_core::id::{IdGenerator, JobId};
 use raincheck_core::job::Job;
+use raincheck_core::key::{ApiKey, KeyId, KeyRefused, NewKey};
 use raincheck_core::list::{Listed, Page};
 use raincheck_core::name::{Namespace, QueueName};
 use raincheck_core::queue::{Queue, QueueSpec};
@@ -27,7 +28,7 @@ use raincheck_core::store::{
 use raincheck_core::time::Timestamp;
 use rusqlite::Connection;
 
-use crate::apply::{batches, change, claim, deliveries, emit, prune, queues, secrets, settle, submit};
+use crate::apply::{batches, change, claim, deliveries, emit, keys, prune, queues, secrets, settle, submit};
 use crate::body;
 use crate::handover::Handover;
 use crate::list;
@@ -412,6 +413,37 @@ impl Store for SqliteStore {
     fn rotate_secret(&self, ns: &Namespace, fresh: Secret) -> Answer<SigningSecrets> {
         let ns = ns.clone();
         self.write(move |tx| secrets::rotate(tx, &ns, &fresh))
+    }
+
+    fn key_pepper(&self, fresh: Secret) -> Answer<Secret> {
+        self.write(move |tx| keys::pepper(tx, &fresh))
+    }
+
+    fn create_key(&self, ns: &Namespace, new: NewKey) -> Answer<Result<ApiKey, KeyRefused>> {
+        let ns = ns.clone();
+        self.write(move |tx| keys::create(tx, &ns, &new))
+    }
+
+    fn keys(&self, ns: &Namespace) -> Answer<Vec<ApiKey>> {
+        let ns = ns.clone();
+        self.read(move |conn, _| keys::of(conn, &ns))
+    }
+
+    fn all_keys(&self) -> Answer<Vec<ApiKey>> {
+        self.read(|conn, _| keys::all(conn))
+    }
+
+    fn revoke_key(&self, ns: &Namespace, id: KeyId) -> Answer<Result<(), KeyRefused>> {
+        let ns = ns.clone();
+        self.write(move |tx| keys::revoke(tx, &ns, id))
+    }
+
+    fn touch_keys(&self, used: Vec<(KeyId, Timestamp)>) -> Answer<()> {
+        self.write(move |tx| keys::touch(tx, &used))
+    }
+
+    fn home(&self, id: JobId) -> Answer<Option<Namespace>> {
+        self.read(move |conn, names| keys::home(conn, names, id))
     }
 
     fn check(&self) -> Answer<()> {

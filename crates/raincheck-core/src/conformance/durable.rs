@@ -28,6 +28,9 @@ macro_rules! conformance_durable_promises {
                 batches_and_their_counts_survive
                 a_cancel_that_was_begun_goes_on_after_opening
             }
+            reopen_keys {
+                keys_survive
+            }
             reopen_leases {
                 a_settlement_can_be_repeated_after_opening
                 a_pull_lease_gets_its_full_term

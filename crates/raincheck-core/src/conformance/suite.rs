@@ -408,6 +408,16 @@ macro_rules! conformance_promises {
                 a_secret_is_its_namespaces_own
                 the_ticket_key_never_changes
             }
+            keys {
+                the_pepper_never_changes
+                a_key_is_kept_with_all_that_it_allows
+                the_first_key_must_be_able_to_make_others
+                a_key_that_was_revoked_is_gone
+                the_last_key_that_can_administer_stays
+                a_key_is_its_namespaces_own
+                the_last_use_of_a_key_only_moves_on
+                whose_a_job_is_can_be_asked
+            }
             closing {
                 an_open_store_can_write
                 a_close_finishes_what_was_handed_over

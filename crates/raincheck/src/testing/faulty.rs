@@ -14,6 +14,7 @@ use raincheck_core::decide::{EmitRefused, Patch, Renewed, SettleRefused};
 use raincheck_core::delivery::{Delivery, DeliveryId};
 use raincheck_core::id::JobId;
 use raincheck_core::job::Job;
+use raincheck_core::key::{ApiKey, KeyId, KeyRefused, NewKey};
 use raincheck_core::list::{Listed, Page};
 use raincheck_core::name::{Namespace, QueueName};
 use raincheck_core::queue::{Queue, QueueSpec};
@@ -322,6 +323,27 @@ impl Store for Faulty {
     }
     fn rotate_secret(&self, ns: &Namespace, fresh: Secret) -> Answer<SigningSecrets> {
         self.inner.rotate_secret(ns, fresh)
+    }
+    fn key_pepper(&self, fresh: Secret) -> Answer<Secret> {
+        self.inner.key_pepper(fresh)
+    }
+    fn create_key(&self, ns: &Namespace, new: NewKey) -> Answer<Result<ApiKey, KeyRefused>> {
+        self.inner.create_key(ns, new)
+    }
+    fn keys(&self, ns: &Namespace) -> Answer<Vec<ApiKey>> {
+        self.inner.keys(ns)
+    }
+    fn all_keys(&self) -> Answer<Vec<ApiKey>> {
+        self.inner.all_keys()
+    }
+    fn revoke_key(&self, ns: &Namespace, id: KeyId) -> Answer<Result<(), KeyRefused>> {
+        self.inner.revoke_key(ns, id)
+    }
+    fn touch_keys(&self, used: Vec<(KeyId, Timestamp)>) -> Answer<()> {
+        self.inner.touch_keys(used)
+    }
+    fn home(&self, id: JobId) -> Answer<Option<Namespace>> {
+        self.inner.home(id)
     }
     fn check(&self) -> Answer<()> {
         self.inner.check()

@@ -13,6 +13,7 @@ use raincheck_core::decide::{EmitRefused, Patch, Renewed, SettleRefused};
 use raincheck_core::delivery::{Delivery, DeliveryId};
 use raincheck_core::id::JobId;
 use raincheck_core::job::Job;
+use raincheck_core::key::{ApiKey, KeyId, KeyRefused, NewKey};
 use raincheck_core::list::{Listed, Page};
 use raincheck_core::name::{Namespace, QueueName};
 use raincheck_core::queue::{Queue, QueueSpec};
@@ -451,6 +452,65 @@ impl Store for Door {
             (Op::Write, "rotate", None),
             move |store| store.rotate_secret(&ns, fresh),
             |_, _, _, _| "secret replaced",
+        )
+    }
+
+    fn key_pepper(&self, fresh: Secret) -> Answer<Secret> {
+        self.ask(
+            (Op::Write, "key pepper", None),
+            move |store| store.key_pepper(fresh),
+            |_, _, _, _| "pepper given",
+        )
+    }
+
+    fn create_key(&self, ns: &Namespace, new: NewKey) -> Answer<Result<ApiKey, KeyRefused>> {
+        let ns = ns.clone();
+        self.ask(
+            (Op::Write, "create key", None),
+            move |store| store.create_key(&ns, new),
+            |_, _, _, _| "key made",
+        )
+    }
+
+    fn keys(&self, ns: &Namespace) -> Answer<Vec<ApiKey>> {
+        let ns = ns.clone();
+        self.ask(
+            (Op::Read, "keys", None),
+            move |store| store.keys(&ns),
+            |_, _, _, _| "keys listed",
+        )
+    }
+
+    fn all_keys(&self) -> Answer<Vec<ApiKey>> {
+        self.ask(
+            (Op::Read, "all keys", None),
+            |store| store.all_keys(),
+            |_, _, _, _| "keys listed",
+        )
+    }
+
+    fn revoke_key(&self, ns: &Namespace, id: KeyId) -> Answer<Result<(), KeyRefused>> {
+        let ns = ns.clone();
+        self.ask(
+            (Op::Write, "revoke key", None),
+            move |store| store.revoke_key(&ns, id),
+            |_, _, _, _| "key revoked",
+        )
+    }
+
+    fn touch_keys(&self, used: Vec<(KeyId, Timestamp)>) -> Answer<()> {
+        self.ask(
+            (Op::Write, "touch keys", None),
+            move |store| store.touch_keys(used),
+            |_, (), _, _| "keys noted as used",
+        )
+    }
+
+    fn home(&self, id: JobId) -> Answer<Option<Namespace>> {
+        self.ask(
+            (Op::Read, "home", Some(id)),
+            move |store| store.home(id),
+            |_, _, _, _| "namespace told",
         )
     }
 

@@ -21,6 +21,7 @@ use crate::decide::{EmitRefused, Patch, Renewed, SettleRefused, Settlement, subm
 use crate::delivery::{Delivery, DeliveryId};
 use crate::id::{Fence, JobId};
 use crate::job::{Job, Outcome, Phase};
+use crate::key::{ApiKey, KeyId, KeyRefused, NewKey};
 use crate::list::{Listed, Page};
 use crate::name::{Namespace, QueueName};
 use crate::queue::{Queue, QueueSpec};
@@ -112,6 +113,13 @@ impl Store for Broken {
         fn signing_secrets(ns: &Namespace, fresh: Secret) -> Answer<SigningSecrets>;
         fn ticket_key(fresh: Secret) -> Answer<Secret>;
         fn rotate_secret(ns: &Namespace, fresh: Secret) -> Answer<SigningSecrets>;
+        fn key_pepper(fresh: Secret) -> Answer<Secret>;
+        fn create_key(ns: &Namespace, new: NewKey) -> Answer<Result<ApiKey, KeyRefused>>;
+        fn keys(ns: &Namespace) -> Answer<Vec<ApiKey>>;
+        fn all_keys() -> Answer<Vec<ApiKey>>;
+        fn revoke_key(ns: &Namespace, id: KeyId) -> Answer<Result<(), KeyRefused>>;
+        fn touch_keys(used: Vec<(KeyId, Timestamp)>) -> Answer<()>;
+        fn home(id: JobId) -> Answer<Option<Namespace>>;
         fn check() -> Answer<()>;
     }
 

@@ -15,6 +15,7 @@ mod change;
 mod claim;
 mod deliveries;
 mod emit;
+mod keys;
 mod list;
 mod queues;
 mod secrets;
@@ -35,6 +36,7 @@ use crate::decide::{EmitRefused, Patch, Renewed};
 use crate::delivery::{Delivery, DeliveryId};
 use crate::id::{IdGenerator, JobId};
 use crate::job::Job;
+use crate::key::{ApiKey, KeyId, KeyRefused, NewKey};
 use crate::list::{Listed, Page};
 use crate::name::{Namespace, QueueName};
 use crate::queue::{Queue, QueueSpec};
@@ -381,6 +383,34 @@ impl Store for ModelStore {
 
     fn rotate_secret(&self, ns: &Namespace, fresh: Secret) -> Answer<SigningSecrets> {
         self.run(|model, now| model.rotate_secret(ns, fresh, now))
+    }
+
+    fn key_pepper(&self, fresh: Secret) -> Answer<Secret> {
+        self.run(|model, _| model.key_pepper.get_or_insert(fresh).clone())
+    }
+
+    fn create_key(&self, ns: &Namespace, new: NewKey) -> Answer<Result<ApiKey, KeyRefused>> {
+        self.run(|model, now| model.create_key(ns, new, now))
+    }
+
+    fn keys(&self, ns: &Namespace) -> Answer<Vec<ApiKey>> {
+        self.look(|model, _| model.keys_of(Some(ns)))
+    }
+
+    fn all_keys(&self) -> Answer<Vec<ApiKey>> {
+        self.look(|model, _| model.keys_of(None))
+    }
+
+    fn revoke_key(&self, ns: &Namespace, id: KeyId) -> Answer<Result<(), KeyRefused>> {
+        self.run(|model, now| model.revoke_key(ns, id, now))
+    }
+
+    fn touch_keys(&self, used: Vec<(KeyId, Timestamp)>) -> Answer<()> {
+        self.run(|model, _| model.touch_keys(used))
+    }
+
+    fn home(&self, id: JobId) -> Answer<Option<Namespace>> {
+        self.look(|model, _| model.home(id))
     }
 
     fn check(&self) -> Answer<()> {

@@ -14,6 +14,7 @@ use crate::decide::{Fingerprint, claimable};
 use crate::delivery::{Delivery, DeliveryId};
 use crate::id::JobId;
 use crate::job::{Job, State};
+use crate::key::ApiKey;
 use crate::lease::WorkerKind;
 use crate::limit::grant_concurrency;
 use crate::name::{GroupName, Namespace, QueueName};
@@ -36,6 +37,8 @@ pub(in crate::conformance) struct Model {
     pub(super) secrets: BTreeMap<Namespace, SigningSecrets>,
     pub(super) deliveries: BTreeMap<DeliveryId, Delivery>,
     pub(super) ticket_key: Option<Secret>,
+    pub(super) key_pepper: Option<Secret>,
+    pub(super) api_keys: Vec<ApiKey>,
     pub(super) batches: BTreeMap<BatchId, BatchRow>,
     /// Batches that changed in this operation.
     pub(super) batches_changed: Vec<BatchId>,

@@ -63,6 +63,9 @@ pub async fn a_closed_store_takes_nothing(kit: Kit) {
         ("pause", error(store.pause(ns, &name, true).await)),
         ("purge", error(store.purge(ns, &name, 9).await)),
         ("delete_queue", error(store.delete_queue(ns, &name).await)),
+        ("keys", error(store.keys(ns).await)),
+        ("all_keys", error(store.all_keys().await)),
+        ("home", error(store.home(id).await)),
         ("check", error(store.check().await)),
     ] {
         assert_eq!(refused, StoreError::Closed, "{operation}");
