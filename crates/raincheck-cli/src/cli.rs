@@ -8,7 +8,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::client::{Address, URL_DEFAULT};
 use crate::commands::{
-    batch, bench, completions, job, openapi, queue, serve, submit, version, webhook, work,
+    batch, bench, completions, config, job, openapi, queue, serve, submit, version, webhook, work,
 };
 use crate::exit::{Failed, TABLE};
 use crate::output::Output;
@@ -89,6 +89,9 @@ enum Command {
     /// Receive webhooks here, look at those that were sent, send one again
     #[command(subcommand)]
     Webhook(webhook::Webhook),
+    /// Look at the server's configuration: what it says, where, and what is wrong with it
+    #[command(subcommand)]
+    Config(config::Config),
     /// Print the OpenAPI document of the HTTP API
     Openapi(openapi::OpenApi),
     /// Print a completion script for a shell
@@ -134,6 +137,7 @@ impl Cli {
             }
             Command::Work(work) => block_on(work.run(&session())),
             Command::Webhook(webhook) => block_on(webhook.run(&session())),
+            Command::Config(config) => config.run(output),
             Command::Openapi(openapi) => openapi.run(output),
             Command::Completions(completions) => completions.run(output),
             Command::Guard => {

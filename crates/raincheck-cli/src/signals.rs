@@ -31,3 +31,22 @@ impl Signals {
         }
     }
 }
+
+/// SIGHUP: read the configuration again.
+#[derive(Debug)]
+pub(crate) struct Hangups(Signal);
+
+impl Hangups {
+    /// Takes the signal over. Must be called within the runtime.
+    pub(crate) fn new() -> std::io::Result<Self> {
+        signal(SignalKind::hangup()).map(Self)
+    }
+
+    /// Waits for the next one.
+    ///
+    /// # Cancel safety
+    /// Safe: a signal that comes meanwhile is kept for the next call.
+    pub(crate) async fn next(&mut self) {
+        self.0.recv().await;
+    }
+}

@@ -4,6 +4,7 @@
 
 mod batch;
 mod bench;
+mod config;
 mod follow;
 mod help;
 mod jobs;

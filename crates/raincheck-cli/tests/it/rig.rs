@@ -1,9 +1,9 @@
 //! Starts the real binary as a server on a free port, and runs its other commands against it.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -81,11 +81,39 @@ impl Ran {
     }
 }
 
+/// What a server says on stderr, as it comes.
+#[derive(Debug)]
+struct Log {
+    text: Arc<Mutex<String>>,
+    ended: mpsc::Receiver<()>,
+}
+
+impl Log {
+    fn of(stderr: ChildStderr) -> Self {
+        let text = Arc::<Mutex<String>>::default();
+        let (tell, ended) = mpsc::channel();
+        let kept = text.clone();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                let mut kept = kept.lock().expect("no reader of the log panics");
+                kept.push_str(&line);
+                kept.push('\n');
+            }
+            let _ = tell.send(());
+        });
+        Self { text, ended }
+    }
+
+    fn text(&self) -> String {
+        self.text.lock().expect("no writer of the log panics").clone()
+    }
+}
+
 /// A server with a store of its own.
 #[derive(Debug)]
 pub(crate) struct Server {
     child: Child,
-    stderr: ChildStderr,
+    log: Log,
     pub(crate) url: String,
     folder: TempDir,
 }
@@ -130,18 +158,17 @@ impl Server {
             .spawn()
             .expect("the binary starts");
         let mut lines = BufReader::new(child.stdout.take().expect("its output is piped"));
-        let mut stderr = child.stderr.take().expect("its messages are piped");
+        let log = Log::of(child.stderr.take().expect("its messages are piped"));
         let mut url = String::new();
         lines.read_line(&mut url).expect("its output can be read");
         if url.is_empty() {
-            let mut log = String::new();
-            stderr.read_to_string(&mut log).expect("its messages can be read");
-            panic!("the server did not start: {log}");
+            let _ = log.ended.recv_timeout(PATIENCE);
+            panic!("the server did not start: {}", log.text());
         }
         url.truncate(url.trim_end().len());
         Self {
             child,
-            stderr,
+            log,
             url,
             folder,
         }
@@ -191,6 +218,11 @@ impl Server {
         });
     }
 
+    /// Waits until its log has said this so many times.
+    pub(crate) fn logged(&self, part: &str, times: usize) {
+        until(part, || self.log.text().matches(part).count() >= times);
+    }
+
     /// Sends a signal, such as `TERM`.
     pub(crate) fn signal(&self, name: &str) {
         signal(self.child.id(), name);
@@ -198,14 +230,9 @@ impl Server {
 
     /// Waits until the server ended by itself; gives back how, what it logged, and its folder.
     pub(crate) fn ended(mut self) -> (ExitStatus, String, TempDir) {
-        let (tell, told) = mpsc::channel();
-        let mut stderr = self.stderr;
-        std::thread::spawn(move || {
-            let mut log = String::new();
-            let _ = stderr.read_to_string(&mut log);
-            let _ = tell.send(log);
-        });
-        let log = told.recv_timeout(PATIENCE).expect("the server ends in time");
+        let ended = self.log.ended.recv_timeout(PATIENCE);
+        ended.expect("the server ends in time");
+        let log = self.log.text();
         (
             self.child.wait().expect("the server can be waited for"),
             log,

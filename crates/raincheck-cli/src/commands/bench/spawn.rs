@@ -63,6 +63,9 @@ impl Spawned {
         command
             .args([
                 "serve",
+                // What is measured does not depend on the folder it is measured in.
+                "--config",
+                "/dev/null",
                 "--quiet",
                 "--listen",
                 "127.0.0.1:0",

@@ -5,9 +5,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use raincheck::core::queue::Worker;
 use raincheck::core::time::format_duration;
 
-use super::queues::QueueFlag;
+use crate::config::queues::Wanted;
 use crate::output::{Output, Paint, Shape, paint, say, visible};
 
 /// What there is to say.
@@ -19,8 +20,8 @@ pub(crate) struct Banner {
     pub(crate) store: PathBuf,
     /// Whether the store was made just now.
     pub(crate) fresh: bool,
-    /// The queues of the command line.
-    pub(crate) queues: Vec<QueueFlag>,
+    /// The queues of the configuration.
+    pub(crate) queues: Vec<Wanted>,
     /// Whether unknown queues are created.
     pub(crate) dev: bool,
     /// How long a drain may take.
@@ -59,7 +60,7 @@ impl Banner {
         let names = self
             .queues
             .iter()
-            .map(|queue| format!("{} ({})", queue.name, queue.worker.kind()));
+            .map(|queue| format!("{} ({})", queue.name, worker(queue).kind()));
         let mut queues = names.collect::<Vec<_>>().join(", ");
         if self.dev {
             queues.push_str(if queues.is_empty() {
@@ -68,7 +69,7 @@ impl Banner {
                 ", others as they are named"
             });
         } else if queues.is_empty() {
-            queues.push_str("none by flag; create one over the API, or with --queue NAME");
+            queues.push_str("none configured; create one over the API, or with --queue NAME");
         }
         let fresh = if self.fresh { " (new)" } else { "" };
         let store = self.store.display().to_string();
@@ -104,7 +105,7 @@ impl Banner {
         let first = self.queues.first();
         let name = first.map_or("hello", |queue| queue.name.as_str());
         let known = first.is_some() || self.dev;
-        if known && first.is_none_or(|queue| queue.worker.command().is_none()) {
+        if known && first.is_none_or(|queue| worker(queue).command().is_none()) {
             format!("curl -i {url}/v1/queues/{name}/jobs --json '{{\"hello\":\"rain\"}}'")
         } else if known {
             format!("curl -i '{url}/v1/queues/{name}/jobs?wait=30' --data-binary @FILE")
@@ -114,16 +115,39 @@ impl Banner {
     }
 }
 
+/// How a queue is worked.
+fn worker(queue: &Wanted) -> Worker {
+    queue.spec.worker.clone().unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use raincheck::core::name::{Namespace, QueueName};
+    use raincheck::core::queue::QueueSpec;
 
-    fn banner(queues: &[&str], dev: bool) -> String {
+    fn queue((name, worker): &(&str, Worker)) -> Wanted {
+        Wanted {
+            namespace: Namespace::default(),
+            name: QueueName::new(name).unwrap(),
+            spec: QueueSpec {
+                worker: Some(worker.clone()),
+                ..QueueSpec::default()
+            },
+            managed: true,
+        }
+    }
+
+    fn program() -> Worker {
+        Worker::Process(vec!["true".to_owned()])
+    }
+
+    fn banner(queues: &[(&str, Worker)], dev: bool) -> String {
         Banner {
             url: "http://127.0.0.1:7246".to_owned(),
             store: PathBuf::from("/data"),
             fresh: true,
-            queues: queues.iter().map(|queue| queue.parse().unwrap()).collect(),
+            queues: queues.iter().map(queue).collect(),
             dev,
             drain: Duration::from_secs(25),
         }
@@ -135,7 +159,7 @@ mod tests {
         for text in [
             banner(&[], false),
             banner(&[], true),
-            banner(&["a", "b=http://x", "c=cmd:true"], true),
+            banner(&[("a", Worker::Pull), ("c", program())], true),
         ] {
             assert!(text.lines().count() <= 8, "{text}");
             assert!(text.contains("  Try     curl -i "), "{text}");
@@ -145,7 +169,7 @@ mod tests {
     #[test]
     fn the_first_words_say_where_everything_is() {
         assert_eq!(
-            banner(&["thumbs=cmd:true"], false),
+            banner(&[("thumbs", program())], false),
             format!(
                 "Raincheck {}
   API     http://127.0.0.1:7246

@@ -15,6 +15,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::{Registry, reload};
 
 use crate::exit::Failed;
 
@@ -40,12 +41,32 @@ impl LogFormat {
     }
 }
 
+/// What is logged; may be set anew while the server runs.
+#[derive(Clone, Debug)]
+pub(crate) struct LogFilter(reload::Handle<EnvFilter, Registry>);
+
+impl LogFilter {
+    /// Reads a filter.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub(crate) fn parse(filter: &str) -> Result<EnvFilter, Failed> {
+        EnvFilter::try_new(filter).map_err(|error| {
+            Failed::usage(format!("--log {filter:?} is not a filter: {error}"))
+                .next("Write a level such as info, or levels by module: info,raincheck=debug")
+        })
+    }
+
+    /// From now on this is logged.
+    pub(crate) fn set(&self, filter: EnvFilter) {
+        // It fails only where the logger is gone, and then nobody logs.
+        let _ = self.0.reload(filter);
+    }
+}
+
 /// Starts logging to stderr.
-pub(crate) fn start(filter: &str, format: LogFormat, colour: bool) -> Result<(), Failed> {
-    let filter = EnvFilter::try_new(filter).map_err(|error| {
-        Failed::usage(format!("--log {filter:?} is not a filter: {error}"))
-            .next("Write a level such as info, or levels by module: info,raincheck=debug")
-    })?;
+pub(crate) fn start(filter: &str, format: LogFormat, colour: bool) -> Result<LogFilter, Failed> {
+    let (filter, handle) = reload::Layer::new(LogFilter::parse(filter)?);
     let registry = tracing_subscriber::registry().with(filter);
     let started = if format.is_json() {
         set_global_default(registry.with(JsonLines))
@@ -59,7 +80,7 @@ pub(crate) fn start(filter: &str, format: LogFormat, colour: bool) -> Result<(),
     };
     // It fails only where a logger is there already, and then that one serves.
     let _ = started;
-    Ok(())
+    Ok(LogFilter(handle))
 }
 
 /// Writes events as JSON lines: `ts`, `level`, `msg`, the fields of the spans around it, its own fields.

@@ -5,9 +5,9 @@
 
 mod banner;
 mod door;
-mod logs;
+pub(crate) mod logs;
 mod queues;
-mod settings;
+mod reload;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -17,19 +17,19 @@ use std::time::Duration;
 use clap::Args;
 use raincheck::clock::SystemClock;
 use raincheck::core::store::Store;
-use raincheck::core::time::{format_duration, parse_duration};
-use raincheck::outward::target::{Range, Targets};
+use raincheck::core::time::format_duration;
+use raincheck::outward::target::Targets;
 use raincheck::store::OpenError;
 use raincheck::{Node, NodeOptions};
 use tracing::{error, info, warn};
 
 use self::banner::Banner;
-use self::logs::LogFormat;
-use self::queues::QueueFlag;
-use self::settings::Setting;
+use self::logs::LogFilter;
+use self::reload::Follower;
+use crate::config::{Config, Flags};
 use crate::exit::{Exit, Failed};
 use crate::output::Output;
-use crate::signals::Signals;
+use crate::signals::{Hangups, Signals};
 
 const EXAMPLES: &str = "\
 A queue is worked in one of four ways:
@@ -52,102 +52,38 @@ Examples:
   raincheck serve
   raincheck serve --queue thumbs='cmd:./resize.sh' --queue reports=http://localhost:8000/report
   raincheck serve --queue words='keep-alive:./worker.py' --set words.concurrency=2
-  raincheck serve --listen 127.0.0.1:0 --store ./data --dev -q";
+  raincheck serve --listen 127.0.0.1:0 --store ./data --dev -q
+
+Every flag can be said by a variable or in raincheck.toml as well: docs/configuration.md, and
+`raincheck config show --origin`. On SIGHUP the server reads both again.";
 
 /// Runs a server.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Serve {
-    /// The address to listen on, of this machine only; port 0 takes a free one
-    #[arg(
-        long,
-        env = "RAINCHECK_LISTEN",
-        value_name = "ADDRESS",
-        default_value = "127.0.0.1:7246"
-    )]
-    listen: String,
-    /// The server's own URL as those whom it pushes jobs to reach it [default: that of --listen]
-    #[arg(long, env = "RAINCHECK_PUBLIC_URL", value_name = "URL", value_parser = public_url)]
-    public_url: Option<String>,
-    /// Addresses, or ranges such as 10.1.0.0/16, to which URLs that come over the API may lead although they are not
-    /// public; may be repeated, or separated by commas
-    #[arg(
-        long,
-        env = "RAINCHECK_ALLOW_TARGETS",
-        value_name = "RANGE",
-        value_delimiter = ','
-    )]
-    allow_targets: Vec<Range>,
-    /// The directory of the embedded store [default: $STATE_DIRECTORY, else ./raincheck-data]
-    #[arg(long, env = "RAINCHECK_STORE", value_name = "DIRECTORY")]
-    store: Option<PathBuf>,
-    /// A queue and how it is worked; may be repeated
-    #[arg(long = "queue", value_name = "NAME[=URL|=cmd:…|=keep-alive:…]")]
-    queues: Vec<QueueFlag>,
-    /// A setting of such a queue, as `raincheck queue set` writes it; may be repeated
-    #[arg(long = "set", value_name = "NAME.FIELD=VALUE")]
-    settings: Vec<Setting>,
-    /// How long running jobs get when the server is told to stop
-    #[arg(long, env = "RAINCHECK_DRAIN", value_name = "DURATION", default_value = "25s", value_parser = duration)]
-    drain: Duration,
-    /// Create queues as they are named in submits
-    #[arg(long, env = "RAINCHECK_DEV")]
-    dev: bool,
-    /// What is logged: a level, or levels by module
-    #[arg(long, env = "RAINCHECK_LOG", value_name = "FILTER", default_value = "info")]
-    log: String,
-    /// How the log looks
-    #[arg(
-        long,
-        env = "RAINCHECK_LOG_FORMAT",
-        value_name = "FORMAT",
-        default_value = "auto"
-    )]
-    log_format: LogFormat,
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    parse_duration(text).map_err(|error| error.to_string())
-}
-
-fn public_url(text: &str) -> Result<String, String> {
-    let uri: http::Uri = text.parse().map_err(|_| "this is not a URL")?;
-    let fit = matches!(uri.scheme_str(), Some("http" | "https"))
-        && uri
-            .authority()
-            .is_some_and(|authority| !authority.as_str().contains('@'))
-        && uri.query().is_none();
-    let rule = "write http:// or https://, a host, and a path where the API is below one";
-    fit.then(|| text.trim_end_matches('/').to_owned())
-        .ok_or_else(|| rule.to_owned())
+    #[command(flatten)]
+    flags: Flags,
 }
 
 impl Serve {
     /// Runs the command.
-    pub(crate) fn run(mut self, output: Output) -> Result<(), Failed> {
-        let address = door::address(&self.listen)?;
-        for queue in std::mem::take(&mut self.queues) {
-            if self.queues.iter().any(|known| known.name == queue.name) {
-                return Err(Failed::usage(format!("--queue {} is given twice", queue.name)));
-            }
-            self.queues.push(queue.resolved()?);
-        }
-        if let Some(stray) = self
-            .settings
-            .iter()
-            .find(|setting| !self.queues.iter().any(|queue| queue.name == setting.queue))
-        {
-            return Err(Failed::usage(format!(
-                "--set names queue {:?}, and no --queue does",
-                stray.queue.as_str()
-            ))
-            .next("Change others over the API: raincheck queue set"));
-        }
-        let directory = directory(self.store.take())?;
-        logs::start(&self.log, self.log_format, output.stderr_colour)?;
-        let json_log = self.log_format.is_json();
+    pub(crate) fn run(self, output: Output) -> Result<(), Failed> {
+        let config = Config::load(&self.flags)?;
+        let settings = &config.settings;
+        let address = door::address(&settings.listen)?;
+        // What cannot be is refused before anything is made.
+        crate::config::queues::wanted(&config.queues, &[])?;
+        let directory = directory(settings.store.clone())?;
+        let log = logs::start(&settings.log, settings.log_format, output.stderr_colour)?;
+        let json_log = settings.log_format.is_json();
         let runtime = runtime()?;
-        let end = runtime.block_on(self.serve(address, directory, output));
+        let serving = Serving {
+            flags: self.flags,
+            config,
+            log,
+            output,
+        };
+        let end = runtime.block_on(serving.serve(address, directory));
         // What was cut lets go of its processes; nothing else is waited for.
         runtime.shutdown_timeout(Duration::from_millis(500));
         match end {
@@ -159,24 +95,37 @@ impl Serve {
             end => end,
         }
     }
+}
 
-    async fn serve(self, address: SocketAddr, directory: PathBuf, output: Output) -> Result<(), Failed> {
+/// A server with its configuration read.
+#[derive(Debug)]
+struct Serving {
+    flags: Flags,
+    config: Config,
+    log: LogFilter,
+    output: Output,
+}
+
+impl Serving {
+    async fn serve(mut self, address: SocketAddr, directory: PathBuf) -> Result<(), Failed> {
         // From here on signals are ours, so that none can end the process between two steps.
-        let mut signals = Signals::new()?;
+        let (mut signals, mut hangups) = (Signals::new()?, Hangups::new()?);
         let door = door::bind(address).await?;
         let url = format!("http://{}", door.address);
         let fresh = !directory.join("raincheck.db").exists();
         let store = open(&directory)?;
-        queues::put(&*store, &self.queues, &self.settings).await?;
+        let queues = queues::put(&*store, &self.config.queues).await?;
+        let settings = &self.config.settings;
+        let public_url = settings.public_url.as_ref().map(|url| url.0.clone());
         let options = NodeOptions {
-            drain: self.drain,
-            dev: self.dev,
+            drain: settings.drain,
+            dev: settings.dev,
             targets: Arc::new(Targets {
                 // The server listens on this machine alone (`door::address`).
                 loopback: true,
-                allowed: self.allow_targets,
+                allowed: settings.allow_targets.clone(),
             }),
-            public_url: Some(self.public_url.unwrap_or_else(|| url.clone())),
+            public_url: Some(public_url.unwrap_or_else(|| url.clone())),
             own_url: Some(url.clone()),
             ..NodeOptions::default()
         };
@@ -188,33 +137,51 @@ impl Serve {
             url,
             store: directory,
             fresh,
-            queues: self.queues,
-            dev: self.dev,
-            drain: self.drain,
+            queues,
+            dev: settings.dev,
+            drain: settings.drain,
         };
-        banner.show(output, self.log_format.is_json())?;
-        let signal = tokio::select! {
-            signal = signals.next() => signal,
-            why = node.failure() => return Err(give_up(&node, &door, &why).await),
-        };
-        info!(signal, drain = format_duration(self.drain), "told to stop");
-        let leave = async {
-            node.drain().await;
-            door.close().await;
-            node.close().await;
-        };
-        tokio::select! {
-            () = leave => {
-                info!("stopped");
-                Ok(())
+        banner.show(self.output, settings.log_format.is_json())?;
+        let drain = settings.drain;
+        let signal = loop {
+            tokio::select! {
+                signal = signals.next() => break signal,
+                () = hangups.next() => self.reload(&node).await,
+                why = node.failure() => return Err(give_up(&node, &door, &why).await),
             }
-            signal = signals.next() => {
-                warn!(signal, "leaving at once");
-                node.abort();
-                Err(Failed::silent(Exit::Interrupted))
-            }
-            why = node.failure() => Err(give_up(&node, &door, &why).await),
+        };
+        info!(signal, drain = format_duration(drain), "told to stop");
+        leave(&node, &door, &mut signals).await
+    }
+
+    async fn reload(&mut self, node: &Node) {
+        let follower = Follower {
+            node,
+            log: &self.log,
+            flags: &self.flags,
+        };
+        follower.reload(&mut self.config).await;
+    }
+}
+
+/// Leaves in good order, or at once where a second signal says so.
+async fn leave(node: &Node, door: &door::Door, signals: &mut Signals) -> Result<(), Failed> {
+    let leave = async {
+        node.drain().await;
+        door.close().await;
+        node.close().await;
+    };
+    tokio::select! {
+        () = leave => {
+            info!("stopped");
+            Ok(())
         }
+        signal = signals.next() => {
+            warn!(signal, "leaving at once");
+            node.abort();
+            Err(Failed::silent(Exit::Interrupted))
+        }
+        why = node.failure() => Err(give_up(node, door, &why).await),
     }
 }
 

@@ -1,0 +1,64 @@
+//! SIGHUP: the configuration is read again, and what can be followed without a restart is.
+//!
+//! Invariant: a configuration with a mistake changes nothing; what is not followed is named in the log.
+
+use raincheck::Node;
+use tracing::{error, info, warn};
+
+use crate::config::{Config, Flags};
+use crate::exit::Failed;
+
+use super::logs::LogFilter;
+use super::queues;
+
+/// What a running server follows its configuration with.
+#[derive(Debug)]
+pub(crate) struct Follower<'a> {
+    /// The node.
+    pub(crate) node: &'a Node,
+    /// The log's filter.
+    pub(crate) log: &'a LogFilter,
+    /// What the server was started with.
+    pub(crate) flags: &'a Flags,
+}
+
+impl Follower<'_> {
+    /// Reads the configuration again and follows it; tells in the log what came of it.
+    pub(crate) async fn reload(&self, config: &mut Config) {
+        match self.try_reload(config).await {
+            Ok(()) => info!(file = ?config.file, "the configuration was read again"),
+            Err(failed) => error!("the configuration is left as it was: {failed}"),
+        }
+    }
+
+    async fn try_reload(&self, config: &mut Config) -> Result<(), Failed> {
+        let fresh = Config::load(self.flags)?;
+        let filter = LogFilter::parse(&fresh.settings.log)?;
+        let plan = queues::planned(self.node, &fresh.queues).await?;
+        // Nothing below refuses what was written; it fails only with the store.
+        self.log.set(filter);
+        queues::follow(self.node, plan, &fresh.queues).await?;
+        for name in config
+            .queues
+            .keys()
+            .filter(|name| !fresh.queues.contains_key(*name))
+        {
+            warn!(queue = %name, "the configuration names it no more: it is an ordinary queue after the next start");
+        }
+        let left: Vec<_> = fresh
+            .changed(config)
+            .into_iter()
+            .filter(|(_, live)| !live)
+            .collect();
+        for (name, _) in &left {
+            warn!(
+                setting = name,
+                "this setting is followed after the next start only"
+            );
+        }
+        // What waits for a start is compared with what is in force, so it is named again by the next reading.
+        let in_force = std::mem::replace(config, fresh);
+        config.keep(&in_force, left.into_iter().map(|(name, _)| name));
+        Ok(())
+    }
+}

@@ -1,0 +1,225 @@
+//! `RAINCHECK_*`: what the environment says.
+//!
+//! Invariant: a variable that almost names a setting is refused, and never passed over as one that means nothing here;
+//! others (those of the command line's other commands, those that Kubernetes makes) are left alone.
+
+use std::collections::BTreeMap;
+
+use raincheck::core::name::QueueName;
+use raincheck::core::queue::QueueSpec;
+
+use super::fields::fields_of;
+use super::near::{hint, nearest};
+use super::origin::{Found, Origin};
+use super::queues::{Fields, Said};
+use super::table::{TABLE, Values};
+use crate::commands::queue::set::change;
+use crate::exit::Failed;
+
+/// Variables of other commands, of the programs that a server starts, and of the project's tests.
+const OTHERS: [&str; 14] = [
+    "URL",
+    "API_KEY",
+    "PROFILE",
+    "CONFIG",
+    "QUEUE",
+    "WORKER",
+    "JOB",
+    "ATTEMPT",
+    "DEADLINE",
+    "FENCE",
+    "LEASE",
+    "NAMESPACE",
+    "HOST",
+    "PORT",
+];
+
+/// What the environment says.
+#[derive(Debug, Default)]
+pub(crate) struct Environment {
+    /// Its settings.
+    pub(crate) values: Values,
+    /// Settings of queues: `RAINCHECK_QUEUES__REPORTS__CONCURRENCY`.
+    pub(crate) queues: BTreeMap<QueueName, Fields>,
+}
+
+/// Reads the variables; `known` are the queues that others name already.
+///
+/// # Errors
+/// A value that is none of its setting, a file that cannot be read, or a name that almost is a setting's.
+pub(crate) fn read(
+    variables: impl IntoIterator<Item = (String, String)>,
+    known: &[QueueName],
+) -> Result<Environment, Failed> {
+    let mut said = Environment::default();
+    for (variable, text) in variables {
+        let Some(name) = variable.strip_prefix("RAINCHECK_") else {
+            continue;
+        };
+        if let Some(rest) = name.strip_prefix("QUEUES__") {
+            said.queue(&variable, rest, &text, known)?;
+        } else if !text.is_empty() {
+            // An empty variable is an unset one: so it is taken back in a compose file.
+            said.setting(&variable, name, text)?;
+        }
+    }
+    Ok(said)
+}
+
+impl Environment {
+    fn setting(&mut self, variable: &str, name: &str, text: String) -> Result<(), Failed> {
+        let row = |name: &str| TABLE.iter().find(|row| row.name.eq_ignore_ascii_case(name));
+        let (row, text, origin) = if let Some(row) = row(name) {
+            (row, text, Origin::Variable(variable.to_owned()))
+        } else if let Some(row) = name.strip_suffix("_FILE").and_then(row) {
+            let content = std::fs::read_to_string(&text)
+                .map_err(|error| Failed::usage(format!("{variable}: {text} cannot be read: {error}")))?;
+            let origin = Origin::VariableFile(variable.to_owned(), text);
+            (row, content.trim_end_matches(['\n', '\r']).to_owned(), origin)
+        } else {
+            return unknown(variable, name);
+        };
+        let texts: Vec<String> = if row.many {
+            let parts = text.split([',', '\n']).map(str::trim);
+            parts.filter(|part| !part.is_empty()).map(str::to_owned).collect()
+        } else {
+            vec![text]
+        };
+        (row.check)(&texts).map_err(|why| Failed::usage(format!("{variable}: {why}")))?;
+        let found = Found { texts, origin };
+        if let Some(twice) = self.values.insert(row.name, found) {
+            return Err(Failed::usage(format!(
+                "{variable} and {} say the same setting; keep one of them",
+                twice.origin
+            )));
+        }
+        Ok(())
+    }
+
+    fn queue(&mut self, variable: &str, rest: &str, text: &str, known: &[QueueName]) -> Result<(), Failed> {
+        let form = || Failed::usage(format!("{variable}: write RAINCHECK_QUEUES__NAME__SETTING"));
+        let (name, field) = rest.split_once("__").ok_or_else(form)?;
+        let named = known.iter().find(|queue| capitals(queue.as_str()) == name);
+        let queue = match named {
+            Some(queue) => queue.clone(),
+            None => QueueName::new(&name.to_ascii_lowercase())
+                .map_err(|error| Failed::usage(format!("{variable}: {error}")))?,
+        };
+        let field = field.to_ascii_lowercase();
+        let fields = fields_of::<QueueSpec>();
+        if !fields.contains(&field.as_str()) {
+            let hint = hint(&field, fields.iter().copied());
+            return Err(Failed::usage(format!(
+                "{variable}: a queue has no setting {field:?}{hint}"
+            )));
+        }
+        let (_, value) = change(&format!("{field}={text}"))?;
+        let origin = Origin::Variable(variable.to_owned());
+        let queue = self.queues.entry(queue).or_default();
+        queue.said.insert(field, Said { value, origin });
+        Ok(())
+    }
+}
+
+/// A queue's name as variables write it.
+fn capitals(name: &str) -> String {
+    let letter = |c: char| {
+        if c.is_ascii_alphanumeric() {
+            c.to_ascii_uppercase()
+        } else {
+            '_'
+        }
+    };
+    name.chars().map(letter).collect()
+}
+
+/// Whether a variable that names no setting may be there all the same.
+fn unknown(variable: &str, name: &str) -> Result<(), Failed> {
+    let plain = name.strip_suffix("_FILE").unwrap_or(name).to_ascii_lowercase();
+    let others = ["SERVICE_", "PORT_", "TEST_", "SLOW_"]
+        .iter()
+        .any(|begin| name.starts_with(begin));
+    if others || OTHERS.contains(&name) {
+        return Ok(());
+    }
+    match nearest(&plain, TABLE.iter().map(|row| row.name)) {
+        Some(meant) => Err(Failed::usage(format!(
+            "{variable} names no setting; did you mean RAINCHECK_{}?",
+            meant.to_ascii_uppercase()
+        ))),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(variables: &[(&str, &str)]) -> Result<Environment, String> {
+        let variables = variables
+            .iter()
+            .map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
+        read(variables, &[QueueName::new("eu-thumbs").unwrap()]).map_err(|failed| failed.to_string())
+    }
+
+    #[test]
+    fn variables_are_settings_lists_and_settings_of_queues() {
+        let read = said(&[
+            ("RAINCHECK_DEV", "1"),
+            ("RAINCHECK_STORE", ""),
+            ("RAINCHECK_ALLOW_TARGETS", "10.0.0.0/8, ::1"),
+            ("RAINCHECK_QUEUES__EU_THUMBS__CONCURRENCY", "4"),
+            ("RAINCHECK_QUEUES__REPORTS__TIMEOUT", "1m"),
+            ("HOME", "/"),
+        ])
+        .unwrap();
+        assert_eq!(read.values["dev"].texts, ["1"]);
+        assert!(
+            !read.values.contains_key("store"),
+            "an empty variable says nothing"
+        );
+        assert_eq!(read.values["allow_targets"].texts, ["10.0.0.0/8", "::1"]);
+        let names: Vec<_> = read.queues.keys().map(QueueName::as_str).collect();
+        assert_eq!(names, ["eu-thumbs", "reports"]);
+        let queue = &read.queues[&QueueName::new("eu-thumbs").unwrap()];
+        assert_eq!(queue.said["concurrency"].value, Some(4.into()));
+    }
+
+    #[test]
+    fn a_file_says_what_its_variable_would() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("drain");
+        std::fs::write(&path, "7s\n").unwrap();
+        let path = path.to_str().unwrap();
+        let read = said(&[("RAINCHECK_DRAIN_FILE", path)]).unwrap();
+        assert_eq!(read.values["drain"].texts, ["7s"]);
+        assert_eq!(
+            read.values["drain"].origin.to_string(),
+            format!("RAINCHECK_DRAIN_FILE ({path})")
+        );
+        let twice = said(&[("RAINCHECK_DRAIN_FILE", path), ("RAINCHECK_DRAIN", "1s")]);
+        assert!(twice.unwrap_err().contains("keep one of them"));
+        assert!(said(&[("RAINCHECK_DRAIN_FILE", "/nowhere/at-all")]).is_err());
+    }
+
+    #[test]
+    fn a_slip_is_refused_and_what_others_use_is_left_alone() {
+        for (variable, part) in [
+            ("RAINCHECK_LISTN", "did you mean RAINCHECK_LISTEN?"),
+            ("RAINCHECK_DRAIM", "did you mean RAINCHECK_DRAIN?"),
+            ("RAINCHECK_DEV", "neither true nor false"),
+            ("RAINCHECK_QUEUES__A", "RAINCHECK_QUEUES__NAME__SETTING"),
+            ("RAINCHECK_QUEUES__A__TIMEOUTS", "did you mean timeout?"),
+        ] {
+            assert!(said(&[(variable, "x")]).unwrap_err().contains(part), "{variable}");
+        }
+        for variable in [
+            "RAINCHECK_URL",
+            "RAINCHECK_SERVICE_HOST",
+            "RAINCHECK_PORT_7246_TCP",
+            "RAINCHECK_SLOW_TESTS",
+        ] {
+            assert!(said(&[(variable, "x")]).is_ok(), "{variable}");
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! `raincheck.toml`: where it is, and what it says.
+//!
+//! Invariant: nothing in the file is passed over: a key that means nothing is an error that names its line and the key
+//! that was probably meant.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use raincheck::core::name::QueueName;
+use raincheck::core::queue::QueueSpec;
+use serde_json::Value as Json;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::fields::fields_of;
+use super::near::hint;
+use super::origin::{Found, Origin};
+use super::queues::{Fields, Said};
+use super::table::{TABLE, Values, row};
+
+/// Where the file is looked for when nobody names one; the first that exists is read.
+pub(crate) const PLACES: [&str; 2] = ["raincheck.toml", "/etc/raincheck/raincheck.toml"];
+
+/// The largest file that is read: one that is larger is something else.
+const BYTES_MAX: u64 = 4 << 20;
+
+/// What a file says.
+#[derive(Debug, Default)]
+pub(crate) struct File {
+    /// Its settings.
+    pub(crate) values: Values,
+    /// Its queues.
+    pub(crate) queues: BTreeMap<QueueName, Fields>,
+}
+
+/// Something in a file that cannot be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Mistake {
+    file: Arc<str>,
+    line: usize,
+    what: String,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (file, line, what) = (&self.file, self.line, &self.what);
+        write!(f, "{file}:{line}: {what}")
+    }
+}
+
+/// The file that is read when nobody names one.
+pub(crate) fn place() -> Option<PathBuf> {
+    PLACES.iter().map(PathBuf::from).find(|path| path.exists())
+}
+
+/// Reads a file.
+///
+/// # Errors
+/// All its mistakes, in the order of lines; a file that cannot be read is one, on line 0.
+pub(crate) fn load(path: &Path) -> Result<File, Vec<Mistake>> {
+    let name: Arc<str> = path.display().to_string().into();
+    let unreadable = |why: String| {
+        vec![Mistake {
+            file: name.clone(),
+            line: 0,
+            what: format!("the file cannot be read: {why}"),
+        }]
+    };
+    let size = std::fs::metadata(path).map_err(|error| unreadable(error.to_string()))?;
+    if size.len() > BYTES_MAX {
+        return Err(unreadable("it is larger than 4 MiB".to_owned()));
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
+    parse(&name, &text)
+}
+
+/// Reads a file's text; `name` is what it is called in messages.
+///
+/// # Errors
+/// All its mistakes, in the order of lines.
+pub(crate) fn parse(name: &Arc<str>, text: &str) -> Result<File, Vec<Mistake>> {
+    let mut reader = Reader {
+        name,
+        text,
+        file: File::default(),
+        mistakes: Vec::new(),
+    };
+    match DeTable::parse(text) {
+        Ok(table) => reader.table(table.get_ref()),
+        Err(error) => {
+            let at = error.span().map_or(0, |span| span.start);
+            let what = format!("this is not TOML: {}", error.message());
+            reader.mistake(at, what);
+        }
+    }
+    if reader.mistakes.is_empty() {
+        return Ok(reader.file);
+    }
+    reader.mistakes.sort_by_key(|mistake| mistake.line);
+    Err(reader.mistakes)
+}
+
+struct Reader<'a> {
+    name: &'a Arc<str>,
+    text: &'a str,
+    file: File,
+    mistakes: Vec<Mistake>,
+}
+
+impl Reader<'_> {
+    fn line(&self, at: usize) -> usize {
+        let before = self.text.as_bytes().iter().take(at);
+        1 + before.filter(|byte| **byte == b'\n').count()
+    }
+
+    fn origin(&self, at: usize) -> Origin {
+        Origin::Line(self.name.clone(), self.line(at))
+    }
+
+    fn mistake(&mut self, at: usize, what: String) {
+        let (file, line) = (self.name.clone(), self.line(at));
+        self.mistakes.push(Mistake { file, line, what });
+    }
+
+    fn table(&mut self, table: &DeTable<'_>) {
+        for (key, value) in table {
+            let (name, at) = (key.get_ref().as_ref(), key.span().start);
+            if name == "queues" {
+                self.queues(at, value.get_ref());
+            } else if let Some(row) = row(name) {
+                match texts(value.get_ref(), row.many).and_then(|texts| (row.check)(&texts).map(|()| texts)) {
+                    Ok(texts) => {
+                        let origin = self.origin(at);
+                        self.file.values.insert(row.name, Found { texts, origin });
+                    }
+                    Err(why) => self.mistake(at, format!("{name}: {why}")),
+                }
+            } else {
+                let names = TABLE.iter().map(|row| row.name).chain(["queues"]);
+                self.mistake(at, format!("there is no setting {name:?}{}", hint(name, names)));
+            }
+        }
+    }
+
+    fn queues(&mut self, at: usize, value: &DeValue<'_>) {
+        let DeValue::Table(queues) = value else {
+            return self.mistake(at, "queues: write a table for each: [queues.NAME]".to_owned());
+        };
+        for (key, value) in queues {
+            let (text, at) = (key.get_ref().as_ref(), key.span().start);
+            match (QueueName::new(text), value.get_ref()) {
+                (Err(error), _) => self.mistake(at, format!("queues.{text}: {error}")),
+                (Ok(name), DeValue::Table(fields)) => self.queue(at, name, fields),
+                (Ok(_), _) => self.mistake(at, format!("queues.{text}: write a table: [queues.{text}]")),
+            }
+        }
+    }
+
+    fn queue(&mut self, at: usize, name: QueueName, table: &DeTable<'_>) {
+        let mut fields = Fields {
+            defined: Some(self.origin(at)),
+            ..Fields::default()
+        };
+        let known = fields_of::<QueueSpec>();
+        for (key, value) in table {
+            let (field, at) = (key.get_ref().as_ref(), key.span().start);
+            if !known.contains(&field) {
+                let hint = hint(field, known.iter().copied());
+                self.mistake(at, format!("queues.{name}: there is no setting {field:?}{hint}"));
+                continue;
+            }
+            match json(value).and_then(|value| fits(field, value)) {
+                Ok(value) => {
+                    let origin = self.origin(at);
+                    let value = Some(value);
+                    fields.said.insert(field.to_owned(), Said { value, origin });
+                }
+                Err(why) => self.mistake(at, format!("queues.{name}.{field}: {why}")),
+            }
+        }
+        self.file.queues.insert(name, fields);
+    }
+}
+
+/// Whether a value is one of a queue's setting, by its type.
+fn fits(field: &str, value: Json) -> Result<Json, String> {
+    let alone = Json::Object([(field.to_owned(), value.clone())].into_iter().collect());
+    serde_json::from_value::<QueueSpec>(alone)
+        .map(|_| value)
+        .map_err(|error| error.to_string())
+}
+
+/// The texts of a setting's value.
+fn texts(value: &DeValue<'_>, many: bool) -> Result<Vec<String>, String> {
+    match value {
+        DeValue::String(text) => Ok(vec![text.as_ref().to_owned()]),
+        DeValue::Integer(number) => Ok(vec![number.to_string()]),
+        DeValue::Boolean(on) => Ok(vec![on.to_string()]),
+        DeValue::Array(values) if many => {
+            let mut all = Vec::new();
+            for value in values.iter() {
+                all.extend(texts(value.get_ref(), false)?);
+            }
+            Ok(all)
+        }
+        DeValue::Array(_) => Err("write one value, not a list".to_owned()),
+        DeValue::Table(_) => Err("write a value, not a table".to_owned()),
+        DeValue::Float(_) | DeValue::Datetime(_) => Err("write the value in quotes".to_owned()),
+    }
+}
+
+/// The value as JSON, which queues' settings are read from.
+fn json(value: &Spanned<DeValue<'_>>) -> Result<Json, String> {
+    Ok(match value.get_ref() {
+        DeValue::String(text) => Json::from(text.as_ref()),
+        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
+            .map(Json::from)
+            .map_err(|_| "the number is too large".to_owned())?,
+        DeValue::Float(number) => number
+            .as_str()
+            .parse::<f64>()
+            .map(Json::from)
+            .map_err(|error| error.to_string())?,
+        DeValue::Boolean(on) => Json::from(*on),
+        DeValue::Datetime(_) => return Err("no setting is a date".to_owned()),
+        DeValue::Array(values) => values.iter().map(json).collect::<Result<_, _>>()?,
+        DeValue::Table(table) => {
+            let field = |(key, value): (&Spanned<_>, _)| {
+                let name: &std::borrow::Cow<'_, str> = key.get_ref();
+                json(value).map(|value| (name.as_ref().to_owned(), value))
+            };
+            Json::Object(table.iter().map(field).collect::<Result<_, _>>()?)
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mistakes(text: &str) -> Vec<String> {
+        let mistakes = parse(&"raincheck.toml".into(), text).unwrap_err();
+        mistakes.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn settings_and_queues_are_read_with_the_lines_that_say_them() {
+        let text = "# mine\nlog = \"debug\"\ndev = true\nallow_targets = [\"10.0.0.0/8\", \"::1\"]\n\n[queues.thumbs]\n\
+                    worker = { push = [\"http://localhost:8000/x\"] }\nconcurrency = 0x10\ntimeout = \"10m\"\n";
+        let file = parse(&"f.toml".into(), text).unwrap();
+        assert_eq!(file.values["log"].origin.to_string(), "f.toml:2");
+        assert_eq!(file.values["dev"].texts, ["true"]);
+        assert_eq!(file.values["allow_targets"].texts, ["10.0.0.0/8", "::1"]);
+        let queue = &file.queues[&QueueName::new("thumbs").unwrap()];
+        assert_eq!(queue.said["concurrency"].value, Some(16.into()));
+        assert_eq!(queue.said["timeout"].origin.to_string(), "f.toml:9");
+    }
+
+    #[test]
+    fn what_means_nothing_is_refused_with_its_line_and_what_was_meant() {
+        let text = "lisen = \"x\"\n[queues.a]\nconcurency = 4\ncolour = 1\n[quues.b]\n";
+        assert_eq!(
+            mistakes(text),
+            [
+                "raincheck.toml:1: there is no setting \"lisen\"; did you mean listen?",
+                "raincheck.toml:3: queues.a: there is no setting \"concurency\"; did you mean concurrency?",
+                "raincheck.toml:4: queues.a: there is no setting \"colour\"",
+                "raincheck.toml:5: there is no setting \"quues\"; did you mean queues?",
+            ]
+        );
+    }
+
+    #[test]
+    fn values_that_cannot_be_are_refused_with_their_line() {
+        for (text, part) in [
+            ("drain = \"soon\"", ":1: drain: "),
+            ("drain = 1.5", "in quotes"),
+            ("log = [\"a\"]", "one value, not a list"),
+            ("\ndev = \"perhaps\"", ":2: dev: "),
+            ("queues = 1", "[queues.NAME]"),
+            ("[queues]\na = 1", "[queues.a]"),
+            ("[queues.\"a b\"]", ":1: queues.a b: "),
+            ("[queues.a]\ntimeout = \"soon\"", ":2: queues.a.timeout: "),
+            ("[queues.a]\nworker = { push = \"x\" }", ":2: queues.a.worker: "),
+            ("log = ", "this is not TOML"),
+            ("log = 'a'\nlog = 'b'", ":2: this is not TOML"),
+        ] {
+            let all = mistakes(text);
+            assert!(all.len() == 1 && all[0].contains(part), "{text:?}: {all:?}");
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! The types of settings: how each is read from text.
+//!
+//! Invariant: a type reads the same text to the same value, wherever the text was written.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::ValueEnum as _;
+use raincheck::core::time::parse_duration;
+use raincheck::outward::target::Range;
+
+use crate::commands::serve::logs::LogFormat;
+
+/// A setting's type.
+pub(crate) trait Kind: Sized {
+    /// Whether it takes several texts.
+    const MANY: bool = false;
+    /// Whether it is on or off.
+    const SWITCH: bool = false;
+
+    /// Reads the value from its texts: one, or for many any number; none for one that has no default.
+    ///
+    /// # Errors
+    /// What to write instead, as a fragment.
+    fn read(texts: &[String]) -> Result<Self, String>;
+}
+
+/// The one text of a setting that takes one.
+fn one(texts: &[String]) -> Result<&str, String> {
+    match texts {
+        [text] => Ok(text),
+        _ => Err("write one value".to_owned()),
+    }
+}
+
+impl<T: Kind> Kind for Option<T> {
+    fn read(texts: &[String]) -> Result<Self, String> {
+        if texts.is_empty() {
+            return Ok(None);
+        }
+        T::read(texts).map(Some)
+    }
+}
+
+impl Kind for String {
+    fn read(texts: &[String]) -> Result<Self, String> {
+        one(texts).map(str::to_owned)
+    }
+}
+
+impl Kind for PathBuf {
+    fn read(texts: &[String]) -> Result<Self, String> {
+        match one(texts)? {
+            "" => Err("write a path".to_owned()),
+            path => Ok(Self::from(path)),
+        }
+    }
+}
+
+impl Kind for Duration {
+    fn read(texts: &[String]) -> Result<Self, String> {
+        parse_duration(one(texts)?).map_err(|error| error.to_string())
+    }
+}
+
+impl Kind for bool {
+    const SWITCH: Self = true;
+
+    fn read(texts: &[String]) -> Result<Self, String> {
+        match one(texts)? {
+            "true" | "yes" | "on" | "1" => Ok(true),
+            "false" | "no" | "off" | "0" => Ok(false),
+            other => Err(format!("{other:?} is neither true nor false")),
+        }
+    }
+}
+
+impl Kind for Vec<Range> {
+    const MANY: bool = true;
+
+    fn read(texts: &[String]) -> Result<Self, String> {
+        let range = |text: &String| text.parse().map_err(|error| format!("{text:?}: {error}"));
+        texts.iter().map(range).collect()
+    }
+}
+
+impl Kind for LogFormat {
+    fn read(texts: &[String]) -> Result<Self, String> {
+        let text = one(texts)?;
+        Self::from_str(text, false).map_err(|_| format!("{text:?} is none of auto, text and json"))
+    }
+}
+
+/// A URL with a host and without a query, without the slashes at its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PublicUrl(pub(crate) String);
+
+impl Kind for PublicUrl {
+    fn read(texts: &[String]) -> Result<Self, String> {
+        let text = one(texts)?;
+        let uri: http::Uri = text.parse().map_err(|_| format!("{text:?} is not a URL"))?;
+        let fit = matches!(uri.scheme_str(), Some("http" | "https"))
+            && uri
+                .authority()
+                .is_some_and(|authority| !authority.as_str().contains('@'))
+            && uri.query().is_none();
+        let rule = "write http:// or https://, a host, and a path where the API is below one";
+        fit.then(|| Self(text.trim_end_matches('/').to_owned()))
+            .ok_or_else(|| rule.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read<T: Kind>(texts: &[&str]) -> Result<T, String> {
+        T::read(&texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn every_type_reads_what_people_write() {
+        assert_eq!(read::<Duration>(&["1m30s"]), Ok(Duration::from_secs(90)));
+        assert_eq!(read::<bool>(&["on"]), Ok(true));
+        assert_eq!(read::<bool>(&["0"]), Ok(false));
+        assert_eq!(read::<LogFormat>(&["json"]), Ok(LogFormat::Json));
+        assert_eq!(read::<Vec<Range>>(&["10.0.0.0/8", "::1"]).unwrap().len(), 2);
+        assert_eq!(read::<Option<PathBuf>>(&[]), Ok(None));
+        let url = PublicUrl("https://a.example/jobs".to_owned());
+        assert_eq!(read::<PublicUrl>(&["https://a.example/jobs/"]), Ok(url));
+    }
+
+    #[test]
+    fn what_is_no_value_is_refused() {
+        assert!(read::<bool>(&["perhaps"]).is_err());
+        assert!(read::<String>(&["a", "b"]).is_err());
+        assert!(read::<PathBuf>(&[""]).is_err());
+        assert!(read::<Duration>(&["soon"]).is_err());
+        assert!(
+            read::<Vec<Range>>(&["10.0.0.0/8", "there"])
+                .unwrap_err()
+                .contains("there")
+        );
+        for bad in [
+            "a.example",
+            "ftp://a.example",
+            "https://me@a.example",
+            "https://a.example/?x",
+        ] {
+            assert!(read::<PublicUrl>(&[bad]).is_err(), "{bad}");
+        }
+    }
+}

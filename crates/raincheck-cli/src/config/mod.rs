@@ -1,0 +1,174 @@
+//! The server's configuration: flags, before the environment, before the file, before the defaults.
+//!
+//! ```text
+//! table ─► flags, environment, file (each: settings by name, queues by name, where they were said)
+//!             └── laid over each other ─► Config ─► serve, config show, a reload
+//! ```
+//!
+//! Invariant: what was written and means nothing is refused before anything is opened, with the place and, where one is
+//! near, the name that was meant. Reading has no effects, so that a server can read again while it runs.
+
+mod environment;
+mod fields;
+mod file;
+mod flags;
+mod kinds;
+mod near;
+mod origin;
+pub(crate) mod queues;
+mod reference;
+mod table;
+
+use std::path::{Path, PathBuf};
+
+use raincheck::core::name::QueueName;
+use serde_json::Value as Json;
+
+use crate::exit::Failed;
+
+pub(crate) use self::file::Mistake;
+pub(crate) use self::flags::Flags;
+pub(crate) use self::origin::Origin;
+use self::queues::Queues;
+pub(crate) use self::reference::reference;
+pub(crate) use self::table::Settings;
+use self::table::{TABLE, Values};
+
+/// The configuration, and where it was said.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    /// The file that was read.
+    pub(crate) file: Option<PathBuf>,
+    /// The settings.
+    pub(crate) settings: Settings,
+    /// The queues that it defines.
+    pub(crate) queues: Queues,
+    values: Values,
+}
+
+/// A setting as `config show` shows it.
+#[derive(Debug)]
+pub(crate) struct Shown {
+    /// Its name, with those of the tables around it.
+    pub(crate) name: String,
+    /// Its value; null where it has none.
+    pub(crate) value: Json,
+    /// Where it was said.
+    pub(crate) origin: Origin,
+}
+
+impl Config {
+    /// Reads the file and the environment, and lays the flags over them.
+    ///
+    /// # Errors
+    /// The first thing that cannot be.
+    pub(crate) fn load(flags: &Flags) -> Result<Self, Failed> {
+        let path = flags.file.clone().or_else(file::place);
+        let file = match &path {
+            Some(path) => read_file(path)?,
+            None => file::File::default(),
+        };
+        let names: Vec<QueueName> = file.queues.keys().chain(flags.queues.keys()).cloned().collect();
+        let environment = environment::read(std::env::vars(), &names)?;
+        let (mut values, mut queues) = (file.values, file.queues);
+        values.extend(environment.values);
+        values.extend(flags.values.clone());
+        queues::lay_over(&mut queues, environment.queues);
+        flags.check_strays(&queues)?;
+        queues::lay_over(&mut queues, flags.queues.clone());
+        Ok(Self {
+            file: path,
+            settings: Settings::of(&values)?,
+            queues,
+            values,
+        })
+    }
+
+    /// Everything it says, in the order of the table, then the queues.
+    pub(crate) fn shown(&self) -> Vec<Shown> {
+        let setting = |row: &table::Row| {
+            let found = self.values.get(row.name);
+            Shown {
+                name: row.name.to_owned(),
+                value: shown(row, found.map(|found| found.texts.as_slice())),
+                origin: found.map_or(Origin::Default, |found| found.origin.clone()),
+            }
+        };
+        let mut all: Vec<Shown> = TABLE.iter().map(setting).collect();
+        for (queue, fields) in &self.queues {
+            all.extend(fields.said.iter().map(|(field, said)| Shown {
+                name: format!("queues.{queue}.{field}"),
+                value: said.value.clone().unwrap_or(Json::Null),
+                origin: said.origin.clone(),
+            }));
+        }
+        all
+    }
+
+    /// The settings that this one says otherwise than another, by name and by whether a running server follows.
+    pub(crate) fn changed(&self, other: &Self) -> Vec<(&'static str, bool)> {
+        let texts = |config: &Self, name| config.values.get(name).map(|found| found.texts.clone());
+        let default = |row: &table::Row| row.default.map(|text| vec![text.to_owned()]);
+        let differs = |row: &&table::Row| {
+            texts(self, row.name).or_else(|| default(row)) != texts(other, row.name).or_else(|| default(row))
+        };
+        let changed = TABLE.iter().filter(differs);
+        changed.map(|row| (row.name, row.live)).collect()
+    }
+
+    /// Keeps these settings as `other` says them.
+    pub(crate) fn keep(&mut self, other: &Self, names: impl Iterator<Item = &'static str>) {
+        for name in names {
+            match other.values.get(name) {
+                Some(found) => self.values.insert(name, found.clone()),
+                None => self.values.remove(name),
+            };
+        }
+    }
+}
+
+/// All mistakes of a file.
+pub(crate) fn check_file(path: &Path) -> Vec<String> {
+    match file::load(path) {
+        Err(mistakes) => mistakes.iter().map(Mistake::to_string).collect(),
+        Ok(file) => {
+            let settings = Settings::of(&file.values).map(drop);
+            let specs = file
+                .queues
+                .iter()
+                .map(|(name, fields)| queues::check(name, fields));
+            let all = std::iter::once(settings).chain(specs);
+            all.filter_map(Result::err)
+                .map(|failed| failed.to_string())
+                .collect()
+        }
+    }
+}
+
+fn read_file(path: &Path) -> Result<file::File, Failed> {
+    file::load(path).map_err(|mistakes| {
+        let first = mistakes.first().map(ToString::to_string).unwrap_or_default();
+        let failed = Failed::usage(first);
+        match mistakes.len() {
+            0 | 1 => failed,
+            more => failed.next(format!(
+                "See all {more} mistakes: raincheck config check {}",
+                path.display()
+            )),
+        }
+    })
+}
+
+/// A setting's value as JSON.
+fn shown(row: &table::Row, texts: Option<&[String]>) -> Json {
+    let default = row.default.map(|text| vec![text.to_owned()]);
+    let texts = texts.map(<[String]>::to_vec).or(default);
+    let on = |text: &String| ["true", "yes", "on", "1"].contains(&text.as_str());
+    match texts {
+        Some(texts) if row.many => texts.into(),
+        Some(texts) if row.switch => texts.first().is_some_and(on).into(),
+        Some(texts) => texts.into_iter().next().into(),
+        None if row.many => Json::Array(Vec::new()),
+        None => Json::Null,
+    }
+}

@@ -1,0 +1,60 @@
+//! The nearest name to one that does not exist.
+//!
+//! Invariant: a suggestion is near enough to be a slip; otherwise there is none.
+
+/// The name among these that was probably meant.
+pub(crate) fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let near = (word.chars().count() / 3).max(1);
+    let distances = names.into_iter().map(|name| (distance(word, name), name));
+    distances
+        .filter(|(distance, _)| *distance <= near)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, name)| name)
+}
+
+/// `; did you mean X?`, where some name is near.
+pub(crate) fn hint<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> String {
+    nearest(word, names).map_or_else(String::new, |name| format!("; did you mean {name}?"))
+}
+
+/// How many letters have to be added, taken, changed or swapped with their neighbour.
+fn distance(one: &str, other: &str) -> usize {
+    let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
+    let mut rows = vec![(0..=other.len()).collect::<Vec<_>>()];
+    for (i, a) in one.iter().enumerate() {
+        let mut row = vec![i + 1];
+        for (j, b) in other.iter().enumerate() {
+            let changed = rows[i][j] + usize::from(a != b);
+            let mut least = changed.min(rows[i][j + 1] + 1).min(row[j] + 1);
+            if i > 0 && j > 0 && *a == other[j - 1] && one[i - 1] == *b {
+                least = least.min(rows[i - 1][j - 1] + 1);
+            }
+            row.push(least);
+        }
+        rows.push(row);
+    }
+    rows[one.len()][other.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_is_told_from_another_word() {
+        let names = ["listen", "log", "log_format", "store", "concurrency"];
+        for (word, meant) in [
+            ("lisen", Some("listen")),
+            ("sotre", Some("store")),
+            ("concurency", Some("concurrency")),
+            ("log-format", Some("log_format")),
+            ("lig", Some("log")),
+            ("timeout", None),
+            ("x", None),
+        ] {
+            assert_eq!(nearest(word, names), meant, "{word}");
+        }
+        assert_eq!(hint("lisen", names), "; did you mean listen?");
+        assert_eq!(hint("zzz", names), "");
+    }
+}

@@ -1,0 +1,88 @@
+//! `docs/configuration.md`, made from the table.
+//!
+//! Invariant: the committed page is what this prints; a test compares them.
+
+use std::fmt::Write as _;
+
+use raincheck::core::queue::QueueSpec;
+
+use super::fields::fields_of;
+use super::file::PLACES;
+use super::table::TABLE;
+
+const HEAD: &str = "\
+# Configuration
+
+*Generated from the table of settings by `raincheck config reference`; a test compares them.*
+
+`raincheck serve` works without any. A setting is said by a flag, an environment variable or a key of the file; the flag is
+stronger than the variable, the variable stronger than the file. A list that is said by the stronger replaces the weaker
+one whole. An empty variable is an unset one. Relative paths are relative to the folder that the server is started in.
+
+- `RAINCHECK_X_FILE` names a file whose content is the value of `RAINCHECK_X`, for every setting: how Docker and Kubernetes
+  hand out secrets. Saying both is an error.
+- What means nothing is refused with its place and, where one is near, the name that was meant: keys of the file,
+  flags, and variables that almost name a setting. Other `RAINCHECK_*` variables are left alone.
+- `raincheck config show --origin` shows each value and where it was said; `raincheck config check FILE` finds all mistakes of a
+  file and changes nothing.
+- On SIGHUP the server reads its configuration again. What is marked *live*, and queues, it follows at once; what else
+  changed it names in its log, and goes on as before until it is started again. A configuration with a mistake changes
+  nothing.
+";
+
+const QUEUES: &str = "\
+## Queues
+
+```toml
+[queues.reports]
+worker = { push = [\"http://localhost:8000/jobs/report\"] }   # or { process = [\"./report.sh\"], keep_alive = false }, or \"pull\"
+timeout = \"10m\"
+concurrency = 4
+backoff = \"exponential;base=2s;cap=10m\"
+keep = \"7d\"
+```
+
+A table for each, with the fields of `PUT /v1/queues/{queue}`; in the environment `RAINCHECK_QUEUES__REPORTS__CONCURRENCY=4`, on the
+command line `--queue reports=http://…` and `--set reports.concurrency=4`. A queue that the file defines is what the
+configuration says, with defaults for the rest; one that only flags name keeps the settings that it has. Over the API such
+queues can be paused but not changed (409 `queue-managed`). A program is started without a shell, and is looked for when the
+server starts. A queue that nobody names any more is ordinary after the next start; its program is forgotten at
+once, and workers have to ask for its jobs. URLs that are written here lead where they say; only those that come over the API are held to public
+addresses.
+
+";
+
+/// The page.
+pub(crate) fn reference() -> String {
+    let mut page = HEAD.to_owned();
+    let places: Vec<_> = PLACES.iter().map(|place| format!("`{place}`")).collect();
+    let _ = write!(
+        page,
+        "- The file is the one that `--config` or `RAINCHECK_CONFIG` names, else the first there is of {}.\n\n## Settings\n\n\
+         | key | flag | variable | default | live | |\n|---|---|---|---|---|---|\n",
+        places.join(" and ")
+    );
+    for row in TABLE {
+        let default = row.default.map_or_else(String::new, |text| format!("`{text}`"));
+        let value = if row.switch {
+            String::new()
+        } else {
+            format!(" {}", row.value)
+        };
+        let live = if row.live { "live" } else { "" };
+        let (flag, variable, meaning) = (row.flag(), row.variable(), row.meaning().replace('|', "\\|"));
+        let _ = writeln!(
+            page,
+            "| `{}` | `--{flag}{value}` | `{variable}` | {default} | {live} | {meaning} |",
+            row.name
+        );
+    }
+    page.push('\n');
+    page.push_str(QUEUES);
+    let fields: Vec<_> = fields_of::<QueueSpec>()
+        .iter()
+        .map(|field| format!("`{field}`"))
+        .collect();
+    let _ = writeln!(page, "Fields: {}.", fields.join(", "));
+    page
+}

@@ -1,0 +1,149 @@
+//! The table of settings: each one's name, type, default and meaning, once.
+//!
+//! Invariant: flags, environment variables, keys of the file and `docs/configuration.md` all come from this table, so
+//! that a setting has the same name and the same values wherever it is written.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use raincheck::outward::target::Range;
+
+use crate::exit::Failed;
+
+use super::kinds::{Kind, PublicUrl};
+use super::origin::{Found, Origin};
+use crate::commands::serve::logs::LogFormat;
+
+/// What settings say, by their names.
+pub(crate) type Values = BTreeMap<&'static str, Found>;
+
+/// One setting.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Row {
+    /// Its name, as the file writes it; the flag has dashes for the underscores, the variable is in capitals.
+    pub(crate) name: &'static str,
+    /// What stands for its value in helps.
+    pub(crate) value: &'static str,
+    /// What it is unless it is set; `None` where that is not one value.
+    pub(crate) default: Option<&'static str>,
+    /// What it means.
+    pub(crate) doc: &'static str,
+    /// Whether it takes several values.
+    pub(crate) many: bool,
+    /// Whether it is on or off.
+    pub(crate) switch: bool,
+    /// Whether it is followed when the configuration is read again, without a restart.
+    pub(crate) live: bool,
+    /// Whether its texts are values of it.
+    pub(crate) check: fn(&[String]) -> Result<(), String>,
+}
+
+macro_rules! settings {
+    ($($(#[doc = $doc:literal])+ $name:ident: $kind:ty = $default:expr, $value:literal, $when:ident;)+) => {
+        /// The settings as the server works by them.
+        #[derive(Clone, Debug)]
+        pub(crate) struct Settings {
+            $($(#[doc = $doc])+ pub(crate) $name: $kind,)+
+        }
+
+        /// Every setting, in the order in which they are shown.
+        pub(crate) static TABLE: &[Row] = &[$(Row {
+            name: stringify!($name),
+            value: $value,
+            default: $default,
+            doc: concat!($($doc),+).trim_ascii(),
+            many: <$kind as Kind>::MANY,
+            switch: <$kind as Kind>::SWITCH,
+            live: settings!(@when $when),
+            check: |texts| <$kind as Kind>::read(texts).map(drop),
+        }),+];
+
+        impl Settings {
+            /// The settings that these values say, defaults where they say nothing.
+            ///
+            /// # Errors
+            /// A value that is none of its setting, with where it was written.
+            pub(crate) fn of(values: &Values) -> Result<Self, Failed> {
+                Ok(Self { $($name: read(values, stringify!($name), $default)?,)+ })
+            }
+        }
+    };
+    (@when live) => { true };
+    (@when restart) => { false };
+}
+
+settings! {
+    /// The address to listen on, of this machine only; port 0 takes a free one
+    listen: String = Some("127.0.0.1:7246"), "ADDRESS", restart;
+    /// The server's own URL as those whom it pushes jobs to reach it [default: that of --listen]
+    public_url: Option<PublicUrl> = None, "URL", restart;
+    /// Addresses, or ranges such as 10.1.0.0/16, to which URLs that come over the API may lead although they are not
+    /// public; may be repeated, or separated by commas
+    allow_targets: Vec<Range> = None, "RANGE", restart;
+    /// The directory of the embedded store [default: $STATE_DIRECTORY, else ./raincheck-data]
+    store: Option<PathBuf> = None, "DIRECTORY", restart;
+    /// How long running jobs get when the server is told to stop
+    drain: Duration = Some("25s"), "DURATION", restart;
+    /// Create queues as they are named in submits
+    dev: bool = Some("false"), "BOOL", restart;
+    /// What is logged: a level, or levels by module, such as info,raincheck=debug
+    log: String = Some("info"), "FILTER", live;
+    /// How the log looks: text (a line for each event), json (an object for each), or auto (text on a terminal, json
+    /// otherwise)
+    log_format: LogFormat = Some("auto"), "FORMAT", restart;
+}
+
+/// The setting of this name.
+pub(crate) fn row(name: &str) -> Option<&'static Row> {
+    TABLE.iter().find(|row| row.name == name)
+}
+
+fn read<T: Kind>(values: &Values, name: &'static str, default: Option<&str>) -> Result<T, Failed> {
+    let (texts, origin) = match (values.get(name), default) {
+        (Some(found), _) => (found.texts.clone(), &found.origin),
+        (None, Some(default)) => (vec![default.to_owned()], &Origin::Default),
+        (None, None) => (Vec::new(), &Origin::Default),
+    };
+    T::read(&texts).map_err(|why| Failed::usage(format!("{}: {why}", origin.about(name))))
+}
+
+impl Row {
+    /// The flag, without its dashes in front.
+    pub(crate) fn flag(&self) -> String {
+        self.name.replace('_', "-")
+    }
+
+    /// The environment variable.
+    pub(crate) fn variable(&self) -> String {
+        format!("RAINCHECK_{}", self.name.to_ascii_uppercase())
+    }
+
+    /// What it means, in one line.
+    pub(crate) fn meaning(&self) -> String {
+        self.doc.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_is_a_value_of_its_setting() {
+        for row in TABLE {
+            let texts: Vec<String> = row.default.map(str::to_owned).into_iter().collect();
+            assert_eq!((row.check)(&texts), Ok(()), "{}", row.name);
+        }
+        Settings::of(&Values::new()).unwrap();
+    }
+
+    #[test]
+    fn a_value_that_is_none_is_refused_with_its_origin() {
+        let origin = Origin::Variable("RAINCHECK_DRAIN".to_owned());
+        let texts = vec!["soon".to_owned()];
+        let values = Values::from([("drain", Found { texts, origin })]);
+        let refused = Settings::of(&values).unwrap_err().to_string();
+        assert!(refused.starts_with("RAINCHECK_DRAIN: "), "{refused}");
+    }
+}

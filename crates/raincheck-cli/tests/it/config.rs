@@ -1,0 +1,194 @@
+//! The configuration: what is stronger, what is refused, and what a running server follows.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::rig::{Ran, Server, raincheck};
+
+fn folder(toml: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    write(folder.path(), toml);
+    folder
+}
+
+fn write(folder: &Path, toml: &str) {
+    std::fs::write(folder.join("raincheck.toml"), toml).expect("the file can be written");
+}
+
+fn within(folder: &Path, words: &[&str]) -> Command {
+    let mut command = raincheck();
+    command.args(words).current_dir(folder);
+    command
+}
+
+fn show(command: &mut Command, words: &[&str]) -> serde_json::Value {
+    Ran::of(command.args(["config", "show", "--json"]).args(words)).json()
+}
+
+#[test]
+fn flags_are_stronger_than_variables_and_those_than_the_file() {
+    let folder = folder(
+        "drain = '1s'\nlog = 'debug'\npublic_url = 'http://a.example'\n[queues.q]\nconcurrency = 1\ndepth = 1\n",
+    );
+    let mut command = within(folder.path(), &[]);
+    command
+        .env("RAINCHECK_LOG", "warn")
+        .env("RAINCHECK_DRAIN", "2s")
+        .env("RAINCHECK_QUEUES__Q__CONCURRENCY", "2");
+    let shown = show(
+        &mut command,
+        &["--origin", "--drain", "3s", "--set", "q.timeout=1m"],
+    );
+    let settings = &shown["settings"];
+    for (name, value, origin) in [
+        ("drain", "3s", "--drain"),
+        ("log", "warn", "RAINCHECK_LOG"),
+        ("public_url", "http://a.example", "raincheck.toml:3"),
+        ("listen", "127.0.0.1:7246", "default"),
+    ] {
+        let expected = serde_json::json!({"value": value, "origin": origin});
+        assert_eq!(settings[name], expected, "{name}");
+    }
+    let queue = &shown["queues"]["q"];
+    assert_eq!(queue["concurrency"]["origin"], "RAINCHECK_QUEUES__Q__CONCURRENCY");
+    assert_eq!(queue["depth"]["origin"], "raincheck.toml:6");
+    assert_eq!(queue["timeout"]["value"], "1m");
+    assert_eq!(shown["file"], "raincheck.toml");
+}
+
+#[test]
+fn the_configuration_is_shown_as_a_table_in_a_pipe() {
+    let folder = folder("dev = true\n");
+    let ran = Ran::of(&mut within(folder.path(), &["config", "show", "--origin"])).ok();
+    assert!(ran.contains("dev\ttrue\traincheck.toml:1\n"), "{ran}");
+    assert!(ran.contains("store\t-\tdefault\n"), "{ran}");
+}
+
+#[test]
+fn a_file_that_is_named_is_read_instead_of_the_one_that_is_found() {
+    let folder = folder("drain = '1s'\n");
+    let other = folder.path().join("other.toml");
+    std::fs::write(&other, "dev = true\n").unwrap();
+    let mut command = within(folder.path(), &[]);
+    let shown = show(command.env("RAINCHECK_CONFIG", &other), &[]);
+    assert_eq!(shown["settings"]["dev"], true);
+    assert_eq!(shown["settings"]["drain"], "25s");
+    let ran = Ran::of(&mut within(folder.path(), &["serve", "--config", "nowhere.toml"]));
+    assert_eq!(ran.code, 2, "{ran:?}");
+    assert!(ran.stderr.contains("nowhere.toml"), "{ran:?}");
+}
+
+#[test]
+fn a_key_that_means_nothing_ends_the_start_with_its_line_and_makes_nothing() {
+    let folder = folder("\nlisten = '127.0.0.1:0'\n[queues.q]\nconcurency = 1\n");
+    let ran = Ran::of(&mut within(folder.path(), &["serve"]));
+    assert_eq!(ran.code, 2, "{ran:?}");
+    let what = "raincheck.toml:4: queues.q: there is no setting \"concurency\"; did you mean concurrency?";
+    assert!(ran.stderr.contains(what), "{ran:?}");
+    let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+}
+
+#[test]
+fn a_check_tells_all_mistakes_of_a_file() {
+    let folder = folder("drain = 'soon'\nlisen = 1\n[queues.q]\nconcurrency = 'many'\n");
+    let check = |format: &str| {
+        Ran::of(&mut within(
+            folder.path(),
+            &["config", "check", "raincheck.toml", format],
+        ))
+    };
+    let ran = check("--no-color");
+    assert_eq!((ran.code, ran.stderr.lines().count()), (2, 3), "{ran:?}");
+    assert_eq!(check("--json").json().as_array().map(Vec::len), Some(3));
+    write(folder.path(), "[queues.q]\nconcurrency = 0\n");
+    assert!(
+        check("-q")
+            .stderr
+            .contains("raincheck.toml:2: queue q: concurrency")
+    );
+    write(folder.path(), "[queues.q]\nconcurrency = 4\n");
+    assert_eq!(check("-q").code, 0);
+}
+
+#[test]
+fn the_queues_of_the_file_work_and_are_its_own() {
+    let folder = folder(
+        "[queues.up]\nworker = { process = ['tr', 'a-z', 'A-Z'] }\nresult_type = 'text/plain'\n[queues.other]\n",
+    );
+    let server = Server::start_in(folder, &["--set", "other.depth=3"]);
+    let done = server.run(&["submit", "up", "\"rain\"", "--wait=30s"]);
+    assert_eq!(done.ok(), "\"RAIN\"");
+    assert_eq!(
+        server.run(&["queue", "get", "other", "--json"]).json()["depth"],
+        3
+    );
+    let refused = server.run(&["queue", "set", "up", "timeout=1s"]);
+    assert_eq!(refused.code, 7, "{refused:?}");
+    server.stop();
+}
+
+#[test]
+fn a_hangup_has_the_configuration_read_again_and_followed() {
+    let folder = folder("[queues.q]\nconcurrency = 1\n[queues.gone]\nworker = { process = ['cat'] }\n");
+    let server = Server::start_in(folder, &[]);
+    let read_again = "the configuration was read again";
+    write(
+        server.folder(),
+        "log = 'debug'\ndrain = '3s'\n[queues.q]\nconcurrency = 2\n[queues.new]\n",
+    );
+    server.signal("HUP");
+    server.logged(read_again, 1);
+    let queue = |name| server.run(&["queue", "get", name, "--json"]).json();
+    assert_eq!(queue("q")["concurrency"], 2);
+    assert_eq!(queue("new")["managed"], true);
+    assert_eq!(queue("gone")["worker"], "pull", "its program is forgotten");
+    server.logged("\"level\":\"debug\"", 1);
+    server.logged("\"setting\":\"drain\"", 1);
+    server.logged("\"queue\":\"gone\"", 1);
+
+    write(
+        server.folder(),
+        "log = 'debug'\n[queues.q]\nconcurrency = 3\ncolour = 1\n",
+    );
+    server.signal("HUP");
+    server.logged("the configuration is left as it was: raincheck.toml:4: ", 1);
+    assert_eq!(queue("q")["concurrency"], 2);
+
+    write(
+        server.folder(),
+        "log = 'info'\n[queues.q]\nconcurrency = 4\nworker = { process = ['./nowhere'] }\n",
+    );
+    server.signal("HUP");
+    server.logged("the configuration is left as it was", 2);
+    assert_eq!(queue("q")["concurrency"], 2);
+    server.stop();
+}
+
+#[test]
+fn a_setting_that_waits_for_a_start_is_named_until_it_is_taken_back() {
+    let server = Server::start_in(folder(""), &[]);
+    for (toml, named, read) in [("drain = '3s'", 1, 1), ("drain = '3s'", 2, 2), ("", 2, 3)] {
+        write(server.folder(), toml);
+        server.signal("HUP");
+        server.logged("the configuration was read again", read);
+        server.logged("\"setting\":\"drain\"", named);
+    }
+    let (_, log, _folder) = {
+        server.signal("TERM");
+        server.ended()
+    };
+    assert_eq!(log.matches("\"setting\":\"drain\"").count(), 2, "{log}");
+}
+
+#[test]
+fn the_reference_is_what_the_table_says() {
+    let page = Ran::of(raincheck().args(["config", "reference"])).stdout;
+    let committed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/configuration.md");
+    let committed = std::fs::read_to_string(committed).unwrap();
+    let page = String::from_utf8(page).unwrap();
+    assert_eq!(
+        committed, page,
+        "write it: cargo run -p raincheck-cli -- config reference > docs/configuration.md"
+    );
+}
