@@ -23,6 +23,7 @@ pub mod output;
 pub mod queue;
 pub mod retry;
 pub mod secret;
+pub mod size;
 pub mod store;
 pub mod time;
 pub mod unique;

@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::time::Timestamp;
 
+/// The largest burst that may be set.
+pub const BURST_MAX: u32 = 1_000_000;
+
 /// So many in so much time, such as `50/s`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
@@ -36,9 +39,16 @@ impl Rate {
         u32::try_from(per_second).unwrap_or(u32::MAX).max(1)
     }
 
-    /// Nanoseconds between two at an even pace.
+    /// How long so many take at an even pace.
+    #[must_use]
+    pub fn span(self, count: u32) -> Duration {
+        let nanos = self.interval_nanos().saturating_mul(i128::from(count));
+        u64::try_from(nanos).map_or(Duration::MAX, Duration::from_nanos)
+    }
+
+    /// Nanoseconds between two at an even pace; rounded up, so that rounding never lets more start.
     fn interval_nanos(self) -> i128 {
-        i128::try_from(self.period.as_nanos() / u128::from(self.count))
+        i128::try_from(self.period.as_nanos().div_ceil(u128::from(self.count)))
             .unwrap_or(i128::MAX)
             .max(1)
     }
@@ -96,6 +106,50 @@ impl<'de> Deserialize<'de> for Rate {
 #[serde(transparent)]
 pub struct RateState(pub i64);
 
+impl RateState {
+    /// From when on it says nothing any more: it is as if the rate had never been used.
+    #[must_use]
+    pub const fn over_at(self) -> Timestamp {
+        Timestamp::from_millis(self.0.div_euclid(1_000_000) + 1)
+    }
+}
+
+/// What bounds the jobs of a queue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// So many run at once at most.
+    pub concurrency: Option<u32>,
+    /// So many start in so much time at most, with so many at once after a pause.
+    pub rate: Option<(Rate, u32)>,
+}
+
+/// How much of its limits is in use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Used {
+    /// Jobs that run.
+    pub running: u32,
+    /// Where its rate stands.
+    pub rate: RateState,
+}
+
+/// Which limit holds jobs back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeldBy {
+    /// Others must end first.
+    Concurrency,
+    /// Time must go by.
+    Rate,
+}
+
+/// What holds jobs back, and until when, where that is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// The limit.
+    pub by: HeldBy,
+    /// When the next may start, as far as this limit goes; `None` where only the end of another helps.
+    pub until: Option<Timestamp>,
+}
+
 /// What a limit allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grant {
@@ -116,9 +170,9 @@ pub fn grant_rate(
 ) -> (Grant, RateState) {
     let interval = rate.interval_nanos();
     let now_nanos = i128::from(now.as_millis()) * 1_000_000;
-    let arrival = i128::from(state.0).max(now_nanos);
     // How far ahead of an even pace the limit lets one run, counting the one that starts now.
     let tolerance = interval.saturating_mul(i128::from(burst.max(1)));
+    let arrival = i128::from(state.0).max(now_nanos);
     let room = (tolerance - (arrival - now_nanos)).max(0) / interval;
     let count = u32::try_from(room).unwrap_or(u32::MAX).min(wanted);
     let arrival = arrival.saturating_add(interval.saturating_mul(i128::from(count)));
@@ -129,6 +183,15 @@ pub fn grant_rate(
         Timestamp::from_millis(i64::try_from(millis).unwrap_or(i64::MAX))
     });
     (Grant { count, retry_at }, next)
+}
+
+/// Where a state stands under another limit, or by a clock that was set back: no worse than if the burst had just been
+/// used. To be done once, when either has happened.
+#[must_use]
+pub fn carry_over(state: RateState, rate: Rate, burst: u32, now: Timestamp) -> RateState {
+    let tolerance = rate.interval_nanos().saturating_mul(i128::from(burst.max(1)));
+    let latest = (i128::from(now.as_millis()) * 1_000_000).saturating_add(tolerance);
+    RateState(i64::try_from(latest).unwrap_or(i64::MAX).min(state.0))
 }
 
 /// Grants up to `wanted` where `running` of at most `limit` run already.
@@ -198,6 +261,30 @@ mod tests {
     }
 
     #[test]
+    fn a_state_of_another_time_holds_nothing_back_for_longer_than_a_burst_takes() {
+        let rate = "1/s".parse().unwrap();
+        let (_, state) = grant_rate(RateState::default(), rate, 100, 100, at(3_600_000));
+        let state = carry_over(state, rate, 5, at(0));
+        let (grant, _) = grant_rate(state, rate, 5, 9, at(0));
+        assert_eq!((grant.count, grant.retry_at), (0, Some(at(1000))));
+        assert_eq!(
+            carry_over(state, rate, 5, at(700)),
+            state,
+            "what is no further stays"
+        );
+    }
+
+    #[test]
+    fn a_state_says_nothing_from_its_end_on() {
+        let rate = "3/s".parse().unwrap();
+        let (_, state) = grant_rate(RateState::default(), rate, 2, 2, at(0));
+        assert_eq!(state.over_at(), at(667));
+        let fresh = grant_rate(RateState::default(), rate, 2, 2, at(667));
+        assert_eq!(grant_rate(state, rate, 2, 2, at(667)), fresh);
+        assert_ne!(grant_rate(state, rate, 2, 2, at(666)), fresh);
+    }
+
+    #[test]
     fn concurrency_leaves_what_is_free() {
         assert_eq!(grant_concurrency(Some(4), 3, 9).count, 1);
         assert_eq!(grant_concurrency(Some(4), 9, 9).count, 0);
@@ -227,7 +314,7 @@ mod tests {
                 let mut total = 0;
                 for (instant, count) in &seen[i..] {
                     total += count;
-                    let allowed = i64::from(burst) + (instant - start) * i64::from(per_second) / 1000 + 1;
+                    let allowed = i64::from(burst) + (instant - start) * i64::from(per_second) / 1000;
                     prop_assert!(total <= allowed, "{total} in {} ms, {allowed} allowed", instant - start);
                 }
             }

@@ -3,8 +3,6 @@
 //! Invariant: a default is named once, in the method that gives the value in force; rows keep only what was
 //! written, so that a better default reaches every queue that did not decide otherwise.
 
-use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -12,68 +10,15 @@ use serde::{Deserialize, Serialize};
 use crate::delivery::Callback;
 use crate::job::Options;
 use crate::lease::{LEASE_MAX, LEASE_MIN};
+use crate::limit::{BURST_MAX, Limits, Rate};
 use crate::name::{Namespace, QueueName};
 use crate::retry::{Backoff, MAX_ATTEMPTS_DEFAULT, MAX_ATTEMPTS_LIMIT};
+pub use crate::size::{ByteSize, ParseSizeError};
 use crate::time::Timestamp;
 pub use crate::worker::Worker;
 
 /// The largest body that a queue may allow: larger ones will get files of their own.
 pub const BODY_MAX_LIMIT: u64 = 16 << 20;
-
-/// A number of bytes, written `64KiB`, `1MiB` or as a plain number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ByteSize(pub u64);
-
-/// Why a text is not a size.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not a size: write a number of bytes, or one such as 64KiB, 1MiB or 2GiB")]
-pub struct ParseSizeError;
-
-const SIZE_UNITS: [(&str, u32); 3] = [("GiB", 30), ("MiB", 20), ("KiB", 10)];
-
-impl FromStr for ByteSize {
-    type Err = ParseSizeError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let unit = SIZE_UNITS
-            .iter()
-            .find_map(|(unit, shift)| Some((text.strip_suffix(unit)?, *shift)));
-        let (digits, shift) = unit.unwrap_or((text, 0));
-        let count: u64 = digits.parse().map_err(|_| ParseSizeError)?;
-        count.checked_mul(1 << shift).map(Self).ok_or(ParseSizeError)
-    }
-}
-
-impl fmt::Display for ByteSize {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let fits = |shift: u32| self.0 > 0 && self.0.is_multiple_of(1 << shift);
-        match SIZE_UNITS.iter().find(|(_, shift)| fits(*shift)) {
-            Some((unit, shift)) => write!(f, "{}{unit}", self.0 >> shift),
-            None => write!(f, "{}", self.0),
-        }
-    }
-}
-
-impl Serialize for ByteSize {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for ByteSize {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged, expecting = "a number of bytes, or a size such as 1MiB")]
-        enum Written {
-            Number(u64),
-            Text(String),
-        }
-        match Written::deserialize(deserializer)? {
-            Written::Number(bytes) => Ok(Self(bytes)),
-            Written::Text(text) => text.parse().map_err(serde::de::Error::custom),
-        }
-    }
-}
 
 /// A queue's settings as they were written; what is absent has its default.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,6 +30,12 @@ pub struct QueueSpec {
     /// At most so many jobs run at once (1 to 100,000).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<u32>,
+    /// So many jobs start in so much time at most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate: Option<Rate>,
+    /// So many of them may start at once after a pause (1 to 1,000,000).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub burst: Option<u32>,
     /// At most so many jobs wait; beyond it a submit is refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub depth: Option<u64>,
@@ -140,6 +91,19 @@ pub struct SettingError {
 /// The longest that an attempt, a retention or a grace may be set to: a year.
 pub const SPAN_MAX: Duration = Duration::from_secs(366 * 86_400);
 
+/// Checks a rate and its burst.
+fn check_rate(rate: Option<Rate>, burst: Option<u32>) -> Result<(), SettingError> {
+    let refused = |rule| Err(SettingError { field: "burst", rule });
+    match (rate, burst) {
+        (None, Some(_)) => refused("goes with a rate"),
+        (_, Some(burst)) if !(1..=BURST_MAX).contains(&burst) => refused("is 1 to 1000000"),
+        (Some(rate), Some(burst)) if rate.span(burst) > SPAN_MAX => {
+            refused("is at most what the rate lets start in a year")
+        }
+        _ => Ok(()),
+    }
+}
+
 impl QueueSpec {
     /// Checks what the types alone cannot.
     ///
@@ -178,6 +142,7 @@ impl QueueSpec {
             "concurrency",
             "is 1 to 100000",
         )?;
+        check_rate(self.rate, self.burst)?;
         rule(self.depth.is_none_or(|n| n >= 1), "depth", "is at least 1")?;
         rule(body(self.body_max), "body_max", "is at most 16MiB")?;
         rule(body(self.result_max), "result_max", "is at most 16MiB")?;
@@ -283,6 +248,22 @@ impl Queue {
         })
     }
 
+    /// How many jobs may start at once after a pause: one second of the rate unless written; `None` without a rate.
+    #[must_use]
+    pub fn burst(&self) -> Option<u32> {
+        let rate = self.spec.rate?;
+        Some(self.spec.burst.unwrap_or_else(|| rate.per_second()))
+    }
+
+    /// What bounds its jobs in the store: what is written. A default concurrency binds those who work the queue.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        Limits {
+            concurrency: self.spec.concurrency,
+            rate: self.spec.rate.zip(self.burst()),
+        }
+    }
+
     /// The largest input in bytes: 1 MiB unless written.
     #[must_use]
     pub fn body_max(&self) -> u64 {
@@ -354,23 +335,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_are_written_the_way_they_are_read() {
-        for (text, bytes) in [
-            ("64KiB", 65_536),
-            ("1MiB", 1 << 20),
-            ("2GiB", 2 << 30),
-            ("1000", 1000),
-            ("0", 0),
-        ] {
-            assert_eq!(text.parse(), Ok(ByteSize(bytes)));
-            assert_eq!(ByteSize(bytes).to_string(), text);
-        }
-        for text in ["", "MiB", "-1", "1MB", "1.5MiB", "99999999999GiB"] {
-            assert_eq!(text.parse::<ByteSize>(), Err(ParseSizeError), "{text:?}");
-        }
-    }
-
-    #[test]
     fn an_unknown_setting_is_refused() {
         assert!(serde_json::from_str::<QueueSpec>(r#"{"retries": 3}"#).is_err());
         assert!(
@@ -392,6 +356,10 @@ mod tests {
         assert_eq!(refused(r#"{"worker": {"push": []}}"#), "worker");
         assert_eq!(refused(r#"{"worker": {"process": [""]}}"#), "worker");
         assert_eq!(refused(r#"{"concurrency": 0}"#), "concurrency");
+        assert_eq!(refused(r#"{"burst": 3}"#), "burst");
+        assert_eq!(refused(r#"{"rate": "1/s", "burst": 0}"#), "burst");
+        assert_eq!(refused(r#"{"rate": "1/s", "burst": 1000001}"#), "burst");
+        assert_eq!(refused(r#"{"rate": "1/d", "burst": 367}"#), "burst");
         assert_eq!(refused(r#"{"depth": 0}"#), "depth");
         assert_eq!(refused(r#"{"body_max": "17MiB"}"#), "body_max");
         assert_eq!(refused(r#"{"lease_for": "10ms"}"#), "lease_for");

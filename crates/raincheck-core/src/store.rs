@@ -240,9 +240,10 @@ pub trait Store: Debug + Send + Sync + 'static {
     fn delete(&self, ns: &Namespace, ids: Vec<JobId>) -> Answer<Vec<Result<(), ChangeRefused>>>;
 
     /// Leases waiting jobs in the queue's order (groups in turn; then priority, `run_at`, id), as many as there are
-    /// nonces, are due and the concurrency written for the queue and the claim's `running_max` allow (where none is written, the
-    /// default binds those who work the queue, not the store); none where the queue is paused or unknown. Once
-    /// returned, the attempts are counted. Leases of this queue that this worker claimed under the same `claim_id`
+    /// nonces, are due and the concurrency written for the queue, its rate and the claim's `running_max` allow (where no
+    /// concurrency is written, the default binds those who work the queue, not the store); none where the queue is paused or
+    /// unknown. Once returned, the attempts are counted, and so are the starts that the rate bounds: no crash lets it
+    /// forget them. Where a rate keeps jobs back, the observer is told when the next may start. Leases of this queue that this worker claimed under the same `claim_id`
     /// and that are not over are given back as they are, instead of anything new, even where the queue is paused.
     fn claim(&self, ns: &Namespace, claim: Claim) -> Answer<Vec<Leased>>;
 

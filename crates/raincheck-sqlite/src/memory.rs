@@ -18,12 +18,15 @@ use crate::recent::Recent;
 use crate::row::{QueueKey, QueueNames};
 
 mod batches;
+mod due;
 mod load;
 mod queue;
+mod rates;
 
 pub(crate) use batches::{BatchKey, LiveBatch, ended};
 pub(crate) use queue::QueueMemory;
 use queue::slot;
+pub(crate) use rates::Rates;
 
 /// A map whose keys are names: its seed is another in every process.
 type Named<K, V> = HashMap<K, V, foldhash::quality::RandomState>;
@@ -60,6 +63,8 @@ pub(crate) struct Memory {
     /// When each running job's lease ends.
     held: Numbered<u64, i64>,
     claims: Named<ClaimKey, Vec<u64>>,
+    /// Where the rates that are set stand.
+    pub(crate) rates: Rates,
     staged: Vec<(QueueKey, Option<GroupName>, Place)>,
     /// Queues of which the transaction under way took a ready job out of turn.
     parted: Vec<QueueKey>,
@@ -96,6 +101,7 @@ impl Memory {
             leases: BTreeSet::new(),
             held: Numbered::default(),
             claims: Named::default(),
+            rates: Rates::default(),
             staged: Vec::new(),
             parted: Vec::new(),
             recent: Recent::new(recent_jobs),
@@ -300,75 +306,6 @@ impl Memory {
             .get(&(key, worker.clone(), claim_id.to_owned()))
             .cloned()
             .unwrap_or_default()
-    }
-
-    /// Whether a queue that limits how many run has jobs that wait for a place, and a place.
-    pub(crate) fn has_room_again(&self, key: QueueKey) -> bool {
-        self.queues.get(&key).is_some_and(|memory| {
-            let limit = memory.queue.as_ref().and_then(|queue| queue.spec.concurrency);
-            limit.is_some_and(|limit| memory.running < limit) && memory.ready.len() > 0
-        })
-    }
-
-    /// Makes due timers claimable, sets overdue jobs aside, and gives the queues that gained jobs.
-    pub(crate) fn promote(&mut self, now: Timestamp) -> Vec<QueueKey> {
-        let mut woken = Vec::new();
-        while let Some(entry) = self
-            .timers
-            .first_entry()
-            .filter(|entry| entry.key().0 <= now.as_millis())
-        {
-            let ((run_at, seq), timer) = entry.remove_entry();
-            let aside = self.aside.get_mut(&seq).map(|aside| aside.1 = true).is_some();
-            self.member_scheduled(timer.batch, false);
-            let memory = self.at(timer.queue);
-            memory.scheduled -= 1;
-            if aside {
-                memory.aside += 1;
-                continue;
-            }
-            memory.ready.push(timer.group, (timer.priority, run_at, seq));
-            if !woken.contains(&timer.queue) {
-                woken.push(timer.queue);
-            }
-        }
-        while let Some(entry) = self
-            .overdue
-            .first_entry()
-            .filter(|entry| entry.key().0 <= now.as_millis())
-        {
-            let ((_, seq), (key, group, place)) = entry.remove_entry();
-            let queue = self.at(key);
-            let was_ready = queue.ready.remove(&group, &place);
-            queue.ready.settle();
-            queue.aside += u64::from(was_ready);
-            self.aside.insert(seq, (key, was_ready));
-        }
-        woken
-    }
-
-    /// Makes claimable what the commit made durable, and gives the queues that gained jobs.
-    pub(crate) fn release_staged(&mut self) -> Vec<QueueKey> {
-        let mut woken = Vec::new();
-        for (key, group, place) in std::mem::take(&mut self.staged) {
-            let memory = self.at(key);
-            memory.staged -= 1;
-            memory.ready.push(group, place);
-            if !woken.contains(&key) {
-                woken.push(key);
-            }
-        }
-        for key in std::mem::take(&mut self.parted) {
-            self.at(key).ready.settle();
-        }
-        woken
-    }
-
-    /// When the next timer is due.
-    pub(crate) fn next_timer(&self) -> Option<Timestamp> {
-        self.timers
-            .first_key_value()
-            .map(|((run_at, _), _)| Timestamp::from_millis(*run_at))
     }
 
     /// The jobs that run.

@@ -35,6 +35,12 @@ pub(crate) struct Tx<'a> {
 }
 
 impl Tx<'_> {
+    /// Writes what is written once a transaction, at its end.
+    pub(crate) fn flush(&mut self) -> rusqlite::Result<()> {
+        batches::flush(self)?;
+        self.memory.rates.flush(self.conn, self.now)
+    }
+
     /// Reads a job.
     pub(crate) fn load(
         &self,

@@ -11,7 +11,7 @@ use raincheck_core::store::StoreError;
 use raincheck_core::time::Timestamp;
 use rusqlite::{Connection, ErrorCode};
 
-use crate::apply::{batches, settle};
+use crate::apply::settle;
 use crate::checkpoint::Checkpoint;
 use crate::fresh::Fresh;
 use crate::handover::{Handover, Round, Taken};
@@ -120,7 +120,7 @@ impl Writer {
         self.conn.execute_batch("BEGIN IMMEDIATE")?;
         let mut tx = self.tx(now);
         settle::interrupt_on_open(&mut tx, &running, rand::random())?;
-        batches::flush(&mut tx)?;
+        tx.flush()?;
         self.conn.execute_batch("COMMIT")?;
         self.memory.release_staged();
         // Nobody listens yet, and who comes later asks for everything first.
@@ -250,7 +250,7 @@ impl Writer {
             }
         }
         if writing {
-            if let Err(error) = batches::flush(&mut self.tx(now)) {
+            if let Err(error) = self.tx(now).flush() {
                 let fault = fault(error, false);
                 self.roll_back(now)?;
                 return Err(fault);

@@ -41,6 +41,9 @@ macro_rules! conformance_durable_promises {
                 a_cancelled_attempt_of_the_former_process_ends_cancelled
                 a_lease_that_was_handed_over_lives_on_to_its_deadline
             }
+            reopen_limits {
+                a_rate_is_not_forgotten
+            }
             reopen_output {
                 output_and_its_numbers_survive
             }

@@ -217,6 +217,15 @@ macro_rules! conformance_promises {
                 a_repeated_claim_needs_no_room
                 a_claim_id_is_its_workers_and_its_queues_own
             }
+            rate {
+                a_burst_starts_at_once_and_then_one_each_interval
+                one_seconds_worth_is_the_burst_unless_written
+                no_end_of_an_attempt_gives_a_start_back
+                claims_at_the_same_time_respect_the_rate
+                a_rate_counts_what_started_not_what_was_asked_for
+                a_changed_rate_holds_from_the_next_claim_on
+                a_waiting_job_says_that_a_rate_holds_it_and_until_when
+            }
             concurrency {
                 concurrency_is_never_exceeded
                 claims_at_the_same_time_respect_concurrency
@@ -345,6 +354,7 @@ macro_rules! conformance_promises {
                 a_queue_that_has_more_to_claim_is_told
                 a_resumed_queue_is_told
                 a_place_that_becomes_free_is_told
+                a_rate_that_lets_more_start_is_told
                 a_place_that_an_endpoint_leaves_is_told
                 acceptance_claims_and_progress_are_told
                 chunks_are_told

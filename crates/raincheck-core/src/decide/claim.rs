@@ -1,10 +1,13 @@
-//! Handing a waiting job to a worker.
+//! Handing a waiting job to a worker: which, and how many the limits let start.
+//!
+//! Invariant: limits are asked and charged here only, once for each job that starts.
 
 use std::time::Duration;
 
 use crate::id::{Fence, Nonce};
 use crate::job::{Job, Phase};
 use crate::lease::{LEASE_MAX, LEASE_MIN, Lease, WorkerKind};
+use crate::limit::{Held, HeldBy, Limits, RateState, Used, grant_concurrency, grant_rate};
 use crate::name::WorkerName;
 use crate::queue::Policy;
 use crate::time::Timestamp;
@@ -29,6 +32,49 @@ pub fn claimable(job: &Job, now: Timestamp) -> bool {
     matches!(job.phase, Phase::Waiting)
         && job.run_at <= now
         && job.overdue_at().is_none_or(|overdue| overdue > now)
+}
+
+/// How many may start, and what holds the others back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// How many of those that are wanted may start now.
+    pub count: u32,
+    /// Why not all.
+    pub held: Option<Held>,
+}
+
+/// How many of `wanted` jobs these limits let start now.
+#[must_use]
+pub fn room(limits: &Limits, used: Used, wanted: u32, now: Timestamp) -> Room {
+    let places = grant_concurrency(limits.concurrency, used.running, wanted).count;
+    let mut room = Room {
+        count: places,
+        held: (places < wanted).then_some(Held {
+            by: HeldBy::Concurrency,
+            until: None,
+        }),
+    };
+    // Where no place is free, the time of the next token tells nobody when to come again.
+    if let Some((rate, burst)) = limits.rate.filter(|_| places > 0) {
+        let (grant, _) = grant_rate(used.rate, rate, burst, places, now);
+        if grant.count < places {
+            room = Room {
+                count: grant.count,
+                held: Some(Held {
+                    by: HeldBy::Rate,
+                    until: grant.retry_at,
+                }),
+            };
+        }
+    }
+    room
+}
+
+/// Where the rate stands once so many have started; `None` where there is no rate, so that nothing is to be kept.
+#[must_use]
+pub fn charge(limits: &Limits, used: Used, started: u32, now: Timestamp) -> Option<RateState> {
+    let (rate, burst) = limits.rate.filter(|_| started > 0)?;
+    Some(grant_rate(used.rate, rate, burst, started, now).1)
 }
 
 /// Leases a [`claimable`] job. The attempt is counted here, before the work begins, so that a job which kills its

@@ -29,7 +29,7 @@ pub use batch::{
 };
 pub use bulk::{BulkAction, BulkMatch, bulk, stood};
 pub use cancel::{Cancelled, cancel};
-pub use claim::{Claimer, claim, claimable};
+pub use claim::{Claimer, Room, charge, claim, claimable, room};
 pub use delivery::{DELIVERY_DELAYS, DELIVERY_TERM, TryEnd, deliveries, end_try, redeliver, try_delivery};
 pub use emit::{EmitRefused, EmitStep, emit, emitted_again};
 pub use expire::{expire, expires_at};

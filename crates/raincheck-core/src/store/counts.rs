@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::limit::Held;
 use crate::queue::Queue;
 
 /// How many jobs of a queue stand where.
@@ -45,6 +46,8 @@ pub struct Standing {
     /// How many jobs would be claimed before it if no more came: `None` where it does not wait to be claimed, or so many
     /// are before it that counting them would be dear.
     pub ahead: Option<u64>,
+    /// Which limit of the queue keeps its jobs back now.
+    pub held: Option<Held>,
 }
 
 /// A queue and what is in it.

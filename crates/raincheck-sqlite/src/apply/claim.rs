@@ -32,8 +32,14 @@ pub(crate) fn claim(tx: &mut Tx<'_>, ns: &Namespace, claim: &Claim) -> rusqlite:
         return Ok(Vec::new());
     };
     let wanted = u32::try_from(claim.nonces.len()).unwrap_or(u32::MAX);
-    let written = limit::grant_concurrency(queue.spec.concurrency, memory.running(), wanted);
-    let grant = limit::grant_concurrency(claim.running_max, memory.running(), written.count);
+    let (limits, used) = (queue.limits(), tx.memory.used(key));
+    let room = decide::room(&limits, used, wanted, tx.now);
+    let grant = limit::grant_concurrency(claim.running_max, used.running, room.count);
+    if let Some(until) = room.held.and_then(|held| held.until)
+        && memory.ready.len() > 0
+    {
+        tx.memory.rates.look_again((key, None), until);
+    }
     let mut leased = Vec::new();
     for nonce in claim.nonces.iter().take(grant.count as usize) {
         let Some(seq) = tx
@@ -54,6 +60,10 @@ pub(crate) fn claim(tx: &mut Tx<'_>, ns: &Namespace, claim: &Claim) -> rusqlite:
         tx.store(key, &job, &next)?;
         tx.tell_advanced(Arc::clone(&next));
         leased.push(Leased { job: next, input });
+    }
+    let started = u32::try_from(leased.len()).unwrap_or(u32::MAX);
+    if let Some(rate) = decide::charge(&limits, used, started, tx.now) {
+        tx.memory.rates.set((key, None), rate);
     }
     Ok(leased)
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use raincheck_core::decide::room;
 use raincheck_core::id::JobId;
 use raincheck_core::name::{GroupName, Namespace, QueueName};
 use raincheck_core::queue::{Queue, QueueSpec};
@@ -64,6 +65,9 @@ fn write(tx: &mut Tx<'_>, queue: Queue) -> rusqlite::Result<Arc<Queue>> {
         queue.callback_gone.map(Timestamp::as_millis),
     ];
     let key: QueueKey = upsert.query_row(values, |row| row.get(0))?;
+    if let Some((rate, burst)) = queue.limits().rate {
+        tx.memory.rates.carry_over(&(key, None), rate, burst, tx.now);
+    }
     let queue = Arc::new(queue);
     tx.memory
         .set_queue(key, &queue.namespace, &queue.name, Some(Arc::clone(&queue)));
@@ -175,7 +179,8 @@ pub(crate) fn standing(
     let status = status(tx, ns, name)?;
     let (key, _) = tx.memory.queue(ns, name)?;
     let ahead = tx.memory.queues.get(&key)?.ready.ahead(group, place);
-    Some(Standing { status, ahead })
+    let held = room(&status.queue.limits(), tx.memory.used(key), 1, tx.now).held;
+    Some(Standing { status, ahead, held })
 }
 
 /// All queues of a namespace, or of all, by name.

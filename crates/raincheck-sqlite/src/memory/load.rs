@@ -53,6 +53,8 @@ impl Memory {
             let (key, namespace, name, settings) = queue(row)?;
             memory.set_queue(key, &namespace, &name, settings);
         }
+        memory.rates.load(conn)?;
+        memory.carry_over_rates(now);
         for live in batch_row::live(conn)? {
             memory.put_batch(live);
         }
@@ -68,6 +70,16 @@ impl Memory {
         conn.pragma_update(None, "mmap_size", 0)?;
         memory.release_staged();
         Ok(memory)
+    }
+
+    /// A clock that was set back since must not hold a queue back for longer than its limits do.
+    fn carry_over_rates(&mut self, now: Timestamp) {
+        for (key, memory) in &self.queues {
+            let limits = memory.queue.as_ref().and_then(|queue| queue.limits().rate);
+            if let Some((rate, burst)) = limits {
+                self.rates.carry_over(&(*key, None), rate, burst, now);
+            }
+        }
     }
 
     fn load_job(&mut self, conn: &Connection, row: &Row<'_>, now: Timestamp) -> rusqlite::Result<()> {

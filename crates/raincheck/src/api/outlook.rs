@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::HeaderMap;
 use http::header::{self, HeaderValue};
 use raincheck_core::job::{Job, State};
+use raincheck_core::limit::HeldBy;
 use raincheck_core::queue::Queue;
 use raincheck_core::store::StoreError;
 use raincheck_core::time::Timestamp;
@@ -81,16 +82,30 @@ pub(crate) async fn outlook(
     let counts = standing.status.counts;
     let room = standing.status.queue.concurrency(api.node.options().cores);
     let paused = queue.is_some_and(|queue| queue.paused.is_some());
+    let held = standing.held;
     let waiting_for = if paused {
         WaitingFor::Pause
     } else if room.is_some_and(|room| counts.running >= u64::from(room)) {
         WaitingFor::Concurrency
     } else {
-        WaitingFor::Worker
+        match held.map(|held| held.by) {
+            Some(HeldBy::Concurrency) => WaitingFor::Concurrency,
+            Some(HeldBy::Rate) => WaitingFor::Rate,
+            None => WaitingFor::Worker,
+        }
     };
     // Where the place is dear to know, everybody else is before it.
     let ahead = standing.ahead.unwrap_or_else(|| counts.queued.saturating_sub(1));
     let until_done = pace().map_or(Duration::ZERO, |pace| pace.until_done(ahead, counts.running));
+    // Those before it start one by one, at the pace of the rate.
+    let let_go = held.and_then(|held| held.until).map_or(Duration::ZERO, |until| {
+        let rate = standing.status.queue.spec.rate;
+        let before = u32::try_from(ahead).unwrap_or(u32::MAX);
+        until
+            .since(now)
+            .saturating_add(rate.map_or(Duration::ZERO, |rate| rate.span(before)))
+    });
+    let until_done = until_done.max(let_go);
     Ok(Outlook {
         waiting_for: Some(waiting_for),
         position: standing.ahead.map(|ahead| ahead + 1),

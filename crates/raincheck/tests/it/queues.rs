@@ -33,10 +33,12 @@ async fn a_setting_that_cannot_be_is_named() {
     let server = Server::start().await;
     for (settings, part, pointer) in [
         (
-            r#"{"rate":"50/s"}"#,
-            "the setting \"rate\": there is no such setting",
-            "/rate",
+            r#"{"schedule":"50/s"}"#,
+            "the setting \"schedule\": there is no such setting",
+            "/schedule",
         ),
+        (r#"{"rate":"50"}"#, "write one such as 50/s", "/rate"),
+        (r#"{"burst":5}"#, "burst goes with a rate", "/burst"),
         (
             r#"{"input_schema":{}}"#,
             "there is no such setting",

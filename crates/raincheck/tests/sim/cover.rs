@@ -9,6 +9,7 @@ pub(crate) const WANTED: &[(&str, u64)] = &[
     ("cancel learned by renewal", 200),
     ("cancel request beat a failure", 30),
     ("claim at full concurrency", 10_000),
+    ("claim at the end of a rate", 1_000),
     ("claim of a paused queue", 4_000),
     ("claim repeated", 800),
     ("claimed again", 6_000),

@@ -16,12 +16,14 @@ use crate::refused::refused;
 use crate::session::{About, Session};
 
 const EXAMPLES: &str = "\
-Settings: worker concurrency depth body_max result_max result_type stream timeout lease_for cancel_grace
-max_attempts backoff keep keep_failed. Written as field=value; field= goes back to the default; field:=json as it is.
+Settings: worker concurrency rate burst depth body_max result_max result_type stream timeout
+lease_for cancel_grace max_attempts backoff keep keep_failed callback. Written as field=value;
+field= goes back to the default; field:=json as it is.
 
 Examples:
   raincheck queue set reports worker=pull
   raincheck queue set reports worker=http://localhost:8000/jobs/report timeout=10m concurrency=4
+  raincheck queue set reports rate=50/s burst=100
   raincheck queue set reports 'backoff=exponential;base=2s;cap=10m' max_attempts=
   raincheck queue set reports 'worker:={\"push\":[\"http://a:8000/r\",\"http://b:8000/r\"]}'";
 

@@ -249,6 +249,11 @@ impl Store for Broken {
                     |queue| queue.spec.concurrency = None,
                     |model| model.claim(ns, &wanted, now),
                 ),
+                Fault::IgnoresRates => with_queues(
+                    model,
+                    |queue| queue.spec.rate = None,
+                    |model| model.claim(ns, &wanted, now),
+                ),
                 _ => model.claim(ns, &wanted, now),
             };
             for leased in &mut leased {

@@ -25,7 +25,7 @@ impl Model {
         }
         let name = (ns.clone(), wanted.queue.clone());
         let mut leased = Vec::new();
-        for nonce in wanted.nonces.iter().take(self.startable(&name, wanted)) {
+        for nonce in wanted.nonces.iter().take(self.startable(&name, wanted, now)) {
             let Some(id) = self.next_in_turn(&name, now) else {
                 break;
             };
@@ -55,11 +55,11 @@ impl Model {
     }
 
     /// How many of the jobs that a claim wants may start now: none where the queue is paused or unknown.
-    pub(in crate::conformance) fn startable(&self, name: &LineName, wanted: &Claim) -> usize {
+    pub(in crate::conformance) fn startable(&self, name: &LineName, wanted: &Claim, now: Timestamp) -> usize {
         let count = u32::try_from(wanted.nonces.len()).unwrap_or(u32::MAX);
         match self.lines.get(name) {
             Some(line) if line.queue.paused.is_none() => {
-                self.free(&line.queue, wanted.running_max, count) as usize
+                self.free(&line.queue, wanted.running_max, count, now) as usize
             }
             Some(_) | None => 0,
         }
@@ -115,6 +115,7 @@ impl Model {
     ) -> Option<Leased> {
         let job = self.jobs.get(&id)?.job.clone();
         let next = claim(&job, claimer, nonce, &self.policy(&job), now)?;
+        self.charge(&(job.namespace.clone(), job.queue.clone()), now);
         let job = self.keep(next);
         self.advanced.push(job.clone());
         Some(Leased {

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::state::{Line, Model};
+use crate::decide::room;
 use crate::id::JobId;
 use crate::job::{Job, Phase};
 use crate::name::{Namespace, QueueName};
@@ -36,7 +37,9 @@ impl Model {
         queue.callback_gone = queue.callback_gone.filter(|_| managed);
         queue.managed = managed;
         line.queue = Arc::new(queue);
-        Ok(line.queue.clone())
+        let queue = line.queue.clone();
+        self.carry_over(&queue, now);
+        Ok(queue)
     }
 
     pub(in crate::conformance) fn queue(
@@ -84,7 +87,8 @@ impl Model {
             }
             ahead = Some(sum as u64);
         }
-        Some(Standing { status, ahead })
+        let held = room(&status.queue.limits(), self.used(&status.queue), 1, now).held;
+        Some(Standing { status, ahead, held })
     }
 
     pub(in crate::conformance) fn queues(&self, ns: &Namespace, now: Timestamp) -> Vec<QueueStatus> {

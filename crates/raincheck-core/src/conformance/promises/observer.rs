@@ -212,6 +212,23 @@ pub async fn a_place_that_becomes_free_is_told(kit: Kit) {
     ear.hears_ready("q").await;
 }
 
+pub async fn a_rate_that_lets_more_start_is_told(kit: Kit) {
+    let spec = QueueSpec {
+        rate: "1/s".parse().ok(),
+        ..QueueSpec::default()
+    };
+    kit.put("q", spec).await;
+    kit.submit_many(&Draft::default(), 4).await;
+    kit.claim_one().await;
+    assert!(kit.claim_up_to(1).await.is_empty());
+    let ear = Ear::on(&kit);
+    ear.forget();
+    kit.advance(s(1));
+    // Whatever a store does next shows it the time.
+    kit.reclaim().await;
+    ear.hears_ready("q").await;
+}
+
 pub async fn a_place_that_an_endpoint_leaves_is_told(kit: Kit) {
     kit.q().await;
     kit.submit_many(&Draft::default(), 4).await;

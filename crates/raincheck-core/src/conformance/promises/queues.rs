@@ -14,6 +14,8 @@ fn spec() -> QueueSpec {
             "http://localhost:1/b".to_owned(),
         ])),
         concurrency: Some(3),
+        rate: "50/s".parse().ok(),
+        burst: Some(7),
         depth: Some(99),
         body_max: Some(crate::queue::ByteSize(1 << 16)),
         result_max: Some(crate::queue::ByteSize(1 << 17)),

@@ -9,6 +9,7 @@ use super::run::{Checked, Run, answered};
 use crate::decide::{EmitRefused, Patch, SettleRefused};
 use crate::id::JobId;
 use crate::job::{Outcome, Phase};
+use crate::limit::HeldBy;
 use crate::list::{Filter, Page};
 use crate::name::{Namespace, QueueName};
 use crate::store::{Claim, Emit, Leased, Renew, Retry, Settle, Submission, SubmitRefused, Submitted};
@@ -43,11 +44,11 @@ impl Run {
             Command::Prune(limit) => self.prune(limit).await,
             Command::Read(ns, id) => self.read(&ns, id).await,
             Command::PutQueue(ns, name, spec, managed) => {
-                let answer = answered(store.put_queue(&ns, &name, spec.clone(), managed).await)?;
+                let answer = answered(store.put_queue(&ns, &name, (*spec).clone(), managed).await)?;
                 equal(
                     "a put",
                     &answer,
-                    &self.model.put_queue(&ns, &name, spec, managed, now),
+                    &self.model.put_queue(&ns, &name, *spec, managed, now),
                 )
             }
             Command::Pause(ns, name, paused) => {
@@ -370,12 +371,18 @@ impl Run {
             return same("a repeated claim", leased, repeated);
         }
         let name = (ns.clone(), claim.queue.clone());
-        let startable = self.model.startable(&name, &claim);
+        let startable = self.model.startable(&name, &claim, self.now());
         if leased.len() > startable {
             return Err(format!(
                 "{} jobs were claimed, {startable} may start",
                 leased.len()
             ));
+        }
+        if let Some(by) = self.model.held(&name, self.now()) {
+            self.cover(match by {
+                HeldBy::Concurrency => "held by concurrency",
+                HeldBy::Rate => "held by a rate",
+            });
         }
         self.turns.claim(ns, &claim.queue);
         let mut nonces = claim.nonces.clone();

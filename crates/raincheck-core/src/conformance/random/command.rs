@@ -30,7 +30,7 @@ pub(super) enum Command {
     Read(Namespace, JobId),
     /// In pages of this size, to the end.
     List(Namespace, Filter, u32),
-    PutQueue(Namespace, QueueName, QueueSpec, bool),
+    PutQueue(Namespace, QueueName, Box<QueueSpec>, bool),
     Pause(Namespace, QueueName, bool),
     /// In slices of this size, until nothing waits.
     Purge(Namespace, QueueName, u32),

@@ -16,6 +16,7 @@ use crate::decide::{Claimer, NewJob, Patch, Settlement};
 use crate::id::{JobId, LeaseId};
 use crate::job::{Failure, Job, Options, Phase, State};
 use crate::lease::{Progress, WorkerKind};
+use crate::limit::Rate;
 use crate::list::Filter;
 use crate::name::{GroupName, Namespace, QueueName, Tag, UniqueValue, WorkerName};
 use crate::queue::{ByteSize, QueueSpec, Worker};
@@ -334,10 +335,21 @@ fn settles(rng: &mut Rng, pool: &Pool) -> Option<(Namespace, Vec<Settle>)> {
     Some((ns, batch))
 }
 
+/// A rate and its burst, if any.
+fn rate(rng: &mut Rng) -> (Option<Rate>, Option<u32>) {
+    let rates = ["1/s", "3/s", "7/m", "40/m"];
+    let rate = some(rng, 3, |rng| rng.pick(&rates).and_then(|rate| rate.parse().ok())).flatten();
+    let burst = rate.and_then(|_| some(rng, 2, |rng| u32::try_from(rng.between(1, 5)).unwrap_or(1)));
+    (rate, burst)
+}
+
 fn spec(rng: &mut Rng) -> QueueSpec {
+    let (rate, burst) = rate(rng);
     QueueSpec {
         worker: some(rng, 4, |_| Worker::Push(vec!["http://localhost:1/".to_owned()])),
         concurrency: some(rng, 2, |rng| u32::try_from(rng.between(1, 4)).unwrap_or(1)),
+        rate,
+        burst,
         depth: some(rng, 3, |rng| rng.between(1, 15)),
         result_max: some(rng, 2, |rng| ByteSize(rng.between(1, 200))),
         timeout: some(rng, 4, |rng| rng.seconds(5, 100)),
@@ -423,7 +435,7 @@ pub(super) fn draw(rng: &mut Rng, world: &World<'_>) -> Command {
             Command::Patch(ns, ids.into_iter().map(|id| (id, patch(rng, store))).collect())
         }
         84 => Command::Replay(ns, queue(rng), idempotency(rng)),
-        85 | 86 => Command::PutQueue(ns, queue(rng), spec(rng), rng.one_in(25)),
+        85 | 86 => Command::PutQueue(ns, queue(rng), Box::new(spec(rng)), rng.one_in(25)),
         88 => Command::Pause(ns, queue(rng), rng.one_in(2)),
         89 => Command::Pause(ns, queue(rng), false),
         90 => Command::Purge(ns, quiet_queue(rng), slice),

@@ -131,6 +131,16 @@ const FAULTS: &[(Fault, &[&str], Random)] = &[
         Finds,
     ),
     (
+        Fault::IgnoresRates,
+        &["rate::a_burst_starts_at_once_and_then_one_each_interval"],
+        Finds,
+    ),
+    (
+        Fault::ForgetsRatesOnOpen,
+        &["reopen_limits::a_rate_is_not_forgotten"],
+        Finds,
+    ),
+    (
         Fault::IgnoresConcurrency,
         &[
             "concurrency::concurrency_is_never_exceeded",

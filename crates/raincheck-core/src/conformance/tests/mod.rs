@@ -91,6 +91,8 @@ fn random_commands_reach_every_corner() {
         "claimed",
         "claimed again",
         "claimed in turn",
+        "held by concurrency",
+        "held by a rate",
         "created",
         "deleted",
         "interrupted by opening",

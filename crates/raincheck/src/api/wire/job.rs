@@ -187,6 +187,8 @@ pub(crate) enum WaitingFor {
     RunAt,
     /// For running jobs of its queue to end.
     Concurrency,
+    /// For time to go by: as many jobs of its queue as its `rate` allows have started.
+    Rate,
     /// For its queue to be resumed.
     Pause,
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use raincheck_core::delivery::Callback;
 use raincheck_core::job::Options;
+use raincheck_core::limit::Rate;
 use raincheck_core::name::QueueName;
 use raincheck_core::queue::{ByteSize, Queue, QueueSpec, Worker};
 use raincheck_core::retry::Backoff;
@@ -28,6 +29,12 @@ pub(crate) struct QueueDocument<'a> {
     /// At most so many jobs run at once, and so many programs are kept alive; null where there is no bound.
     #[schema(example = 8)]
     concurrency: Option<u32>,
+    /// At most so many jobs start in so much time; null where there is no bound.
+    #[schema(value_type = Option<String>, example = "50/s")]
+    rate: Option<Rate>,
+    /// So many of them may start at once after a pause; null without a rate.
+    #[schema(example = 50)]
+    burst: Option<u32>,
     /// At most so many jobs wait.
     #[schema(example = 1_000_000)]
     depth: u64,
@@ -137,6 +144,8 @@ fn origins(spec: &QueueSpec, managed: bool) -> BTreeMap<&'static str, &'static s
     BTreeMap::from([
         ("worker", from(spec.worker.is_some())),
         ("concurrency", from(spec.concurrency.is_some())),
+        ("rate", from(spec.rate.is_some())),
+        ("burst", from(spec.burst.is_some())),
         ("depth", from(spec.depth.is_some())),
         ("body_max", from(spec.body_max.is_some())),
         ("result_max", from(spec.result_max.is_some())),
@@ -162,6 +171,8 @@ impl<'a> QueueDocument<'a> {
             name: &queue.name,
             worker: queue.worker(),
             concurrency: queue.concurrency(cores),
+            rate: queue.spec.rate,
+            burst: queue.burst(),
             depth: queue.depth(),
             body_max: ByteSize(queue.body_max()),
             result_max: ByteSize(queue.result_max()),
@@ -249,6 +260,11 @@ pub(crate) struct QueueSettings {
     /// pull.
     #[schema(minimum = 1, maximum = 100_000)]
     concurrency: Option<u32>,
+    /// At most so many jobs start in so much time, such as `50/s`, `10/m`, `1000/h` or `7/d`: no bound unless given.
+    rate: Option<String>,
+    /// So many of them may start at once after a pause, 1 to 1,000,000: one second of `rate` unless given.
+    #[schema(minimum = 1, maximum = 1_000_000)]
+    burst: Option<u32>,
     /// At most so many jobs wait; beyond it a submit is refused: 1,000,000 unless given.
     #[schema(minimum = 1)]
     depth: Option<u64>,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use raincheck_core::id::JobId;
 use raincheck_core::job::{Job, Phase};
 use raincheck_core::name::QueueName;
+use raincheck_core::queue::Queue;
 use raincheck_core::store::{Claim, Leased};
 use raincheck_core::time::Timestamp;
 
@@ -137,7 +138,8 @@ impl Checker {
         if running >= limit {
             self.cover.hit("claim at full concurrency");
         }
-        if got < claim.nonces.len() && running < limit {
+        let saved = self.rate(&queue, got, now);
+        if got < claim.nonces.len() && running < limit && saved {
             let left = self.startable(&queue.name, now);
             self.rule(
                 left.is_none(),
@@ -145,6 +147,28 @@ impl Checker {
                 || format!("at {now}: {left:?}"),
             );
         }
+    }
+
+    /// A claim takes what the rate lets it: time saves up starts, as many as the burst. Whether one is left.
+    fn rate(&mut self, queue: &Queue, got: usize, now: Timestamp) -> bool {
+        let Some((rate, burst)) = queue.limits().rate else {
+            return true;
+        };
+        let (interval, most) = (rate.span(1), rate.span(burst));
+        let (saved, since) = self.saved.get(&queue.name).copied().unwrap_or((most, now));
+        let saved = saved.saturating_add(now.since(since)).min(most);
+        let spent = interval * u32::try_from(got).unwrap_or(u32::MAX);
+        self.rule(
+            spent <= saved,
+            "no more start than the rate lets start (G8)",
+            || format!("{got} at {now}, {saved:?} saved of {interval:?} each"),
+        );
+        let saved = saved.saturating_sub(spent);
+        self.saved.insert(queue.name.clone(), (saved, now));
+        if saved < interval {
+            self.cover.hit("claim at the end of a rate");
+        }
+        saved >= interval
     }
 
     fn startable(&self, queue: &QueueName, now: Timestamp) -> Option<Arc<Job>> {

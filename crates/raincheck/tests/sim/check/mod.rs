@@ -15,6 +15,7 @@ mod upkeep;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use raincheck_core::conformance::invariants::{follows, sound};
@@ -47,6 +48,8 @@ pub(crate) struct Checker {
     gone: BTreeMap<JobId, (Missing, Timestamp)>,
     keys: BTreeMap<(QueueName, String), (Fingerprint, JobId)>,
     queues: BTreeMap<QueueName, Arc<Queue>>,
+    /// What time has saved up for each queue's rate, and when that was told.
+    saved: BTreeMap<QueueName, (Duration, Timestamp)>,
     /// What each job has emitted.
     chunks: BTreeMap<JobId, Vec<emit::Kept>>,
     /// Ids whose submission was refused for good.

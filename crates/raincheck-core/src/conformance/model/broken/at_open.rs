@@ -37,6 +37,7 @@ impl Broken {
         match fault {
             Fault::LosesKeysOnOpen => model.keys.clear(),
             Fault::LosesResultsOnOpen => model.jobs.values_mut().for_each(|row| row.result = None),
+            Fault::ForgetsRatesOnOpen => model.rates.clear(),
             Fault::LosesOutputOnOpen => model.jobs.values_mut().for_each(|row| {
                 row.chunks.clear();
                 row.mark = None;

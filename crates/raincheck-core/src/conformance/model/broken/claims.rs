@@ -25,7 +25,7 @@ impl Broken {
             return repeated;
         }
         let mut leased = Vec::new();
-        for nonce in wanted.nonces.iter().take(model.startable(&name, wanted)) {
+        for nonce in wanted.nonces.iter().take(model.startable(&name, wanted, now)) {
             let waiting = model
                 .jobs_of(ns, &wanted.queue)
                 .filter(|job| matches!(job.phase, Phase::Waiting));

@@ -19,6 +19,8 @@ pub(in crate::conformance) enum Fault {
     StartsOverdueJobs,
     IgnoresPause,
     IgnoresConcurrency,
+    IgnoresRates,
+    ForgetsRatesOnOpen,
     IgnoresTheClaimersBound,
     ForgetsTheAttempt,
     LeavesTheFence,
