@@ -308,6 +308,18 @@ impl Job {
         }
     }
 
+    /// The attempt that the transition to this state ended, where one did: for those who are told of transitions. `None` of
+    /// a job that runs, or that was cancelled or expired while it waited.
+    #[must_use]
+    pub fn just_ended(&self) -> Option<&Attempt> {
+        let last = self.attempts.last()?;
+        match &self.phase {
+            Phase::Waiting => Some(last),
+            Phase::Running(_) => None,
+            Phase::Done { finished_at, .. } => (last.ended_at == *finished_at).then_some(last),
+        }
+    }
+
     /// How the job ended, once it has.
     #[must_use]
     pub const fn outcome(&self) -> Option<Outcome> {

@@ -34,11 +34,13 @@ use crate::time::Timestamp;
 mod counts;
 mod observer;
 mod outbox;
+mod vitals;
 mod work;
 
 pub use counts::{Counts, QueueStatus, Standing};
 pub use observer::{Change, Observer};
 pub use outbox::{About, DueDeliveries, EndTry, Outgoing};
+pub use vitals::{Histogram, Measure, Spread, Trouble, Vitals};
 pub use work::{Claim, Leased, Renew, Settle};
 
 /// What an operation gives back: a future that owns all it needs.
@@ -425,6 +427,11 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// Whose a job is, or was while its tombstone lasts: for callers who hold no key but something that names the job, its
     /// lease or a ticket.
     fn home(&self, id: JobId) -> Answer<Option<Namespace>>;
+
+    /// The store's numbers for those who watch it; `None` where it keeps none.
+    fn vitals(&self) -> Option<Arc<Vitals>> {
+        None
+    }
 
     /// Whether the store can write now.
     fn check(&self) -> Answer<()>;

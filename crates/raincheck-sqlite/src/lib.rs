@@ -15,6 +15,7 @@ mod body;
 mod checkpoint;
 mod directory;
 mod fresh;
+mod handle;
 mod handover;
 mod list;
 mod memory;
@@ -32,6 +33,6 @@ mod tx;
 mod writer;
 
 pub use directory::OpenError;
+pub use handle::SqliteStore;
 pub use open::Options;
 pub use schema::SQLITE_VERSION_MIN;
-pub use store::SqliteStore;

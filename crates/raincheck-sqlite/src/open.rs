@@ -7,14 +7,16 @@ use std::sync::{Arc, Mutex};
 
 use raincheck_core::clock::Clock;
 use raincheck_core::id::IdGenerator;
+use raincheck_core::store::{Measure, Vitals};
 
 use crate::checkpoint::Checkpoint;
 use crate::directory::{Directory, OpenError, row_error};
+use crate::handle::{Inner, SqliteStore};
 use crate::handover::Handover;
 use crate::memory::Memory;
 use crate::reader::Readers;
 use crate::schema;
-use crate::store::{Inner, SqliteStore};
+
 use crate::writer::{Shared, Writer};
 
 /// How to open a store.
@@ -70,7 +72,10 @@ impl SqliteStore {
                 |row| row.get(0),
             )
             .map_err(failed)?;
-        let shared = Arc::new(Shared::new(options.recent_jobs));
+        let shared = Arc::new(Shared::new(
+            options.recent_jobs,
+            Vitals::new(Box::new(OnDisk(database.clone()))),
+        ));
         let handover = Arc::new(Handover::default());
         let checkpoint = Checkpoint::start(&database, options.log_pages, &handover)?;
         let readers = Arc::new(Readers::start(&database, options.cache_kib / 4, &shared)?);
@@ -107,5 +112,20 @@ impl SqliteStore {
             ids: IdGenerator::after(last.unwrap_or(0).cast_unsigned()),
             ended: Mutex::new(Some(ended)),
         })))
+    }
+}
+
+/// The files of the database.
+#[derive(Debug)]
+struct OnDisk(PathBuf);
+
+impl Measure for OnDisk {
+    fn size_bytes(&self) -> Option<u64> {
+        let mut log = self.0.clone().into_os_string();
+        log.push("-wal");
+        let database = std::fs::metadata(&self.0).ok()?.len();
+        // Without a log nothing is in it.
+        let log = std::fs::metadata(log).map_or(0, |log| log.len());
+        Some(database + log)
     }
 }

@@ -1,19 +1,18 @@
-//! The handle: every operation of [`Store`] as a request to the writer or a query to the readers.
+//! Every operation of [`Store`] as a request to the writer or a query to the readers.
 //!
-//! Invariant: a handle holds no state of its own; dropping the last one lets the writer finish and end.
+//! Invariant: an operation is handed over before this returns, whether or not its answer is waited for.
 
 use std::future::ready;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use raincheck_core::batch::{
     Batch, BatchCancelled, BatchId, BatchMissing, BatchOpened, BatchRefused, BatchStatus, Line, Member,
     NewBatch, Results, Tended,
 };
-use raincheck_core::clock::Clock;
 use raincheck_core::content::Input;
 use raincheck_core::decide::{EmitRefused, Patch, Renewed, SettleRefused};
 use raincheck_core::delivery::{Delivery, DeliveryId};
-use raincheck_core::id::{IdGenerator, JobId};
+use raincheck_core::id::JobId;
 use raincheck_core::job::Job;
 use raincheck_core::key::{ApiKey, KeyId, KeyRefused, NewKey};
 use raincheck_core::list::{Listed, Page};
@@ -23,92 +22,17 @@ use raincheck_core::secret::{Secret, SigningSecrets};
 use raincheck_core::store::{
     Answer, Change, ChangeRefused, Claim, DueDeliveries, Emit, Emitted, EndTry, Idempotency, Leased, Missing,
     Observer, Output, PatchError, QueueRefused, QueueStatus, Reclaimed, Renew, Retry, Settle, Slice,
-    Standing, Store, StoreError, Submission, SubmitRefused, Submitted,
+    Standing, Store, StoreError, Submission, SubmitRefused, Submitted, Vitals,
 };
 use raincheck_core::time::Timestamp;
-use rusqlite::Connection;
 
 use crate::apply::{batches, change, claim, deliveries, emit, keys, prune, queues, secrets, settle, submit};
 use crate::body;
-use crate::handover::Handover;
+use crate::handle::SqliteStore;
 use crate::list;
 use crate::memory::place;
-use crate::operation::request;
 use crate::output;
-use crate::reader::Readers;
-use crate::row::{self, QueueNames};
-use crate::tx::Tx;
-use crate::writer::Shared;
-
-/// A store in a directory. Cheap to clone; see [`Store`] for the operations and what is durable when they return.
-///
-/// ```
-/// use std::sync::Arc;
-/// use raincheck_core::clock::ManualClock;
-/// use raincheck_core::store::Store;
-/// use raincheck_sqlite::{Options, SqliteStore};
-///
-/// let dir = tempfile::tempdir()?;
-/// let store = SqliteStore::open(Options::new(dir.path(), Arc::new(ManualClock::default())))?;
-/// assert!(store.mint().seq() < store.mint().seq());
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Clone, Debug)]
-pub struct SqliteStore(pub(crate) Arc<Inner>);
-
-#[derive(Debug)]
-pub(crate) struct Inner {
-    pub(crate) handover: Arc<Handover>,
-    pub(crate) readers: Arc<Readers>,
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) ids: IdGenerator,
-    /// Resolves when the writer has ended and the directory is free again.
-    pub(crate) ended: Mutex<Option<tokio::sync::oneshot::Receiver<()>>>,
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        self.handover.close();
-    }
-}
-
-impl SqliteStore {
-    fn request<T, F>(&self, writes: bool, run: F) -> Answer<T>
-    where
-        T: Send + 'static,
-        F: FnMut(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
-    {
-        let (request, answer) = request(writes, run);
-        self.0.handover.push(request);
-        answer
-    }
-
-    fn write<T, F>(&self, run: F) -> Answer<T>
-    where
-        T: Send + 'static,
-        F: FnMut(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
-    {
-        self.request(true, run)
-    }
-
-    /// A question that the writer answers from its memory, without a sync.
-    fn ask<T, F>(&self, run: F) -> Answer<T>
-    where
-        T: Send + 'static,
-        F: FnMut(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
-    {
-        self.request(false, run)
-    }
-
-    fn read<T, F>(&self, query: F) -> Answer<T>
-    where
-        T: Send + 'static,
-        F: FnOnce(&Connection, &QueueNames) -> rusqlite::Result<T> + Send + 'static,
-    {
-        self.0.readers.read(query)
-    }
-}
+use crate::row;
 
 impl Store for SqliteStore {
     fn now(&self) -> Timestamp {
@@ -117,6 +41,10 @@ impl Store for SqliteStore {
 
     fn mint(&self) -> JobId {
         self.0.ids.next(self.0.clock.now(), rand::random())
+    }
+
+    fn vitals(&self) -> Option<Arc<Vitals>> {
+        Some(Arc::clone(&self.0.shared.vitals))
     }
 
     fn observe(&self, observer: Arc<dyn Observer>) {

@@ -5,9 +5,10 @@
 //! again; after a failed write or sync nothing is tried again and nothing more is taken ([`StoreError::Failed`]).
 
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use raincheck_core::clock::Clock;
-use raincheck_core::store::StoreError;
+use raincheck_core::store::{StoreError, Trouble, Vitals};
 use raincheck_core::time::Timestamp;
 use rusqlite::{Connection, ErrorCode};
 
@@ -28,11 +29,14 @@ pub(crate) struct Shared {
     pub(crate) names: RwLock<Arc<QueueNames>>,
     /// What was committed last.
     pub(crate) fresh: Fresh,
+    /// Numbers for those who watch the store.
+    pub(crate) vitals: Arc<Vitals>,
 }
 
 impl Shared {
-    pub(crate) fn new(recent_jobs: usize) -> Self {
+    pub(crate) fn new(recent_jobs: usize, vitals: Vitals) -> Self {
         Self {
+            vitals: Arc::new(vitals),
             names: RwLock::default(),
             fresh: Fresh::new(recent_jobs),
         }
@@ -192,8 +196,12 @@ impl Writer {
 
     fn answer_fault(&mut self, fault: Fault, requests: &mut dyn Iterator<Item = &mut Box<dyn Operation>>) {
         let error = match fault {
-            Fault::Full => StoreError::DiskFull,
+            Fault::Full => {
+                self.shared.vitals.count(Trouble::Full);
+                StoreError::DiskFull
+            }
             Fault::Broken { reason, in_doubt } => {
+                self.shared.vitals.count(Trouble::Commit);
                 self.fail(reason.clone());
                 if in_doubt {
                     StoreError::Unknown
@@ -202,6 +210,7 @@ impl Writer {
                 }
             }
             Fault::Operation(error) => {
+                self.shared.vitals.count(Trouble::Apply);
                 tracing::error!(error = %error, "an operation could not be run");
                 StoreError::Unavailable("the operation could not be run".to_owned())
             }
@@ -255,6 +264,7 @@ impl Writer {
                 self.roll_back(now)?;
                 return Err(fault);
             }
+            let begun = instant();
             let committed = self
                 .conn
                 .prepare_cached("COMMIT")
@@ -266,10 +276,21 @@ impl Writer {
                 }
                 return Err(fault);
             }
+            self.committed(begun.elapsed());
         }
         let woken = self.memory.release_staged();
         self.told.woken.extend(woken);
         Ok(())
+    }
+
+    /// Counts a commit.
+    fn committed(&self, took: Duration) {
+        let transitions = self.told.advanced.len() + self.told.changes.len();
+        let vitals = &self.shared.vitals;
+        vitals.commit_seconds.observe(took.as_secs_f64());
+        vitals
+            .commit_jobs
+            .observe(u32::try_from(transitions).unwrap_or(u32::MAX).into());
     }
 
     fn roll_back(&mut self, now: Timestamp) -> Result<(), Fault> {
@@ -309,6 +330,14 @@ impl Writer {
         self.shared.fresh.take_in(std::mem::take(&mut told.fresh));
         self.handover.outbox.put(told, &self.memory.names);
     }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "measured for people; nothing is decided by it"
+)]
+fn instant() -> Instant {
+    Instant::now()
 }
 
 fn requests(rounds: &mut [Round]) -> impl Iterator<Item = &mut Box<dyn Operation>> {

@@ -30,6 +30,7 @@ mod sharded;
 #[cfg(feature = "sqlite")]
 pub mod store;
 pub mod tasks;
+mod telemetry;
 #[cfg(test)]
 mod testing;
 mod upkeep;

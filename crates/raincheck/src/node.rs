@@ -31,6 +31,7 @@ use crate::queues::Queues;
 use crate::random::Randomness;
 use crate::settle::{self, Gatherer};
 use crate::tasks::{Group, TaskKind};
+use crate::telemetry::Metrics;
 use crate::upkeep::{prune, reclaim, tend};
 use crate::watch::Watch;
 use crate::webhooks::courier::{Bell, Courier};
@@ -101,6 +102,7 @@ struct Inner {
     /// Reclaim, prune and the like.
     upkeep: Group,
     paces: Paces,
+    metrics: Metrics,
     /// What attempts need to end: stopped after them.
     services: Group,
     /// Changes of queues that are under way.
@@ -139,6 +141,7 @@ impl Node {
         };
         let (watch, feeds, wakes) = (Watch::new(), Feeds::default(), Wakes::default());
         let batches = Batches::default();
+        let metrics = Metrics::default();
         let (settler, gatherer) = settle::settler(store.clone(), &options.random);
         let secrets = Secrets::new(store.clone(), options.random.clone());
         let shop = Arc::new(Shop::new(
@@ -147,7 +150,12 @@ impl Node {
             group("attempts"),
             options.random.clone(),
             options.functions.clone(),
-            Pusher::new(options.public_url.as_deref(), secrets.clone(), &options.targets),
+            Pusher::new(
+                options.public_url.as_deref(),
+                secrets.clone(),
+                &options.targets,
+                metrics.outward(),
+            ),
         ));
         let dispatch = Arc::new(Dispatch::new(
             shop.clone(),
@@ -181,6 +189,7 @@ impl Node {
             secrets,
             webhooks: Bell::default(),
             paces: Paces::default(),
+            metrics: metrics.clone(),
             draining,
         }));
         // Listening before the first read: what changes after it is heard.
@@ -194,6 +203,7 @@ impl Node {
             roll: pull.roll().clone(),
             webhooks: node.0.webhooks.clone(),
             paces: node.0.paces.clone(),
+            metrics,
             fault,
         }));
         let queues = store.all_queues().await?;
@@ -228,6 +238,7 @@ impl Node {
             bell: node.webhooks.clone(),
             tasks: node.upkeep.clone(),
             render: crate::api::webhook::body,
+            metrics: node.metrics.outward(),
         };
         node.upkeep.spawn(TaskKind::Upkeep, courier.run());
         let polling = pull::poll(node.pull.bells().clone(), node.shop.random.clone());
@@ -252,6 +263,11 @@ impl Node {
     #[must_use]
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.0.store
+    }
+
+    /// What it tells of itself.
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.0.metrics
     }
 
     /// Who waits for which job.

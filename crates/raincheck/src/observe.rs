@@ -19,6 +19,7 @@ use crate::feed::Feeds;
 use crate::pace::Paces;
 use crate::pull::bell::Bells;
 use crate::pull::roll::Roll;
+use crate::telemetry::Metrics;
 use crate::watch::Watch;
 use crate::webhooks::courier::Bell;
 use crate::workers::running::Running;
@@ -74,6 +75,7 @@ pub(crate) struct Listener {
     pub(crate) roll: Roll,
     pub(crate) webhooks: Bell,
     pub(crate) paces: Paces,
+    pub(crate) metrics: Metrics,
     pub(crate) fault: Fault,
 }
 
@@ -83,11 +85,13 @@ impl Observer for Listener {
         self.roll.heard(&changes);
         self.webhooks.heard(&changes);
         self.paces.heard(&changes);
+        self.metrics.changed(&changes);
         self.watch.tell(&changes);
         self.feeds.changed(&changes);
     }
 
     fn advanced(&self, jobs: Vec<Arc<Job>>) {
+        self.metrics.advanced(&jobs);
         self.feeds.advanced(&jobs);
     }
 

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use raincheck_core::job::{Job, Phase};
+use raincheck_core::job::Job;
 use raincheck_core::name::{Namespace, QueueName};
 use raincheck_core::store::Change;
 use raincheck_core::time::Timestamp;
@@ -156,19 +156,16 @@ impl Paces {
 
 /// When a job ended that was worked, and how many seconds its last attempt took.
 fn worked_off(job: &Job) -> Option<(Timestamp, f64)> {
-    let Phase::Done { finished_at, .. } = &job.phase else {
-        return None;
-    };
     // One that was cancelled while it waited tells nothing of its workers.
-    let last = job.attempts.last().filter(|last| last.ended_at == *finished_at)?;
-    Some((*finished_at, last.ended_at.since(last.started_at).as_secs_f64()))
+    let last = job.just_ended().filter(|_| job.done())?;
+    Some((last.ended_at, last.ended_at.since(last.started_at).as_secs_f64()))
 }
 
 #[cfg(test)]
 mod tests {
     use raincheck_core::decide::{NewJob, submit};
     use raincheck_core::id::JobId;
-    use raincheck_core::job::{Attempt, AttemptOutcome, Options, Outcome};
+    use raincheck_core::job::{Attempt, AttemptOutcome, Options, Outcome, Phase};
     use raincheck_core::name::WorkerName;
 
     use super::*;

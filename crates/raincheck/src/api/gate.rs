@@ -24,6 +24,8 @@ use tokio::time::Instant;
 use tower::Service;
 
 use crate::server::LengthTwice;
+use crate::telemetry::Metrics;
+use crate::telemetry::http::{Routes, method};
 
 use super::answer::RAINCHECK_JOB;
 use super::code::Code;
@@ -48,6 +50,8 @@ struct Rules {
     /// Request ids are this server's number and a counter.
     origin: u64,
     count: AtomicU64,
+    routes: Routes,
+    metrics: Metrics,
 }
 
 /// All routes behind the gate. It stands around the router, not around each route: one box less for every request.
@@ -58,11 +62,13 @@ pub struct Gate<S> {
 }
 
 impl<S> Gate<S> {
-    pub(crate) fn new(inner: S, closed: bool) -> Self {
+    pub(crate) fn new(inner: S, closed: bool, routes: Routes, metrics: Metrics) -> Self {
         let rules = Rules {
             closed,
             origin: RandomState::new().hash_one(0),
             count: AtomicU64::new(0),
+            routes,
+            metrics,
         };
         Self {
             inner,
@@ -86,6 +92,12 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let looked = look(&request, self.rules.closed);
         let asked = tracing::enabled!(tracing::Level::DEBUG).then(|| Asked::of(&request));
+        let counted = Counted {
+            route: self.rules.routes.of(request.uri().path()).clone(),
+            method: method(request.method()),
+            received: Instant::now(),
+            rules: self.rules.clone(),
+        };
         let request_id = looked.request_id.unwrap_or_else(|| self.rules.mint());
         let answer = match looked.verdict {
             Ok(()) => Ok(Box::pin(self.inner.call(request))),
@@ -95,6 +107,7 @@ where
             answer,
             request_id,
             asked,
+            counted,
         }
     }
 }
@@ -251,6 +264,28 @@ pub struct Passing<F> {
     answer: Result<Pin<Box<F>>, Option<Problem>>,
     request_id: HeaderValue,
     asked: Option<Asked>,
+    counted: Counted,
+}
+
+/// What the metrics say of a request.
+#[derive(Debug)]
+struct Counted {
+    route: Arc<str>,
+    method: &'static str,
+    received: Instant,
+    rules: Arc<Rules>,
+}
+
+impl Counted {
+    fn count(&self, response: &Response) {
+        let http = self.rules.metrics.http();
+        http.answered(
+            &self.route,
+            self.method,
+            response.status(),
+            self.received.elapsed(),
+        );
+    }
 }
 
 /// What the log says of a request: never its query, headers or body.
@@ -301,6 +336,7 @@ impl<F: Future<Output = Result<Response, Infallible>>> Future for Passing<F> {
         };
         let request_id = std::mem::replace(&mut self.request_id, HeaderValue::from_static(""));
         write_problem(&mut response, &request_id);
+        self.counted.count(&response);
         if let Some(asked) = &self.asked {
             asked.log(&response, &request_id);
         }

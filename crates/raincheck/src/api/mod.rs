@@ -40,6 +40,7 @@ use raincheck_core::name::Namespace;
 
 use crate::node::Node;
 use crate::server::BodyPace;
+use crate::telemetry::http::Routes;
 
 pub use gate::Gate;
 pub use openapi::openapi_json;
@@ -116,10 +117,12 @@ pub fn service_with(node: Node, options: ApiOptions) -> Service {
         options,
         namespace: Namespace::default(),
     }));
-    let (router, _) = routes::all().split_for_parts();
+    let metrics = api.node.metrics().clone();
+    let (router, document) = routes::all().split_for_parts();
+    let paths = Routes::new(document.paths.paths.keys().map(String::as_str));
     let router = router
         .fallback(gate::not_found)
         .method_not_allowed_fallback(gate::method_not_allowed)
         .with_state(api);
-    Gate::new(router, closed)
+    Gate::new(router, closed, paths, metrics)
 }

@@ -17,6 +17,8 @@ use super::gate::Gate;
 use super::{Service, service};
 use crate::Node;
 use crate::clock::SystemClock;
+use crate::telemetry::Metrics;
+use crate::telemetry::http::Routes;
 use crate::testing::faulty::{Faulty, Op};
 use crate::testing::options;
 
@@ -161,7 +163,10 @@ async fn a_panic_in_a_handler_is_a_problem_like_any_other() {
         .header("host", "localhost")
         .body(Body::empty())
         .unwrap();
-    let answer = Gate::new(panics, true).oneshot(request).await.unwrap();
+    let answer = Gate::new(panics, true, Routes::new(std::iter::empty()), Metrics::default())
+        .oneshot(request)
+        .await
+        .unwrap();
     assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
     assert!(answer.headers().contains_key("x-request-id"));
     let body = answer.into_body().collect().await.unwrap().to_bytes();

@@ -48,6 +48,11 @@ impl Waiters {
         self.free.clone().try_acquire_owned().ok()
     }
 
+    /// How many wait now.
+    pub(crate) fn taken(&self) -> usize {
+        self.max.saturating_sub(self.free.available_permits())
+    }
+
     /// All places are taken.
     pub(crate) fn refused(&self) -> Problem {
         let detail = format!(

@@ -31,6 +31,7 @@ use crate::outward::{Client, retry_after, root_cause, target};
 use crate::queues::Queues;
 use crate::random::Randomness;
 use crate::tasks::{Group, TaskKind};
+use crate::telemetry::Outward;
 
 /// How long a receiver may take. Shorter than the term of a try, so that none overtakes another.
 const TIME: Duration = Duration::from_secs(15);
@@ -100,6 +101,7 @@ pub(crate) struct Courier {
     pub(crate) bell: Bell,
     pub(crate) tasks: Group,
     pub(crate) render: Render,
+    pub(crate) metrics: Outward,
 }
 
 impl Courier {
@@ -164,6 +166,7 @@ impl Courier {
             Ok(end) => end,
             Err(_) => failed("the receiver did not answer in time".to_owned()),
         };
+        self.metrics.tried(&end);
         debug!(id = %delivery.id, n = delivery.tries, ?end, "a webhook was tried");
         let ended = EndTry {
             id: delivery.id,

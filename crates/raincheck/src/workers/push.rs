@@ -18,12 +18,14 @@ use raincheck_core::job::{Failure, Job};
 use raincheck_core::lease::WorkerKind;
 use raincheck_core::queue::Queue;
 use raincheck_core::secret::SigningSecrets;
+use tokio::time::Instant;
 use tracing::warn;
 
 use super::emit::alongside;
 use super::{AttemptEnd, Ctx, Runner, StopReason};
 use crate::outward::target::Targets;
 use crate::outward::{Client, root_cause, target};
+use crate::telemetry::Outward;
 use crate::webhooks::secrets::Secrets;
 use crate::webhooks::sign::sign;
 
@@ -45,17 +47,24 @@ pub(crate) struct Pusher {
     /// What the URLs of leases begin with.
     public_url: Option<Arc<str>>,
     secrets: Secrets,
+    metrics: Outward,
 }
 
 impl Pusher {
     /// For a server that endpoints reach at `public_url`, that signs with these secrets, and whose callers may name these
     /// targets.
-    pub(crate) fn new(public_url: Option<&str>, secrets: Secrets, targets: &Arc<Targets>) -> Self {
+    pub(crate) fn new(
+        public_url: Option<&str>,
+        secrets: Secrets,
+        targets: &Arc<Targets>,
+        metrics: Outward,
+    ) -> Self {
         Self {
             open: Client::open(),
             guarded: Client::guarded(targets),
             public_url: public_url.map(|url| url.trim_end_matches('/').into()),
             secrets,
+            metrics,
         }
     }
 
@@ -129,7 +138,11 @@ impl Push {
             &ctx.input.body,
             ctx.store.now(),
         );
-        match self.client.send(request).await {
+        let asked = Instant::now();
+        let answered = self.client.send(request).await;
+        let status = answered.as_ref().ok().map(http::Response::status);
+        self.pusher.metrics.pushed(&ctx.queue, status, asked.elapsed());
+        match answered {
             Ok(response) if answer::deferred(&response) => match lease_url {
                 Some(_) => AttemptEnd::Deferred,
                 None => AttemptEnd::for_good(Failure::new("handler-failed", NO_LEASE_URL)),

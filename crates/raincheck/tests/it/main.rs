@@ -17,6 +17,7 @@ mod jobs;
 mod limits;
 mod list;
 mod many;
+mod metrics;
 mod options;
 mod outlook;
 mod patch;

@@ -44,6 +44,8 @@ async fn wherever_there_is_get_there_is_head_and_it_says_the_same() {
             let mut told = headers.to_vec();
             // These differ from answer to answer.
             told.retain(|(name, _)| !["date", "x-request-id"].contains(&&**name));
+            // Every look at the numbers changes them.
+            told.retain(|(name, _)| path != "/metrics" || name != "content-length");
             told.sort();
             told
         };

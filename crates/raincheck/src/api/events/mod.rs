@@ -39,6 +39,11 @@ impl Streams {
         }
     }
 
+    /// How many are open now.
+    pub(crate) fn open(&self) -> usize {
+        self.max.saturating_sub(self.free.available_permits())
+    }
+
     /// A place for one stream.
     ///
     /// # Errors

@@ -14,6 +14,7 @@ mod jobs;
 mod leases;
 mod list;
 mod many;
+mod metrics;
 mod page;
 mod patch;
 mod problems;
@@ -70,6 +71,7 @@ pub(crate) fn all() -> OpenApiRouter<Api> {
         .routes(routes!(workers::list_workers))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
+        .routes(routes!(metrics::metrics))
         .routes(routes!(problems::list_problems))
         .routes(routes!(problems::get_problem))
         .routes(routes!(problems::openapi))

@@ -1,0 +1,89 @@
+//! The handle on an open store, and how it asks.
+//!
+//! Invariant: a handle holds no state of its own; dropping the last one lets the writer finish and end.
+
+use std::sync::{Arc, Mutex};
+
+use raincheck_core::clock::Clock;
+use raincheck_core::id::IdGenerator;
+use raincheck_core::store::Answer;
+#[cfg(doc)]
+use raincheck_core::store::Store;
+use rusqlite::Connection;
+
+use crate::handover::Handover;
+use crate::operation::request;
+use crate::reader::Readers;
+use crate::row::QueueNames;
+use crate::tx::Tx;
+use crate::writer::Shared;
+
+/// A store in a directory. Cheap to clone; see [`Store`] for the operations and what is durable when they return.
+///
+/// ```
+/// use std::sync::Arc;
+/// use raincheck_core::clock::ManualClock;
+/// use raincheck_core::store::Store;
+/// use raincheck_sqlite::{Options, SqliteStore};
+///
+/// let dir = tempfile::tempdir()?;
+/// let store = SqliteStore::open(Options::new(dir.path(), Arc::new(ManualClock::default())))?;
+/// assert!(store.mint().seq() < store.mint().seq());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct SqliteStore(pub(crate) Arc<Inner>);
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) handover: Arc<Handover>,
+    pub(crate) readers: Arc<Readers>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) ids: IdGenerator,
+    /// Resolves when the writer has ended and the directory is free again.
+    pub(crate) ended: Mutex<Option<tokio::sync::oneshot::Receiver<()>>>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.handover.close();
+    }
+}
+
+impl SqliteStore {
+    fn request<T, F>(&self, writes: bool, run: F) -> Answer<T>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let (request, answer) = request(writes, run);
+        self.0.handover.push(request);
+        answer
+    }
+
+    pub(crate) fn write<T, F>(&self, run: F) -> Answer<T>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
+    {
+        self.request(true, run)
+    }
+
+    /// A question that the writer answers from its memory, without a sync.
+    pub(crate) fn ask<T, F>(&self, run: F) -> Answer<T>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
+    {
+        self.request(false, run)
+    }
+
+    pub(crate) fn read<T, F>(&self, query: F) -> Answer<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection, &QueueNames) -> rusqlite::Result<T> + Send + 'static,
+    {
+        self.0.readers.read(query)
+    }
+}

@@ -1,0 +1,92 @@
+//! The name of every metric, and what it counts.
+//!
+//! Invariants: a metric is named here and nowhere else; names say their unit, in base units, and never end in `_total`,
+//! which the encoder adds to counters (Prometheus, metric and label naming). The integration tests keep a list of what a
+//! server shows, so that no name changes unnoticed: dashboards and alerts are written against them.
+
+/// A metric's name and help.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Name(pub(super) &'static str, pub(super) &'static str);
+
+pub(super) const SUBMITTED: Name = Name(
+    "raincheck_jobs_submitted",
+    "Jobs accepted by this node; the source is submit, batch or retry",
+);
+pub(super) const FINISHED: Name = Name("raincheck_jobs_finished", "Jobs that ended, by how they ended");
+pub(super) const ATTEMPTS: Name = Name("raincheck_job_attempts", "Attempts that ended, by how they ended");
+pub(super) const WAIT: Name = Name(
+    "raincheck_job_wait_seconds",
+    "From the moment a job could be claimed to its claim",
+);
+pub(super) const RUN: Name = Name("raincheck_job_run_seconds", "How long attempts took");
+pub(super) const WHOLE: Name = Name(
+    "raincheck_job_total_seconds",
+    "From a job's submission to its end",
+);
+pub(super) const RECLAIMED: Name = Name(
+    "raincheck_leases_reclaimed",
+    "Leases that ended because their worker was silent",
+);
+
+pub(super) const JOBS: Name = Name("raincheck_jobs", "Jobs in the store, by where they stand");
+pub(super) const PAUSED: Name = Name("raincheck_queue_paused", "Whether the queue is paused: 1 or 0");
+pub(super) const WORKERS: Name = Name(
+    "raincheck_workers",
+    "Workers elsewhere that this node heard of lately",
+);
+pub(super) const SLOTS: Name = Name(
+    "raincheck_worker_slots",
+    "Attempts that this node works itself: busy, or free up to the queue's concurrency",
+);
+
+pub(super) const PUSHES: Name = Name(
+    "raincheck_push_requests",
+    "Requests to handlers, by status; `none` where there was no answer",
+);
+pub(super) const PUSH_TIME: Name = Name(
+    "raincheck_push_request_seconds",
+    "From a push's first byte to the head of its answer",
+);
+pub(super) const DELIVERIES: Name = Name(
+    "raincheck_webhook_deliveries",
+    "Tries of webhooks, by result: taken, failed or gone",
+);
+
+pub(super) const REQUESTS: Name = Name(
+    "raincheck_http_requests",
+    "Requests that were answered, by route, method and status",
+);
+pub(super) const REQUEST_TIME: Name = Name(
+    "raincheck_http_request_seconds",
+    "From a request's head to the head of its answer, waiting included",
+);
+pub(super) const WAITERS: Name = Name(
+    "raincheck_http_waiters",
+    "Requests that wait for a job or a claim (long-poll), and open streams",
+);
+
+pub(super) const COMMITS: Name = Name(
+    "raincheck_store_commit_seconds",
+    "How long commits took, sync included",
+);
+pub(super) const COMMIT_JOBS: Name = Name(
+    "raincheck_store_commit_batch_jobs",
+    "Transitions of jobs in one commit",
+);
+pub(super) const STORE_SIZE: Name = Name("raincheck_store_size_bytes", "What the store takes on disk");
+pub(super) const STORE_ERRORS: Name = Name(
+    "raincheck_store_errors",
+    "What the store could not do: apply an operation, write for want of space, commit",
+);
+
+pub(super) const NODES: Name = Name("raincheck_nodes", "Nodes that share the store");
+pub(super) const BUILD: Name = Name("raincheck_build", "What runs here");
+
+pub(super) const CPU: Name = Name("process_cpu_seconds", "Processor time of this process");
+pub(super) const RESIDENT: Name = Name("process_resident_memory_bytes", "Resident memory");
+pub(super) const FILES: Name = Name("process_open_fds", "Open file descriptors");
+pub(super) const FILES_MAX: Name = Name("process_max_fds", "How many file descriptors may be open");
+pub(super) const STARTED: Name = Name(
+    "process_start_time_seconds",
+    "When the process began, in seconds since 1970",
+);

@@ -1,0 +1,74 @@
+//! Requests that the server makes: pushes and webhooks.
+//!
+//! Invariant: labels are queues and statuses; where a request went is not told.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+use raincheck_core::decide::TryEnd;
+use raincheck_core::queue::Queue;
+
+use super::labels::Labels;
+use super::{OfQueue, SECONDS, names, register};
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Pushed {
+    queue: Arc<str>,
+    code: Arc<str>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Tried {
+    result: &'static str,
+}
+
+/// The numbers of requests to others. Cloning gives another handle.
+#[derive(Clone, Debug)]
+pub(crate) struct Outward {
+    pushes: Family<Pushed, Counter>,
+    push_time: Family<OfQueue, Histogram, fn() -> Histogram>,
+    tries: Family<Tried, Counter>,
+    labels: Labels,
+}
+
+impl Outward {
+    pub(super) fn new(registry: &mut Registry, labels: Labels) -> Self {
+        let pushes = Family::<Pushed, Counter>::default();
+        register(registry, names::PUSHES, pushes.clone());
+        let push_time = Family::new_with_constructor((|| Histogram::new(SECONDS)) as fn() -> Histogram);
+        register(registry, names::PUSH_TIME, push_time.clone());
+        let tries = Family::<Tried, Counter>::default();
+        register(registry, names::DELIVERIES, tries.clone());
+        Self {
+            pushes,
+            push_time,
+            tries,
+            labels,
+        }
+    }
+
+    /// Counts a push and how long its answer's head took; no status where there was no answer.
+    pub(crate) fn pushed(&self, queue: &Queue, status: Option<StatusCode>, took: Duration) {
+        let queue = self.labels.of(&queue.namespace, &queue.name);
+        let code = status.map_or_else(|| Arc::from("none"), |status| Arc::from(status.as_str()));
+        let of = OfQueue { queue: queue.clone() };
+        self.push_time.get_or_create(&of).observe(took.as_secs_f64());
+        self.pushes.get_or_create(&Pushed { queue, code }).inc();
+    }
+
+    /// Counts a try of a webhook.
+    pub(crate) fn tried(&self, end: &TryEnd) {
+        let result = match end {
+            TryEnd::Taken { .. } => "taken",
+            TryEnd::Failed { .. } => "failed",
+            TryEnd::Gone => "gone",
+        };
+        self.tries.get_or_create(&Tried { result }).inc();
+    }
+}

@@ -1,0 +1,227 @@
+//! What is asked for when somebody looks: how many jobs stand where, who works, what the store and the process take.
+//!
+//! Invariant: a look costs a few questions to the store, whatever it keeps; where the store cannot be asked, the numbers
+//! that need no store are told all the same.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+use raincheck_core::store::{QueueStatus, Spread, Store, StoreError, Vitals};
+
+use super::names::{self, Name};
+use super::process::Process;
+use super::{Metrics, OfQueue, register};
+use crate::node::Node;
+
+/// So long the store may take to tell what is in it.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Who waits for something.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Waiting {
+    pub(crate) long_polls: usize,
+    pub(crate) streams: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfState {
+    queue: Arc<str>,
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfKind {
+    queue: Arc<str>,
+    kind: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfSlot {
+    queue: Arc<str>,
+    kind: &'static str,
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Kind {
+    kind: &'static str,
+}
+
+fn gauges<L>(registry: &mut Registry, name: Name) -> Family<L, Gauge>
+where
+    Family<L, Gauge>: prometheus_client::registry::Metric + Clone + Default,
+{
+    let family = Family::<L, Gauge>::default();
+    register(registry, name, family.clone());
+    family
+}
+
+fn whole(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+impl Metrics {
+    /// Everything, in the OpenMetrics 1.0 text format.
+    pub(crate) async fn scrape(&self, node: &Node, waiting: Waiting) -> String {
+        let mut now = Registry::default();
+        let statuses = tokio::time::timeout(PATIENCE, statuses(&**node.store())).await;
+        if let Ok(Ok(statuses)) = statuses {
+            self.queues(&mut now, &statuses);
+            self.workers(&mut now, node, &statuses);
+        }
+        let waiters = gauges(&mut now, names::WAITERS);
+        waiters
+            .get_or_create(&Kind { kind: "long-poll" })
+            .set(whole(waiting.long_polls as u64));
+        waiters
+            .get_or_create(&Kind { kind: "stream" })
+            .set(whole(waiting.streams as u64));
+        if let Some(vitals) = node.store().vitals() {
+            now.register_collector(Box::new(OfStore(vitals)));
+        }
+        let nodes = Gauge::<i64>::default();
+        nodes.set(1);
+        register(&mut now, names::NODES, nodes);
+        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        register(&mut now, names::BUILD, build);
+        now.register_collector(Box::new(Process::read()));
+        let mut text = String::with_capacity(16 << 10);
+        let written = encode_registry(&mut text, &self.0.registry)
+            .and_then(|()| encode_registry(&mut text, &now))
+            .and_then(|()| encode_eof(&mut text));
+        written.expect("a string takes all that is written");
+        text
+    }
+
+    fn queues(&self, registry: &mut Registry, statuses: &[QueueStatus]) {
+        let jobs = gauges(registry, names::JOBS);
+        let paused = gauges(registry, names::PAUSED);
+        for status in statuses {
+            let queue = self.0.labels.of(&status.queue.namespace, &status.queue.name);
+            let counts = &status.counts;
+            for (state, count) in [
+                ("scheduled", counts.scheduled),
+                ("queued", counts.queued),
+                ("running", counts.running),
+                ("succeeded", counts.succeeded),
+                ("failed", counts.failed),
+                ("cancelled", counts.cancelled),
+                ("expired", counts.expired),
+            ] {
+                let of = OfState {
+                    queue: queue.clone(),
+                    state,
+                };
+                jobs.get_or_create(&of).inc_by(whole(count));
+            }
+            let of = OfQueue { queue };
+            paused
+                .get_or_create(&of)
+                .inc_by(i64::from(status.queue.paused.is_some()));
+        }
+    }
+
+    fn workers(&self, registry: &mut Registry, node: &Node, statuses: &[QueueStatus]) {
+        let workers = gauges(registry, names::WORKERS);
+        for namespace in namespaces(statuses) {
+            for seen in node.pull().roll().workers(namespace, node.store().now()) {
+                let queue = self.0.labels.of(namespace, &seen.holder.queue);
+                workers.get_or_create(&OfKind { queue, kind: "pull" }).inc();
+            }
+        }
+        let slots = gauges(registry, names::SLOTS);
+        for (queue, busy) in node.lines() {
+            let label = self.0.labels.of(&queue.namespace, &queue.name);
+            let places = queue.concurrency(node.options().cores).map(u64::from);
+            let busy = busy as u64;
+            let free = places.map(|places| places.saturating_sub(busy));
+            for (state, count) in [("busy", Some(busy)), ("free", free)] {
+                let Some(count) = count else { continue };
+                let of = OfSlot {
+                    queue: label.clone(),
+                    kind: queue.worker().kind(),
+                    state,
+                };
+                slots.get_or_create(&of).inc_by(whole(count));
+            }
+        }
+    }
+}
+
+/// The namespaces that have queues.
+fn namespaces(statuses: &[QueueStatus]) -> Vec<&raincheck_core::name::Namespace> {
+    let mut namespaces: Vec<_> = statuses.iter().map(|status| &status.queue.namespace).collect();
+    namespaces.sort_unstable();
+    namespaces.dedup();
+    namespaces
+}
+
+/// All queues of all namespaces and what is in them.
+async fn statuses(store: &dyn Store) -> Result<Vec<QueueStatus>, StoreError> {
+    let all = store.all_queues().await?;
+    let mut namespaces: Vec<_> = all.iter().map(|queue| queue.namespace.clone()).collect();
+    namespaces.sort_unstable();
+    namespaces.dedup();
+    let mut statuses = Vec::with_capacity(all.len());
+    for namespace in namespaces {
+        statuses.extend(store.queues(&namespace).await?);
+    }
+    Ok(statuses)
+}
+
+#[derive(Debug)]
+struct OfStore(Arc<Vitals>);
+
+impl Collector for OfStore {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        for (name, spread) in [
+            (names::COMMITS, self.0.commit_seconds.read()),
+            (names::COMMIT_JOBS, self.0.commit_jobs.read()),
+        ] {
+            let mut metric = encoder.encode_descriptor(name.0, name.1, None, MetricType::Histogram)?;
+            let Spread { buckets, sum, count } = spread;
+            metric.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)?;
+        }
+        let errors = names::STORE_ERRORS;
+        let mut metric = encoder.encode_descriptor(errors.0, errors.1, None, MetricType::Counter)?;
+        for (op, count) in self.0.errors() {
+            let labels = [("op", op)];
+            let of = metric.encode_family(&labels)?;
+            ConstCounter::new(count).encode(of)?;
+        }
+        gauge(&mut encoder, names::STORE_SIZE, self.0.size_bytes())
+    }
+}
+
+fn gauge(encoder: &mut DescriptorEncoder<'_>, name: Name, value: Option<u64>) -> Result<(), std::fmt::Error> {
+    let Some(value) = value else { return Ok(()) };
+    let metric = encoder.encode_descriptor(name.0, name.1, None, MetricType::Gauge)?;
+    ConstGauge::new(whole(value)).encode(metric)
+}
+
+impl Collector for Process {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        if let Some(seconds) = self.cpu_seconds {
+            let metric = encoder.encode_descriptor(names::CPU.0, names::CPU.1, None, MetricType::Counter)?;
+            ConstCounter::new(seconds).encode(metric)?;
+        }
+        gauge(&mut encoder, names::RESIDENT, self.resident_bytes)?;
+        gauge(&mut encoder, names::FILES, self.files)?;
+        gauge(&mut encoder, names::FILES_MAX, self.files_max)?;
+        if let Some(seconds) = self.started {
+            let metric =
+                encoder.encode_descriptor(names::STARTED.0, names::STARTED.1, None, MetricType::Gauge)?;
+            ConstGauge::new(seconds).encode(metric)?;
+        }
+        Ok(())
+    }
+}
