@@ -39,3 +39,4 @@ pub mod webhooks;
 pub mod workers;
 
 pub use node::{Node, NodeOptions};
+pub use telemetry::traces::TraceOptions;

@@ -32,6 +32,7 @@ use crate::random::Randomness;
 use crate::settle::{self, Gatherer};
 use crate::tasks::{Group, TaskKind};
 use crate::telemetry::Metrics;
+use crate::telemetry::traces::{TraceOptions, Traces};
 use crate::upkeep::{prune, reclaim, tend};
 use crate::watch::Watch;
 use crate::webhooks::courier::{Bell, Courier};
@@ -57,6 +58,8 @@ pub struct NodeOptions {
     pub targets: Arc<Targets>,
     /// The server's own URL on this machine, for the programs that it keeps alive; without one there are none.
     pub own_url: Option<String>,
+    /// Where traces are sent, if anywhere.
+    pub traces: Option<TraceOptions>,
     /// How this node calls itself in the attempts it runs.
     pub worker: WorkerName,
     /// Where its randomness comes from.
@@ -77,6 +80,7 @@ impl Default for NodeOptions {
             public_url: None,
             targets: Arc::default(),
             own_url: None,
+            traces: None,
             worker: WorkerName::new("node").expect("a plain word is a worker's name"),
             random: Randomness::default(),
             functions: Functions::default(),
@@ -103,6 +107,7 @@ struct Inner {
     upkeep: Group,
     paces: Paces,
     metrics: Metrics,
+    traces: Traces,
     /// What attempts need to end: stopped after them.
     services: Group,
     /// Changes of queues that are under way.
@@ -142,6 +147,8 @@ impl Node {
         let (watch, feeds, wakes) = (Watch::new(), Feeds::default(), Wakes::default());
         let batches = Batches::default();
         let metrics = Metrics::default();
+        let (traces, exporter) = options.traces.as_ref().map(Traces::new).unzip();
+        let traces = traces.unwrap_or_default();
         let (settler, gatherer) = settle::settler(store.clone(), &options.random);
         let secrets = Secrets::new(store.clone(), options.random.clone());
         let shop = Arc::new(Shop::new(
@@ -156,6 +163,7 @@ impl Node {
                 &options.targets,
                 metrics.outward(),
             ),
+            traces.clone(),
         ));
         let dispatch = Arc::new(Dispatch::new(
             shop.clone(),
@@ -190,6 +198,7 @@ impl Node {
             webhooks: Bell::default(),
             paces: Paces::default(),
             metrics: metrics.clone(),
+            traces: traces.clone(),
             draining,
         }));
         // Listening before the first read: what changes after it is heard.
@@ -204,10 +213,15 @@ impl Node {
             webhooks: node.0.webhooks.clone(),
             paces: node.0.paces.clone(),
             metrics,
+            traces,
             fault,
         }));
         let queues = store.all_queues().await?;
         node.start_services(gatherer);
+        if let Some(exporter) = exporter {
+            let stopping = node.0.services.stopping().clone();
+            node.0.services.spawn(TaskKind::Service, exporter.run(stopping));
+        }
         for queue in &queues {
             node.take_in(queue);
         }
@@ -239,6 +253,7 @@ impl Node {
             tasks: node.upkeep.clone(),
             render: crate::api::webhook::body,
             metrics: node.metrics.outward(),
+            traces: node.traces.clone(),
         };
         node.upkeep.spawn(TaskKind::Upkeep, courier.run());
         let polling = pull::poll(node.pull.bells().clone(), node.shop.random.clone());
@@ -268,6 +283,11 @@ impl Node {
     /// What it tells of itself.
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.0.metrics
+    }
+
+    /// What it tells of its jobs' attempts.
+    pub(crate) fn traces(&self) -> &Traces {
+        &self.0.traces
     }
 
     /// Who waits for which job.

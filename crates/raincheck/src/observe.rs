@@ -20,6 +20,7 @@ use crate::pace::Paces;
 use crate::pull::bell::Bells;
 use crate::pull::roll::Roll;
 use crate::telemetry::Metrics;
+use crate::telemetry::traces::Traces;
 use crate::watch::Watch;
 use crate::webhooks::courier::Bell;
 use crate::workers::running::Running;
@@ -76,6 +77,7 @@ pub(crate) struct Listener {
     pub(crate) webhooks: Bell,
     pub(crate) paces: Paces,
     pub(crate) metrics: Metrics,
+    pub(crate) traces: Traces,
     pub(crate) fault: Fault,
 }
 
@@ -86,12 +88,14 @@ impl Observer for Listener {
         self.webhooks.heard(&changes);
         self.paces.heard(&changes);
         self.metrics.changed(&changes);
+        self.traces.changed(&changes);
         self.watch.tell(&changes);
         self.feeds.changed(&changes);
     }
 
     fn advanced(&self, jobs: Vec<Arc<Job>>) {
         self.metrics.advanced(&jobs);
+        self.traces.advanced(&jobs);
         self.feeds.advanced(&jobs);
     }
 

@@ -110,6 +110,20 @@ impl Kind for PublicUrl {
     }
 }
 
+/// A share of a whole.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Share(pub(crate) f64);
+
+impl Kind for Share {
+    fn read(texts: &[String]) -> Result<Self, String> {
+        let share: Option<f64> = one(texts)?.parse().ok();
+        let share = share.filter(|share| (0.0..=1.0).contains(share));
+        share
+            .map(Self)
+            .ok_or_else(|| "write a number from 0 to 1".to_owned())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,6 +140,7 @@ mod tests {
         assert_eq!(read::<LogFormat>(&["json"]), Ok(LogFormat::Json));
         assert_eq!(read::<Vec<Range>>(&["10.0.0.0/8", "::1"]).unwrap().len(), 2);
         assert_eq!(read::<Option<PathBuf>>(&[]), Ok(None));
+        assert_eq!(read::<Share>(&["0.25"]), Ok(Share(0.25)));
         let url = PublicUrl("https://a.example/jobs".to_owned());
         assert_eq!(read::<PublicUrl>(&["https://a.example/jobs/"]), Ok(url));
     }
@@ -136,6 +151,7 @@ mod tests {
         assert!(read::<String>(&["a", "b"]).is_err());
         assert!(read::<PathBuf>(&[""]).is_err());
         assert!(read::<Duration>(&["soon"]).is_err());
+        assert!(read::<Share>(&["1.5"]).is_err() && read::<Share>(&["NaN"]).is_err());
         assert!(
             read::<Vec<Range>>(&["10.0.0.0/8", "there"])
                 .unwrap_err()

@@ -11,7 +11,7 @@ use raincheck::outward::target::Range;
 
 use crate::exit::Failed;
 
-use super::kinds::{Kind, PublicUrl};
+use super::kinds::{Kind, PublicUrl, Share};
 use super::origin::{Found, Origin};
 use crate::commands::serve::logs::LogFormat;
 
@@ -87,6 +87,11 @@ settings! {
     drain: Duration = Some("25s"), "DURATION", restart;
     /// Create queues as they are named in submits
     dev: bool = Some("false"), "BOOL", restart;
+    /// Where traces are sent, OTLP over HTTP: a collector such as http://localhost:4318 [default: none, or what
+    /// OTEL_EXPORTER_OTLP_ENDPOINT says]
+    otlp_endpoint: Option<PublicUrl> = None, "URL", restart;
+    /// Which share of the jobs that come without a traceparent is traced, from 0 to 1; the others follow theirs
+    trace_share: Share = Some("1"), "SHARE", restart;
     /// What is logged: a level, or levels by module, such as info,raincheck=debug
     log: String = Some("info"), "FILTER", live;
     /// How the log looks: text (a line for each event), json (an object for each), or auto (text on a terminal, json

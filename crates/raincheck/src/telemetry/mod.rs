@@ -12,6 +12,7 @@ mod names;
 mod outward;
 mod process;
 mod scrape;
+pub(crate) mod traces;
 
 use std::fmt;
 use std::sync::Arc;

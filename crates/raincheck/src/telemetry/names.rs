@@ -79,6 +79,11 @@ pub(super) const STORE_ERRORS: Name = Name(
     "What the store could not do: apply an operation, write for want of space, commit",
 );
 
+pub(super) const SPANS_DROPPED: Name = Name(
+    "raincheck_trace_spans_dropped",
+    "Spans that the collector did not take, or that there was no room for",
+);
+
 pub(super) const NODES: Name = Name("raincheck_nodes", "Nodes that share the store");
 pub(super) const BUILD: Name = Name("raincheck_build", "What runs here");
 

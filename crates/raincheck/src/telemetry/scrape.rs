@@ -10,7 +10,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _, NoLabelSet};
 use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::info::Info;
@@ -88,6 +88,9 @@ impl Metrics {
         if let Some(vitals) = node.store().vitals() {
             now.register_collector(Box::new(OfStore(vitals)));
         }
+        let dropped: Counter = Counter::default();
+        dropped.inc_by(node.traces().dropped());
+        register(&mut now, names::SPANS_DROPPED, dropped);
         let nodes = Gauge::<i64>::default();
         nodes.set(1);
         register(&mut now, names::NODES, nodes);

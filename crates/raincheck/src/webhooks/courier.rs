@@ -32,6 +32,7 @@ use crate::queues::Queues;
 use crate::random::Randomness;
 use crate::tasks::{Group, TaskKind};
 use crate::telemetry::Outward;
+use crate::telemetry::traces::Traces;
 
 /// How long a receiver may take. Shorter than the term of a try, so that none overtakes another.
 const TIME: Duration = Duration::from_secs(15);
@@ -102,6 +103,7 @@ pub(crate) struct Courier {
     pub(crate) tasks: Group,
     pub(crate) render: Render,
     pub(crate) metrics: Outward,
+    pub(crate) traces: Traces,
 }
 
 impl Courier {
@@ -162,11 +164,13 @@ impl Courier {
     /// One try, from its body to its end in the store.
     async fn send(&self, outgoing: Outgoing) {
         let delivery = &outgoing.delivery;
+        let begun = self.store.now();
         let end = match timeout(TIME, self.attempt(&outgoing)).await {
             Ok(end) => end,
             Err(_) => failed("the receiver did not answer in time".to_owned()),
         };
         self.metrics.tried(&end);
+        self.traces.tried(&outgoing, &end, begun, self.store.now());
         debug!(id = %delivery.id, n = delivery.tries, ?end, "a webhook was tried");
         let ended = EndTry {
             id: delivery.id,
@@ -207,6 +211,13 @@ impl Courier {
             USER_AGENT,
             HeaderValue::from_static(concat!("raincheck/", env!("CARGO_PKG_VERSION"))),
         );
+        if let Some(parent) = self
+            .traces
+            .traceparent_of(outgoing)
+            .and_then(|parent| parent.parse().ok())
+        {
+            headers.insert("traceparent", parent);
+        }
         sign(headers, &secrets, &delivery.id.to_string(), &body, now);
         match self.client.send(request).await {
             Ok(answer) if answer.status().is_success() => TryEnd::Taken {

@@ -85,6 +85,7 @@ async fn run(shop: Arc<Shop>, attempt: Attempt) {
         input: leased.input,
         queue,
         deadline: lease.attempt_deadline,
+        traceparent: shop.traces.traceparent(&job),
         stops,
         store: shop.store.clone(),
     };

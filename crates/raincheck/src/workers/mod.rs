@@ -39,6 +39,7 @@ use crate::outward::target;
 use crate::random::Randomness;
 use crate::settle::Settler;
 use crate::tasks::Group;
+use crate::telemetry::traces::Traces;
 
 /// A setting that cannot be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -108,6 +109,7 @@ pub(crate) struct Shop {
     /// Those whose time is over and who wind down: a reclaim leaves them a moment to settle it themselves.
     pub(crate) timing_out: Marks,
     pub(crate) push: push::Pusher,
+    pub(crate) traces: Traces,
     pub(crate) random: Randomness,
     functions: Functions,
 }
@@ -120,6 +122,7 @@ impl Shop {
         random: Randomness,
         functions: Functions,
         push: push::Pusher,
+        traces: Traces,
     ) -> Self {
         Self {
             store,
@@ -130,6 +133,7 @@ impl Shop {
             unrenewed: Marks::default(),
             timing_out: Marks::default(),
             push,
+            traces,
             random,
             functions,
         }
@@ -179,6 +183,8 @@ pub(crate) struct Ctx {
     pub(crate) queue: Arc<Queue>,
     /// When the attempt's time is over.
     pub(crate) deadline: Timestamp,
+    /// What the handler's spans are below, where there is a trace.
+    pub(crate) traceparent: Option<String>,
     pub(crate) stops: Stops,
     pub(crate) store: Arc<dyn Store>,
 }

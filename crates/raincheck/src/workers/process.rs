@@ -46,6 +46,7 @@ impl Process {
         };
         let run = Run {
             facts: Facts {
+                traceparent: ctx.traceparent.clone(),
                 job: job.id.to_string(),
                 attempt: job.attempt,
                 queue: job.queue.to_string(),

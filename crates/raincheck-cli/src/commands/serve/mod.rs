@@ -20,13 +20,13 @@ use raincheck::core::store::Store;
 use raincheck::core::time::format_duration;
 use raincheck::outward::target::Targets;
 use raincheck::store::OpenError;
-use raincheck::{Node, NodeOptions};
+use raincheck::{Node, NodeOptions, TraceOptions};
 use tracing::{error, info, warn};
 
 use self::banner::Banner;
 use self::logs::LogFilter;
 use self::reload::Follower;
-use crate::config::{Config, Flags};
+use crate::config::{Config, Flags, Settings};
 use crate::exit::{Exit, Failed};
 use crate::output::Output;
 use crate::signals::{Hangups, Signals};
@@ -127,6 +127,7 @@ impl Serving {
             }),
             public_url: Some(public_url.unwrap_or_else(|| url.clone())),
             own_url: Some(url.clone()),
+            traces: traces(settings),
             ..NodeOptions::default()
         };
         let node = Node::start(store, options)
@@ -162,6 +163,20 @@ impl Serving {
         };
         follower.reload(&mut self.config).await;
     }
+}
+
+/// Where traces are sent, if anywhere.
+fn traces(settings: &Settings) -> Option<TraceOptions> {
+    let set = settings.otlp_endpoint.as_ref().map(|url| url.0.clone());
+    let endpoint = set.or_else(|| {
+        std::env::var("OTEL_EXPORTER_OTLP_ENDPOINT")
+            .ok()
+            .filter(|url| !url.is_empty())
+    })?;
+    Some(TraceOptions {
+        endpoint,
+        share: settings.trace_share.0,
+    })
 }
 
 /// Leaves in good order, or at once where a second signal says so.

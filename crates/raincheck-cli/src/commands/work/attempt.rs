@@ -133,6 +133,7 @@ async fn run(bench: Arc<Bench>, leased: Leased, mut stops: Stops) -> AttemptEnd 
             fence: document.fence.to_string(),
             deadline: document.attempt_deadline.to_string(),
             content_type: document.input.content_type,
+            traceparent: document.traceparent,
             job: job.clone(),
         },
         input,

@@ -39,6 +39,8 @@ pub(super) struct LeaseDocument {
     pub(super) job: JobDocument,
     /// Its input.
     pub(super) input: ContentDocument,
+    #[serde(default)]
+    pub(super) traceparent: Option<String>,
 }
 
 /// Bytes inside JSON.

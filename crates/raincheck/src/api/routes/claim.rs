@@ -138,7 +138,7 @@ fn answer(api: &Api, handed: Handed, queue: Option<&Queue>) -> Response {
     let Handed { leased, lent } = handed;
     let documents = leased
         .iter()
-        .filter_map(|leased| LeaseDocument::of(leased, queue, now));
+        .filter_map(|leased| LeaseDocument::of(leased, queue, now, api.node.traces()));
     let document = LeasesDocument {
         leases: documents.collect(),
     };

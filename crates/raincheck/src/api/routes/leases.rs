@@ -242,7 +242,7 @@ pub(super) async fn one(
             document.leases = leased.as_deref().map(|leased| {
                 let documents = leased.iter();
                 documents
-                    .filter_map(|leased| LeaseDocument::of(leased, queue.as_deref(), now))
+                    .filter_map(|leased| LeaseDocument::of(leased, queue.as_deref(), now, api.node.traces()))
                     .collect()
             });
             let mut response = leases(document.render(), lent);
@@ -313,14 +313,14 @@ pub(crate) async fn many(
             let lease = lease.as_deref();
             Some(EntryDocument {
                 lease,
-                fate: shown(fate.as_ref()?, now),
+                fate: shown(&api, fate.as_ref()?, now),
             })
         })
         .collect();
     Ok(leases(render_entries(&documents), lent))
 }
 
-fn shown(fate: &Result<Done, Problem>, now: raincheck_core::time::Timestamp) -> Fate<'_> {
+fn shown<'a>(api: &Api, fate: &'a Result<Done, Problem>, now: raincheck_core::time::Timestamp) -> Fate<'a> {
     let status = 200;
     match fate {
         Ok(Done::Renewed(job, renewed)) => Fate::Renewed {
@@ -341,7 +341,7 @@ fn shown(fate: &Result<Done, Problem>, now: raincheck_core::time::Timestamp) -> 
             settled.leases = leased.as_deref().map(|leased| {
                 let documents = leased.iter();
                 documents
-                    .filter_map(|leased| LeaseDocument::of(leased, queue.as_deref(), now))
+                    .filter_map(|leased| LeaseDocument::of(leased, queue.as_deref(), now, api.node.traces()))
                     .collect()
             });
             Fate::Settled { status, settled }

@@ -18,6 +18,7 @@ use super::content::ContentDocument;
 use super::job::{JobDocument, JobState};
 use super::pieces::Pieces;
 use crate::api::problem::{Problem, ProblemDocument};
+use crate::telemetry::traces::Traces;
 
 /// The time left, to the next whole second: what is left of `30s` when its claim is answered is still `30s`.
 fn left(ends_at: Timestamp, now: Timestamp) -> String {
@@ -51,6 +52,12 @@ pub(crate) struct LeaseDocument<'a> {
     attempt_deadline: Timestamp,
     /// Whether the worker is to stop.
     cancel_requested: bool,
+    /// What the worker's spans are below (W3C Trace Context), where the job came with a trace or the server tells traces.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traceparent: Option<String>,
+    /// What came with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tracestate: Option<&'a str>,
     /// The job.
     job: JobDocument<'a>,
     /// Its input.
@@ -59,7 +66,12 @@ pub(crate) struct LeaseDocument<'a> {
 
 impl<'a> LeaseDocument<'a> {
     /// The lease; `None` where the job is in nobody's hands.
-    pub(crate) fn of(leased: &'a Leased, queue: Option<&Queue>, now: Timestamp) -> Option<Self> {
+    pub(crate) fn of(
+        leased: &'a Leased,
+        queue: Option<&Queue>,
+        now: Timestamp,
+        traces: &Traces,
+    ) -> Option<Self> {
         let job = &*leased.job;
         let (id, lease) = (job.lease_id()?, job.lease()?);
         Some(Self {
@@ -69,6 +81,8 @@ impl<'a> LeaseDocument<'a> {
             expires_in: left(lease.ends_at(), now),
             attempt_deadline: lease.attempt_deadline,
             cancel_requested: job.cancel_requested,
+            traceparent: traces.traceparent(job),
+            tracestate: job.options.tracestate.as_deref(),
             job: JobDocument::of(job, queue, now),
             input: ContentDocument::of(job.id, &leased.input),
         })
@@ -86,6 +100,14 @@ impl LeaseDocument<'_> {
             .raw(r#","attempt_deadline":"#)
             .time(Some(self.attempt_deadline));
         pieces.raw(r#","cancel_requested":"#).bool(self.cancel_requested);
+        for (name, value) in [
+            (r#","traceparent":"#, self.traceparent.as_deref()),
+            (r#","tracestate":"#, self.tracestate),
+        ] {
+            if let Some(value) = value {
+                pieces.raw(name).json(value);
+            }
+        }
         pieces.raw(r#","job":"#);
         self.job.write(pieces.0, "");
         pieces.raw(r#","input":"#).json(&self.input).raw("}");

@@ -59,6 +59,9 @@ pub struct Facts {
     pub deadline: String,
     /// `RAINCHECK_CONTENT_TYPE`, empty where the input has none.
     pub content_type: Option<String>,
+    /// `TRACEPARENT`: what the program's spans are below, where there is a trace (OpenTelemetry, environment variables as
+    /// context propagation carriers).
+    pub traceparent: Option<String>,
 }
 
 /// Gets the bytes that a program prints as they come.
@@ -128,6 +131,7 @@ impl Program {
                 "RAINCHECK_CONTENT_TYPE",
                 facts.content_type.as_deref().unwrap_or_default(),
             )
+            .envs(facts.traceparent.iter().map(|parent| ("TRACEPARENT", parent)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());

@@ -59,7 +59,7 @@ pub(super) fn request(target: Uri, ctx: &Ctx, lease_url: Option<&str>) -> Reques
         ("raincheck-attempt-deadline", Some(ctx.deadline.to_string())),
         ("raincheck-lease", lease_url.map(str::to_owned)),
         ("idempotency-key", Some(job.id.to_string())),
-        ("traceparent", options.traceparent.clone()),
+        ("traceparent", ctx.traceparent.clone()),
         ("tracestate", options.tracestate.clone()),
     ] {
         if let Some(value) = value {

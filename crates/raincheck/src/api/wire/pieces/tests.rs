@@ -21,6 +21,7 @@ use crate::api::wire::job::{JobDocument, WaitingFor};
 use crate::api::wire::leased::{
     EntryDocument, Fate, LeaseDocument, LeasesDocument, SettledDocument, render_entries,
 };
+use crate::telemetry::traces::Traces;
 
 /// Text in which there is something to escape.
 const ODD: &str = "say \"\\u{e9}\" \u{1}\té";
@@ -36,6 +37,8 @@ fn waiting(odd: bool) -> Job {
         } else {
             Vec::new()
         },
+        traceparent: odd.then(|| "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
+        tracestate: odd.then(|| ODD.to_owned()),
         ..Options::default()
     };
     decide::submit(&NewJob {
@@ -176,7 +179,8 @@ fn leases_are_written_as_their_serializer_writes_them() {
     assert!(leased.len() > 2);
     for count in 0..=leased.len() {
         let leases = leased.iter().take(count);
-        let leases = leases.filter_map(|leased| LeaseDocument::of(leased, Some(&queue), now()));
+        let leases =
+            leases.filter_map(|leased| LeaseDocument::of(leased, Some(&queue), now(), &Traces::default()));
         let document = LeasesDocument {
             leases: leases.collect(),
         };
@@ -194,7 +198,7 @@ fn what_became_of_leases_is_written_as_its_serializer_writes_it() {
         settled.leases = (index % 2 == 0).then(|| {
             let leases = leased.iter();
             leases
-                .filter_map(|leased| LeaseDocument::of(leased, Some(&queue), now()))
+                .filter_map(|leased| LeaseDocument::of(leased, Some(&queue), now(), &Traces::default()))
                 .collect()
         });
         assert_eq!(text(settled.render()), serde_json::to_string(&settled).unwrap());

@@ -1,0 +1,243 @@
+//! What becomes of jobs, as spans for OpenTelemetry.
+//!
+//! ```text
+//! submitter ── send q ──┬── process q (attempt 1) ── whatever the handler does
+//!                       ├── process q (attempt 2)
+//!                       └── POST (webhook)
+//! ```
+//!
+//! Spans are told of what was committed, when it was: a crash loses the news of a span at most, never tells one that was not.
+//! Names are those of the semantic conventions for messaging and HTTP (1.38.0).
+//!
+//! Invariant: telling never waits: where the collector is slow, spans are dropped and counted.
+
+mod context;
+mod export;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use opentelemetry::trace::{SpanContext, SpanId, SpanKind, Status};
+use opentelemetry::{InstrumentationScope, KeyValue};
+use opentelemetry_sdk::trace::SpanData;
+use raincheck_core::decide::TryEnd;
+use raincheck_core::job::{AttemptOutcome, Job, Phase};
+use raincheck_core::store::{About, Change, Outgoing};
+use raincheck_core::time::Timestamp;
+
+use self::context::{Of, Trace, header, of_delivery};
+pub(crate) use self::export::Exporter;
+use self::export::Outbox;
+
+/// Where spans are sent, and which.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TraceOptions {
+    /// The collector's URL: OTLP over HTTP, protobuf; `/v1/traces` is added unless it is there.
+    pub endpoint: String,
+    /// Which share of the jobs that come without a `traceparent` is told, 0 to 1; the others follow theirs.
+    pub share: f64,
+}
+
+#[derive(Debug)]
+struct Inner {
+    outbox: Outbox,
+    share: f64,
+    scope: InstrumentationScope,
+}
+
+/// Tells spans, or does nothing. Cloning gives another handle.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Traces(Option<Arc<Inner>>);
+
+impl Traces {
+    /// Tells spans to this collector; what it gives back sends them.
+    pub(crate) fn new(options: &TraceOptions) -> (Self, Exporter) {
+        let (outbox, exporter) = export::exporter(&options.endpoint);
+        let scope = InstrumentationScope::builder("raincheck")
+            .with_version(env!("CARGO_PKG_VERSION"))
+            .build();
+        let inner = Inner {
+            outbox,
+            share: options.share,
+            scope,
+        };
+        (Self(Some(Arc::new(inner))), exporter)
+    }
+
+    /// How many spans were dropped.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.0.as_ref().map_or(0, |inner| inner.outbox.dropped())
+    }
+
+    /// What the handler of the job's running attempt is to call its parent: the attempt where spans are told, else whatever
+    /// the job came with.
+    pub(crate) fn traceparent(&self, job: &Job) -> Option<String> {
+        match &self.0 {
+            Some(inner) => Some(header(&Trace::of(job, inner.share).span(Of::Attempt(job.fence)))),
+            None => job.options.traceparent.clone(),
+        }
+    }
+
+    /// The same for the receiver of a webhook.
+    pub(crate) fn traceparent_of(&self, outgoing: &Outgoing) -> Option<String> {
+        let About::Job { job, .. } = &outgoing.about else {
+            return None;
+        };
+        let inner = self.0.as_ref()?;
+        let of = of_delivery(outgoing.delivery.id, outgoing.delivery.tries)?;
+        Some(header(&Trace::of(job, inner.share).span(of)))
+    }
+
+    /// Hears of jobs that were accepted.
+    pub(crate) fn advanced(&self, jobs: &[Arc<Job>]) {
+        let Some(inner) = &self.0 else { return };
+        for job in jobs.iter().filter(|job| matches!(job.phase, Phase::Waiting)) {
+            let trace = Trace::of(job, inner.share);
+            inner.tell(&trace, Of::Send, || {
+                let mut attributes = messaging(job, "send", "send");
+                attributes.push(KeyValue::new("raincheck.job.priority", i64::from(job.priority)));
+                Span {
+                    name: format!("send {}", job.queue),
+                    kind: SpanKind::Producer,
+                    from: job.created_at,
+                    to: job.created_at,
+                    attributes,
+                    status: Status::Unset,
+                }
+            });
+        }
+    }
+
+    /// Hears of jobs that changed.
+    pub(crate) fn changed(&self, changes: &[Change]) {
+        let Some(inner) = &self.0 else { return };
+        for job in changes.iter().map(|change| &*change.job) {
+            let Some(attempt) = job.just_ended().filter(|_| job.retried_as.is_none()) else {
+                continue;
+            };
+            let trace = Trace::of(job, inner.share);
+            inner.tell(&trace, Of::Attempt(job.fence), || {
+                let mut attributes = messaging(job, "process", "process");
+                attributes.push(KeyValue::new("raincheck.job.attempt", i64::from(attempt.n)));
+                attributes.push(KeyValue::new("raincheck.worker", attempt.worker.to_string()));
+                let failed = attempt.outcome != AttemptOutcome::Succeeded;
+                let status = if failed {
+                    let code = attempt.error.as_ref().map(|error| error.code.to_string());
+                    let code = code.unwrap_or_else(|| attempt.outcome.as_str().to_owned());
+                    attributes.push(KeyValue::new("error.type", code.clone()));
+                    Status::error(code)
+                } else {
+                    Status::Unset
+                };
+                Span {
+                    name: format!("process {}", job.queue),
+                    kind: SpanKind::Consumer,
+                    from: attempt.started_at,
+                    to: attempt.ended_at,
+                    attributes,
+                    status,
+                }
+            });
+        }
+    }
+
+    /// Hears how a try of a webhook ended.
+    pub(crate) fn tried(&self, outgoing: &Outgoing, end: &TryEnd, from: Timestamp, to: Timestamp) {
+        let (Some(inner), About::Job { job, .. }) = (&self.0, &outgoing.about) else {
+            return;
+        };
+        let Some(of) = of_delivery(outgoing.delivery.id, outgoing.delivery.tries) else {
+            return;
+        };
+        let trace = Trace::of(job, inner.share);
+        inner.tell(&trace, of, || {
+            let mut attributes = vec![
+                KeyValue::new("http.request.method", "POST"),
+                KeyValue::new("raincheck.job.id", job.id.to_string()),
+                KeyValue::new(
+                    "http.request.resend_count",
+                    i64::from(outgoing.delivery.tries) - 1,
+                ),
+            ];
+            let (code, failed) = match end {
+                TryEnd::Taken { status } => (Some(*status), false),
+                TryEnd::Failed { status, .. } => (*status, true),
+                TryEnd::Gone => (Some(410), true),
+            };
+            attributes.extend(code.map(|code| KeyValue::new("http.response.status_code", i64::from(code))));
+            let status = if failed {
+                let kind = code.map_or_else(|| "unreachable".to_owned(), |code| code.to_string());
+                attributes.push(KeyValue::new("error.type", kind));
+                Status::error("")
+            } else {
+                Status::Unset
+            };
+            Span {
+                name: "POST".to_owned(),
+                kind: SpanKind::Client,
+                from,
+                to,
+                attributes,
+                status,
+            }
+        });
+    }
+}
+
+struct Span {
+    name: String,
+    kind: SpanKind,
+    from: Timestamp,
+    to: Timestamp,
+    attributes: Vec<KeyValue>,
+    status: Status,
+}
+
+impl Inner {
+    /// Tells a span, if its trace is one that is told.
+    fn tell(&self, trace: &Trace, of: Of, span: impl FnOnce() -> Span) {
+        if !trace.sampled() {
+            return;
+        }
+        let parent = match of {
+            Of::Send => trace.submitter.unwrap_or(SpanId::INVALID),
+            Of::Attempt(_) | Of::Delivery(..) => trace.span(Of::Send).span_id(),
+        };
+        let remote = matches!(of, Of::Send) && trace.submitter.is_some();
+        self.outbox.put(self.data(trace.span(of), parent, remote, span()));
+    }
+
+    fn data(&self, context: SpanContext, parent: SpanId, remote: bool, span: Span) -> SpanData {
+        SpanData {
+            span_context: context,
+            parent_span_id: parent,
+            parent_span_is_remote: remote,
+            span_kind: span.kind,
+            name: span.name.into(),
+            start_time: instant(span.from),
+            end_time: instant(span.to),
+            attributes: span.attributes,
+            dropped_attributes_count: 0,
+            events: Default::default(),
+            links: Default::default(),
+            status: span.status,
+            instrumentation_scope: self.scope.clone(),
+        }
+    }
+}
+
+/// What the conventions for messaging ask of each span.
+fn messaging(job: &Job, operation: &'static str, kind: &'static str) -> Vec<KeyValue> {
+    vec![
+        KeyValue::new("messaging.system", "raincheck"),
+        KeyValue::new("messaging.operation.name", operation),
+        KeyValue::new("messaging.operation.type", kind),
+        KeyValue::new("messaging.destination.name", job.queue.to_string()),
+        KeyValue::new("messaging.message.id", job.id.to_string()),
+        KeyValue::new("raincheck.namespace", job.namespace.to_string()),
+    ]
+}
+
+fn instant(at: Timestamp) -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(u64::try_from(at.as_millis()).unwrap_or_default())
+}
