@@ -163,3 +163,27 @@ fn the_log_is_json_lines_where_nobody_looks_and_names_the_url() {
         "{log}"
     );
 }
+
+#[test]
+fn a_line_of_the_log_tells_how_an_attempt_ended_and_nothing_of_what_was_in_it() {
+    let server = Server::start(&["--queue", "shout=cmd:tr a-z A-Z"]);
+    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let mut curl = std::process::Command::new("curl");
+    curl.args(["-sf", "-H", &format!("traceparent: {parent}"), "-d", "hush"])
+        .arg(format!("{}/v1/queues/shout/jobs?wait=30", server.url));
+    assert_eq!(curl.output().unwrap().stdout, b"HUSH");
+    server.logged("attempt settled", 1);
+    server.signal("TERM");
+    let (_, log, _folder) = server.ended();
+    let line = log.lines().find(|line| line.contains("attempt settled")).unwrap();
+    let line: serde_json::Value = serde_json::from_str(line).unwrap();
+    assert_eq!(line["queue"], "shout");
+    assert_eq!(line["attempt"], 1);
+    assert_eq!(line["outcome"], "succeeded");
+    assert_eq!(line["trace_id"], "0af7651916cd43dd8448eb211c80319c");
+    assert!(
+        line["run_ms"].is_u64() && line["job_id"].as_str().unwrap().starts_with("job_"),
+        "{line}"
+    );
+    assert!(!log.to_lowercase().contains("hush"), "{log}");
+}

@@ -42,7 +42,10 @@ pub(crate) struct Attempt {
 /// Starts an attempt in a task of its own.
 pub(crate) fn start(shop: &Arc<Shop>, attempt: Attempt) {
     let job = &attempt.leased.job;
-    let span = info_span!("attempt", job.id = %job.id, queue = %job.queue, attempt = job.attempt);
+    // The second part of a traceparent (W3C Trace Context).
+    let parent = shop.traces.traceparent(job);
+    let trace_id = parent.as_deref().and_then(|parent| parent.split('-').nth(1));
+    let span = info_span!("attempt", job.id = %job.id, queue = %job.queue, attempt = job.attempt, trace_id);
     let task = run(shop.clone(), attempt).instrument(span);
     shop.attempts.spawn(TaskKind::Attempt, task);
 }
@@ -139,8 +142,10 @@ async fn hand_over(shop: &Shop, lease: LeaseId, ns: &Namespace, until: Timestamp
 async fn settle(shop: &Shop, id: LeaseId, settlement: Settlement, ns: Namespace, until: Timestamp) {
     if let Some(job) = shop.settler.settle(ns, id, settlement, until).await {
         let state = job.state(shop.store.now()).as_str();
-        let outcome = job.attempts.last().map(|attempt| attempt.outcome.as_str());
-        info!(outcome, state, "attempt settled");
+        let last = job.attempts.last();
+        let outcome = last.map(|attempt| attempt.outcome.as_str());
+        let run_ms = last.map(|attempt| attempt.ended_at.as_millis() - attempt.started_at.as_millis());
+        info!(outcome, state, run_ms, "attempt settled");
     }
 }
 
