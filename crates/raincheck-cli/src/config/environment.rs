@@ -66,6 +66,15 @@ pub(crate) fn read(
     Ok(said)
 }
 
+/// `PORT`, as platforms that run containers say it: a port of all addresses, for a server that is told no address.
+pub(crate) fn port(port: Option<&str>) -> Option<Found> {
+    let port: u16 = port?.parse().ok()?;
+    Some(Found {
+        texts: vec![format!("0.0.0.0:{port}")],
+        origin: Origin::Variable("PORT".to_owned()),
+    })
+}
+
 impl Environment {
     fn setting(&mut self, variable: &str, name: &str, text: String) -> Result<(), Failed> {
         let row = |name: &str| TABLE.iter().find(|row| row.name.eq_ignore_ascii_case(name));
@@ -200,6 +209,13 @@ mod tests {
         let twice = said(&[("RAINCHECK_DRAIN_FILE", path), ("RAINCHECK_DRAIN", "1s")]);
         assert!(twice.unwrap_err().contains("keep one of them"));
         assert!(said(&[("RAINCHECK_DRAIN_FILE", "/nowhere/at-all")]).is_err());
+    }
+
+    #[test]
+    fn the_port_of_a_platform_is_one_of_all_addresses() {
+        assert_eq!(port(Some("8080")).unwrap().texts, ["0.0.0.0:8080"]);
+        assert_eq!(port(Some("tcp://10.0.0.1:80")), None);
+        assert_eq!(port(None), None);
     }
 
     #[test]

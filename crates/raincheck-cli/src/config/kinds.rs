@@ -2,6 +2,7 @@
 //!
 //! Invariant: a type reads the same text to the same value, wherever the text was written.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -91,6 +92,38 @@ impl Kind for LogFormat {
     }
 }
 
+/// An address that is listened on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Listen {
+    /// A TCP port.
+    Tcp(SocketAddr),
+    /// A socket in the file system.
+    Local(PathBuf),
+}
+
+impl Kind for Vec<Listen> {
+    const MANY: bool = true;
+
+    fn read(texts: &[String]) -> Result<Self, String> {
+        let listen = |text: &String| match text.strip_prefix("unix:") {
+            Some("") => Err("after unix: comes a path".to_owned()),
+            Some(path) => Ok(Listen::Local(PathBuf::from(path))),
+            None => {
+                let numeric = text
+                    .strip_prefix("localhost:")
+                    .map(|port| format!("127.0.0.1:{port}"));
+                let address = numeric.as_deref().unwrap_or(text).parse().map(Listen::Tcp);
+                let rule = "is not an address with a port: write one such as 127.0.0.1:7246, or unix:PATH";
+                address.map_err(|_| format!("{text:?} {rule}"))
+            }
+        };
+        match texts {
+            [] => Err("write an address".to_owned()),
+            texts => texts.iter().map(listen).collect(),
+        }
+    }
+}
+
 /// A URL with a host and without a query, without the slashes at its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PublicUrl(pub(crate) String);
@@ -141,6 +174,13 @@ mod tests {
         assert_eq!(read::<Vec<Range>>(&["10.0.0.0/8", "::1"]).unwrap().len(), 2);
         assert_eq!(read::<Option<PathBuf>>(&[]), Ok(None));
         assert_eq!(read::<Share>(&["0.25"]), Ok(Share(0.25)));
+        assert_eq!(
+            read::<Vec<Listen>>(&["localhost:80", "unix:./s"]),
+            Ok(vec![
+                Listen::Tcp("127.0.0.1:80".parse().unwrap()),
+                Listen::Local("./s".into())
+            ])
+        );
         let url = PublicUrl("https://a.example/jobs".to_owned());
         assert_eq!(read::<PublicUrl>(&["https://a.example/jobs/"]), Ok(url));
     }

@@ -28,6 +28,7 @@ use crate::exit::Failed;
 
 pub(crate) use self::file::Mistake;
 pub(crate) use self::flags::Flags;
+pub(crate) use self::kinds::Listen;
 pub(crate) use self::origin::Origin;
 use self::queues::Queues;
 pub(crate) use self::reference::reference;
@@ -73,6 +74,9 @@ impl Config {
         let (mut values, mut queues) = (file.values, file.queues);
         values.extend(environment.values);
         values.extend(flags.values.clone());
+        if let Some(port) = environment::port(std::env::var("PORT").ok().as_deref()) {
+            values.entry("listen").or_insert(port);
+        }
         queues::lay_over(&mut queues, environment.queues);
         flags.check_strays(&queues)?;
         queues::lay_over(&mut queues, flags.queues.clone());

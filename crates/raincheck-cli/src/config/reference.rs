@@ -21,6 +21,7 @@ one whole. An empty variable is an unset one. Relative paths are relative to the
 
 - `RAINCHECK_X_FILE` names a file whose content is the value of `RAINCHECK_X`, for every setting: how Docker and Kubernetes
   hand out secrets. Saying both is an error.
+- `PORT`, as platforms set it, is the port of all addresses that is listened on where no setting names one.
 - What means nothing is refused with its place and, where one is near, the name that was meant: keys of the file,
   flags, and variables that almost name a setting. Other `RAINCHECK_*` variables are left alone.
 - `raincheck config show --origin` shows each value and where it was said; `raincheck config check FILE` finds all mistakes of a

@@ -11,7 +11,7 @@ use raincheck::outward::target::Range;
 
 use crate::exit::Failed;
 
-use super::kinds::{Kind, PublicUrl, Share};
+use super::kinds::{Kind, Listen, PublicUrl, Share};
 use super::origin::{Found, Origin};
 use crate::commands::serve::logs::LogFormat;
 
@@ -74,8 +74,20 @@ macro_rules! settings {
 }
 
 settings! {
-    /// The address to listen on, of this machine only; port 0 takes a free one
-    listen: String = Some("127.0.0.1:7246"), "ADDRESS", restart;
+    /// The address to listen on, or unix:PATH for a socket that only this user can open; port 0 takes a free one; may be
+    /// repeated, or separated by commas. Any but this machine's own needs an API key, and TLS, --behind-proxy or
+    /// --insecure-http
+    listen: Vec<Listen> = Some("127.0.0.1:7246"), "ADDRESS", restart;
+    /// A certificate chain in PEM form: with it and its key the server speaks TLS on all its ports, HTTP/2 and HTTP/1.1. Read
+    /// again on SIGHUP and when the file changes
+    tls_cert: Option<PathBuf> = None, "FILE", restart;
+    /// The private key of that certificate, in PEM form
+    tls_key: Option<PathBuf> = None, "FILE", restart;
+    /// Addresses, or ranges such as 10.0.0.0/8, of the proxies that speak TLS in front of this server: their X-Forwarded-For
+    /// and -Proto (or Forwarded, where there is neither) say who asks; may be repeated, or separated by commas
+    behind_proxy: Vec<Range> = None, "RANGE", restart;
+    /// Serve others than this machine without TLS: whoever sees the traffic can read keys, inputs and results
+    insecure_http: bool = Some("false"), "BOOL", restart;
     /// The server's own URL as those whom it pushes jobs to reach it [default: that of --listen]
     public_url: Option<PublicUrl> = None, "URL", restart;
     /// Addresses, or ranges such as 10.1.0.0/16, to which URLs that come over the API may lead although they are not

@@ -5,6 +5,7 @@
 mod batch;
 mod bench;
 mod config;
+mod door;
 mod follow;
 mod help;
 mod jobs;

@@ -15,25 +15,6 @@ fn a_free_port_is_told_in_the_shape_that_is_asked_for() {
 }
 
 #[test]
-fn an_address_that_others_can_reach_is_refused() {
-    for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0"] {
-        let folder = tempfile::tempdir().unwrap();
-        let ran = Ran::of(
-            raincheck()
-                .args(["serve", "--listen", address])
-                .current_dir(folder.path()),
-        );
-        assert_eq!(ran.code, 2, "{address}: {ran:?}");
-        assert!(ran.stderr.contains("refusing to listen on"), "{ran:?}");
-        assert_eq!(
-            std::fs::read_dir(folder.path()).unwrap().count(),
-            0,
-            "nothing was made"
-        );
-    }
-}
-
-#[test]
 fn a_second_server_on_one_store_is_refused() {
     let server = Server::start(&[]);
     let mut second = raincheck();

@@ -9,6 +9,7 @@
 use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use http::{Method, Version};
 use tokio::time::Instant;
 use tower::Service;
 
-use crate::server::LengthTwice;
+use crate::server::{Client, LengthTwice};
 use crate::telemetry::Metrics;
 use crate::telemetry::http::{Routes, method};
 
@@ -166,7 +167,11 @@ fn look<B>(request: &Request<B>, closed: bool) -> Looked {
         let host = single_host(request, hosts, host)?;
         if closed {
             own_host(host)?;
-            own_page(host, origin, fetch_site)?;
+            let secure = request
+                .extensions()
+                .get::<Client>()
+                .is_some_and(|client| client.secure);
+            own_page(host, secure, origin, fetch_site)?;
         }
         match unknown_option.filter(|_| uri.path().starts_with("/v1/")) {
             Some(name) => Err(options::unknown(name.as_str())),
@@ -203,6 +208,10 @@ fn single_host<'a, B>(
         Some(Ok(text)) => Some(text),
         Some(Err(_)) => return refuse("the Host header is not a host"),
         None if request.version() == Version::HTTP_11 => return refuse("the request has no Host header"),
+        // In HTTP/2 `:authority` stands for it, which is in the URI.
+        None if request.version() > Version::HTTP_11 && request.uri().authority().is_none() => {
+            return refuse("the request has neither :authority nor a Host header");
+        }
         None => None,
     };
     match (request.uri().authority(), named) {
@@ -240,12 +249,13 @@ fn own_host(host: Option<&str>) -> Result<(), Problem> {
 /// Lets in what no page of another origin sent.
 fn own_page(
     host: Option<&str>,
+    secure: bool,
     origin: Option<&HeaderValue>,
     fetch_site: Option<&HeaderValue>,
 ) -> Result<(), Problem> {
     let same_origin = origin.is_none_or(|origin| {
         let text = origin.to_str().unwrap_or_default();
-        let authority = text.strip_prefix("http://");
+        let authority = text.strip_prefix(if secure { "https://" } else { "http://" });
         authority.is_some_and(|authority| host.is_some_and(|host| host.eq_ignore_ascii_case(authority)))
     });
     let cross_site = fetch_site.is_some_and(|site| site.as_bytes().eq_ignore_ascii_case(b"cross-site"));
@@ -293,6 +303,8 @@ impl Counted {
 struct Asked {
     method: Method,
     path: String,
+    /// Who asks, where that is told apart.
+    client: Option<IpAddr>,
     received: Instant,
 }
 
@@ -301,6 +313,7 @@ impl Asked {
         Self {
             method: request.method().clone(),
             path: text::short(request.uri().path()).into_owned(),
+            client: request.extensions().get::<Client>().map(|client| client.address),
             received: Instant::now(),
         }
     }
@@ -313,7 +326,8 @@ impl Asked {
             .headers()
             .get(RAINCHECK_JOB)
             .and_then(|id| id.to_str().ok());
-        tracing::debug!(?request_id, method = %self.method, path = %self.path, status, millis, job.id = job, "answered");
+        let client = self.client.map(tracing::field::display);
+        tracing::debug!(?request_id, client, method = %self.method, path = %self.path, status, millis, job.id = job, "answered");
     }
 }
 

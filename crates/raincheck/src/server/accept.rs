@@ -4,30 +4,95 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio_rustls::TlsAcceptor;
 use tower::Service;
 use tracing::{debug, warn};
 
 use crate::api::code::Code;
 use crate::tasks::{Group, TaskKind};
 
-use super::ServerOptions;
 use super::caps::Caps;
-use super::connection::drive;
+use super::connection::{Peer, drive};
 use super::line::bare_answer;
+use super::wire::{Kept, Wire};
+use super::{ServerOptions, Tls, multiplex};
 
 /// How long to leave a listener alone that has run out of something.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// What connections come in by.
+#[derive(Debug)]
+pub struct Listener {
+    socket: Socket,
+    tls: Option<Tls>,
+}
+
+#[derive(Debug)]
+enum Socket {
+    Tcp(TcpListener),
+    Local(UnixListener),
+}
+
+impl From<TcpListener> for Listener {
+    fn from(listener: TcpListener) -> Self {
+        Self {
+            socket: Socket::Tcp(listener),
+            tls: None,
+        }
+    }
+}
+
+impl From<UnixListener> for Listener {
+    fn from(listener: UnixListener) -> Self {
+        Self {
+            socket: Socket::Local(listener),
+            tls: None,
+        }
+    }
+}
+
+impl Listener {
+    /// The same, speaking TLS; a local socket never does.
+    #[must_use]
+    pub fn with_tls(mut self, tls: Tls) -> Self {
+        self.tls = matches!(self.socket, Socket::Tcp(_)).then_some(tls);
+        self
+    }
+
+    async fn accept(&self) -> io::Result<Accepted> {
+        match &self.socket {
+            Socket::Tcp(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                Ok(Accepted::Tcp(stream, peer.ip()))
+            }
+            Socket::Local(listener) => listener.accept().await.map(|(stream, _)| Accepted::Local(stream)),
+        }
+    }
+}
+
+/// A connection that nobody has counted yet.
+enum Accepted {
+    Tcp(TcpStream, IpAddr),
+    Local(UnixStream),
+}
+
 /// One listener's loop.
 pub(super) struct Acceptor<S> {
-    pub(super) listener: TcpListener,
+    pub(super) listener: Listener,
+    pub(super) hall: Hall<S>,
+}
+
+/// What every connection is served with. It does not hold the listener, which closes when its loop ends.
+#[derive(Clone)]
+pub(super) struct Hall<S> {
     pub(super) service: S,
     pub(super) options: Arc<ServerOptions>,
     pub(super) caps: Arc<Caps>,
@@ -44,7 +109,7 @@ where
 {
     /// Accepts until the group stops.
     pub(super) async fn run(self) {
-        let stopping = self.group.stopping().clone();
+        let stopping = self.hall.group.stopping().clone();
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -52,7 +117,7 @@ where
                 accepted = self.listener.accept() => accepted,
             };
             match accepted {
-                Ok((stream, peer)) => self.admit(stream, peer.ip()),
+                Ok(accepted) => self.admit(accepted),
                 Err(error) if of_the_peer(&error) => {
                     debug!(%error, "a connection was gone before it was accepted")
                 }
@@ -65,27 +130,81 @@ where
         }
     }
 
-    fn admit(&self, stream: TcpStream, address: std::net::IpAddr) {
-        let Some(admission) = self.caps.admit(address) else {
+    /// Counts the connection in, before anything is read from it, and serves it.
+    fn admit(&self, accepted: Accepted) {
+        let address = match &accepted {
+            Accepted::Tcp(_, address) => *address,
+            Accepted::Local(_) => Ipv4Addr::LOCALHOST.into(),
+        };
+        let Some(admission) = self.hall.caps.admit(address) else {
             debug!(%address, "a connection was refused: too many are open");
-            let answer = bare_answer(
-                Code::TooManyConnections,
-                "too many connections are open; try again",
-            );
-            // Best effort: the client is told, or sees the connection close.
-            let _ = stream.try_write(&answer);
+            self.refuse(&accepted);
             return;
+        };
+        let (hall, tls) = (self.hall.clone(), self.listener.tls.clone());
+        self.hall.group.spawn(TaskKind::Connection, async move {
+            hall.serve(accepted, address, tls).await;
+            drop(admission);
+        });
+    }
+
+    /// Best effort: the client is told, or sees the connection close. In the middle of a handshake nothing can be told.
+    fn refuse(&self, accepted: &Accepted) {
+        let answer = bare_answer(
+            Code::TooManyConnections,
+            "too many connections are open; try again",
+        );
+        let _ = match accepted {
+            Accepted::Tcp(stream, _) if self.listener.tls.is_none() => stream.try_write(&answer),
+            Accepted::Tcp(..) => return,
+            Accepted::Local(stream) => stream.try_write(&answer),
+        };
+    }
+}
+
+impl<S, B> Hall<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + Sync + 'static,
+    S::Future: Send,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    async fn serve(self, accepted: Accepted, address: IpAddr, tls: Option<Tls>) {
+        let peer = Peer {
+            address,
+            tls: tls.is_some(),
+        };
+        let stopping = self.group.stopping().clone();
+        let stream = match accepted {
+            Accepted::Local(stream) => {
+                let wire: Box<dyn Wire> = Box::new(Kept::new(stream));
+                return drive(wire, peer, self.service, self.options, stopping).await;
+            }
+            Accepted::Tcp(stream, _) => stream,
         };
         // Answers are small and written whole; waiting to fill a packet only delays them.
         if let Err(error) = stream.set_nodelay(true) {
             debug!(%error, "cannot set TCP_NODELAY");
         }
-        let (service, options) = (self.service.clone(), self.options.clone());
-        let stopping = self.group.stopping().clone();
-        self.group.spawn(TaskKind::Connection, async move {
-            drive(stream, service, options, stopping).await;
-            drop(admission);
-        });
+        let Some(tls) = tls else {
+            return drive(stream, peer, self.service, self.options, stopping).await;
+        };
+        let shaking = TlsAcceptor::from(tls.config()).accept(stream);
+        let stream = tokio::select! {
+            () = stopping.cancelled() => return,
+            shaken = tokio::time::timeout(self.options.handshake_time, shaking) => match shaken {
+                Ok(Ok(stream)) => stream,
+                Ok(Err(error)) => return debug!(%address, %error, "a TLS handshake failed"),
+                Err(_) => return debug!(%address, "a TLS handshake took too long"),
+            },
+        };
+        if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+            let group = self.group.clone();
+            return multiplex::drive(stream, peer, self.service, self.options, group, stopping).await;
+        }
+        let wire: Box<dyn Wire> = Box::new(Kept::new(stream));
+        drive(wire, peer, self.service, self.options, stopping).await;
     }
 }
 

@@ -1,10 +1,11 @@
-//! One connection from its acceptance to its end.
+//! One HTTP/1.1 connection from its acceptance to its end.
 //!
 //! Invariant: the driver has one timer for all deadlines, moved only when it rings too early or would ring too late,
 //! so that a request costs no timer.
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -14,7 +15,6 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceExt as _};
@@ -22,15 +22,36 @@ use tower::{Service, ServiceExt as _};
 use super::framing::LengthTwice;
 use super::line::Line;
 use super::pulse::{Phase, Pulse};
+use super::wire::Wire;
 use super::{OnlyToThePresent, Presence, ServerOptions};
 
 /// The largest read buffer: a head that does not fit is 431. Larger than the API's own limit on heads, so that most
 /// that are too large get a proper answer.
 const BUFFER_BYTES_MAX: usize = 64 << 10;
 
+/// Where a connection comes from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer {
+    /// The address; this machine's own for a local socket.
+    pub(super) address: IpAddr,
+    /// Whether it is TLS.
+    pub(super) tls: bool,
+}
+
+impl Peer {
+    /// Tells the request who asks, where that is told apart.
+    pub(super) fn tell<B>(&self, options: &ServerOptions, request: &mut Request<B>) {
+        if let Some(exposed) = &options.exposed {
+            let client = exposed.client(self.address, self.tls, request.headers());
+            request.extensions_mut().insert(client);
+        }
+    }
+}
+
 /// Serves one connection until it ends, its time is up, or `stopping` is cancelled and its answer sent.
-pub(super) async fn drive<S, B>(
-    stream: TcpStream,
+pub(super) async fn drive<S, B, W>(
+    stream: W,
+    peer: Peer,
     service: S,
     options: Arc<ServerOptions>,
     stopping: CancellationToken,
@@ -38,12 +59,15 @@ pub(super) async fn drive<S, B>(
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone,
     B: Body + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    W: Wire,
 {
     let pulse = Arc::new(Pulse::new());
     let line = TokioIo::new(Line::new(stream, pulse.clone()));
     let handling = Handling {
         service,
         pulse: pulse.clone(),
+        peer,
+        options: options.clone(),
     };
     let connection = http1::Builder::new()
         // Our own deadlines cover more: hyper's closes an idle keep-alive as if it were a slow head.
@@ -110,6 +134,8 @@ impl Alarm {
 struct Handling<S> {
     service: S,
     pulse: Arc<Pulse>,
+    peer: Peer,
+    options: Arc<ServerOptions>,
 }
 
 impl<S, B> hyper::service::Service<Request<Incoming>> for Handling<S>
@@ -126,6 +152,7 @@ where
         if self.pulse.twice() {
             request.extensions_mut().insert(LengthTwice);
         }
+        self.peer.tell(&self.options, &mut request);
         if request.headers().contains_key("prefer") || request.uri().query().is_some() {
             request.extensions_mut().insert(Presence(self.pulse.clone()));
         }

@@ -1,7 +1,7 @@
 //! A connection's bytes: passes them through and notes on the [`Pulse`] what happens.
 //!
-//! Invariant: a client that closed its side while it is waited on is noticed without a read, so without a buffer: that
-//! keeps an idle waiter small.
+//! Invariant: a client that closed its side while it is waited on is noticed without a read, so without a buffer (TLS has its
+//! own): that keeps an idle waiter small.
 
 use std::io;
 use std::pin::Pin;
@@ -9,25 +9,25 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use crate::api::code::Code;
 
 use super::framing::Framing;
 use super::pulse::{Phase, Pulse};
+use super::wire::Wire;
 
 /// The socket under hyper.
 #[derive(Debug)]
-pub(super) struct Line {
-    stream: TcpStream,
+pub(super) struct Line<W> {
+    stream: W,
     pulse: Arc<Pulse>,
     framing: Framing,
     /// Set when more bytes are there than the request being worked on: then the client is there as well.
     ahead: bool,
 }
 
-impl Line {
-    pub(super) fn new(stream: TcpStream, pulse: Arc<Pulse>) -> Self {
+impl<W: Wire> Line<W> {
+    pub(super) fn new(stream: W, pulse: Arc<Pulse>) -> Self {
         Self {
             stream,
             pulse,
@@ -41,14 +41,13 @@ impl Line {
         if self.ahead || self.pulse.phase() != Phase::Busy {
             return Ok(());
         }
-        let mut byte = [0];
-        match self.stream.poll_peek(cx, &mut ReadBuf::new(&mut byte)) {
+        match self.stream.poll_coming(cx) {
             Poll::Pending => {}
-            Poll::Ready(Ok(0)) => {
+            Poll::Ready(Ok(false)) => {
                 self.ahead = true;
                 self.pulse.close();
             }
-            Poll::Ready(Ok(_)) => self.ahead = true,
+            Poll::Ready(Ok(true)) => self.ahead = true,
             Poll::Ready(Err(error)) => return Err(error),
         }
         Ok(())
@@ -79,7 +78,7 @@ pub(super) fn bare_answer(code: Code, detail: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-impl AsyncRead for Line {
+impl<W: Wire> AsyncRead for Line<W> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -89,7 +88,9 @@ impl AsyncRead for Line {
             if self.pulse.phase() == Phase::Head {
                 let answer = bare_answer(Code::RequestTimeout, "the request's head took too long");
                 // Best effort: whoever sends so slowly may not read either.
-                let _ = self.stream.try_write(&answer);
+                if Pin::new(&mut self.stream).poll_write(cx, &answer).is_ready() {
+                    let _ = Pin::new(&mut self.stream).poll_flush(cx);
+                }
             }
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
@@ -110,7 +111,7 @@ impl AsyncRead for Line {
     }
 }
 
-impl AsyncWrite for Line {
+impl<W: Wire> AsyncWrite for Line<W> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.note(written)

@@ -1,8 +1,10 @@
-//! The door: accepts connections and serves any tower service on them, HTTP/1.1 only.
+//! The door: accepts connections and serves any tower service on them: HTTP/1.1, and HTTP/2 where TLS agreed on it.
 //!
 //! ```text
-//! accept ─► caps ─► Connection { hyper ── Line ── TcpStream }
-//!                        └── Pulse: what the connection is doing, and since when
+//! accept ─► caps ─┬───────► connection { hyper ── Line ── TCP, local socket or TLS }
+//!                 └─► TLS ┤     └── Pulse: what the connection is doing, and since when
+//!                         └► multiplex { hyper ── TLS }
+//!                               └── Streams: the same for many requests at once
 //! ```
 //!
 //! Invariants: every state of a connection has an end that the client cannot put off: a head, a body, an idle
@@ -12,12 +14,17 @@
 mod accept;
 mod body;
 mod caps;
+mod client;
 mod connection;
 mod framing;
 mod line;
 mod lines;
 mod listen;
+mod multiplex;
 mod pulse;
+mod streams;
+mod tls;
+mod wire;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -26,7 +33,6 @@ use std::time::Duration;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 
@@ -34,9 +40,12 @@ use crate::tasks::{Group, TaskKind};
 
 pub(crate) use framing::LengthTwice;
 
+pub use accept::Listener;
 pub use body::{BodyError, BodyPace, read_body};
+pub use client::{Client, Exposed};
 pub use lines::{Lines, Piece};
-pub use listen::{ListenRefused, check_listen};
+pub use listen::{ListenRefused, Protection, check_listen};
+pub use tls::{Tls, TlsError};
 
 /// In an answer's extensions: it hands something out that is lost with it, so a client that has closed its side does not
 /// get it. The answer is dropped instead, and the connection ends after [`ServerOptions::gone_time`].
@@ -67,6 +76,8 @@ impl Presence {
 /// How the door behaves.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
+    /// How long a TLS handshake may take.
+    pub handshake_time: Duration,
     /// How long a request's head may take, from its first byte; and how long a new connection may be silent.
     pub head_time: Duration,
     /// How long a connection may be idle between two requests.
@@ -82,11 +93,14 @@ pub struct ServerOptions {
     pub per_address_max: u32,
     /// Connections in all; `None`: as many files as the process may open, less a reserve.
     pub connections_max: Option<u32>,
+    /// Where others than this machine are served: has every request told who asks ([`Client`] in its extensions).
+    pub exposed: Option<Exposed>,
 }
 
 impl Default for ServerOptions {
     fn default() -> Self {
         Self {
+            handshake_time: Duration::from_secs(10),
             head_time: Duration::from_secs(10),
             idle_time: Duration::from_secs(75),
             write_time: Duration::from_secs(30),
@@ -94,6 +108,7 @@ impl Default for ServerOptions {
             stop_time: Duration::from_secs(5),
             per_address_max: 256,
             connections_max: None,
+            exposed: None,
         }
     }
 }
@@ -101,7 +116,7 @@ impl Default for ServerOptions {
 /// Serves `service` on the listeners until `stop` is cancelled, then stops accepting, finishes the answers under way
 /// within [`ServerOptions::stop_time`] and returns how many connections it had to cut.
 pub async fn serve<S, B>(
-    listeners: Vec<TcpListener>,
+    listeners: Vec<Listener>,
     service: S,
     options: ServerOptions,
     stop: CancellationToken,
@@ -118,13 +133,13 @@ where
     let stop_time = options.stop_time;
     let options = Arc::new(options);
     for listener in listeners {
-        let acceptor = accept::Acceptor {
-            listener,
+        let hall = accept::Hall {
             service: service.clone(),
             options: options.clone(),
             caps: caps.clone(),
             group: group.clone(),
         };
+        let acceptor = accept::Acceptor { listener, hall };
         group.spawn(TaskKind::Service, acceptor.run());
     }
     stop.cancelled().await;

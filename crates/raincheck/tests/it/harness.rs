@@ -17,7 +17,7 @@ use raincheck::core::lease::WorkerKind;
 use raincheck::core::name::{Namespace, QueueName, WorkerName};
 use raincheck::core::queue::QueueSpec;
 use raincheck::core::store::{Claim, Leased, Settle, Store};
-use raincheck::server::{ServerOptions, serve};
+use raincheck::server::{Listener, ServerOptions, Tls, serve};
 use raincheck::tasks::{Group, TaskKind};
 use raincheck::{Node, NodeOptions};
 use tokio::net::TcpListener;
@@ -33,6 +33,7 @@ pub(crate) struct Setup {
     pub(crate) api: ApiOptions,
     pub(crate) server: ServerOptions,
     pub(crate) clock: Option<Arc<ManualClock>>,
+    pub(crate) tls: Option<Tls>,
 }
 
 pub(crate) struct Server {
@@ -98,6 +99,10 @@ impl Server {
             .unwrap();
         let stop = CancellationToken::new();
         let app = service_with(node.clone(), setup.api);
+        let mut listener = Listener::from(listener);
+        if let Some(tls) = setup.tls {
+            listener = listener.with_tls(tls);
+        }
         let serving = serve(vec![listener], app, setup.server, stop.clone());
         let (tell, served) = oneshot::channel();
         Group::new("test").spawn(TaskKind::Errand, async move {

@@ -31,6 +31,7 @@ mod stop;
 mod submit;
 mod sweep;
 mod tickets;
+mod tls;
 mod traces;
 mod unique;
 mod wait;

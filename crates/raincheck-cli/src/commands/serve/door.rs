@@ -1,38 +1,150 @@
-//! The address that the API is served on: taken before the store is opened, answering once the node runs.
+//! The addresses that the API is served on: taken before the store is opened, answering once the node runs.
 //!
-//! Invariant: a port is held from the moment it is announced until the last answer is given, so that nobody else
-//! takes it in between.
+//! Invariants: a port is held from the moment it is announced until the last answer is given, so that nobody else
+//! takes it in between; nothing but this machine's own addresses is listened on without a key and a safe way.
 
 use std::io::ErrorKind;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
 
 use raincheck::Node;
-use raincheck::server::{ServerOptions, check_listen, serve};
+use raincheck::api::{ApiOptions, service_with};
+use raincheck::server::{Exposed, Listener, Protection, ServerOptions, Tls, check_listen, serve};
 use raincheck::tasks::{Group, TaskKind};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
+use crate::config::{Listen, Settings};
 use crate::exit::{Exit, Failed};
 
-/// Reads the address to listen on; anything but this machine is refused (there are no keys yet).
-pub(crate) fn address(text: &str) -> Result<SocketAddr, Failed> {
-    let numeric = text
-        .strip_prefix("localhost:")
-        .map(|port| format!("127.0.0.1:{port}"));
-    let address: SocketAddr = numeric.as_deref().unwrap_or(text).parse().map_err(|_| {
-        Failed::usage(format!("--listen {text:?} is not an address with a port"))
-            .next("Write one such as 127.0.0.1:7246")
-    })?;
-    check_listen(address).map_err(|refused| Failed::usage(refused.to_string()))?;
-    Ok(address)
+/// How the server is reached, and what protects it.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    listen: Vec<Listen>,
+    exposed: Exposed,
+    protection: Protection,
+    /// What TLS is spoken with.
+    pub(crate) tls: Option<Tls>,
 }
 
-/// An address that is taken but does not answer yet: who connects has to wait.
+impl Plan {
+    /// Reads the settings and the certificate.
+    pub(crate) fn new(settings: &Settings) -> Result<Self, Failed> {
+        let tls = match (&settings.tls_cert, &settings.tls_key) {
+            (None, None) => None,
+            (Some(cert), Some(key)) => {
+                let tls =
+                    Tls::open(cert, key).map_err(|error| Failed::usage(format!("--tls-cert: {error}")))?;
+                Some(tls)
+            }
+            (Some(_), None) | (None, Some(_)) => {
+                return Err(Failed::usage(
+                    "--tls-cert and --tls-key go together: one of them is missing",
+                ));
+            }
+        };
+        Ok(Self {
+            listen: settings.listen.clone(),
+            protection: Protection {
+                keys: false,
+                tls: tls.is_some(),
+                proxied: !settings.behind_proxy.is_empty(),
+                insecure: settings.insecure_http,
+            },
+            exposed: Exposed {
+                proxies: settings.behind_proxy.clone(),
+            },
+            tls,
+        })
+    }
+
+    /// Whether others than this machine are served.
+    pub(crate) fn public(&self) -> bool {
+        let mut ports = self.listen.iter();
+        let far = ports.any(
+            |listen| matches!(listen, Listen::Tcp(address) if !address.ip().to_canonical().is_loopback()),
+        );
+        far || self.protection.proxied
+    }
+
+    /// Whether all addresses may be listened on, given whether there are keys.
+    pub(crate) fn check(&self, keys: bool) -> Result<(), Failed> {
+        let protection = Protection {
+            keys,
+            ..self.protection
+        };
+        for listen in &self.listen {
+            // Behind a proxy it does not matter by what socket it comes.
+            let address = match listen {
+                Listen::Tcp(address) => *address,
+                Listen::Local(_) => SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            };
+            check_listen(address, protection)
+                .map_err(|refused| Failed::usage(refused.to_string()).next(refused.way_out()))?;
+        }
+        Ok(())
+    }
+
+    /// Takes the addresses.
+    pub(crate) async fn bind(self) -> Result<Bound, Failed> {
+        let (mut listeners, mut url, mut sockets) = (Vec::new(), None, Vec::new());
+        for listen in &self.listen {
+            let listener = match listen {
+                Listen::Tcp(address) => {
+                    let listener = bind(*address).await?;
+                    let address = listener.local_addr()?;
+                    url.get_or_insert_with(|| self.url(address));
+                    Listener::from(listener)
+                }
+                Listen::Local(path) => {
+                    sockets.push(path.clone());
+                    Listener::from(bind_local(path).await?)
+                }
+            };
+            listeners.push(match &self.tls {
+                Some(tls) => listener.with_tls(tls.clone()),
+                None => listener,
+            });
+        }
+        let local = sockets.first().map(|path| format!("unix:{}", path.display()));
+        Ok(Bound {
+            listeners,
+            url: url.clone().or(local).unwrap_or_default(),
+            own_url: url,
+            public: self.public(),
+            exposed: (self.public() || self.tls.is_some()).then_some(self.exposed),
+            tls: self.tls,
+            sockets,
+        })
+    }
+
+    /// The URL at an address that is taken; one that stands for all of them is reached by this machine's own.
+    fn url(&self, address: SocketAddr) -> String {
+        let ip = match address.ip() {
+            IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
+            ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
+        };
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", SocketAddr::new(ip, address.port()))
+    }
+}
+
+/// Addresses that are taken but do not answer yet: who connects has to wait.
 #[derive(Debug)]
 pub(crate) struct Bound {
-    listener: TcpListener,
-    /// The address, with the port that it really is.
-    pub(crate) address: SocketAddr,
+    listeners: Vec<Listener>,
+    /// The API's URL, with the port that it really is; `unix:PATH` where there is only a local socket.
+    pub(crate) url: String,
+    /// The same where it is a URL.
+    pub(crate) own_url: Option<String>,
+    /// Whether others than this machine are served.
+    pub(crate) public: bool,
+    /// What TLS is spoken with.
+    pub(crate) tls: Option<Tls>,
+    exposed: Option<Exposed>,
+    sockets: Vec<PathBuf>,
 }
 
 /// A door that is open.
@@ -40,11 +152,11 @@ pub(crate) struct Bound {
 pub(crate) struct Door {
     group: Group,
     stop: CancellationToken,
+    sockets: Vec<PathBuf>,
 }
 
-/// Takes the address.
-pub(crate) async fn bind(address: SocketAddr) -> Result<Bound, Failed> {
-    let listener = TcpListener::bind(address).await.map_err(|error| {
+async fn bind(address: SocketAddr) -> Result<TcpListener, Failed> {
+    TcpListener::bind(address).await.map_err(|error| {
         if error.kind() == ErrorKind::AddrInUse {
             Failed::new(
                 Exit::Conflict,
@@ -55,27 +167,74 @@ pub(crate) async fn bind(address: SocketAddr) -> Result<Bound, Failed> {
             Failed::new(Exit::Failure, format!("cannot listen on {address}: {error}"))
                 .next("Choose another address with --listen")
         }
-    })?;
-    let address = listener.local_addr()?;
-    Ok(Bound { listener, address })
+    })
+}
+
+/// Takes a local socket, which only this user can open. One that a server left behind is replaced, one that answers is not.
+async fn bind_local(path: &Path) -> Result<UnixListener, Failed> {
+    let there = std::fs::symlink_metadata(path);
+    if there.is_ok_and(|meta| meta.file_type().is_socket()) {
+        if UnixStream::connect(path).await.is_ok() {
+            let text = format!("{} is in use, perhaps by another raincheck serve", path.display());
+            return Err(Failed::new(Exit::Conflict, text).next("Choose another path with --listen unix:PATH"));
+        }
+        std::fs::remove_file(path)?;
+    }
+    let cannot = |error: std::io::Error| {
+        Failed::new(
+            Exit::Failure,
+            format!("cannot listen on {}: {error}", path.display()),
+        )
+        .next("Choose another path with --listen unix:PATH")
+    };
+    // Between the two calls others could connect, were they let: so nobody is, by a name that nobody knows.
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let private = tempfile::Builder::new()
+        .prefix(".raincheck-")
+        .tempdir_in(folder)
+        .map_err(cannot)?;
+    let first = private.path().join("socket");
+    let listener = UnixListener::bind(&first).map_err(cannot)?;
+    std::fs::set_permissions(&first, std::fs::Permissions::from_mode(0o600)).map_err(cannot)?;
+    std::fs::rename(&first, path).map_err(cannot)?;
+    Ok(listener)
 }
 
 impl Bound {
     /// Begins to answer.
     pub(crate) fn open(self, node: &Node) -> Door {
         let (group, stop) = (Group::new("door"), CancellationToken::new());
-        let api = raincheck::api::service(node.clone());
-        let serving = serve(vec![self.listener], api, ServerOptions::default(), stop.clone());
+        let options = ApiOptions {
+            closed: !self.public,
+            ..ApiOptions::default()
+        };
+        let api = service_with(node.clone(), options);
+        let server = ServerOptions {
+            exposed: self.exposed,
+            ..ServerOptions::default()
+        };
+        let serving = serve(self.listeners, api, server, stop.clone());
         group.spawn(TaskKind::Service, async move {
             serving.await;
         });
-        Door { group, stop }
+        Door {
+            group,
+            stop,
+            sockets: self.sockets,
+        }
     }
 }
 
 impl Door {
     /// Takes no new connections, finishes the answers under way and returns; in bounded time.
     pub(crate) async fn close(&self) {
+        for socket in &self.sockets {
+            // Where it is gone already, nobody is led astray by it.
+            let _ = std::fs::remove_file(socket);
+        }
         self.stop.cancel();
         self.group.idle().await;
     }

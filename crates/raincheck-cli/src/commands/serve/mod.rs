@@ -4,12 +4,12 @@
 //! the door still answers, and a second signal leaves at once, which is as safe as a crash.
 
 mod banner;
+mod certificate;
 mod door;
 pub(crate) mod logs;
 mod queues;
 mod reload;
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +24,7 @@ use raincheck::{Node, NodeOptions, TraceOptions};
 use tracing::{error, info, warn};
 
 use self::banner::Banner;
+use self::certificate::Certificate;
 use self::logs::LogFilter;
 use self::reload::Follower;
 use crate::config::{Config, Flags, Settings};
@@ -70,7 +71,8 @@ impl Serve {
     pub(crate) fn run(self, output: Output) -> Result<(), Failed> {
         let config = Config::load(&self.flags)?;
         let settings = &config.settings;
-        let address = door::address(&settings.listen)?;
+        let plan = door::Plan::new(settings)?;
+        plan.check(true)?;
         // What cannot be is refused before anything is made.
         crate::config::queues::wanted(&config.queues, &[])?;
         let directory = directory(settings.store.clone())?;
@@ -83,7 +85,7 @@ impl Serve {
             log,
             output,
         };
-        let end = runtime.block_on(serving.serve(address, directory));
+        let end = runtime.block_on(serving.serve(plan, directory));
         // What was cut lets go of its processes; nothing else is waited for.
         runtime.shutdown_timeout(Duration::from_millis(500));
         match end {
@@ -107,11 +109,13 @@ struct Serving {
 }
 
 impl Serving {
-    async fn serve(mut self, address: SocketAddr, directory: PathBuf) -> Result<(), Failed> {
+    async fn serve(mut self, plan: door::Plan, directory: PathBuf) -> Result<(), Failed> {
         // From here on signals are ours, so that none can end the process between two steps.
         let (mut signals, mut hangups) = (Signals::new()?, Hangups::new()?);
-        let door = door::bind(address).await?;
-        let url = format!("http://{}", door.address);
+        plan.check(has_keys())?;
+        let door = plan.bind().await?;
+        let (url, own_url) = (door.url.clone(), door.own_url.clone());
+        let (public, tls) = (door.public, door.tls.clone());
         let fresh = !directory.join("raincheck.db").exists();
         let store = open(&directory)?;
         let queues = queues::put(&*store, &self.config.queues).await?;
@@ -121,12 +125,12 @@ impl Serving {
             drain: settings.drain,
             dev: settings.dev,
             targets: Arc::new(Targets {
-                // The server listens on this machine alone (`door::address`).
-                loopback: true,
+                // What is on this machine is nobody's who asks from elsewhere.
+                loopback: !public,
                 allowed: settings.allow_targets.clone(),
             }),
-            public_url: Some(public_url.unwrap_or_else(|| url.clone())),
-            own_url: Some(url.clone()),
+            public_url: public_url.or_else(|| own_url.clone()),
+            own_url,
             traces: traces(settings),
             ..NodeOptions::default()
         };
@@ -144,10 +148,12 @@ impl Serving {
         };
         banner.show(self.output, settings.log_format.is_json())?;
         let drain = settings.drain;
+        let mut certificate = Certificate::new(tls);
         let signal = loop {
             tokio::select! {
                 signal = signals.next() => break signal,
-                () = hangups.next() => self.reload(&node).await,
+                () = hangups.next() => self.reload(&node, &mut certificate).await,
+                () = certificate.changed() => certificate.follow(),
                 why = node.failure() => return Err(give_up(&node, &door, &why).await),
             }
         };
@@ -155,9 +161,10 @@ impl Serving {
         leave(&node, &door, &mut signals).await
     }
 
-    async fn reload(&mut self, node: &Node) {
+    async fn reload(&mut self, node: &Node, certificate: &mut Certificate) {
         let follower = Follower {
             node,
+            tls: certificate.tls(),
             log: &self.log,
             flags: &self.flags,
         };
@@ -198,6 +205,11 @@ async fn leave(node: &Node, door: &door::Door, signals: &mut Signals) -> Result<
         }
         why = node.failure() => Err(give_up(node, door, &why).await),
     }
+}
+
+/// Whether requests need an API key, and there is one.
+const fn has_keys() -> bool {
+    false
 }
 
 /// How long answers may take that were under way when the store failed.

@@ -3,6 +3,7 @@
 //! Invariant: a configuration with a mistake changes nothing; what is not followed is named in the log.
 
 use raincheck::Node;
+use raincheck::server::Tls;
 use tracing::{error, info, warn};
 
 use crate::config::{Config, Flags};
@@ -16,6 +17,8 @@ use super::queues;
 pub(crate) struct Follower<'a> {
     /// The node.
     pub(crate) node: &'a Node,
+    /// What TLS is spoken with.
+    pub(crate) tls: Option<&'a Tls>,
     /// The log's filter.
     pub(crate) log: &'a LogFilter,
     /// What the server was started with.
@@ -35,6 +38,9 @@ impl Follower<'_> {
         let fresh = Config::load(self.flags)?;
         let filter = LogFilter::parse(&fresh.settings.log)?;
         let plan = queues::planned(self.node, &fresh.queues).await?;
+        if let Some(tls) = self.tls {
+            tls.reload().map_err(|error| Failed::usage(error.to_string()))?;
+        }
         // Nothing below refuses what was written; it fails only with the store.
         self.log.set(filter);
         queues::follow(self.node, plan, &fresh.queues).await?;

@@ -112,7 +112,7 @@ impl Listen {
             connections_max: Some(CONNECTIONS_MAX),
             ..ServerOptions::default()
         };
-        let mut serving = std::pin::pin!(serve(vec![listener], service, options, stop.clone()));
+        let mut serving = std::pin::pin!(serve(vec![listener.into()], service, options, stop.clone()));
         let mut left = self.count.unwrap_or(u64::MAX);
         let ended = loop {
             tokio::select! {

@@ -74,7 +74,7 @@ async fn what_was_handed_out_is_dropped_once_its_client_has_left() {
         gone_time: Duration::from_millis(1),
         ..ServerOptions::default()
     };
-    let mut serving = pin!(serve(vec![listener], service, options, stop.clone()));
+    let mut serving = pin!(serve(vec![listener.into()], service, options, stop.clone()));
     let mut line = None;
     let ended = async {
         line.insert(Line::open(addr).await)

@@ -1,0 +1,131 @@
+//! An authority of a test's own, and clients that trust it alone.
+
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::client::conn::http2::{self, SendRequest};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rcgen::{CertificateParams, KeyPair};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use raincheck::tasks::{Group, TaskKind};
+
+use crate::harness::Server;
+
+/// Nothing here takes longer, however slow the machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A certificate that vouches for itself, and its key, in files.
+pub(super) struct Authority {
+    folder: TempDir,
+    roots: RootCertStore,
+}
+
+impl Authority {
+    pub(super) fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let key = KeyPair::generate().expect("a key can be made");
+        let names = ["localhost".to_owned(), Ipv4Addr::LOCALHOST.to_string()];
+        let params = CertificateParams::new(names).expect("names a certificate can hold");
+        let cert = params.self_signed(&key).expect("a certificate can be made");
+        let mut roots = RootCertStore::empty();
+        roots.add(cert.der().clone()).expect("a root that can be trusted");
+        std::fs::write(folder.path().join("cert.pem"), cert.pem()).expect("a file can be written");
+        std::fs::write(folder.path().join("key.pem"), key.serialize_pem()).expect("a file can be written");
+        Self { folder, roots }
+    }
+
+    pub(super) fn cert(&self) -> PathBuf {
+        self.folder.path().join("cert.pem")
+    }
+
+    pub(super) fn key(&self) -> PathBuf {
+        self.folder.path().join("key.pem")
+    }
+}
+
+/// A connection whose handshake has not begun, after these bytes.
+pub(super) async fn plain(server: &Server, begun: &[u8]) -> TcpStream {
+    let mut stream = TcpStream::connect(server.addr).await.expect("the server listens");
+    stream.write_all(begun).await.expect("a socket takes a few bytes");
+    stream
+}
+
+/// A connection that offers these protocols.
+pub(super) async fn secure(
+    server: &Server,
+    authority: &Authority,
+    protocols: &[&str],
+) -> std::io::Result<TlsStream<TcpStream>> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("the provider speaks TLS")
+        .with_root_certificates(authority.roots.clone())
+        .with_no_client_auth();
+    config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+    let name = ServerName::try_from("localhost").expect("a name");
+    let stream = plain(server, b"").await;
+    TlsConnector::from(Arc::new(config)).connect(name, stream).await
+}
+
+/// The certificate that the server showed.
+pub(super) fn presented(stream: &TlsStream<TcpStream>) -> Vec<u8> {
+    let shown = stream.get_ref().1.peer_certificates();
+    shown
+        .and_then(<[_]>::first)
+        .expect("the server showed one")
+        .to_vec()
+}
+
+/// Says this and hears until the server closes.
+pub(super) async fn say(stream: &mut TlsStream<TcpStream>, text: &str) -> String {
+    stream
+        .write_all(text.as_bytes())
+        .await
+        .expect("the server listens");
+    let mut heard = Vec::new();
+    let reading = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut heard));
+    reading
+        .await
+        .expect("the server answers in time")
+        .expect("the connection closes well");
+    String::from_utf8(heard).expect("this answer is text")
+}
+
+/// Waits until the server has closed the connection.
+pub(super) async fn ended(stream: &mut (impl tokio::io::AsyncRead + Unpin)) {
+    let mut waste = Vec::new();
+    // A reset is an end too.
+    let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut waste))
+        .await
+        .expect("the server closes in time");
+}
+
+/// An HTTP/2 client, and what is done when its connection is.
+pub(super) async fn http2(
+    server: &Server,
+    authority: &Authority,
+) -> (SendRequest<String>, oneshot::Receiver<()>) {
+    let stream = secure(server, authority, &["h2", "http/1.1"])
+        .await
+        .expect("the server speaks TLS");
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+    let shaking = http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
+    let (client, connection) = shaking.await.expect("the server speaks HTTP/2");
+    let (tell, told) = oneshot::channel();
+    Group::new("client").spawn(TaskKind::Errand, async move {
+        let _ = connection.await;
+        let _ = tell.send(());
+    });
+    (client, told)
+}
