@@ -55,7 +55,7 @@ pub enum StoreError {
     /// Whether the commit happened is not known. Repeating under an idempotency key tells.
     #[error("whether the commit happened is not known")]
     Unknown,
-    /// No space is left; nothing was stored, finishing and deleting go on.
+    /// No space is left, or so little that it is kept for what is there; nothing was stored, finishing and deleting go on.
     #[error("no space is left for the store")]
     DiskFull,
     /// A write or a sync failed: the store takes nothing any more and is to be opened anew.
@@ -433,7 +433,7 @@ pub trait Store: Debug + Send + Sync + 'static {
         None
     }
 
-    /// Whether the store can write now.
+    /// Whether the store can take new work now: `Err` says why not.
     fn check(&self) -> Answer<()>;
 
     /// Finishes what was handed over and closes; every later operation answers [`StoreError::Closed`].

@@ -2,25 +2,32 @@
 //!
 //! A second connection does the bulk while commits go on; what they appended meanwhile is a small rest, which the writer
 //! moves itself between two transactions, for only a log that was moved whole can start again at its beginning.
-//! Invariant: a checkpoint that fails is never tried again: its failure poisons the store.
+//! Invariant: a checkpoint that fails is never tried again: its failure poisons the store; only where no space was left for
+//! it, which harms nothing, it is made later. The thread also looks how much space is left.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 
 use crate::directory::OpenError;
 use crate::handover::Handover;
 use crate::schema;
+use crate::space::Space;
+use crate::writer::Shared;
 
 /// What the writer may be left to move itself: a few milliseconds.
 const LOG_PAGES_REST: i64 = 1_000;
 
 /// Passes beside the writer before the rest is given to it, however large.
 const PASSES_MAX: u32 = 5;
+
+/// How long between two looks at the space that is left, at most.
+const SPACE_LOOK: Duration = Duration::from_secs(1);
 
 /// Commits between two looks at the log's length.
 const COMMITS_PER_LOOK: u32 = 16;
@@ -59,14 +66,15 @@ impl Checkpoint {
         database: &Path,
         log_pages: u32,
         handover: &Arc<Handover>,
+        shared: &Arc<Shared>,
     ) -> Result<Self, OpenError> {
         let conn = schema::open_checkpointer(database)?;
         let (look, looks) = sync_channel(1);
         let progress = Arc::new(Progress::default());
-        let (theirs, handover) = (Arc::clone(&progress), Arc::clone(handover));
+        let (theirs, handover, shared) = (Arc::clone(&progress), Arc::clone(handover), Arc::clone(shared));
         let thread = std::thread::Builder::new().name("checkpoint".to_owned());
         let thread = thread
-            .spawn(move || beside(&conn, log_pages, &looks, &theirs, &handover))
+            .spawn(move || beside(&conn, log_pages, &looks, &theirs, &handover, &shared.space))
             .map_err(OpenError::Thread)?;
         Ok(Self {
             look: Some(look),
@@ -78,8 +86,11 @@ impl Checkpoint {
 
     /// Has the thread look at the log every few commits, and moves the rest that a pass left.
     pub(crate) fn after_commit(&mut self, conn: &Connection) -> rusqlite::Result<()> {
-        if self.progress.rest.swap(false, Ordering::AcqRel) {
-            checkpoint(conn, PASSIVE)?;
+        if self.progress.rest.swap(false, Ordering::AcqRel)
+            && let Err(error) = checkpoint(conn, PASSIVE)
+            && !full(&error)
+        {
+            return Err(error);
         }
         self.commits += 1;
         if self.commits >= COMMITS_PER_LOOK
@@ -111,10 +122,28 @@ impl Checkpoint {
     }
 }
 
-fn beside(conn: &Connection, log_pages: u32, looks: &Receiver<()>, progress: &Progress, handover: &Handover) {
-    while looks.recv().is_ok() {
+fn beside(
+    conn: &Connection,
+    log_pages: u32,
+    looks: &Receiver<()>,
+    progress: &Progress,
+    handover: &Handover,
+    space: &Space,
+) {
+    loop {
+        let asked = looks.recv_timeout(SPACE_LOOK);
+        space.measure();
+        match asked {
+            Ok(()) => {}
+            Err(RecvTimeoutError::Timeout) => continue,
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
         match passes(conn, log_pages) {
             Ok(moved) => progress.rest.store(moved, Ordering::Release),
+            // Nothing is lost: what could not be moved is in the log, and moved when there is space.
+            Err(error) if full(&error) => {
+                tracing::warn!("the log waits for space to be moved into the database")
+            }
             Err(error) => {
                 let reason = format!("a checkpoint failed: {error}");
                 *progress.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
@@ -123,6 +152,11 @@ fn beside(conn: &Connection, log_pages: u32, looks: &Receiver<()>, progress: &Pr
             }
         }
     }
+}
+
+/// Whether it failed for want of space, which leaves the log as it was.
+fn full(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::DiskFull)
 }
 
 /// Moves the log beside the writer where it is long enough; whether a rest is left for the writer.

@@ -2,13 +2,14 @@
 //!
 //! Invariant: a handle holds no state of its own; dropping the last one lets the writer finish and end.
 
+use std::future::ready;
 use std::sync::{Arc, Mutex};
 
 use raincheck_core::clock::Clock;
 use raincheck_core::id::IdGenerator;
-use raincheck_core::store::Answer;
 #[cfg(doc)]
 use raincheck_core::store::Store;
+use raincheck_core::store::{Answer, StoreError};
 use rusqlite::Connection;
 
 use crate::handover::Handover;
@@ -68,6 +69,18 @@ impl SqliteStore {
         F: FnMut(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
     {
         self.request(true, run)
+    }
+
+    /// What makes something new: refused where space is low.
+    pub(crate) fn write_new<T, F>(&self, run: F) -> Answer<T>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
+    {
+        if self.0.shared.space.low() {
+            return Box::pin(ready(Err(StoreError::DiskFull)));
+        }
+        self.write(run)
     }
 
     /// A question that the writer answers from its memory, without a sync.

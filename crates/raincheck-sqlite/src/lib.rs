@@ -27,6 +27,7 @@ mod ready;
 mod recent;
 mod row;
 mod schema;
+mod space;
 mod store;
 mod told;
 mod tx;

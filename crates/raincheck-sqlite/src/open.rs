@@ -16,6 +16,7 @@ use crate::handover::Handover;
 use crate::memory::Memory;
 use crate::reader::Readers;
 use crate::schema;
+use crate::space::Space;
 
 use crate::writer::{Shared, Writer};
 
@@ -34,6 +35,9 @@ pub struct Options {
     /// Jobs that are kept in memory for their next step, and as many for those who ask for them; the newest. 4,096 unless
     /// changed, about a kilobyte each; with 0 every step and every question reads the row.
     pub recent_jobs: usize,
+    /// So many bytes of the disk are kept free: where there are fewer, no new work is taken, and what is there is finished.
+    /// Unless said: 5 % of the disk, at most 256 MiB.
+    pub reserve: Option<u64>,
 }
 
 impl Options {
@@ -45,6 +49,7 @@ impl Options {
             cache_kib: 16 * 1024,
             log_pages: 16_000,
             recent_jobs: 4_096,
+            reserve: None,
         }
     }
 }
@@ -72,12 +77,11 @@ impl SqliteStore {
                 |row| row.get(0),
             )
             .map_err(failed)?;
-        let shared = Arc::new(Shared::new(
-            options.recent_jobs,
-            Vitals::new(Box::new(OnDisk(database.clone()))),
-        ));
+        let vitals = Vitals::new(Box::new(OnDisk(database.clone())));
+        let space = Space::new(&options.dir, options.reserve);
+        let shared = Arc::new(Shared::new(options.recent_jobs, vitals, space));
         let handover = Arc::new(Handover::default());
-        let checkpoint = Checkpoint::start(&database, options.log_pages, &handover)?;
+        let checkpoint = Checkpoint::start(&database, options.log_pages, &handover, &shared)?;
         let readers = Arc::new(Readers::start(&database, options.cache_kib / 4, &shared)?);
         let mut writer = Writer::new(
             conn,
@@ -92,9 +96,10 @@ impl SqliteStore {
         let (end, ended) = tokio::sync::oneshot::channel();
         let (theirs, kept) = (Arc::clone(&readers), Arc::clone(&shared));
         let run = move || {
-            writer.run();
+            let conn = writer.run();
             theirs.stop();
             kept.fresh.close();
+            drop(conn);
             // Only now may another process open the directory.
             drop(directory);
             // Nobody may be waiting for the end.

@@ -57,7 +57,7 @@ impl Store for SqliteStore {
         batch: Vec<Submission>,
     ) -> Answer<Vec<Result<Submitted, SubmitRefused>>> {
         let ns = ns.clone();
-        self.write(move |tx| {
+        self.write_new(move |tx| {
             batch
                 .iter()
                 .map(|submission| submit::submit(tx, &ns, submission))
@@ -82,7 +82,7 @@ impl Store for SqliteStore {
 
     fn retry(&self, ns: &Namespace, batch: Vec<Retry>) -> Answer<Vec<Result<Arc<Job>, ChangeRefused>>> {
         let ns = ns.clone();
-        self.write(move |tx| batch.iter().map(|retry| submit::retry(tx, &ns, retry)).collect())
+        self.write_new(move |tx| batch.iter().map(|retry| submit::retry(tx, &ns, retry)).collect())
     }
 
     fn delete(&self, ns: &Namespace, ids: Vec<JobId>) -> Answer<Vec<Result<(), ChangeRefused>>> {
@@ -249,7 +249,7 @@ impl Store for SqliteStore {
 
     fn open_batch(&self, ns: &Namespace, new: NewBatch) -> Answer<Result<BatchOpened, BatchRefused>> {
         let ns = ns.clone();
-        self.write(move |tx| batches::open(tx, &ns, &new))
+        self.write_new(move |tx| batches::open(tx, &ns, &new))
     }
 
     fn add_lines(
@@ -265,7 +265,7 @@ impl Store for SqliteStore {
                 submission.job.member = Some(Member { batch: id, index });
             }
         }
-        self.write(move |tx| batches::add(tx, &ns, id, first, &lines))
+        self.write_new(move |tx| batches::add(tx, &ns, id, first, &lines))
     }
 
     fn seal_batch(
@@ -375,6 +375,9 @@ impl Store for SqliteStore {
     }
 
     fn check(&self) -> Answer<()> {
+        if self.0.shared.space.low() {
+            return Box::pin(ready(Err(StoreError::DiskFull)));
+        }
         self.ask(|_| Ok(()))
     }
 

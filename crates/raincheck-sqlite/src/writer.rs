@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use raincheck_core::clock::Clock;
 use raincheck_core::store::{StoreError, Trouble, Vitals};
 use raincheck_core::time::Timestamp;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode};
 
 use crate::apply::settle;
@@ -19,6 +20,7 @@ use crate::handover::{Handover, Round, Taken};
 use crate::memory::Memory;
 use crate::operation::Operation;
 use crate::row::QueueNames;
+use crate::space::Space;
 use crate::told::Told;
 use crate::tx::Tx;
 
@@ -31,11 +33,14 @@ pub(crate) struct Shared {
     pub(crate) fresh: Fresh,
     /// Numbers for those who watch the store.
     pub(crate) vitals: Arc<Vitals>,
+    /// Whether there is space for new work.
+    pub(crate) space: Space,
 }
 
 impl Shared {
-    pub(crate) fn new(recent_jobs: usize, vitals: Vitals) -> Self {
+    pub(crate) fn new(recent_jobs: usize, vitals: Vitals, space: Space) -> Self {
         Self {
+            space,
             vitals: Arc::new(vitals),
             names: RwLock::default(),
             fresh: Fresh::new(recent_jobs),
@@ -132,8 +137,9 @@ impl Writer {
         Ok(())
     }
 
-    /// Runs until the store is closed and everything pushed was answered.
-    pub(crate) fn run(mut self) {
+    /// Runs until the store is closed and everything pushed was answered. What it gives back is the connection: closed last,
+    /// it moves the log into the database.
+    pub(crate) fn run(mut self) -> Connection {
         loop {
             let now = self.clock.now();
             let patience = self.memory.next_timer().map(|due| due.since(now));
@@ -143,6 +149,13 @@ impl Writer {
             }
         }
         self.checkpoint.stop();
+        if self.failed.is_some() {
+            // Nothing is written after a failure: recovery is a clean open. The process is about to end either way.
+            let _ = self
+                .conn
+                .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+        }
+        self.conn
     }
 
     fn pass(&mut self, mut rounds: Vec<Round>) {

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use raincheck_core::clock::ManualClock;
 use raincheck_core::name::Namespace;
-use raincheck_core::store::Store as _;
+use raincheck_core::store::{Retry, Store as _, StoreError};
 use raincheck_sqlite::{Options, SqliteStore};
 
-use crate::kit::{bytes, queue, submit};
+use crate::kit::{bytes, queue, submission, submit};
 
 const INPUT_BYTES: usize = 64 << 10;
 
@@ -21,6 +21,39 @@ async fn fill(store: &SqliteStore) {
 fn salt(dir: &Path) -> Vec<u8> {
     let log = std::fs::read(dir.join("raincheck.db-wal"));
     log.expect("an open store has a log")[16..24].to_vec()
+}
+
+#[tokio::test]
+async fn where_space_is_low_nothing_new_is_taken_and_what_is_there_is_finished() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = |reserve| Options {
+        reserve,
+        ..Options::new(dir.path(), Arc::new(ManualClock::default()))
+    };
+    let store = SqliteStore::open(options(Some(0))).unwrap();
+    let id = submit(&store, bytes("x")).await;
+    assert_eq!(store.check().await, Ok(()));
+    store.close().await.unwrap();
+    let store = SqliteStore::open(options(Some(u64::MAX))).unwrap();
+    assert_eq!(store.check().await, Err(StoreError::DiskFull));
+    let ns = Namespace::default();
+    let refused = store.submit(&ns, vec![submission(&store, bytes("y"))]).await;
+    assert_eq!(refused.unwrap_err(), StoreError::DiskFull);
+    let retried = Retry {
+        id,
+        new_id: store.mint(),
+    };
+    assert_eq!(
+        store.retry(&ns, vec![retried]).await.unwrap_err(),
+        StoreError::DiskFull
+    );
+    assert!(
+        store.cancel(&ns, vec![id]).await.unwrap()[0]
+            .as_ref()
+            .unwrap()
+            .done()
+    );
+    assert_eq!(store.delete(&ns, vec![id]).await, Ok(vec![Ok(())]));
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
+use raincheck_core::store::StoreError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -33,7 +34,7 @@ pub(crate) struct Readiness {
 /// What was checked.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Checks {
-    /// `ok`, `failed` or `slow`: whether the store can write.
+    /// `ok`, `full`, `failed` or `slow`: whether the store can take work.
     #[schema(value_type = String, example = "ok")]
     store: &'static str,
     /// `ok`, or `draining`: whether the server takes new work.
@@ -64,6 +65,7 @@ pub(crate) async fn readyz(State(api): State<Api>) -> Response {
     } else {
         match tokio::time::timeout(CHECK_TIME, api.node.store().check()).await {
             Ok(Ok(())) => "ok",
+            Ok(Err(StoreError::DiskFull)) => "full",
             Ok(Err(_)) => "failed",
             Err(_) => "slow",
         }
