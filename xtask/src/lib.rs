@@ -14,3 +14,4 @@ pub mod strace;
 pub mod suite;
 pub mod tidy;
 pub mod tree;
+pub mod trouble;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 use xtask::flags::Flags;
-use xtask::{openapi, rng, schema, setup, soak, strace, suite, tidy, tree};
+use xtask::{openapi, rng, schema, setup, soak, strace, suite, tidy, tree, trouble};
 
 const HELP: &str = "\
 The project's own chores.
@@ -16,6 +16,8 @@ The project's own chores.
       the real server under load, killed N times; every promise checked by what its clients saw
   cargo xtask strace [--binary PATH] [--seed S] [--points N]
       what the kernel saw: the sync returns before the 202, syncs are shared, a failed one is fatal
+  cargo xtask trouble [--binary PATH] [--seed S] [--cycles N]
+      a disk that fills up: nothing new is taken, what is there is finished, and it goes on by itself
   cargo xtask schema [--binary PATH]
       what the OpenAPI document says, tried against the real server by schemathesis
   cargo xtask setup
@@ -28,6 +30,8 @@ The project's own chores.
 
 /// Cycles of the crash test in the suite.
 const CYCLES: u64 = 50;
+/// Disks that fill up, in the suite.
+const TROUBLES: u64 = 2;
 /// Failing syncs, and failing writes, in the suite.
 const POINTS: u64 = 5;
 
@@ -79,6 +83,12 @@ fn dispatch(words: &[String]) -> Result<()> {
                 points: flags.value("points")?.unwrap_or(POINTS),
             };
             strace::prove(&options, &say)
+        }
+        "trouble" => {
+            let flags = Flags::parse(rest, &["binary", "seed", "cycles"], &[])?;
+            let seed = flags.value("seed")?.unwrap_or_else(rng::short_seed);
+            let cycles = flags.value("cycles")?.unwrap_or(TROUBLES);
+            trouble::prove(&binary(&flags)?, cycles, seed, &say)
         }
         "schema" => schema::check(&binary(&Flags::parse(rest, &["binary"], &[])?)?, &say),
         "setup" => {

@@ -92,6 +92,7 @@ fn steps(top: &Path, cycles: u64) -> Result<Vec<Step>> {
             &mut xtask(&["soak", "kill", "--cycles", &cycles, "--binary", binary]),
         ),
         step("strace", &mut xtask(&["strace", "--binary", binary])),
+        step("trouble", &mut xtask(&["trouble", "--binary", binary])),
         step(
             "example",
             Command::new("examples/thumbs/run").env("RAINCHECK", binary),

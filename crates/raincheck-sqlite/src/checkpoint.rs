@@ -69,6 +69,7 @@ impl Checkpoint {
         shared: &Arc<Shared>,
     ) -> Result<Self, OpenError> {
         let conn = schema::open_checkpointer(database)?;
+        shared.space.measure(&conn);
         let (look, looks) = sync_channel(1);
         let progress = Arc::new(Progress::default());
         let (theirs, handover, shared) = (Arc::clone(&progress), Arc::clone(handover), Arc::clone(shared));
@@ -132,8 +133,9 @@ fn beside(
 ) {
     loop {
         let asked = looks.recv_timeout(SPACE_LOOK);
-        space.measure();
+        let fits = space.measure(conn);
         match asked {
+            Ok(()) if !fits => continue,
             Ok(()) => {}
             Err(RecvTimeoutError::Timeout) => continue,
             Err(RecvTimeoutError::Disconnected) => return,

@@ -78,7 +78,7 @@ impl SqliteStore {
             )
             .map_err(failed)?;
         let vitals = Vitals::new(Box::new(OnDisk(database.clone())));
-        let space = Space::new(&options.dir, options.reserve);
+        let space = Space::new(&database, options.reserve);
         let shared = Arc::new(Shared::new(options.recent_jobs, vitals, space));
         let handover = Arc::new(Handover::default());
         let checkpoint = Checkpoint::start(&database, options.log_pages, &handover, &shared)?;

@@ -42,9 +42,15 @@ pub(crate) fn open_writer(path: &Path, cache_kib: u32) -> Result<Connection, Ope
     }
     let mut conn = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE, cache_kib)?;
     check_owner(&conn, path)?;
-    // Both only take effect in an empty file; incremental vacuum lets pruning give space back in slices.
-    conn.pragma_update(None, "auto_vacuum", "INCREMENTAL")
+    // It only takes effect in an empty file, and writes to any other; incremental vacuum lets pruning give space back in
+    // slices.
+    let pages: i64 = conn
+        .query_row("PRAGMA page_count", [], |row| row.get(0))
         .map_err(corrupt(path))?;
+    if pages == 0 {
+        conn.pragma_update(None, "auto_vacuum", "INCREMENTAL")
+            .map_err(corrupt(path))?;
+    }
     let mode: String = conn
         .query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
         .map_err(corrupt(path))?;
@@ -54,8 +60,6 @@ pub(crate) fn open_writer(path: &Path, cache_kib: u32) -> Result<Connection, Ope
         });
     }
     conn.pragma_update(None, "synchronous", "FULL")
-        .map_err(corrupt(path))?;
-    conn.pragma_update(None, "wal_autocheckpoint", 0)
         .map_err(corrupt(path))?;
     conn.pragma_update(None, "foreign_keys", false)
         .map_err(corrupt(path))?;
@@ -76,8 +80,6 @@ pub(crate) fn open_checkpointer(path: &Path) -> Result<Connection, OpenError> {
     let conn = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE, 2048)?;
     conn.pragma_update(None, "synchronous", "FULL")
         .map_err(corrupt(path))?;
-    conn.pragma_update(None, "wal_autocheckpoint", 0)
-        .map_err(corrupt(path))?;
     Ok(conn)
 }
 
@@ -89,6 +91,9 @@ fn open(path: &Path, flags: OpenFlags, cache_kib: u32) -> Result<Connection, Ope
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
         .map_err(corrupt(path))?;
     conn.busy_timeout(std::time::Duration::from_secs(5))
+        .map_err(corrupt(path))?;
+    // Only the checkpoint's thread moves the log, and the last connection when it is closed.
+    conn.pragma_update(None, "wal_autocheckpoint", 0)
         .map_err(corrupt(path))?;
     conn.pragma_update(None, "cache_size", -i64::from(cache_kib))
         .map_err(corrupt(path))?;

@@ -149,8 +149,8 @@ impl Writer {
             }
         }
         self.checkpoint.stop();
-        if self.failed.is_some() {
-            // Nothing is written after a failure: recovery is a clean open. The process is about to end either way.
+        if self.failed.is_some() || !self.shared.space.measure(&self.conn) {
+            // Nothing is written after a failure, and a disk is not filled to the brim: a clean open recovers from the log.
             let _ = self
                 .conn
                 .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);

@@ -92,13 +92,17 @@ impl Server {
         self.pid
     }
 
+    /// Waits until it says where it listens.
+    pub(crate) async fn listening(&mut self) -> Result<SocketAddr> {
+        let found = timeout(READY_WITHIN, self.address.wait_for(Option::is_some)).await;
+        let address = found.ok().and_then(Result::ok).and_then(|address| *address);
+        address.with_context(|| format!("the server did not say where it listens:\n{}", self.output()))
+    }
+
     /// Waits until it answers that it is ready.
     pub(crate) async fn ready(&mut self) -> Result<SocketAddr> {
         let deadline = Instant::now() + READY_WITHIN;
-        let found = timeout(READY_WITHIN, self.address.wait_for(Option::is_some)).await;
-        let Some(address) = found.ok().and_then(Result::ok).and_then(|address| *address) else {
-            bail!("the server did not say where it listens:\n{}", self.output());
-        };
+        let address = self.listening().await?;
         let mut client = Client::default();
         while Instant::now() < deadline {
             let sent = client.send(address, "GET", "/readyz", &[], Bytes::new()).await;
