@@ -17,6 +17,7 @@ mod dispatch;
 mod feed;
 mod hashing;
 pub mod intake;
+pub mod keys;
 pub mod node;
 mod observe;
 pub mod outward;
@@ -33,6 +34,7 @@ pub mod tasks;
 mod telemetry;
 #[cfg(test)]
 mod testing;
+mod throttle;
 mod upkeep;
 pub mod watch;
 pub mod webhooks;

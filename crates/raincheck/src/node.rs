@@ -22,6 +22,7 @@ use crate::batches::Batches;
 use crate::dispatch::{Dispatch, Wakes};
 use crate::feed::Feeds;
 use crate::intake::Intake;
+use crate::keys::Keys;
 use crate::observe::{Fault, Listener};
 use crate::outward::Client;
 use crate::outward::target::Targets;
@@ -102,6 +103,7 @@ struct Inner {
     crews: Arc<Crews>,
     pull: Pull,
     secrets: Secrets,
+    keys: Keys,
     webhooks: Bell,
     /// Reclaim, prune and the like.
     upkeep: Group,
@@ -139,6 +141,7 @@ impl Node {
     /// # Errors
     /// When the store cannot tell its queues.
     pub async fn start(store: Arc<dyn Store>, options: NodeOptions) -> Result<Self, StoreError> {
+        let keys = Keys::load(&*store, &options.random).await?;
         let fault = Fault::new();
         let group = |name| {
             let fault = fault.clone();
@@ -190,7 +193,8 @@ impl Node {
             shutting_down: AtomicBool::new(false),
             shop: shop.clone(),
             store: store.clone(),
-            crews: Arc::new(Crews::new(&options, group("crews"))),
+            crews: Arc::new(Crews::new(&options, group("crews"), keys.clone())),
+            keys,
             options,
             dispatch,
             pull: pull.clone(),
@@ -242,6 +246,8 @@ impl Node {
         node.upkeep.spawn(TaskKind::Upkeep, pruning);
         let tending = tend::run(node.store.clone(), node.batches.clone(), node.shop.random.clone());
         node.upkeep.spawn(TaskKind::Upkeep, tending);
+        let touching = crate::keys::touch::run(node.store.clone(), node.keys.clone());
+        node.upkeep.spawn(TaskKind::Upkeep, touching);
         let courier = Courier {
             store: node.store.clone(),
             queues: node.queues.clone(),
@@ -288,6 +294,17 @@ impl Node {
     /// What it tells of its jobs' attempts.
     pub(crate) fn traces(&self) -> &Traces {
         &self.0.traces
+    }
+
+    /// Who may do what.
+    pub(crate) fn keys(&self) -> &Keys {
+        &self.0.keys
+    }
+
+    /// Whether nothing is let in without an API key: from the moment on that the store has one.
+    #[must_use]
+    pub fn has_keys(&self) -> bool {
+        self.0.keys.required()
     }
 
     /// Who waits for which job.

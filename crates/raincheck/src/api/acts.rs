@@ -17,6 +17,7 @@ use raincheck_core::queue::Queue;
 use raincheck_core::store::{Emit, Emitted, Leased, Renew, Settle};
 
 use super::Api;
+use super::caller::Caller;
 use super::code::Code;
 use super::problem::Problem;
 use super::wire::lease::{Act, Entry};
@@ -65,8 +66,21 @@ impl Known {
     /// Looks the lease up: in memory where this node handed it out, else in the store.
     ///
     /// # Errors
-    /// When the store cannot be read.
-    pub(crate) async fn find(api: &Api, namespace: &Namespace, lease: &LeaseId) -> Result<Self, Problem> {
+    /// When the store cannot be read, or the caller's key is not for the lease's queue: as if the lease were over.
+    pub(crate) async fn find(api: &Api, caller: &Caller, lease: &LeaseId) -> Result<Self, Problem> {
+        let known = Self::look_up(api, &caller.namespace, lease).await?;
+        match &known.holder {
+            // One of a queue that the key is not for might as well be over.
+            Some(holder) if !caller.sees(&holder.queue) => Err(refused(SettleRefused::LeaseLost, lease.job)),
+            Some(_) => Ok(known),
+            None => match caller.blind_to(api, lease.job).await? {
+                true => Err(refused(SettleRefused::LeaseLost, lease.job)),
+                false => Ok(known),
+            },
+        }
+    }
+
+    async fn look_up(api: &Api, namespace: &Namespace, lease: &LeaseId) -> Result<Self, Problem> {
         let roll = api.node.pull().roll();
         if let Some(held) = roll.held(namespace, lease) {
             let queue = api.node.queue(namespace, &held.holder.queue).await?;

@@ -110,6 +110,8 @@ codes! {
     JobNotDone = "job-not-done", CONFLICT, "The job is not finished";
     /// The job has started and cannot be changed.
     JobStarted = "job-started", CONFLICT, "The job has started";
+    /// The server would have no API key left that may administer it, or its first one may not.
+    LastAdminKey = "last-admin-key", CONFLICT, "An admin key must stay";
     /// The lease is over.
     LeaseLost = "lease-lost", CONFLICT, "The lease is over";
     /// The path exists, the method does not.
@@ -130,6 +132,8 @@ codes! {
     QueueNotPull = "queue-not-pull", CONFLICT, "The queue is not worked by pulling";
     /// No byte of the result lies in the range asked for.
     RangeNotSatisfiable = "range-not-satisfiable", RANGE_NOT_SATISFIABLE, "The range lies outside the result";
+    /// The caller comes too often.
+    RateLimited = "rate-limited", TOO_MANY_REQUESTS, "Too many requests";
     /// The request did not arrive in time.
     RequestTimeout = "request-timeout", REQUEST_TIMEOUT, "The request did not arrive in time";
     /// The job and its result outlived their retention.
@@ -142,10 +146,14 @@ codes! {
     TimedOut = "timed-out", GATEWAY_TIMEOUT, "The job ran out of time";
     /// As many connections are open as the server takes.
     TooManyConnections = "too-many-connections", SERVICE_UNAVAILABLE, "Too many connections are open";
+    /// The namespace has as many API keys as it may.
+    TooManyKeys = "too-many-keys", CONFLICT, "The namespace has too many keys";
     /// As many streams are open as the server takes.
     TooManyStreams = "too-many-streams", TOO_MANY_REQUESTS, "Too many streams are open";
     /// As many requests wait for jobs as the server takes.
     TooManyWaiters = "too-many-waiters", TOO_MANY_REQUESTS, "Too many requests wait";
+    /// The caller has no API key that is good here.
+    Unauthenticated = "unauthenticated", UNAUTHORIZED, "An API key is asked for";
     /// Another job holds the unique value.
     UniqueConflict = "unique-conflict", CONFLICT, "Another job holds the unique value";
     /// No batch has this id.
@@ -154,6 +162,8 @@ codes! {
     UnknownDelivery = "unknown-delivery", NOT_FOUND, "There is no such webhook";
     /// No job has this id.
     UnknownJob = "unknown-job", NOT_FOUND, "There is no such job";
+    /// No API key has this id.
+    UnknownKey = "unknown-key", NOT_FOUND, "There is no such key";
     /// The text is no lease's id.
     UnknownLease = "unknown-lease", NOT_FOUND, "There is no such lease";
     /// No queue has this name.

@@ -8,7 +8,7 @@ use http::header::{self, HeaderMap};
 use http::request::Parts;
 use raincheck_core::batch::BatchId;
 use raincheck_core::id::{JobId, LeaseId};
-use raincheck_core::name::{Namespace, QueueName};
+use raincheck_core::name::QueueName;
 
 use crate::server::{BodyError, read_body};
 
@@ -16,31 +16,12 @@ use super::Api;
 use super::answer::{unknown_job, unknown_queue};
 use super::code::Code;
 use super::problem::Problem;
-use super::ticket::{self, Ticket};
 use super::wire::lease::unknown_lease;
-
-/// What the caller may see and touch. Every store operation on a caller's behalf takes its namespace.
-#[derive(Clone, Debug)]
-pub(crate) struct Scope {
-    pub(crate) namespace: Namespace,
-    /// The ticket that the request came with, where it allows what is asked.
-    pub(crate) ticket: Option<Ticket>,
-}
-
-impl FromRequestParts<Api> for Scope {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
-        let namespace = api.namespace.clone();
-        let ticket = ticket::admit(parts, api, &namespace).await?;
-        Ok(Self { namespace, ticket })
-    }
-}
 
 /// The path's third segment: `/v1/jobs/{this}`, `/v1/batches/{this}`, `/v1/queues/{this}` and
 /// `/v1/leases/{this}`. Names and ids hold only characters that a
 /// path holds as they are, so nothing is to be decoded.
-fn named(parts: &Parts) -> &str {
+pub(crate) fn named(parts: &Parts) -> &str {
     parts.uri.path().split('/').nth(3).unwrap_or_default()
 }
 

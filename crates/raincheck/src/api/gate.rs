@@ -2,7 +2,7 @@
 //!
 //! In: the request gets its id; its URI and headers are measured; a request that names its host twice, not at all or in
 //! two ways is refused (RFC 9112 section 3.2), as is, while the server is closed, one for a foreign host or from a
-//! foreign page, and one with a `Raincheck-*` header that means nothing anywhere. Out: problems get their body, and every answer its `X-Request-Id`.
+//! foreign page, one with a `Raincheck-*` header that means nothing anywhere, and one without a key where the server has some. Out: problems get their body, and every answer its `X-Request-Id`.
 //!
 //! Invariant: no answer leaves without an id, and a panic in a handler is a problem like any other.
 
@@ -30,6 +30,7 @@ use crate::telemetry::http::{Routes, method};
 
 use super::answer::RAINCHECK_JOB;
 use super::code::Code;
+use super::door::Door;
 use super::options;
 use super::problem::{Problem, Unwritten};
 use super::text;
@@ -46,6 +47,8 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 #[derive(Debug)]
 struct Rules {
+    /// Who is let in; everybody where there is none.
+    door: Option<Door>,
     /// Whether only requests of this host for this host are let in.
     closed: bool,
     /// Request ids are this server's number and a counter.
@@ -63,8 +66,9 @@ pub struct Gate<S> {
 }
 
 impl<S> Gate<S> {
-    pub(crate) fn new(inner: S, closed: bool, routes: Routes, metrics: Metrics) -> Self {
+    pub(crate) fn new(inner: S, closed: bool, door: Option<Door>, routes: Routes, metrics: Metrics) -> Self {
         let rules = Rules {
+            door,
             closed,
             origin: RandomState::new().hash_one(0),
             count: AtomicU64::new(0),
@@ -90,7 +94,7 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let looked = look(&request, self.rules.closed);
         let asked = tracing::enabled!(tracing::Level::DEBUG).then(|| Asked::of(&request));
         let counted = Counted {
@@ -100,7 +104,11 @@ where
             rules: self.rules.clone(),
         };
         let request_id = looked.request_id.unwrap_or_else(|| self.rules.mint());
-        let answer = match looked.verdict {
+        let verdict = looked.verdict.and_then(|()| match &self.rules.door {
+            Some(door) => door.admit(&mut request),
+            None => Ok(()),
+        });
+        let answer = match verdict {
             Ok(()) => Ok(Box::pin(self.inner.call(request))),
             Err(problem) => Err(Some(problem)),
         };

@@ -8,13 +8,16 @@
 
 mod acts;
 mod answer;
+mod caller;
 pub mod code;
 mod committed;
 mod conditional;
 mod delivered;
+mod door;
 mod events;
 mod extract;
 mod gate;
+mod needs;
 mod openapi;
 mod options;
 mod outlook;
@@ -86,7 +89,7 @@ pub(crate) struct Shared {
     pub(crate) waiters: wait::Waiters,
     pub(crate) tickets: ticket::TicketKey,
     pub(crate) streams: events::Streams,
-    /// Whose requests all are, until there are keys.
+    /// Whose requests all are while there are no keys.
     pub(crate) namespace: Namespace,
 }
 
@@ -109,6 +112,7 @@ pub fn service(node: Node) -> Service {
 /// The whole API over a node.
 pub fn service_with(node: Node, options: ApiOptions) -> Service {
     let closed = options.closed;
+    let door = door::Door::new(node.keys().clone(), node.store().clone());
     let api = Api(Arc::new(Shared {
         node,
         waiters: wait::Waiters::new(options.waiters_max),
@@ -124,5 +128,5 @@ pub fn service_with(node: Node, options: ApiOptions) -> Service {
         .fallback(gate::not_found)
         .method_not_allowed_fallback(gate::method_not_allowed)
         .with_state(api);
-    Gate::new(router, closed, paths, metrics)
+    Gate::new(router, closed, Some(door), paths, metrics)
 }

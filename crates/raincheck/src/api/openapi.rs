@@ -8,6 +8,7 @@ use utoipa::PartialSchema as _;
 use utoipa::openapi::OpenApi;
 
 use super::code::Code;
+use super::needs;
 use super::options::{Kind, TABLE};
 use super::problem::{Flaw, ProblemDocument};
 use super::routes;
@@ -45,9 +46,16 @@ fn complete(document: &mut Value) {
         "description": "Refused: a problem (RFC 9457) with a stable `code`, see /problems.",
         "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
     });
+    document["components"]["securitySchemes"] = json!({"key": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "rck_…",
+        "description": "An API key. A server without keys takes requests of this machine only, and asks for none.",
+    }});
     let paths = document["paths"].as_object_mut().expect("paths are an object");
-    for item in paths.values_mut() {
-        for operation in item.as_object_mut().expect("a path is an object").values_mut() {
+    for (path, item) in paths {
+        for (method, operation) in item.as_object_mut().expect("a path is an object") {
+            secure(operation, method, path);
             operation["responses"]["default"] = problem.clone();
             add_parameters(operation);
             if EMPTY_BODIES.contains(&operation["operationId"].as_str().unwrap_or_default()) {
@@ -81,6 +89,15 @@ fn complete(document: &mut Value) {
         settings["properties"][size]["type"] = json!(["string", "integer", "null"]);
     }
     raw_bytes(document);
+}
+
+/// Says which scope a key needs for an operation.
+fn secure(operation: &mut Value, method: &str, path: &str) {
+    let Some(need) = needs::row(&method.to_uppercase(), path) else {
+        return;
+    };
+    operation["security"] = json!([{"key": []}, {}]);
+    operation["x-raincheck-scope"] = json!(need.scope.as_str());
 }
 
 /// Takes `null` from the types that a value may have.

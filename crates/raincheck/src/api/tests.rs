@@ -163,10 +163,9 @@ async fn a_panic_in_a_handler_is_a_problem_like_any_other() {
         .header("host", "localhost")
         .body(Body::empty())
         .unwrap();
-    let answer = Gate::new(panics, true, Routes::new(std::iter::empty()), Metrics::default())
-        .oneshot(request)
-        .await
-        .unwrap();
+    let routes = Routes::new(std::iter::empty());
+    let gate = Gate::new(panics, true, None, routes, Metrics::default());
+    let answer = gate.oneshot(request).await.unwrap();
     assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
     assert!(answer.headers().contains_key("x-request-id"));
     let body = answer.into_body().collect().await.unwrap().to_bytes();

@@ -108,11 +108,16 @@ fn mac(key: &Secret, ns: &Namespace, id: JobId, end: u64) -> Hmac<Sha256> {
     mac
 }
 
-/// Takes the ticket out of a request's query and checks it; `None` where there is none.
+/// Takes the ticket out of a request's query and checks it, for the caller's namespace, or where the caller has none for the
+/// job's; gives that back as well. `None` where there is no ticket.
 ///
 /// # Errors
 /// When it is not one of this job, has expired, or does not allow what is asked: 403.
-pub(crate) async fn admit(parts: &mut Parts, api: &Api, ns: &Namespace) -> Result<Option<Ticket>, Problem> {
+pub(crate) async fn admit(
+    parts: &mut Parts,
+    api: &Api,
+    ns: Option<&Namespace>,
+) -> Result<Option<(Ticket, Namespace)>, Problem> {
     let Some(text) = take(parts)? else {
         return Ok(None);
     };
@@ -126,8 +131,12 @@ pub(crate) async fn admit(parts: &mut Parts, api: &Api, ns: &Namespace) -> Resul
         Problem::new(Code::Forbidden, detail)
     };
     let (ticket, end, signature) = read(&text).ok_or_else(refused)?;
+    let ns = match ns {
+        Some(ns) => ns.clone(),
+        None => api.node.store().home(id).await?.unwrap_or_default(),
+    };
     let key = api.tickets.get(api).await?;
-    mac(key, ns, id, end)
+    mac(key, &ns, id, end)
         .verify_truncated_left(&signature)
         .map_err(|_| refused())?;
     let until = Timestamp::from_millis(i64::try_from(end * 1000).unwrap_or(i64::MAX));
@@ -135,7 +144,7 @@ pub(crate) async fn admit(parts: &mut Parts, api: &Api, ns: &Namespace) -> Resul
         let detail = format!("the ticket for {id} expired at {until}");
         return Err(Problem::new(Code::Forbidden, detail));
     }
-    Ok(Some(ticket))
+    Ok(Some((ticket, ns)))
 }
 
 /// The job that a request is for, where a ticket allows it.

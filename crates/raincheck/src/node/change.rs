@@ -5,6 +5,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
+use raincheck_core::key::{ApiKey, KeyId, KeyRefused, Token};
 use raincheck_core::name::{Namespace, QueueName};
 use raincheck_core::queue::{Queue, QueueSpec};
 use raincheck_core::secret::SigningSecrets;
@@ -12,6 +13,7 @@ use raincheck_core::store::{QueueRefused, StoreError};
 use tokio::sync::oneshot;
 
 use super::Node;
+use crate::keys::KeyWish;
 use crate::tasks::TaskKind;
 
 impl Node {
@@ -87,6 +89,32 @@ impl Node {
     pub async fn rotate_webhook_secret(&self, ns: &Namespace) -> Result<Arc<SigningSecrets>, StoreError> {
         let (node, ns) = (self.clone(), ns.clone());
         self.errand(async move { node.0.secrets.rotate(&ns).await }).await
+    }
+
+    /// Makes an API key of the namespace; it is good at once, and from the first on nothing is let in without one. Durable on
+    /// return, and made even where the caller is gone. The secret is in the token and kept nowhere.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn create_key(
+        &self,
+        ns: &Namespace,
+        wish: KeyWish,
+    ) -> Result<Result<(ApiKey, Token), KeyRefused>, StoreError> {
+        let (node, ns) = (self.clone(), ns.clone());
+        self.errand(async move { node.0.keys.create(&*node.0.store, &ns, &wish).await })
+            .await
+    }
+
+    /// Revokes an API key of the namespace: once this returned, it opens nothing any more. Durable on return, and made even
+    /// where the caller is gone.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn revoke_key(&self, ns: &Namespace, id: KeyId) -> Result<Result<(), KeyRefused>, StoreError> {
+        let (node, ns) = (self.clone(), ns.clone());
+        self.errand(async move { node.0.keys.revoke(&*node.0.store, &ns, id).await })
+            .await
     }
 
     /// Runs a change in a task of its own, so that cache and dispatch follow the store though the caller went away.

@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use raincheck_core::key::Token;
 use raincheck_core::name::{Namespace, QueueName};
 use raincheck_core::queue::{Queue, Worker};
 use tokio::time::Instant;
@@ -13,6 +14,7 @@ use tracing::{info, warn};
 
 use super::process::{Crew, CrewEvent, CrewOptions, CrewTell, Environment, Member, Program};
 use crate::hashing::Map;
+use crate::keys::Keys;
 use crate::node::NodeOptions;
 use crate::queues::QueueKey;
 use crate::tasks::Group;
@@ -23,6 +25,7 @@ const CHANGE_GRACE: Duration = Duration::from_secs(10);
 /// The crews of a node.
 pub(crate) struct Crews {
     options: NodeOptions,
+    keys: Keys,
     group: Group,
     state: Mutex<State>,
 }
@@ -30,6 +33,8 @@ pub(crate) struct Crews {
 #[derive(Default)]
 struct State {
     crews: Map<QueueKey, Kept>,
+    /// What opens the API to the programs of a queue; stays, because those that leave settle what they have.
+    tokens: Map<QueueKey, Token>,
     /// Whether the node leaves.
     left: bool,
 }
@@ -49,9 +54,10 @@ impl fmt::Debug for Crews {
 }
 
 impl Crews {
-    pub(crate) fn new(options: &NodeOptions, group: Group) -> Self {
+    pub(crate) fn new(options: &NodeOptions, group: Group, keys: Keys) -> Self {
         Self {
             options: options.clone(),
+            keys,
             group,
             state: Mutex::default(),
         }
@@ -81,6 +87,9 @@ impl Crews {
         if let Some(before) = state.crews.remove(&key) {
             before.crew.leave(Instant::now() + CHANGE_GRACE);
         }
+        let token = state.tokens.entry(key.clone());
+        let token = token.or_insert_with(|| self.keys.lend(&queue.namespace, &queue.name));
+        let api_key = Some(token.reveal());
         let options = CrewOptions {
             program: Program::new(argv.clone(), Environment::Few),
             url,
@@ -88,6 +97,7 @@ impl Crews {
             worker: self.options.worker.to_string(),
             count,
             own_output: false,
+            api_key,
         };
         let crew = Crew::start(&options, &self.group, &self.options.random, &tell(&queue.name));
         let argv = argv.clone();

@@ -14,6 +14,7 @@ mod gate;
 mod harness;
 mod idempotency;
 mod jobs;
+mod keys;
 mod limits;
 mod list;
 mod many;

@@ -115,9 +115,9 @@ async fn an_option_that_does_not_exist_is_refused_on_every_path_and_named() {
     let server = Server::start().await;
     for (path, methods) in every_path(&server).await {
         for method in methods.iter().filter(|_| path.starts_with("/v1/")) {
-            let header = server.ask(method, &path).header("raincheck-namespace", "other");
+            let header = server.ask(method, &path).header("raincheck-nothing", "other");
             let query = server.ask(method, &format!("{path}?nope=1"));
-            for (ask, name) in [(header, "Raincheck-Namespace"), (query, "nope")] {
+            for (ask, name) in [(header, "Raincheck-Nothing"), (query, "nope")] {
                 let answer = ask.send().await;
                 assert_eq!(
                     (answer.status, answer.code().as_str()),

@@ -112,12 +112,10 @@ impl Serving {
     async fn serve(mut self, plan: door::Plan, directory: PathBuf) -> Result<(), Failed> {
         // From here on signals are ours, so that none can end the process between two steps.
         let (mut signals, mut hangups) = (Signals::new()?, Hangups::new()?);
-        plan.check(has_keys())?;
-        let door = plan.bind().await?;
+        let fresh = !directory.join("raincheck.db").exists();
+        let (store, door) = opened(plan, &directory, fresh).await?;
         let (url, own_url) = (door.url.clone(), door.own_url.clone());
         let (public, tls) = (door.public, door.tls.clone());
-        let fresh = !directory.join("raincheck.db").exists();
-        let store = open(&directory)?;
         let queues = queues::put(&*store, &self.config.queues).await?;
         let settings = &self.config.settings;
         let public_url = settings.public_url.as_ref().map(|url| url.0.clone());
@@ -207,9 +205,22 @@ async fn leave(node: &Node, door: &door::Door, signals: &mut Signals) -> Result<
     }
 }
 
-/// Whether requests need an API key, and there is one.
-const fn has_keys() -> bool {
-    false
+/// The store, and the addresses, which are taken before it is opened; but for those of others than this machine, which are
+/// taken only where it has an API key.
+async fn opened(
+    plan: door::Plan,
+    directory: &Path,
+    fresh: bool,
+) -> Result<(Arc<dyn Store>, door::Bound), Failed> {
+    if fresh || !plan.public() {
+        plan.check(false)?;
+        let door = plan.bind().await?;
+        return Ok((open(directory)?, door));
+    }
+    let store = open(directory)?;
+    let keys = raincheck::keys::any(&*store).await;
+    plan.check(keys.map_err(|error| store_failed(&error.to_string()))?)?;
+    Ok((store, plan.bind().await?))
 }
 
 /// How long answers may take that were under way when the store failed.

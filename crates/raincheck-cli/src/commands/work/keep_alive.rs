@@ -31,6 +31,7 @@ pub(super) async fn run(work: Work, session: &Session) -> Result<(), Failed> {
         worker: work.name().to_string(),
         count: work.concurrency(),
         own_output: true,
+        api_key: None,
         program: Program::new(work.argv, Environment::AllAnd(Vec::new())),
     };
     output.note(&format!(

@@ -6,7 +6,7 @@ use std::pin::Pin;
 
 use bytes::Bytes;
 use raincheck_core::job::Job;
-use raincheck_core::name::{Namespace, QueueName};
+use raincheck_core::name::QueueName;
 use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep};
@@ -16,6 +16,7 @@ use super::form::Form;
 use super::{body, come_back};
 use crate::api::Api;
 use crate::api::answer::render;
+use crate::api::caller::Caller;
 use crate::api::wire::job::JobDocument;
 use crate::feed::{Event, Following, What};
 
@@ -27,7 +28,7 @@ struct RelistDocument {
 /// One reader of all jobs of a namespace, or of one of its queues.
 pub(crate) struct AllStream {
     api: Api,
-    namespace: Namespace,
+    caller: Caller,
     queue: Option<QueueName>,
     form: Form,
     following: Following,
@@ -40,7 +41,7 @@ impl AllStream {
     /// A stream from now on.
     pub(crate) fn body(
         api: Api,
-        namespace: Namespace,
+        caller: Caller,
         queue: Option<QueueName>,
         form: Form,
         permit: OwnedSemaphorePermit,
@@ -49,7 +50,7 @@ impl AllStream {
         let ping = Box::pin(sleep(api.options.ping));
         body(Self {
             api,
-            namespace,
+            caller,
             queue,
             form,
             following,
@@ -63,7 +64,7 @@ impl AllStream {
         let queue = self
             .api
             .node
-            .queue(&self.namespace, &job.queue)
+            .queue(&self.caller.namespace, &job.queue)
             .await
             .ok()
             .flatten();
@@ -99,7 +100,8 @@ impl Source for AllStream {
                 return Some(self.form.say("relist", None, &RelistDocument { url }));
             };
             if let What::Job(job) = &event.what
-                && job.namespace == self.namespace
+                && job.namespace == self.caller.namespace
+                && self.caller.sees(&job.queue)
                 && self.queue.as_ref().is_none_or(|queue| *queue == job.queue)
             {
                 return Some(self.written(&event, job).await);

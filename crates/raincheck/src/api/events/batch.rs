@@ -7,12 +7,12 @@ use std::pin::Pin;
 
 use bytes::Bytes;
 use raincheck_core::batch::BatchId;
-use raincheck_core::name::Namespace;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::body::Source;
 use crate::api::Api;
+use crate::api::caller::Caller;
 use crate::api::wire::batch::ResultDocument;
 use crate::batches::Following;
 
@@ -22,7 +22,7 @@ const PAGE: u32 = 200;
 /// One reader of a batch's results.
 pub(crate) struct ResultsStream {
     api: Api,
-    namespace: Namespace,
+    caller: Caller,
     id: BatchId,
     following: Following,
     after: u64,
@@ -35,7 +35,7 @@ pub(crate) struct ResultsStream {
 impl ResultsStream {
     pub(crate) fn new(
         api: Api,
-        namespace: Namespace,
+        caller: Caller,
         id: BatchId,
         following: Following,
         permit: OwnedSemaphorePermit,
@@ -43,7 +43,7 @@ impl ResultsStream {
         let ping = Box::pin(sleep(api.options.ping));
         Self {
             api,
-            namespace,
+            caller,
             id,
             following,
             after: 0,
@@ -64,15 +64,19 @@ impl ResultsStream {
     /// What has ended since, as lines; `None` where nothing is left to come.
     async fn page(&mut self) -> Option<Vec<u8>> {
         let store = self.api.node.store();
-        let page = store.results(&self.namespace, self.id, self.after, PAGE).await;
+        let page = store
+            .results(&self.caller.namespace, self.id, self.after, PAGE)
+            .await;
         // A store that cannot be read ends the stream; its reader comes back with `after`.
         let page = page.ok()?.ok()?;
         let mut lines = Vec::new();
         for finished in &page.finished {
             self.after = finished.place;
-            ResultDocument::of(finished).write(&mut lines);
+            if self.caller.sees(&finished.job.queue) {
+                ResultDocument::of(finished).write(&mut lines);
+            }
         }
-        let all = lines.is_empty() && (page.batch.done() || !self.follow);
+        let all = page.finished.is_empty() && (page.batch.done() || !self.follow);
         (!all).then_some(lines)
     }
 }

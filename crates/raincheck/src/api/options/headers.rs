@@ -9,6 +9,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use raincheck_core::job::Options;
 
 use super::{Asked, TABLE, idempotency_key, row_of_header};
+use crate::api::caller::RAINCHECK_NAMESPACE;
 use crate::api::problem::Problem;
 use crate::api::text;
 
@@ -145,7 +146,10 @@ const OF_WORKERS: [&str; 4] = [
 /// Whether a `Raincheck-*` header means something in some request. One that does not is refused on every path, so that
 /// nobody believes it was heard: on those that take no options, the others are ignored.
 pub(crate) fn known(name: &str) -> bool {
-    row_of_header(name).is_some() || SENT_TO_HANDLERS.contains(&name) || OF_WORKERS.contains(&name)
+    row_of_header(name).is_some()
+        || SENT_TO_HANDLERS.contains(&name)
+        || OF_WORKERS.contains(&name)
+        || name == RAINCHECK_NAMESPACE
 }
 
 /// Refuses an option that does not exist, by its name.

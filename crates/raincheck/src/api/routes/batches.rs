@@ -17,11 +17,12 @@ use tokio::time::{Instant, sleep_until};
 use super::upload::{Upload, missing, refused, unknown_batch};
 use crate::api::Api;
 use crate::api::answer::{IDEMPOTENCY_REPLAYED, draining, json, render, value};
+use crate::api::caller::Caller;
 use crate::api::code::Code;
 use crate::api::events::batch::ResultsStream;
 use crate::api::events::form::Form;
 use crate::api::events::{head, nothing};
-use crate::api::extract::{BatchPath, Scope, json_or_lines};
+use crate::api::extract::{BatchPath, json_or_lines};
 use crate::api::options::{Fingerprinter, Head};
 use crate::api::prefer::{PREFERENCE_APPLIED, Prefer};
 use crate::api::problem::Problem;
@@ -46,7 +47,7 @@ use crate::upkeep::tend::SLICE;
 )]
 pub(crate) async fn submit_batch(
     State(api): State<Api>,
-    scope: Scope,
+    caller: Caller,
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, content) = request.into_parts();
@@ -55,7 +56,7 @@ pub(crate) async fn submit_batch(
         let detail = "a batch is NDJSON, a submission a line: send Content-Type: application/x-ndjson";
         return Err(Problem::new(Code::UnsupportedMediaType, detail));
     }
-    let (new, namespace) = (new_batch(&api, &parts, queue.as_ref())?, &scope.namespace);
+    let (new, namespace) = (new_batch(&api, &parts, queue.as_ref())?, &caller.namespace);
     if api.node.draining() {
         return Err(draining());
     }
@@ -65,7 +66,7 @@ pub(crate) async fn submit_batch(
         BatchOpened::Created(batch) => (batch.id, 0, false),
         BatchOpened::Replayed(status) => (status.batch.id, status.batch.lines, status.batch.sealed()),
     };
-    let upload = Upload::new(&api, namespace, &parts.headers, queue.as_ref(), id, taken);
+    let upload = Upload::new(&api, &caller, &parts.headers, queue.as_ref(), id, taken);
     let lines = upload.run(content).await?;
     let status = api.node.store().seal_batch(namespace, id, lines).await?;
     let status = status.map_err(|why| refused(why, id))?;
@@ -127,7 +128,7 @@ async fn read(api: &Api, namespace: &Namespace, id: BatchId) -> Result<BatchStat
 )]
 pub(crate) async fn get_batch(
     State(api): State<Api>,
-    scope: Scope,
+    caller: Caller,
     BatchPath(id): BatchPath,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -135,12 +136,12 @@ pub(crate) async fn get_batch(
     let prefer = Prefer::of(&request.into_parts().0)?;
     let id = id.ok_or_else(unknown_batch)?;
     let Some(wait) = prefer.wait else {
-        return Ok(answer(StatusCode::OK, &read(&api, &scope.namespace, id).await?));
+        return Ok(answer(StatusCode::OK, &read(&api, &caller.namespace, id).await?));
     };
     let _place = api.waiters.place().ok_or_else(|| api.waiters.refused())?;
     let mut following = api.node.batches().follow(id);
     let status = loop {
-        let status = read(&api, &scope.namespace, id).await?;
+        let status = read(&api, &caller.namespace, id).await?;
         if status.batch.done() {
             break status;
         }
@@ -175,7 +176,7 @@ pub(crate) async fn get_batch(
 )]
 pub(crate) async fn get_results(
     State(api): State<Api>,
-    scope: Scope,
+    caller: Caller,
     BatchPath(id): BatchPath,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -184,13 +185,13 @@ pub(crate) async fn get_results(
     let id = id.ok_or_else(unknown_batch)?;
     let permit = api.streams.place()?;
     let following = api.node.batches().follow(id);
-    read(&api, &scope.namespace, id).await?;
+    read(&api, &caller.namespace, id).await?;
     let mut response = head(Form::Lines);
     response.headers_mut().remove(header::VARY);
     *response.body_mut() = if parts.method == Method::HEAD {
         nothing()
     } else {
-        let stream = ResultsStream::new(api.clone(), scope.namespace, id, following, permit);
+        let stream = ResultsStream::new(api.clone(), caller, id, following, permit);
         stream.body(after, follow)
     };
     Ok(response)
@@ -227,7 +228,7 @@ fn place(parts: &Parts) -> Result<(u64, bool), Problem> {
 )]
 pub(crate) async fn cancel_batch(
     State(api): State<Api>,
-    scope: Scope,
+    caller: Caller,
     BatchPath(id): BatchPath,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -235,7 +236,11 @@ pub(crate) async fn cancel_batch(
     let id = id.ok_or_else(unknown_batch)?;
     loop {
         // Upkeep goes on with it where the caller goes away.
-        let cancelled = api.node.store().cancel_batch(&scope.namespace, id, SLICE).await?;
+        let cancelled = api
+            .node
+            .store()
+            .cancel_batch(&caller.namespace, id, SLICE)
+            .await?;
         let cancelled = cancelled.map_err(|why| missing(why, id))?;
         if cancelled.more {
             tokio::task::yield_now().await;

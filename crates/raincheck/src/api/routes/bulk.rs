@@ -20,8 +20,9 @@ use raincheck_core::time::Timestamp;
 use super::list::SomeQueues;
 use crate::api::Api;
 use crate::api::answer::{draining, json, render};
+use crate::api::caller::Caller;
 use crate::api::code::Code;
-use crate::api::extract::{SETTINGS_BYTES_MAX, Scope, body, json_only};
+use crate::api::extract::{SETTINGS_BYTES_MAX, body, json_only};
 use crate::api::problem::Problem;
 use crate::api::query::no_query;
 use crate::api::wire::bulk::{Bulk, BulkAnswer, Confirm, DoneDocument, PreviewDocument};
@@ -61,7 +62,7 @@ const SAMPLE: usize = 10;
 )]
 pub(crate) async fn bulk_jobs(
     State(api): State<Api>,
-    scope: Scope,
+    caller: Caller,
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, content) = request.into_parts();
@@ -76,7 +77,7 @@ pub(crate) async fn bulk_jobs(
     }
     let scan = |at, below| Scan {
         api: &api,
-        namespace: &scope.namespace,
+        namespace: &caller.namespace,
         action,
         filter: &asked.filter,
         at,

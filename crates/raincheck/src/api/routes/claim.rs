@@ -14,9 +14,10 @@ use tokio::time::Instant;
 
 use crate::api::Api;
 use crate::api::answer::{NO_STORE, draining, unknown_queue};
+use crate::api::caller::Caller;
 use crate::api::code::Code;
 use crate::api::delivered::leases;
-use crate::api::extract::{QueuePath, SETTINGS_BYTES_MAX, Scope, body, json_only};
+use crate::api::extract::{QueuePath, SETTINGS_BYTES_MAX, body, json_only};
 use crate::api::prefer::{PREFERENCE_APPLIED, Prefer};
 use crate::api::problem::Problem;
 use crate::api::wire::asked::ClaimSchema;
@@ -45,7 +46,7 @@ use super::leases::WorkerHead;
 )]
 pub(crate) async fn claim(
     State(api): State<Api>,
-    scope: Scope,
+    caller: Caller,
     QueuePath(name): QueuePath,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -62,7 +63,7 @@ pub(crate) async fn claim(
     if api.node.draining() {
         return Err(draining());
     }
-    let queue = api.node.queue(&scope.namespace, &name).await?;
+    let queue = api.node.queue(&caller.namespace, &name).await?;
     pulled(&api, &name, queue.as_deref())?;
     let lease_for = asked.lease_for.or_else(|| queue.as_deref().map(Queue::lease_for));
     let wanted = Wanted {
@@ -70,7 +71,7 @@ pub(crate) async fn claim(
         term: lease_for.unwrap_or(std::time::Duration::from_secs(30)),
         claim_id: asked.claim_id,
         holder: Arc::new(Holder {
-            namespace: scope.namespace,
+            namespace: caller.namespace,
             queue: name,
             worker: asked.worker,
         }),

@@ -10,7 +10,8 @@ use raincheck_core::output::{Piece, Stream};
 use super::leases::one;
 use crate::api::Api;
 use crate::api::acts::{Known, SEQ};
-use crate::api::extract::{LeasePath, SETTINGS_BYTES_MAX, Scope, body, json_only};
+use crate::api::caller::Caller;
+use crate::api::extract::{LeasePath, SETTINGS_BYTES_MAX, body, json_only};
 use crate::api::options::SENT_TO_HANDLERS;
 use crate::api::problem::Problem;
 use crate::api::query::no_query;
@@ -42,7 +43,7 @@ const STREAM: &str = "raincheck-stream";
 )]
 pub(crate) async fn emit(
     State(api): State<Api>,
-    scope: Scope,
+    caller: Caller,
     LeasePath(lease): LeasePath,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -52,7 +53,7 @@ pub(crate) async fn emit(
     if raw.is_none() {
         json_only(&parts.headers)?;
     }
-    let known = Known::find(&api, &scope.namespace, &lease).await?;
+    let known = Known::find(&api, &caller, &lease).await?;
     let limit = known.result_max();
     let act = match raw {
         Some((seq, stream)) => {
@@ -75,7 +76,7 @@ pub(crate) async fn emit(
             Act::read("emit", &body)?
         }
     };
-    one(&api, &scope.namespace, lease, act, None, known).await
+    one(&api, &caller.namespace, lease, act, None, known).await
 }
 
 /// Number and stream of a chunk that is the body itself.

@@ -10,11 +10,12 @@ use raincheck_core::store::Output;
 
 use crate::api::Api;
 use crate::api::answer::{missing, stamp};
+use crate::api::caller::Caller;
 use crate::api::events::all::AllStream;
 use crate::api::events::form::{Form, Place};
 use crate::api::events::job::{Asked, JobStream, PAGE};
 use crate::api::events::{head, nothing};
-use crate::api::extract::{JobPath, Scope};
+use crate::api::extract::JobPath;
 use crate::api::problem::Problem;
 use crate::api::query::{self, once, pairs, unknown, yes_or_no};
 use crate::api::text;
@@ -45,7 +46,7 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 )]
 pub(crate) async fn follow_job(
     State(api): State<Api>,
-    scope: Scope,
+    caller: Caller,
     JobPath(id): JobPath,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -55,7 +56,11 @@ pub(crate) async fn follow_job(
     let permit = api.streams.place()?;
     let following = api.node.feeds().follow(id);
     let after = asked.after.map_or(0, |place| place.n);
-    let page = api.node.store().output(&scope.namespace, id, after, PAGE).await?;
+    let page = api
+        .node
+        .store()
+        .output(&caller.namespace, id, after, PAGE)
+        .await?;
     let page = page.map_err(|why| missing(why, id))?;
     let job = page.job.clone();
     let mut response = if over(&page, asked.after)? {
@@ -126,18 +131,21 @@ fn asked(parts: &Parts) -> Result<Asked, Problem> {
 )]
 pub(crate) async fn follow_all(
     State(api): State<Api>,
-    scope: Scope,
+    caller: Caller,
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
     let queue = query::queue(&parts)?;
+    if let Some(queue) = &queue {
+        caller.queue(queue)?;
+    }
     let form = Form::of(&parts.headers);
     let permit = api.streams.place()?;
     let mut response = head(form);
     *response.body_mut() = if parts.method == Method::HEAD {
         nothing()
     } else {
-        AllStream::body(api, scope.namespace, queue, form, permit)
+        AllStream::body(api, caller, queue, form, permit)
     };
     Ok(response)
 }

@@ -4,7 +4,7 @@
 //! types all.
 
 /// What is asked beyond the path, by operation: a query, or a body and headers.
-const MORE: [(&str, &str, &str); 17] = [
+const MORE: [(&str, &str, &str); 18] = [
     (
         "submit",
         "?wait=5",
@@ -57,6 +57,11 @@ const MORE: [(&str, &str, &str); 17] = [
     ),
     ("listDeliveries", "?state=abandoned", ""),
     (
+        "createKey",
+        "",
+        r#" --json '{"name":"ci","scopes":["submit","read"],"queues":["thumbs*"],"expires_in":"90d"}'"#,
+    ),
+    (
         "submitBatch",
         "?queue=thumbs",
         r#" -H 'Content-Type: application/x-ndjson' -d '{"input":{"month":"2026-11"}}'"#,
@@ -76,6 +81,7 @@ pub(super) fn curl(operation: &str, method: &str, path: &str) -> String {
         .replace("{lease}", "l_…")
         .replace("{delivery}", "msg_…")
         .replace("{queue}", "thumbs")
+        .replace("{key}", "Zk3v9QxT")
         .replace("{code}", "queue-full");
     let more = MORE.iter().find(|(known, _, _)| *known == operation);
     let (query, rest) = more.map_or(("", ""), |(_, query, rest)| (*query, *rest));

@@ -7,7 +7,8 @@ use http::header::{self, HeaderValue};
 
 use crate::api::Api;
 use crate::api::answer::{missing, stamp};
-use crate::api::extract::{JobPath, Scope};
+use crate::api::caller::Caller;
+use crate::api::extract::JobPath;
 use crate::api::problem::Problem;
 use crate::api::query::no_query;
 use crate::api::sandbox;
@@ -20,18 +21,18 @@ use crate::api::sandbox;
 )]
 pub(crate) async fn get_input(
     State(api): State<Api>,
-    scope: Scope,
+    caller: Caller,
     JobPath(id): JobPath,
     request: Request,
 ) -> Result<Response, Problem> {
     no_query(&request.into_parts().0)?;
     let store = api.node.store();
     let job = store
-        .get(&scope.namespace, id)
+        .get(&caller.namespace, id)
         .await?
         .map_err(|why| missing(why, id))?;
     let input = store
-        .input(&scope.namespace, id)
+        .input(&caller.namespace, id)
         .await?
         .map_err(|why| missing(why, id))?;
     // Of the headers only those that describe the bytes mean anything in an answer.

@@ -19,9 +19,10 @@ use tokio::time::Instant;
 
 use crate::api::Api;
 use crate::api::answer::{NO_STORE, draining, json, missing, value};
+use crate::api::caller::Caller;
 use crate::api::committed::{self, not_done};
 use crate::api::conditional::none_match;
-use crate::api::extract::{JobPath, Scope};
+use crate::api::extract::JobPath;
 use crate::api::outlook::outlook;
 use crate::api::prefer::{PREFERENCE_APPLIED, Prefer};
 use crate::api::problem::Problem;
@@ -47,7 +48,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 )]
 pub(crate) async fn get_job(
     State(api): State<Api>,
-    scope: Scope,
+    caller: Caller,
     JobPath(id): JobPath,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -61,12 +62,12 @@ pub(crate) async fn get_job(
             Some(waiter.ok_or_else(|| api.waiters.refused())?)
         }
     };
-    let mut job = read(&api, &scope.namespace, id).await?;
+    let mut job = read(&api, &caller.namespace, id).await?;
     if let Some(waiter) = waiter {
         job = if parts.headers.contains_key(header::IF_NONE_MATCH) {
-            moved(&api, &scope.namespace, job, waiter, &parts).await?
+            moved(&api, &caller.namespace, job, waiter, &parts).await?
         } else {
-            finished(&api, &scope.namespace, job, waiter).await?
+            finished(&api, &caller.namespace, job, waiter).await?
         };
     }
     let mut response = if unmoved(&parts, &job) {
@@ -80,7 +81,7 @@ pub(crate) async fn get_job(
         outlook.tell(response.headers_mut());
         response
     } else {
-        full_document(&api, &job, scope.ticket).await?
+        full_document(&api, &job, caller.ticket).await?
     };
     if let Some(applied) = prefer.applied(false) {
         response.headers_mut().insert(PREFERENCE_APPLIED, applied);
@@ -168,12 +169,12 @@ async fn full_document(api: &Api, job: &Job, ticket: Option<Ticket>) -> Result<R
 )]
 pub(crate) async fn cancel_job(
     State(api): State<Api>,
-    scope: Scope,
+    caller: Caller,
     JobPath(id): JobPath,
     request: Request,
 ) -> Result<Response, Problem> {
     no_query(&request.into_parts().0)?;
-    let mut jobs = api.node.store().cancel(&scope.namespace, vec![id]).await?;
+    let mut jobs = api.node.store().cancel(&caller.namespace, vec![id]).await?;
     let job = jobs
         .pop()
         .expect("a store answers each entry of a batch")
@@ -183,7 +184,7 @@ pub(crate) async fn cancel_job(
     } else {
         StatusCode::ACCEPTED
     };
-    Ok(document(&api, status, &job, scope.ticket).await?)
+    Ok(document(&api, status, &job, caller.ticket).await?)
 }
 
 /// Submit a finished job again, as a new job.
@@ -196,7 +197,7 @@ pub(crate) async fn cancel_job(
 )]
 pub(crate) async fn retry_job(
     State(api): State<Api>,
-    scope: Scope,
+    caller: Caller,
     JobPath(id): JobPath,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -209,7 +210,7 @@ pub(crate) async fn retry_job(
         id,
         new_id: store.mint(),
     };
-    let new = committed::retry(store, &scope.namespace, retry).await?;
+    let new = committed::retry(store, &caller.namespace, retry).await?;
     let mut response = document(&api, StatusCode::ACCEPTED, new.get(), None).await?;
     let headers = response.headers_mut();
     headers.insert(header::LOCATION, value(job_path(new.get().id, None)));
@@ -224,12 +225,12 @@ pub(crate) async fn retry_job(
 )]
 pub(crate) async fn delete_job(
     State(api): State<Api>,
-    scope: Scope,
+    caller: Caller,
     JobPath(id): JobPath,
     request: Request,
 ) -> Result<Response, Problem> {
     no_query(&request.into_parts().0)?;
-    let mut answers = api.node.store().delete(&scope.namespace, vec![id]).await?;
+    let mut answers = api.node.store().delete(&caller.namespace, vec![id]).await?;
     match answers.pop().expect("a store answers each entry of a batch") {
         Ok(()) => {
             let mut response = Response::new(Body::empty());

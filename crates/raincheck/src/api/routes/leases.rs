@@ -14,8 +14,10 @@ use serde_json::value::RawValue;
 use crate::api::Api;
 use crate::api::acts::{Done, Known, Performed, perform};
 use crate::api::answer::{render, stamp};
+use crate::api::caller::Caller;
+use crate::api::code::Code;
 use crate::api::delivered::leases;
-use crate::api::extract::{LeasePath, SETTINGS_BYTES_MAX, Scope, body, json_only};
+use crate::api::extract::{LeasePath, SETTINGS_BYTES_MAX, body, json_only};
 use crate::api::options::{SENT_TO_HANDLERS, title};
 use crate::api::problem::Problem;
 use crate::api::query::no_query;
@@ -87,11 +89,11 @@ impl WorkerHead {
 )]
 pub(crate) async fn renew(
     State(api): State<Api>,
-    scope: Scope,
+    caller: Caller,
     LeasePath(lease): LeasePath,
     request: Request,
 ) -> Result<Response, Problem> {
-    by_json(&api, &scope.namespace, lease, "renew", request).await
+    by_json(&api, &caller, lease, "renew", request).await
 }
 
 /// Settle a lease: the attempt failed. It is tried again after the backoff while attempts are left, unless `retry` is
@@ -108,11 +110,11 @@ pub(crate) async fn renew(
 )]
 pub(crate) async fn fail(
     State(api): State<Api>,
-    scope: Scope,
+    caller: Caller,
     LeasePath(lease): LeasePath,
     request: Request,
 ) -> Result<Response, Problem> {
-    by_json(&api, &scope.namespace, lease, "fail", request).await
+    by_json(&api, &caller, lease, "fail", request).await
 }
 
 /// Settle a lease: give the job back, the attempt uncharged.
@@ -125,16 +127,16 @@ pub(crate) async fn fail(
 )]
 pub(crate) async fn release(
     State(api): State<Api>,
-    scope: Scope,
+    caller: Caller,
     LeasePath(lease): LeasePath,
     request: Request,
 ) -> Result<Response, Problem> {
-    by_json(&api, &scope.namespace, lease, "release", request).await
+    by_json(&api, &caller, lease, "release", request).await
 }
 
 async fn by_json(
     api: &Api,
-    namespace: &Namespace,
+    caller: &Caller,
     lease: LeaseId,
     action: &'static str,
     request: Request,
@@ -146,8 +148,9 @@ async fn by_json(
     let head = WorkerHead::read(&parts.headers, taken)?;
     let content = body(api, content, SETTINGS_BYTES_MAX, action).await?;
     let act = Act::read(action, &content)?;
-    let known = Known::find(api, namespace, &lease).await?;
-    one(api, namespace, lease, act, head.claim, known).await
+    caller.claims(head.claim)?;
+    let known = Known::find(api, caller, &lease).await?;
+    one(api, &caller.namespace, lease, act, head.claim, known).await
 }
 
 /// Settle a lease: the attempt succeeded, the body is its result.
@@ -168,7 +171,7 @@ async fn by_json(
 )]
 pub(crate) async fn succeed(
     State(api): State<Api>,
-    scope: Scope,
+    caller: Caller,
     LeasePath(lease): LeasePath,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -184,14 +187,15 @@ pub(crate) async fn succeed(
     for name in KEPT_HEADERS {
         kept.extend(visible(&parts.headers, name)?);
     }
-    let known = Known::find(&api, &scope.namespace, &lease).await?;
+    caller.claims(head.claim)?;
+    let known = Known::find(&api, &caller, &lease).await?;
     let content = body(&api, content, known.result_max(), "the queue's results").await?;
     drop(parts);
     let content_type = content_type.map(|(_, value)| value);
     let result = JobResult::new(head.status.unwrap_or(200), content_type, kept, content);
     one(
         &api,
-        &scope.namespace,
+        &caller.namespace,
         lease,
         Act::Succeed(result),
         head.claim,
@@ -266,7 +270,7 @@ pub(super) async fn one(
 )]
 pub(crate) async fn many(
     State(api): State<Api>,
-    scope: Scope,
+    caller: Caller,
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, content) = request.into_parts();
@@ -288,14 +292,20 @@ pub(crate) async fn many(
     for raw in entries {
         match Entry::read(raw.get().as_bytes()) {
             Ok(entry) => {
-                names.push((Some(entry.lease.to_string()), None));
-                let known = Known::find(&api, &scope.namespace, &entry.lease).await?;
-                read.push((entry, known));
+                let lease = Some(entry.lease.to_string());
+                match Known::find(&api, &caller, &entry.lease).await {
+                    Ok(known) => {
+                        names.push((lease, None));
+                        read.push((entry, known));
+                    }
+                    Err(problem) if problem.code() == Code::LeaseLost => names.push((lease, Some(problem))),
+                    Err(problem) => return Err(problem),
+                }
             }
             Err((lease, problem)) => names.push((lease, Some(problem))),
         }
     }
-    let Performed { done, lent } = perform(&api, &scope.namespace, read).await?;
+    let Performed { done, lent } = perform(&api, &caller.namespace, read).await?;
     let mut done = done.into_iter();
     let fates: Vec<_> = names
         .into_iter()

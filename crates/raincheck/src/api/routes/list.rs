@@ -14,7 +14,7 @@ use raincheck_core::store::StoreError;
 
 use crate::api::Api;
 use crate::api::answer::{json, render};
-use crate::api::extract::Scope;
+use crate::api::caller::Caller;
 use crate::api::problem::Problem;
 use crate::api::wire::job::JobDocument;
 use crate::api::wire::page::{self, Cursor, PageDocument};
@@ -44,12 +44,16 @@ use crate::api::wire::page::{self, Cursor, PageDocument};
 )]
 pub(crate) async fn list_jobs(
     State(api): State<Api>,
-    scope: Scope,
+    caller: Caller,
     request: Request,
 ) -> Result<Response, Problem> {
     let page = page::page(request.uri().query())?;
     drop(request);
-    let listed = api.node.store().list(&scope.namespace, page).await?;
+    if let Some(queue) = &page.filter.queue {
+        caller.queue(queue)?;
+    }
+    let mut listed = api.node.store().list(&caller.namespace, page).await?;
+    listed.jobs.retain(|job| caller.sees(&job.queue));
     let mut queues = SomeQueues::default();
     let mut settings = Vec::with_capacity(listed.jobs.len());
     for job in &listed.jobs {

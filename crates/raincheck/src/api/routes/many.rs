@@ -20,6 +20,7 @@ use super::list::SomeQueues;
 use super::submit::{admit, fits, order};
 use crate::api::Api;
 use crate::api::answer::json;
+use crate::api::caller::Caller;
 use crate::api::committed::{self, Accepted};
 use crate::api::options::{named, trace_context};
 use crate::api::problem::Problem;
@@ -58,7 +59,7 @@ struct Batch<'a> {
 /// Submits each entry of a list. The answer is a list in the same order, each a job or a problem.
 pub(super) async fn submit_many(
     api: &Api,
-    namespace: &Namespace,
+    caller: &Caller,
     parts: &Parts,
     keyed: bool,
     entries: Entries<'_>,
@@ -70,7 +71,8 @@ pub(super) async fn submit_many(
     }
     let mut desk = Desk {
         api,
-        namespace,
+        caller,
+        namespace: &caller.namespace,
         headers: &parts.headers,
         queues: SomeQueues::default(),
         last: None,
@@ -94,6 +96,7 @@ pub(super) async fn submit_many(
 /// What the entries of one request have in common.
 struct Desk<'a> {
     api: &'a Api,
+    caller: &'a Caller,
     namespace: &'a Namespace,
     headers: &'a HeaderMap,
     queues: SomeQueues,
@@ -147,6 +150,7 @@ impl<'a> Desk<'a> {
     /// One entry, ready for the store.
     async fn read(&mut self, entry: &[u8]) -> Result<Entry, Problem> {
         let read = wire::Submission::read_entry(entry, self.last.as_ref())?;
+        self.caller.queue(&read.queue)?;
         let mut asked = read.asked;
         trace_context(self.headers, &mut asked.options);
         let headers = named(self.headers, &asked.forward)?;

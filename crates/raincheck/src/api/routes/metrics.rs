@@ -8,6 +8,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 
 use crate::api::Api;
 use crate::api::answer::NO_STORE;
+use crate::api::caller::Caller;
 use crate::api::problem::Problem;
 use crate::api::query::no_query;
 use crate::telemetry::Waiting;
@@ -22,7 +23,11 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
         body = String, content_type = "application/openmetrics-text",
     ))
 )]
-pub(crate) async fn metrics(State(api): State<Api>, request: Request) -> Result<Response, Problem> {
+pub(crate) async fn metrics(
+    State(api): State<Api>,
+    _: Caller,
+    request: Request,
+) -> Result<Response, Problem> {
     no_query(&request.into_parts().0)?;
     let waiting = Waiting {
         long_polls: api.waiters.taken(),

@@ -11,6 +11,7 @@ mod example;
 mod health;
 mod input;
 mod jobs;
+mod keys;
 mod leases;
 mod list;
 mod many;
@@ -69,6 +70,8 @@ pub(crate) fn all() -> OpenApiRouter<Api> {
         .routes(routes!(webhooks::get_secret))
         .routes(routes!(webhooks::rotate_secret))
         .routes(routes!(workers::list_workers))
+        .routes(routes!(keys::list_keys, keys::create_key))
+        .routes(routes!(keys::revoke_key))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
         .routes(routes!(metrics::metrics))

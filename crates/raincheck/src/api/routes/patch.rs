@@ -17,9 +17,10 @@ use raincheck_core::store::PatchError;
 
 use crate::api::Api;
 use crate::api::answer::missing;
+use crate::api::caller::Caller;
 use crate::api::code::Code;
 use crate::api::conditional::{Expected, expected, weak_tag};
-use crate::api::extract::{JobPath, SETTINGS_BYTES_MAX, Scope, body, json_only};
+use crate::api::extract::{JobPath, SETTINGS_BYTES_MAX, body, json_only};
 use crate::api::problem::Problem;
 use crate::api::query::no_query;
 use crate::api::redeem::document;
@@ -39,7 +40,7 @@ use crate::api::wire::patch::{PatchSchema, read};
 )]
 pub(crate) async fn patch_job(
     State(api): State<Api>,
-    scope: Scope,
+    caller: Caller,
     JobPath(id): JobPath,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -48,17 +49,17 @@ pub(crate) async fn patch_job(
     json_only(&parts.headers)?;
     let content = body(&api, content, SETTINGS_BYTES_MAX, "changes").await?;
     let mut patch = read(&content)?;
-    patch.if_version = wanted(&api, &scope.namespace, id, &parts.headers).await?;
+    patch.if_version = wanted(&api, &caller.namespace, id, &parts.headers).await?;
     let mut answers = api
         .node
         .store()
-        .patch(&scope.namespace, vec![(id, patch)])
+        .patch(&caller.namespace, vec![(id, patch)])
         .await?;
     match answers.pop().expect("a store answers each entry of a batch") {
         Ok(job) => Ok(document(&api, StatusCode::OK, &job, None).await?),
         Err(PatchError::Missing(why)) => Err(missing(why, id)),
         Err(PatchError::Refused(why)) => {
-            let job = current(&api, &scope.namespace, id).await?;
+            let job = current(&api, &caller.namespace, id).await?;
             Err(refused(why, &job))
         }
     }

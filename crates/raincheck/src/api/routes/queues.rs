@@ -13,8 +13,9 @@ use serde_json::value::RawValue;
 
 use crate::api::Api;
 use crate::api::answer::{NO_STORE, draining, json, render, unknown_queue};
+use crate::api::caller::Caller;
 use crate::api::code::Code;
-use crate::api::extract::{QueuePath, SETTINGS_BYTES_MAX, Scope, body, json_only};
+use crate::api::extract::{QueuePath, SETTINGS_BYTES_MAX, body, json_only};
 use crate::api::problem::Problem;
 use crate::api::query::no_query;
 use crate::api::text;
@@ -34,14 +35,15 @@ const PURGE_STEP: u32 = 1_000;
 )]
 pub(crate) async fn list_queues(
     State(api): State<Api>,
-    scope: Scope,
+    caller: Caller,
     request: Request,
 ) -> Result<Response, Problem> {
     no_query(&request.into_parts().0)?;
-    let all = api.node.store().queues(&scope.namespace).await?;
+    let all = api.node.store().queues(&caller.namespace).await?;
     let cores = api.node.options().cores;
     let queues = all
         .iter()
+        .filter(|status| caller.sees(&status.queue.name))
         .map(|status| QueueDocument::of(status, cores))
         .collect();
     Ok(json(StatusCode::OK, render(&QueuesDocument { queues })))
@@ -55,12 +57,12 @@ pub(crate) async fn list_queues(
 )]
 pub(crate) async fn get_queue(
     State(api): State<Api>,
-    scope: Scope,
+    caller: Caller,
     QueuePath(name): QueuePath,
     request: Request,
 ) -> Result<Response, Problem> {
     no_query(&request.into_parts().0)?;
-    queue_document(&api, &scope.namespace, &name).await
+    queue_document(&api, &caller.namespace, &name).await
 }
 
 async fn queue_document(api: &Api, namespace: &Namespace, name: &QueueName) -> Result<Response, Problem> {
@@ -97,7 +99,7 @@ fn refused(why: QueueRefused, name: &QueueName) -> Problem {
 )]
 pub(crate) async fn put_queue(
     State(api): State<Api>,
-    scope: Scope,
+    caller: Caller,
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, content) = request.into_parts();
@@ -110,9 +112,9 @@ pub(crate) async fn put_queue(
     if api.node.draining() {
         return Err(draining());
     }
-    let put = api.node.put_queue(&scope.namespace, &name, spec, false).await?;
+    let put = api.node.put_queue(&caller.namespace, &name, spec, false).await?;
     put.map_err(|why| refused(why, &name))?;
-    queue_document(&api, &scope.namespace, &name).await
+    queue_document(&api, &caller.namespace, &name).await
 }
 
 /// Refuses a setting that does not exist, comes twice or cannot be read. Each is read by itself, so that the problem
@@ -187,12 +189,12 @@ fn settings(body: &[u8], targets: &Targets) -> Result<QueueSpec, Problem> {
 )]
 pub(crate) async fn delete_queue(
     State(api): State<Api>,
-    scope: Scope,
+    caller: Caller,
     QueuePath(name): QueuePath,
     request: Request,
 ) -> Result<Response, Problem> {
     no_query(&request.into_parts().0)?;
-    let deleted = api.node.delete_queue(&scope.namespace, &name).await?;
+    let deleted = api.node.delete_queue(&caller.namespace, &name).await?;
     deleted.map_err(|why| refused(why, &name))?;
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
@@ -208,12 +210,12 @@ pub(crate) async fn delete_queue(
 )]
 pub(crate) async fn pause_queue(
     State(api): State<Api>,
-    scope: Scope,
+    caller: Caller,
     QueuePath(name): QueuePath,
     request: Request,
 ) -> Result<Response, Problem> {
     no_query(&request.into_parts().0)?;
-    set_paused(&api, &scope.namespace, &name, true).await
+    set_paused(&api, &caller.namespace, &name, true).await
 }
 
 /// Claim from a queue again.
@@ -224,12 +226,12 @@ pub(crate) async fn pause_queue(
 )]
 pub(crate) async fn resume_queue(
     State(api): State<Api>,
-    scope: Scope,
+    caller: Caller,
     QueuePath(name): QueuePath,
     request: Request,
 ) -> Result<Response, Problem> {
     no_query(&request.into_parts().0)?;
-    set_paused(&api, &scope.namespace, &name, false).await
+    set_paused(&api, &caller.namespace, &name, false).await
 }
 
 async fn set_paused(
@@ -252,7 +254,7 @@ async fn set_paused(
 )]
 pub(crate) async fn purge_queue(
     State(api): State<Api>,
-    scope: Scope,
+    caller: Caller,
     QueuePath(name): QueuePath,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -262,7 +264,7 @@ pub(crate) async fn purge_queue(
         let step = api
             .node
             .store()
-            .purge(&scope.namespace, &name, PURGE_STEP)
+            .purge(&caller.namespace, &name, PURGE_STEP)
             .await?;
         let step = step.map_err(|why| refused(why, &name))?;
         cancelled += u64::from(step.count);

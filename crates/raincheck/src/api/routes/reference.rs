@@ -12,12 +12,13 @@ use super::page::slug;
 use crate::api::code::Code;
 
 /// The parts of the API in the order in which one meets them, by the tag of their operations.
-const PARTS: [(&str, &str); 6] = [
+const PARTS: [(&str, &str); 7] = [
     ("jobs", "Jobs and results"),
     ("batches", "Batches"),
     ("workers", "Pull workers"),
     ("queues", "Queues and their settings"),
     ("webhooks", "Webhooks"),
+    ("keys", "API keys"),
     ("server", "The server itself"),
 ];
 

@@ -11,7 +11,8 @@ use tokio::time::Instant;
 
 use crate::api::Api;
 use crate::api::answer::missing;
-use crate::api::extract::{JobPath, Scope};
+use crate::api::caller::Caller;
+use crate::api::extract::JobPath;
 use crate::api::outlook::outlook;
 use crate::api::prefer::{PREFERENCE_APPLIED, Prefer};
 use crate::api::problem::Problem;
@@ -51,7 +52,7 @@ fn only_conditions(parts: &Parts) -> Parts {
 )]
 pub(crate) async fn get_result(
     State(api): State<Api>,
-    scope: Scope,
+    caller: Caller,
     JobPath(id): JobPath,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -61,14 +62,14 @@ pub(crate) async fn get_result(
     let store = api.node.store();
     let change = match prefer.wait {
         None => store
-            .result(&scope.namespace, id)
+            .result(&caller.namespace, id)
             .await?
             .map_err(|why| missing(why, id))?,
         Some(wait) => {
             let waiter = api.waiters.begin(&api.node, id, received, wait);
             let mut waiter = waiter.ok_or_else(|| api.waiters.refused())?;
             let now = store
-                .result(&scope.namespace, id)
+                .result(&caller.namespace, id)
                 .await?
                 .map_err(|why| missing(why, id))?;
             let told = if now.job.done() {
@@ -82,7 +83,7 @@ pub(crate) async fn get_result(
             match told {
                 Some(change) => change,
                 None => store
-                    .result(&scope.namespace, id)
+                    .result(&caller.namespace, id)
                     .await?
                     .map_err(|why| missing(why, id))?,
             }
@@ -93,9 +94,9 @@ pub(crate) async fn get_result(
     } else {
         Asking::Get(&parts.headers)
     };
-    let mut response = result(&api, &change, asking, scope.ticket).await?;
+    let mut response = result(&api, &change, asking, caller.ticket).await?;
     if !change.job.done() {
-        let queue = api.node.queue(&scope.namespace, &change.job.queue).await?;
+        let queue = api.node.queue(&caller.namespace, &change.job.queue).await?;
         let outlook = outlook(&api, &change.job, queue.as_deref(), api.node.store().now()).await?;
         outlook.tell(response.headers_mut());
     }

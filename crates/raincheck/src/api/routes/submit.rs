@@ -25,9 +25,10 @@ use crate::api::answer::{
     IDEMPOTENCY_REPLAYED, RAINCHECK_ATTACHED, draining, json, retry_after, seconds_until, stamp,
     unknown_queue, value,
 };
+use crate::api::caller::Caller;
 use crate::api::code::Code;
 use crate::api::committed::{self, Accepted, Committed};
-use crate::api::extract::{QueuePath, Scope, body, json_or_lines};
+use crate::api::extract::{QueuePath, body, json_or_lines};
 use crate::api::options::{Asked, Fingerprinter, Head, describing, named, trace_context};
 use crate::api::prefer::{PREFERENCE_APPLIED, Prefer};
 use crate::api::problem::Problem;
@@ -60,7 +61,7 @@ const JSON_BYTES_MAX: u64 = BODY_MAX_LIMIT / 3 * 4 + (1 << 20);
 )]
 pub(crate) async fn submit_raw(
     State(api): State<Api>,
-    scope: Scope,
+    caller: Caller,
     QueuePath(name): QueuePath,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -70,7 +71,7 @@ pub(crate) async fn submit_raw(
     let head = Head::read(&parts.headers)?;
     let mut headers = describing(&parts.headers)?;
     headers.extend(named(&parts.headers, &head.asked.forward)?);
-    let queue = door(&api, &scope.namespace, &name, head.key.is_some()).await?;
+    let queue = door(&api, &caller.namespace, &name, head.key.is_some()).await?;
     let content = body(&api, content, body_max(queue.as_deref()), "the queue").await?;
     let input = Input {
         content_type: head.content_type.map(str::to_owned),
@@ -82,10 +83,10 @@ pub(crate) async fn submit_raw(
         ticket: head.asked.ticket,
         received,
     };
-    let submission = order(&api, &scope.namespace, name, head.asked, head.key, input);
+    let submission = order(&api, &caller.namespace, name, head.asked, head.key, input);
     // The head's buffer is not held while the answer is waited for.
     drop(parts);
-    place(&api, &scope.namespace, submission, wish).await
+    place(&api, &caller.namespace, submission, wish).await
 }
 
 /// Submit a job as JSON: queue, input and options in one object. Or up to 10,000 at once: an array of such objects, or
@@ -105,7 +106,7 @@ pub(crate) async fn submit_raw(
 )]
 pub(crate) async fn submit_json(
     State(api): State<Api>,
-    scope: Scope,
+    caller: Caller,
     request: Request,
 ) -> Result<Response, Problem> {
     let received = Instant::now();
@@ -122,18 +123,19 @@ pub(crate) async fn submit_json(
         };
         let keyed = head.key.is_some();
         // In a box of its own, so that a single submission that waits is no larger for it.
-        return Box::pin(submit_many(&api, &scope.namespace, &parts, keyed, entries)).await;
+        return Box::pin(submit_many(&api, &caller, &parts, keyed, entries)).await;
     }
     if content.len() as u64 > JSON_BYTES_MAX {
         let detail = format!("the body is larger than {JSON_BYTES_MAX} bytes, the limit of one job as JSON");
         return Err(Problem::new(Code::BodyTooLarge, detail));
     }
     let read = wire::Submission::read(&content)?;
+    caller.queue(&read.queue)?;
     let key = one_key(head.key, read.key)?;
     let mut asked = read.asked;
     trace_context(&parts.headers, &mut asked.options);
     let headers = named(&parts.headers, &asked.forward)?;
-    let queue = door(&api, &scope.namespace, &read.queue, key.is_some()).await?;
+    let queue = door(&api, &caller.namespace, &read.queue, key.is_some()).await?;
     fits(queue.as_deref(), read.body.len())?;
     let input = Input {
         content_type: read.content_type,
@@ -145,9 +147,9 @@ pub(crate) async fn submit_json(
         ticket: asked.ticket,
         received,
     };
-    let submission = order(&api, &scope.namespace, read.queue, asked, key, input);
+    let submission = order(&api, &caller.namespace, read.queue, asked, key, input);
     drop((parts, content));
-    place(&api, &scope.namespace, submission, wish).await
+    place(&api, &caller.namespace, submission, wish).await
 }
 
 /// The key of a JSON submission may stand in the head or in the body.

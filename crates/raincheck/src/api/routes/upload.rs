@@ -18,6 +18,7 @@ use super::list::SomeQueues;
 use super::submit::{fits, order};
 use crate::api::Api;
 use crate::api::answer::draining;
+use crate::api::caller::Caller;
 use crate::api::code::Code;
 use crate::api::extract::{body_problem, closing};
 use crate::api::options::{named, trace_context};
@@ -37,6 +38,7 @@ const GROUP_BYTES: usize = 512 << 10;
 /// An upload under way.
 pub(super) struct Upload<'a> {
     pub(super) api: &'a Api,
+    pub(super) caller: &'a Caller,
     pub(super) namespace: &'a Namespace,
     pub(super) headers: &'a HeaderMap,
     /// The queue of lines that name none.
@@ -56,7 +58,7 @@ pub(super) struct Upload<'a> {
 impl<'a> Upload<'a> {
     pub(super) fn new(
         api: &'a Api,
-        namespace: &'a Namespace,
+        caller: &'a Caller,
         headers: &'a HeaderMap,
         queue: Option<&'a QueueName>,
         id: BatchId,
@@ -64,7 +66,8 @@ impl<'a> Upload<'a> {
     ) -> Self {
         Self {
             api,
-            namespace,
+            caller,
+            namespace: &caller.namespace,
             headers,
             queue,
             id,
@@ -141,6 +144,7 @@ impl<'a> Upload<'a> {
     /// One line, ready for the store.
     async fn read(&mut self, line: &[u8]) -> Result<Line, Problem> {
         let read = wire::Submission::read_line(line, self.last.as_ref(), self.queue)?;
+        self.caller.queue(&read.queue)?;
         let mut asked = read.asked;
         for (given, field, why) in [
             (

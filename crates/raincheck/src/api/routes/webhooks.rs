@@ -11,8 +11,8 @@ use raincheck_core::name::Namespace;
 
 use crate::api::Api;
 use crate::api::answer::{draining, json, render};
+use crate::api::caller::Caller;
 use crate::api::code::Code;
-use crate::api::extract::Scope;
 use crate::api::problem::Problem;
 use crate::api::query::{no_query, pairs};
 use crate::api::text::short;
@@ -28,11 +28,11 @@ use crate::api::wire::webhook::{
 )]
 pub(crate) async fn get_secret(
     State(api): State<Api>,
-    scope: Scope,
+    caller: Caller,
     request: Request,
 ) -> Result<Response, Problem> {
     no_query(&request.into_parts().0)?;
-    let secrets = api.node.webhook_secret(&scope.namespace).await?;
+    let secrets = api.node.webhook_secret(&caller.namespace).await?;
     let document = SecretDocument::of(&secrets, api.node.store().now());
     Ok(json(StatusCode::OK, render(&document)))
 }
@@ -44,14 +44,14 @@ pub(crate) async fn get_secret(
 )]
 pub(crate) async fn rotate_secret(
     State(api): State<Api>,
-    scope: Scope,
+    caller: Caller,
     request: Request,
 ) -> Result<Response, Problem> {
     no_query(&request.into_parts().0)?;
     if api.node.draining() {
         return Err(draining());
     }
-    let secrets = api.node.rotate_webhook_secret(&scope.namespace).await?;
+    let secrets = api.node.rotate_webhook_secret(&caller.namespace).await?;
     let document = SecretDocument::of(&secrets, api.node.store().now());
     Ok(json(StatusCode::OK, render(&document)))
 }
@@ -71,12 +71,12 @@ pub(crate) async fn rotate_secret(
 )]
 pub(crate) async fn list_deliveries(
     State(api): State<Api>,
-    scope: Scope,
+    caller: Caller,
     request: Request,
 ) -> Result<Response, Problem> {
     let page = DeliveryPage::read(request.uri().query())?;
     drop(request);
-    let (found, cursor) = search(&api, &scope.namespace, &page).await?;
+    let (found, cursor) = search(&api, &caller.namespace, &page).await?;
     let document = DeliveriesDocument {
         deliveries: found.iter().map(DeliveryDocument::of).collect(),
         cursor: cursor.map(|cursor| cursor.to_string()),
@@ -185,7 +185,7 @@ impl DeliveryPage {
 )]
 pub(crate) async fn redeliver(
     State(api): State<Api>,
-    scope: Scope,
+    caller: Caller,
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
@@ -197,7 +197,7 @@ pub(crate) async fn redeliver(
     };
     let id = parts.uri.path().split('/').nth(3).unwrap_or_default();
     let id: DeliveryId = id.parse().map_err(|_| unknown())?;
-    let asked = api.node.redeliver(&scope.namespace, id).await?;
+    let asked = api.node.redeliver(&caller.namespace, id).await?;
     let asked = asked.ok_or_else(unknown)?;
     Ok(json(StatusCode::OK, render(&DeliveryDocument::of(&asked))))
 }

@@ -7,7 +7,7 @@ use raincheck_core::name::{QueueName, WorkerName};
 
 use crate::api::Api;
 use crate::api::answer::{json, render};
-use crate::api::extract::Scope;
+use crate::api::caller::Caller;
 use crate::api::problem::Problem;
 use crate::api::query::no_query;
 use crate::api::wire::leased::{WorkerDocument, WorkersDocument};
@@ -19,16 +19,16 @@ use crate::api::wire::leased::{WorkerDocument, WorkersDocument};
 )]
 pub(crate) async fn list_workers(
     State(api): State<Api>,
-    scope: Scope,
+    caller: Caller,
     request: Request,
 ) -> Result<Response, Problem> {
     no_query(&request.into_parts().0)?;
     let now = api.node.store().now();
-    let pulling = api.node.pull().roll().workers(&scope.namespace, now);
+    let pulling = api.node.pull().roll().workers(&caller.namespace, now);
     let lines = api.node.lines();
     let own = lines
         .iter()
-        .filter(|(queue, _)| queue.namespace == scope.namespace);
+        .filter(|(queue, _)| queue.namespace == caller.namespace);
     let own = own.map(|(queue, running)| WorkerDocument {
         id: &api.node.options().worker,
         queue: &queue.name,
@@ -36,7 +36,7 @@ pub(crate) async fn list_workers(
         running: *running as u64,
         last_seen: now,
     });
-    let kept = api.node.kept_alive(&scope.namespace);
+    let kept = api.node.kept_alive(&caller.namespace);
     let kept: Vec<_> = kept
         .iter()
         .filter_map(|(queue, member)| Some((queue, WorkerName::new(&member.name).ok()?, member)))
@@ -68,6 +68,7 @@ pub(crate) async fn list_workers(
         last_seen: seen.last_seen,
     });
     let mut workers: Vec<_> = own.chain(kept_alive).chain(others).collect();
+    workers.retain(|worker| caller.sees(worker.queue));
     workers.sort_by(|a, b| (a.queue, a.id).cmp(&(b.queue, b.id)));
     Ok(json(StatusCode::OK, render(&WorkersDocument { workers })))
 }

@@ -8,6 +8,7 @@ pub(crate) mod batch;
 pub(crate) mod bulk;
 pub(crate) mod content;
 pub(crate) mod job;
+pub(crate) mod key;
 pub(crate) mod lease;
 pub(crate) mod leased;
 pub(crate) mod many;

@@ -27,7 +27,7 @@ const STEADY: Duration = Duration::from_secs(10);
 const CHUNK: usize = 8 << 10;
 
 /// What a crew is told to do.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct CrewOptions {
     /// What each member runs, told what to do by `RAINCHECK_URL`, `RAINCHECK_QUEUE` and `RAINCHECK_WORKER`.
     pub program: Program,
@@ -41,6 +41,21 @@ pub struct CrewOptions {
     pub count: usize,
     /// Whether what they print goes where our own output goes, instead of being told line by line.
     pub own_output: bool,
+    /// The API key by which they claim, handed over as `RAINCHECK_API_KEY`.
+    pub api_key: Option<String>,
+}
+
+impl std::fmt::Debug for CrewOptions {
+    /// Without the key.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CrewOptions")
+            .field("program", &self.program)
+            .field("url", &self.url)
+            .field("queue", &self.queue)
+            .field("worker", &self.worker)
+            .field("count", &self.count)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What happens to a member.
@@ -169,6 +184,7 @@ impl Keeper {
             .env("RAINCHECK_URL", &options.url)
             .env("RAINCHECK_QUEUE", &options.queue)
             .env("RAINCHECK_WORKER", &self.name)
+            .envs(options.api_key.iter().map(|key| ("RAINCHECK_API_KEY", key)))
             .stdin(Stdio::null())
             .stdout(output())
             .stderr(output());
