@@ -32,6 +32,18 @@ impl Rate {
         }
     }
 
+    /// How many.
+    #[must_use]
+    pub const fn count(self) -> u32 {
+        self.count
+    }
+
+    /// In how much time.
+    #[must_use]
+    pub const fn period(self) -> Duration {
+        self.period
+    }
+
     /// How many one second's worth is, at least 1: the burst unless said otherwise.
     #[must_use]
     pub fn per_second(self) -> u32 {

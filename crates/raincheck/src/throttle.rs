@@ -26,11 +26,35 @@ const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// So many are looked at to find one that may be forgotten.
 const LOOKED_AT: usize = 8;
 
+/// How often callers of one kind may come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Allowance {
+    /// As often as is usual: nobody is held to anything while the server has no keys.
+    #[default]
+    Usual,
+    /// As often as they like.
+    Unbounded,
+    /// So many in so much time, all of them at once after a pause. Also where the server has no keys, and for those on its
+    /// own machine.
+    Rate(Rate),
+}
+
+impl std::str::FromStr for Allowance {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "off" {
+            return Ok(Self::Unbounded);
+        }
+        let wrong = "write a rate such as 100/s, 6000/m or 50000/h, or off";
+        text.parse().map(Self::Rate).map_err(|_| wrong)
+    }
+}
+
 /// Who comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Source {
     /// Whoever has this key.
-    #[cfg_attr(not(test), expect(dead_code, reason = "keys are not throttled yet"))]
     Key(KeyId),
     /// Whoever is at this address, or in its network: an IPv6 network of 64 bits is given to one site, which can use any
     /// address of it.
@@ -95,6 +119,16 @@ impl Buckets {
             remembered_max: remembered_max / SHARDS,
             hasher: RandomState::new(),
         }
+    }
+
+    /// So many in so much time, all of them at once after a pause.
+    pub(crate) fn of(rate: Rate) -> Self {
+        Self::new(rate, rate.count())
+    }
+
+    /// What they hold, and in how many seconds that much comes again.
+    pub(crate) fn policy(&self) -> (u32, u64) {
+        (self.burst, self.rate.period().as_secs().max(1))
     }
 
     /// Takes one, where there is one.

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum as _;
+use raincheck::api::Allowance;
 use raincheck::core::time::parse_duration;
 use raincheck::outward::target::Range;
 
@@ -40,6 +41,12 @@ impl<T: Kind> Kind for Option<T> {
             return Ok(None);
         }
         T::read(texts).map(Some)
+    }
+}
+
+impl Kind for Allowance {
+    fn read(texts: &[String]) -> Result<Self, String> {
+        one(texts)?.parse().map_err(str::to_owned)
     }
 }
 

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use raincheck::api::Allowance;
 use raincheck::outward::target::Range;
 
 use crate::exit::Failed;
@@ -95,6 +96,11 @@ settings! {
     allow_targets: Vec<Range> = None, "RANGE", restart;
     /// The directory of the embedded store [default: $STATE_DIRECTORY, else ./raincheck-data]
     store: Option<PathBuf> = None, "DIRECTORY", restart;
+    /// How often one API key may come: 100/s, 6000/m, or off [default: 10000/s]
+    rate_per_key: Option<Allowance> = None, "RATE", restart;
+    /// How often one address may come without an API key: 100/s, 6000/m, or off [default: 200/s for addresses of other
+    /// machines, once there is a key]
+    rate_per_address: Option<Allowance> = None, "RATE", restart;
     /// How long running jobs get when the server is told to stop
     drain: Duration = Some("25s"), "DURATION", restart;
     /// Create queues as they are named in submits

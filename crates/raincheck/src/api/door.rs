@@ -9,10 +9,13 @@ use std::sync::Arc;
 
 use http::Request;
 use http::header::{self, HeaderMap, HeaderValue};
+use raincheck_core::key::KeyId;
+use raincheck_core::name::Namespace;
 use raincheck_core::store::Store;
 
 use super::code::Code;
 use super::problem::Problem;
+use super::throttling::{Held, Throttling};
 use crate::keys::{Kept, Keys};
 use crate::server::Client;
 use crate::throttle::{Buckets, Source};
@@ -29,6 +32,27 @@ pub(crate) enum Admitted {
 /// So many wrong keys are told at once what they are, of one address.
 const WRONG_BURST: u32 = 20;
 
+/// What became of a request at the door.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    /// Whether it is let in: 401 where a key is asked for and there is none that opens, 429 where it comes too often.
+    pub(crate) verdict: Result<(), Problem>,
+    /// What its caller is held to.
+    pub(crate) held: Option<Held>,
+    /// The key that it came with, and the namespace in which that acts of itself.
+    pub(crate) key: Option<(KeyId, Namespace)>,
+}
+
+impl Seen {
+    const fn free() -> Self {
+        Self {
+            verdict: Ok(()),
+            held: None,
+            key: None,
+        }
+    }
+}
+
 /// The lock.
 #[derive(Debug)]
 pub(crate) struct Door {
@@ -36,42 +60,63 @@ pub(crate) struct Door {
     store: Arc<dyn Store>,
     /// Wrong keys, by address.
     wrong: Buckets,
+    /// How often who is let in may come.
+    throttling: Throttling,
 }
 
 impl Door {
-    pub(crate) fn new(keys: Keys, store: Arc<dyn Store>) -> Self {
+    pub(crate) fn new(keys: Keys, store: Arc<dyn Store>, throttling: Throttling) -> Self {
         let a_minute = raincheck_core::limit::Rate::new(WRONG_BURST, std::time::Duration::from_secs(60));
         Self {
             keys,
             store,
+            throttling,
             wrong: Buckets::new(a_minute.expect("twenty a minute is a rate"), WRONG_BURST),
         }
     }
 
-    /// Looks who comes.
-    ///
-    /// # Errors
-    /// 401 where a key is asked for and there is none, or one that does not open; 429 where the address has presented too
-    /// many of those.
-    pub(crate) fn admit<B>(&self, request: &mut Request<B>) -> Result<(), Problem> {
-        if !self.keys.required() {
-            return Ok(());
+    /// Looks who comes, and what it is held to.
+    pub(crate) fn look<B>(&self, request: &mut Request<B>) -> Seen {
+        let locked = self.keys.required();
+        if !locked && !self.throttling.said() {
+            return Seen::free();
         }
         let peer = peer(request);
         let now = self.store.now();
-        let admitted = match presented(request.headers()) {
-            Some(presented) => match self.keys.check(presented, now) {
-                Some(key) => Admitted::Key(key),
-                None if closed(request) => return Err(self.refuse(peer, now)),
-                None => Admitted::Guest,
-            },
-            None if !closed(request) || opened_otherwise(request) => Admitted::Guest,
-            None => return Err(unauthenticated()),
+        let presented = if locked {
+            presented(request.headers())
+        } else {
+            None
         };
-        request.extensions_mut().insert(admitted);
-        Ok(())
+        let key = presented.and_then(|presented| self.keys.check(presented, now));
+        let wrong = presented.is_some();
+        let held = match &key {
+            Some(key) => self.throttling.key(key.id, now),
+            None => self.throttling.address(peer, now),
+        };
+        let named = key.as_ref().map(|key| (key.id, key.namespace.clone()));
+        let verdict = held.as_ref().map_or(Ok(()), Held::verdict);
+        let verdict = verdict.and_then(|()| match key {
+            _ if !locked => Ok(()),
+            Some(key) => {
+                request.extensions_mut().insert(Admitted::Key(key));
+                Ok(())
+            }
+            None if closed(request) && wrong => Err(self.refuse(peer, now)),
+            None if closed(request) && !opened_otherwise(request) => Err(unauthenticated()),
+            None => {
+                request.extensions_mut().insert(Admitted::Guest);
+                Ok(())
+            }
+        });
+        Seen {
+            verdict,
+            held,
+            key: named,
+        }
     }
 
+    /// 401, or 429 where the address has presented too many wrong keys.
     fn refuse(&self, peer: IpAddr, now: raincheck_core::time::Timestamp) -> Problem {
         let taken = self.wrong.take(Source::Address(peer), now);
         match taken.wait {

@@ -29,11 +29,13 @@ use crate::telemetry::Metrics;
 use crate::telemetry::http::{Routes, method};
 
 use super::answer::RAINCHECK_JOB;
+use super::audit::Act;
 use super::code::Code;
 use super::door::Door;
 use super::options;
 use super::problem::{Problem, Unwritten};
 use super::text;
+use super::throttling::Held;
 
 /// The longest URI, in bytes.
 const URI_BYTES_MAX: usize = 8 << 10;
@@ -104,9 +106,15 @@ where
             rules: self.rules.clone(),
         };
         let request_id = looked.request_id.unwrap_or_else(|| self.rules.mint());
-        let verdict = looked.verdict.and_then(|()| match &self.rules.door {
-            Some(door) => door.admit(&mut request),
-            None => Ok(()),
+        let (mut held, mut act) = (None, None);
+        let verdict = looked.verdict.and_then(|()| {
+            let Some(door) = &self.rules.door else {
+                return Ok(());
+            };
+            let seen = door.look(&mut request);
+            held = seen.held;
+            act = Act::of(&request, seen.key, counted.method, &counted.route);
+            seen.verdict
         });
         let answer = match verdict {
             Ok(()) => Ok(Box::pin(self.inner.call(request))),
@@ -114,6 +122,8 @@ where
         };
         Passing {
             answer,
+            held,
+            act,
             request_id,
             asked,
             counted,
@@ -280,6 +290,9 @@ fn own_page(
 #[derive(Debug)]
 pub struct Passing<F> {
     answer: Result<Pin<Box<F>>, Option<Problem>>,
+    /// What the caller is held to, told in the answer.
+    held: Option<Held>,
+    act: Option<Box<Act>>,
     request_id: HeaderValue,
     asked: Option<Asked>,
     counted: Counted,
@@ -357,8 +370,14 @@ impl<F: Future<Output = Result<Response, Infallible>>> Future for Passing<F> {
             },
         };
         let request_id = std::mem::replace(&mut self.request_id, HeaderValue::from_static(""));
+        if let Some(held) = self.held.take() {
+            held.tell(&mut response);
+        }
         write_problem(&mut response, &request_id);
         self.counted.count(&response);
+        if let Some(act) = &self.act {
+            act.log(&response, &request_id);
+        }
         if let Some(asked) = &self.asked {
             asked.log(&response, &request_id);
         }

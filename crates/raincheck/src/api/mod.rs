@@ -8,6 +8,7 @@
 
 mod acts;
 mod answer;
+mod audit;
 mod caller;
 pub mod code;
 mod committed;
@@ -30,6 +31,7 @@ mod sandbox;
 #[cfg(test)]
 mod tests;
 mod text;
+mod throttling;
 mod ticket;
 mod wait;
 pub(crate) mod webhook;
@@ -44,6 +46,7 @@ use raincheck_core::name::Namespace;
 use crate::node::Node;
 use crate::server::BodyPace;
 use crate::telemetry::http::Routes;
+pub use crate::throttle::Allowance;
 
 pub use gate::Gate;
 pub use openapi::openapi_json;
@@ -60,19 +63,26 @@ pub struct ApiOptions {
     pub ping: Duration,
     /// How slowly a request's body may come.
     pub body_pace: BodyPace,
+    /// How often one API key may come.
+    pub per_key: Allowance,
+    /// How often one address may come without a key; an IPv6 network of 64 bits counts as one.
+    pub per_address: Allowance,
     /// Whether only requests for this very host, and from no foreign page, are let in. A server without keys must be
     /// closed.
     pub closed: bool,
 }
 
 impl Default for ApiOptions {
-    /// 10,000 waiters, 10,000 streams, a comment every 15 s, bodies of at least 1 KiB/s after 5 s, closed.
+    /// 10,000 waiters, 10,000 streams, a comment every 15 s, bodies of at least 1 KiB/s after 5 s, closed; with keys
+    /// 10,000 requests a second by one of them, and 200 a second from one address without.
     fn default() -> Self {
         Self {
             waiters_max: 10_000,
             streams_max: 10_000,
             ping: Duration::from_secs(15),
             body_pace: BodyPace::default(),
+            per_key: Allowance::Usual,
+            per_address: Allowance::Usual,
             closed: true,
         }
     }
@@ -112,7 +122,8 @@ pub fn service(node: Node) -> Service {
 /// The whole API over a node.
 pub fn service_with(node: Node, options: ApiOptions) -> Service {
     let closed = options.closed;
-    let door = door::Door::new(node.keys().clone(), node.store().clone());
+    let throttling = throttling::Throttling::new(&options);
+    let door = door::Door::new(node.keys().clone(), node.store().clone(), throttling);
     let api = Api(Arc::new(Shared {
         node,
         waiters: wait::Waiters::new(options.waiters_max),

@@ -205,11 +205,11 @@ async fn bind_local(path: &Path) -> Result<UnixListener, Failed> {
 
 impl Bound {
     /// Begins to answer.
-    pub(crate) fn open(self, node: &Node) -> Door {
+    pub(crate) fn open(self, node: &Node, options: ApiOptions) -> Door {
         let (group, stop) = (Group::new("door"), CancellationToken::new());
         let options = ApiOptions {
             closed: !self.public,
-            ..ApiOptions::default()
+            ..options
         };
         let api = service_with(node.clone(), options);
         let server = ServerOptions {

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use raincheck::api::ApiOptions;
 use raincheck::clock::SystemClock;
 use raincheck::core::store::Store;
 use raincheck::core::time::format_duration;
@@ -135,7 +136,12 @@ impl Serving {
         let node = Node::start(store, options)
             .await
             .map_err(|error| store_failed(&error.to_string()))?;
-        let door = door.open(&node);
+        let api = ApiOptions {
+            per_key: settings.rate_per_key.unwrap_or_default(),
+            per_address: settings.rate_per_address.unwrap_or_default(),
+            ..ApiOptions::default()
+        };
+        let door = door.open(&node, api);
         let banner = Banner {
             url,
             store: directory,

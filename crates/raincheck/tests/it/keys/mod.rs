@@ -3,6 +3,7 @@
 mod guests;
 mod matrix;
 mod queues;
+mod throttling;
 
 use serde_json::{Value, json};
 
