@@ -6,9 +6,10 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::parser::ValueSource;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+use crate::api_key::ApiKey;
 use crate::client::{Address, URL_DEFAULT};
 use crate::commands::{
-    batch, bench, completions, config, job, openapi, queue, serve, submit, version, webhook, work,
+    batch, bench, completions, config, job, key, openapi, queue, serve, submit, version, webhook, work,
 };
 use crate::exit::{Failed, TABLE};
 use crate::output::Output;
@@ -51,6 +52,16 @@ pub(crate) struct Global {
     /// Where the server's API is
     #[arg(long, global = true, env = "RAINCHECK_URL", default_value = URL_DEFAULT, help_heading = "Global options")]
     url: Address,
+    /// The API key; RAINCHECK_API_KEY_FILE names a file that holds it
+    #[arg(
+        long,
+        global = true,
+        env = "RAINCHECK_API_KEY",
+        hide_env_values = true,
+        value_name = "KEY",
+        help_heading = "Global options"
+    )]
+    api_key: Option<ApiKey>,
     /// One JSON document on standard output
     #[arg(
         long,
@@ -89,6 +100,9 @@ enum Command {
     /// Receive webhooks here, look at those that were sent, send one again
     #[command(subcommand)]
     Webhook(webhook::Webhook),
+    /// Make API keys, list and revoke them
+    #[command(subcommand)]
+    Key(key::Key),
     /// Look at the server's configuration: what it says, where, and what is wrong with it
     #[command(subcommand)]
     Config(config::Config),
@@ -124,7 +138,21 @@ impl Cli {
         if let Ok(program) = std::env::current_exe() {
             guard_by(program, "guard");
         }
-        let session = || Session::new(self.global.url.clone(), output);
+        let client = !matches!(
+            self.command,
+            Command::Serve(_)
+                | Command::Config(_)
+                | Command::Openapi(_)
+                | Command::Completions(_)
+                | Command::Guard
+                | Command::Version(_)
+        );
+        let key = match self.global.api_key.clone() {
+            Some(key) if client => key.checked()?,
+            None if client => ApiKey::from_file()?,
+            Some(_) | None => None,
+        };
+        let session = || Session::new(self.global.url.clone(), output).with_key(key.clone());
         match self.command {
             Command::Serve(serve) => serve.run(output),
             Command::Submit(submit) => block_on(submit.run(&session())),
@@ -137,6 +165,7 @@ impl Cli {
             }
             Command::Work(work) => block_on(work.run(&session())),
             Command::Webhook(webhook) => block_on(webhook.run(&session())),
+            Command::Key(key) => block_on(key.run(&session())),
             Command::Config(config) => config.run(output),
             Command::Openapi(openapi) => openapi.run(output),
             Command::Completions(completions) => completions.run(output),

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, StatusCode, Uri};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
@@ -20,6 +20,7 @@ use hyper_util::rt::TokioExecutor;
 use raincheck::core::time::Timestamp;
 use serde::de::DeserializeOwned;
 
+use crate::api_key::ApiKey;
 use crate::exit::Failed;
 
 pub(crate) use lines::{Lines, Opened};
@@ -186,6 +187,8 @@ pub(crate) struct Client {
     pool: Pool<HttpsConnector<HttpConnector>, Content>,
     /// Where the server is.
     pub(crate) address: Address,
+    /// What opens it.
+    pub(crate) key: Option<ApiKey>,
 }
 
 impl Client {
@@ -204,6 +207,7 @@ impl Client {
         Self {
             pool: Pool::builder(TokioExecutor::new()).build(connector),
             address,
+            key: None,
         }
     }
 
@@ -283,6 +287,9 @@ impl Client {
         let mut message = http::Request::new(body);
         *message.method_mut() = request.method;
         *message.headers_mut() = request.headers;
+        if let Some(key) = &self.key {
+            message.headers_mut().insert(AUTHORIZATION, key.header());
+        }
         *message.uri_mut() = format!("{}{}", self.address, request.path)
             .parse()
             .map_err(|_| NoAnswer::Unreachable("the URL cannot be built".to_owned()))?;

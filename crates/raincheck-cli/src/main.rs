@@ -3,6 +3,7 @@
 //! Invariant: every command is thin. What a job is and what happens to it is decided in the library, and a client's
 //! command knows no more than what the HTTP API says.
 
+mod api_key;
 mod cli;
 mod client;
 mod commands;

@@ -105,6 +105,11 @@ fn next(session: &Session, answer: &Answer, code: &str, about: About<'_>) -> Opt
         ("process-worker-forbidden", About::Queue(queue)) => {
             format!("Start the server with it: raincheck serve --queue {queue}='cmd:…'")
         }
+        ("unauthenticated", _) => {
+            "Give an API key: --api-key, RAINCHECK_API_KEY or RAINCHECK_API_KEY_FILE; an administrator makes one with \
+             raincheck key create"
+                .to_owned()
+        }
         ("idempotency-mismatch", _) => {
             "Send the same request as before, or another --idempotency-key".to_owned()
         }

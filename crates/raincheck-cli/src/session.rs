@@ -4,6 +4,7 @@
 
 use raincheck::core::name::QueueName;
 
+use crate::api_key::ApiKey;
 use crate::client::{Address, Answer, Client, NoAnswer, Request, URL_DEFAULT};
 use crate::exit::{Exit, Failed};
 use crate::named::Named;
@@ -44,9 +45,18 @@ impl Session {
         }
     }
 
-    /// A session with the server of a link.
+    /// The same with an API key.
+    #[must_use]
+    pub(crate) fn with_key(mut self, key: Option<ApiKey>) -> Self {
+        self.client.key = key;
+        self
+    }
+
+    /// A session with the server of a link. The key goes along only where that is the server it is meant for.
     pub(crate) fn with(&self, server: Address) -> Self {
-        Self::new(server, self.output)
+        let key = self.client.key.clone();
+        let key = key.filter(|_| server == self.client.address);
+        Self::new(server, self.output).with_key(key)
     }
 
     /// The command line that runs `arguments` against the same server. A link in them names it already.

@@ -5,6 +5,7 @@ pub(crate) mod bench;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod job;
+pub(crate) mod key;
 pub(crate) mod openapi;
 pub(crate) mod queue;
 pub(crate) mod serve;

@@ -9,6 +9,7 @@ mod door;
 mod follow;
 mod help;
 mod jobs;
+mod keys;
 mod listing;
 mod queues;
 mod rig;

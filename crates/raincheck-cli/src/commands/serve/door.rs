@@ -205,12 +205,9 @@ async fn bind_local(path: &Path) -> Result<UnixListener, Failed> {
 
 impl Bound {
     /// Begins to answer.
-    pub(crate) fn open(self, node: &Node, options: ApiOptions) -> Door {
+    pub(crate) fn open(self, node: &Node, mut options: ApiOptions) -> Door {
         let (group, stop) = (Group::new("door"), CancellationToken::new());
-        let options = ApiOptions {
-            closed: !self.public,
-            ..options
-        };
+        options.closed = !self.public;
         let api = service_with(node.clone(), options);
         let server = ServerOptions {
             exposed: self.exposed,

@@ -31,7 +31,7 @@ pub(super) async fn run(work: Work, session: &Session) -> Result<(), Failed> {
         worker: work.name().to_string(),
         count: work.concurrency(),
         own_output: true,
-        api_key: None,
+        api_key: session.client.key.as_ref().map(|key| key.reveal().to_owned()),
         program: Program::new(work.argv, Environment::AllAnd(Vec::new())),
     };
     output.note(&format!(

@@ -1,0 +1,128 @@
+//! `key …`, and how the other commands open a server that has keys.
+
+use crate::rig::{Ran, Server, raincheck};
+
+/// A server whose first key was made before it ever ran, and that key.
+fn locked(arguments: &[&str]) -> (Server, String) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut create = raincheck();
+    create
+        .args(["key", "create", "ops", "--scope", "admin", "--store"])
+        .arg(folder.path().join("store"));
+    let key = Ran::of(&mut create).ok();
+    assert!(key.starts_with("rck_") && key.len() == 62, "{key}");
+    (Server::start_in(folder, arguments), key)
+}
+
+fn by(server: &Server, key: &str, arguments: &[&str]) -> Ran {
+    Ran::of(server.command(arguments).env("RAINCHECK_API_KEY", key))
+}
+
+#[test]
+fn the_first_key_is_made_before_the_server_runs_and_opens_it() {
+    let (server, key) = locked(&["--queue", "q"]);
+    let shut_out = server.run(&["queue", "list"]);
+    assert_eq!((shut_out.code, shut_out.text()), (4, ""), "{shut_out:?}");
+    assert!(shut_out.stderr.contains("RAINCHECK_API_KEY"), "{shut_out:?}");
+    assert!(by(&server, &key, &["queue", "list"]).ok().starts_with("q\t"));
+    assert!(
+        server
+            .run(&["queue", "list", "--api-key", &key])
+            .ok()
+            .starts_with("q\t")
+    );
+    let file = server.folder().join("key");
+    std::fs::write(&file, format!("{key}\n")).unwrap();
+    let mut from_file = server.command(&["queue", "list"]);
+    assert!(
+        Ran::of(from_file.env("RAINCHECK_API_KEY_FILE", &file))
+            .ok()
+            .starts_with("q\t")
+    );
+    let mistyped = by(&server, &key[..61], &["queue", "list"]);
+    assert_eq!(mistyped.code, 2, "{mistyped:?}");
+    assert!(
+        !mistyped.stderr.contains(&key[13..61]),
+        "no message holds a key: {mistyped:?}"
+    );
+    server.stop();
+}
+
+#[test]
+fn keys_are_made_listed_and_revoked() {
+    let (server, key) = locked(&["--queue", "q"]);
+    let made = by(
+        &server,
+        &key,
+        &[
+            "key",
+            "create",
+            "ci",
+            "--scope",
+            "submit",
+            "--queue",
+            "q*",
+            "--expires-in",
+            "90d",
+            "--json",
+        ],
+    )
+    .json();
+    let (id, ci) = (made["id"].as_str().unwrap(), made["key"].as_str().unwrap());
+    let submitted = by(&server, ci, &["submit", "q", "x=1"]);
+    assert_eq!(submitted.code, 0, "{submitted:?}");
+    let refused = by(&server, ci, &["job", "list"]);
+    assert_eq!(refused.code, 4, "{refused:?}");
+    let listed = by(&server, &key, &["key", "list"]).ok();
+    let rows: Vec<Vec<&str>> = listed.lines().map(|line| line.split('\t').collect()).collect();
+    assert_eq!(rows[1][..5], [id, "ci", "default", "submit", "q*"]);
+    assert!(!listed.contains(&ci[13..]));
+    let revoked = by(&server, &key, &["key", "revoke", id, "--yes"]).ok();
+    assert_eq!(revoked, format!("{id}\trevoked"));
+    assert_eq!(by(&server, ci, &["submit", "q", "x=1"]).code, 4);
+    assert_eq!(by(&server, &key, &["key", "revoke", id, "--yes"]).code, 5);
+    assert_eq!(
+        by(&server, &key, &["key", "revoke", &key[4..12], "--yes"]).code,
+        7
+    );
+    server.stop();
+}
+
+#[test]
+fn a_store_that_is_in_use_or_a_first_key_that_is_none_makes_no_key() {
+    let server = Server::start(&[]);
+    let store = server.store();
+    let create = |scope: &str, store: &std::path::Path| {
+        let mut create = raincheck();
+        create
+            .args(["key", "create", "x", "--scope", scope, "--store"])
+            .arg(store);
+        Ran::of(&mut create)
+    };
+    let in_use = create("admin", &store);
+    assert_eq!((in_use.code, in_use.text()), (1, ""), "{in_use:?}");
+    let elsewhere = server.folder().join("elsewhere");
+    let refused = create("submit", &elsewhere);
+    assert_eq!((refused.code, refused.text()), (7, ""), "{refused:?}");
+    assert_eq!(create("admin", &elsewhere).code, 0);
+    server.stop();
+}
+
+#[test]
+fn programs_that_the_server_keeps_alive_work_on_a_server_with_keys() {
+    let script = "while :; do curl -s -m 40 -H \"Authorization: Bearer $RAINCHECK_API_KEY\" -H 'Prefer: wait=5' \
+                  --json '{\"worker\":\"w\"}' \"$RAINCHECK_URL/v1/queues/$RAINCHECK_QUEUE/claim\" | \
+                  grep -o 'l_[0-9a-z]*' | while read lease; do curl -s -d done -H \"Authorization: Bearer \
+                  $RAINCHECK_API_KEY\" \"$RAINCHECK_URL/v1/leases/$lease/succeed\"; done; done";
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("worker.sh"), script).unwrap();
+    let mut create = raincheck();
+    create
+        .args(["key", "create", "ops", "--scope", "admin", "--store"])
+        .arg(folder.path().join("store"));
+    let key = Ran::of(&mut create).ok();
+    let server = Server::start_in(folder, &["--queue", "q=keep-alive:sh worker.sh"]);
+    let done = by(&server, &key, &["submit", "q", "x=1", "--wait=50s"]);
+    assert_eq!((done.code, done.text()), (0, "done"), "{done:?}");
+    server.stop();
+}
