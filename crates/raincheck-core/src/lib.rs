@@ -12,6 +12,7 @@ pub mod conformance;
 pub mod content;
 pub mod decide;
 pub mod delivery;
+pub mod group;
 pub mod id;
 pub mod job;
 pub mod key;

@@ -8,15 +8,18 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::delivery::Callback;
+use crate::group::{GroupSpec, check_rate};
 use crate::job::Options;
 use crate::lease::{LEASE_MAX, LEASE_MIN};
-use crate::limit::{BURST_MAX, Limits, Rate};
+use crate::limit::{Limits, Rate};
 use crate::name::{Namespace, QueueName};
 use crate::retry::{Backoff, MAX_ATTEMPTS_DEFAULT, MAX_ATTEMPTS_LIMIT};
 pub use crate::size::{ByteSize, ParseSizeError};
 use crate::time::Timestamp;
 pub use crate::worker::Worker;
 
+/// The largest input unless a queue says otherwise.
+const BODY_MAX: u64 = 1 << 20;
 /// The largest body that a queue may allow: larger ones will get files of their own.
 pub const BODY_MAX_LIMIT: u64 = 16 << 20;
 
@@ -39,6 +42,15 @@ pub struct QueueSpec {
     /// At most so many jobs wait; beyond it a submit is refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub depth: Option<u64>,
+    /// The inputs of those that wait have at most so many bytes together; beyond it a submit is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub depth_bytes: Option<ByteSize>,
+    /// What bounds each group that has no limits of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group_defaults: Option<GroupSpec>,
+    /// Whether groups take turns; if not, all jobs stand in one order.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fair: Option<bool>,
     /// The largest input, at most 16 MiB.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body_max: Option<ByteSize>,
@@ -91,19 +103,6 @@ pub struct SettingError {
 /// The longest that an attempt, a retention or a grace may be set to: a year.
 pub const SPAN_MAX: Duration = Duration::from_secs(366 * 86_400);
 
-/// Checks a rate and its burst.
-fn check_rate(rate: Option<Rate>, burst: Option<u32>) -> Result<(), SettingError> {
-    let refused = |rule| Err(SettingError { field: "burst", rule });
-    match (rate, burst) {
-        (None, Some(_)) => refused("goes with a rate"),
-        (_, Some(burst)) if !(1..=BURST_MAX).contains(&burst) => refused("is 1 to 1000000"),
-        (Some(rate), Some(burst)) if rate.span(burst) > SPAN_MAX => {
-            refused("is at most what the rate lets start in a year")
-        }
-        _ => Ok(()),
-    }
-}
-
 impl QueueSpec {
     /// Checks what the types alone cannot.
     ///
@@ -144,6 +143,22 @@ impl QueueSpec {
         )?;
         check_rate(self.rate, self.burst)?;
         rule(self.depth.is_none_or(|n| n >= 1), "depth", "is at least 1")?;
+        let body_max = self.body_max.map_or(BODY_MAX, |size| size.0);
+        rule(
+            self.depth_bytes.is_none_or(|size| size.0 >= body_max),
+            "depth_bytes",
+            "is at least body_max (1MiB unless set), so that any one input fits",
+        )?;
+        if let Some(error) = self.group_defaults.and_then(|group| group.check().err()) {
+            let rule = match error.field {
+                "concurrency" => "concurrency is 1 to 100000",
+                _ => "burst goes with a rate, is 1 to 1000000 and at most what the rate lets start in a year",
+            };
+            return Err(SettingError {
+                field: "group_defaults",
+                rule,
+            });
+        }
         rule(body(self.body_max), "body_max", "is at most 16MiB")?;
         rule(body(self.result_max), "result_max", "is at most 16MiB")?;
         let visible = |text: &String| !text.is_empty() && text.bytes().all(|b| (32..127).contains(&b));
@@ -264,10 +279,29 @@ impl Queue {
         }
     }
 
+    /// How many bytes the inputs of jobs that wait may have together: no bound unless written.
+    #[must_use]
+    pub fn depth_bytes(&self) -> Option<u64> {
+        self.spec.depth_bytes.map(|size| size.0)
+    }
+
+    /// Whether groups take turns: so unless written.
+    #[must_use]
+    pub fn fair(&self) -> bool {
+        self.spec.fair.unwrap_or(true)
+    }
+
+    /// What bounds a group for which this is written; without a group, nothing.
+    #[must_use]
+    pub fn group_limits(&self, written: Option<&GroupSpec>) -> Limits {
+        let written = written.copied().unwrap_or_default();
+        written.over(self.spec.group_defaults.as_ref()).limits()
+    }
+
     /// The largest input in bytes: 1 MiB unless written.
     #[must_use]
     pub fn body_max(&self) -> u64 {
-        self.spec.body_max.map_or(1 << 20, |size| size.0)
+        self.spec.body_max.map_or(BODY_MAX, |size| size.0)
     }
 
     /// The largest result in bytes: 16 MiB unless written.
@@ -362,6 +396,11 @@ mod tests {
         assert_eq!(refused(r#"{"rate": "1/d", "burst": 367}"#), "burst");
         assert_eq!(refused(r#"{"depth": 0}"#), "depth");
         assert_eq!(refused(r#"{"body_max": "17MiB"}"#), "body_max");
+        assert_eq!(refused(r#"{"depth_bytes": "1023KiB"}"#), "depth_bytes");
+        assert_eq!(
+            refused(r#"{"group_defaults": {"concurrency": 0}}"#),
+            "group_defaults"
+        );
         assert_eq!(refused(r#"{"lease_for": "10ms"}"#), "lease_for");
         assert_eq!(refused(r#"{"max_attempts": 101}"#), "max_attempts");
         assert_eq!(refused(r#"{"keep": "0s"}"#), "keep");

@@ -19,13 +19,14 @@ use crate::batch::{
     Results, Tended,
 };
 use crate::content::Input;
-use crate::decide::{EmitRefused, Fingerprint, NewJob, Patch, PatchRefused, Renewed, SettleRefused};
+use crate::decide::{EmitRefused, Fingerprint, NewJob, Patch, Renewed, SettleRefused};
 use crate::delivery::{Delivery, DeliveryId};
+use crate::group::GroupSpec;
 use crate::id::JobId;
 use crate::job::Job;
 use crate::key::{ApiKey, KeyId, KeyRefused, NewKey};
 use crate::list::{Listed, Page};
-use crate::name::{Namespace, QueueName};
+use crate::name::{GroupName, Namespace, QueueName};
 pub use crate::output::{Emit, Emitted, OUTPUT_PAGE_BYTES, Output};
 use crate::queue::{Queue, QueueSpec};
 use crate::secret::{Secret, SigningSecrets};
@@ -34,12 +35,14 @@ use crate::time::Timestamp;
 mod counts;
 mod observer;
 mod outbox;
+mod refused;
 mod vitals;
 mod work;
 
-pub use counts::{Counts, QueueStatus, Standing};
+pub use counts::{Counts, GroupStatus, QueueStatus, Standing};
 pub use observer::{Change, Observer};
 pub use outbox::{About, DueDeliveries, EndTry, Outgoing};
+pub use refused::{ChangeRefused, PatchError, QueueRefused, SubmitRefused};
 pub use vitals::{Histogram, Measure, Spread, Trouble, Vitals};
 pub use work::{Claim, Leased, Renew, Settle};
 
@@ -114,29 +117,6 @@ pub enum Submitted {
     Attached(Arc<Job>),
 }
 
-/// Why one submission was refused; nothing of it was stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SubmitRefused {
-    /// The queue does not exist.
-    #[error("no such queue")]
-    UnknownQueue,
-    /// As many jobs wait as the queue's `depth` allows.
-    #[error("the queue is full")]
-    QueueFull {
-        /// The queue's depth.
-        depth: u64,
-    },
-    /// The idempotency key was used by another request.
-    #[error("the idempotency key was used by another request")]
-    IdempotencyMismatch,
-    /// Another job of the queue holds the unique value.
-    #[error("{holder} holds the unique value")]
-    UniqueConflict {
-        /// The job that holds it.
-        holder: JobId,
-    },
-}
-
 /// A finished job to be submitted again.
 #[derive(Clone, Copy, Debug)]
 pub struct Retry {
@@ -144,45 +124,6 @@ pub struct Retry {
     pub id: JobId,
     /// The id of the new one.
     pub new_id: JobId,
-}
-
-/// Why a retry or a deletion was refused; nothing has changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ChangeRefused {
-    /// The job is not there.
-    #[error(transparent)]
-    Missing(#[from] Missing),
-    /// The job is not finished.
-    #[error("the job is not done")]
-    NotDone,
-    /// The new job was refused.
-    #[error(transparent)]
-    Submit(#[from] SubmitRefused),
-}
-
-/// Why a job was not changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PatchError {
-    /// The job is not there.
-    #[error(transparent)]
-    Missing(#[from] Missing),
-    /// It is, but may not be changed.
-    #[error(transparent)]
-    Refused(#[from] PatchRefused),
-}
-
-/// Why an operation on a queue was refused; nothing has changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum QueueRefused {
-    /// The queue does not exist.
-    #[error("no such queue")]
-    Unknown,
-    /// Flags or a file define the queue.
-    #[error("the queue is defined by the server's configuration")]
-    Managed,
-    /// Unfinished jobs are in it.
-    #[error("the queue has {0} unfinished jobs")]
-    NotEmpty(u64),
 }
 
 /// What [`Store::reclaim`] did.
@@ -241,11 +182,12 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// Forgets finished jobs with input and result; their ids answer [`Missing::Deleted`] for 24 hours.
     fn delete(&self, ns: &Namespace, ids: Vec<JobId>) -> Answer<Vec<Result<(), ChangeRefused>>>;
 
-    /// Leases waiting jobs in the queue's order (groups in turn; then priority, `run_at`, id), as many as there are
-    /// nonces, are due and the concurrency written for the queue, its rate and the claim's `running_max` allow (where no
-    /// concurrency is written, the default binds those who work the queue, not the store); none where the queue is paused or
-    /// unknown. Once returned, the attempts are counted, and so are the starts that the rate bounds: no crash lets it
-    /// forget them. Where a rate keeps jobs back, the observer is told when the next may start. Leases of this queue that this worker claimed under the same `claim_id`
+    /// Leases waiting jobs in the queue's order, as many as there are nonces, are due and the limits that are written and the
+    /// claim's `running_max` allow (where no concurrency is written, the default binds those who work the queue, not the
+    /// store); none where the queue is paused or unknown. The order: groups in turn, without those that are at a limit of
+    /// their own; within a group priority, `run_at`, id, and so for the whole queue where it is not `fair`. Once returned,
+    /// the attempts are counted, and so are the starts that rates bound: no crash forgets them. Where rates keep jobs
+    /// back, the observer is told when the next may start. Leases of this queue that this worker claimed under the same `claim_id`
     /// and that are not over are given back as they are, instead of anything new, even where the queue is paused.
     fn claim(&self, ns: &Namespace, claim: Claim) -> Answer<Vec<Leased>>;
 
@@ -312,6 +254,19 @@ pub trait Store: Debug + Send + Sync + 'static {
 
     /// All queues of all namespaces, for those who work them.
     fn all_queues(&self) -> Answer<Vec<Arc<Queue>>>;
+
+    /// A group of the queue and what bounds it, whether or not it has jobs; `None` where the queue does not exist.
+    fn group(&self, ns: &Namespace, queue: &QueueName, group: &GroupName) -> Answer<Option<GroupStatus>>;
+
+    /// Writes limits for one group in place of those that were written, or forgets them. In force for the next claim,
+    /// durable on return; they end with the queue.
+    fn put_group(
+        &self,
+        ns: &Namespace,
+        queue: &QueueName,
+        group: &GroupName,
+        spec: Option<GroupSpec>,
+    ) -> Answer<Result<GroupStatus, QueueRefused>>;
 
     /// Pauses or resumes claiming. Doing it again changes nothing.
     fn pause(

@@ -8,6 +8,7 @@ use raincheck_core::content::{Header, Input, JobResult};
 use raincheck_core::id::{Fence, JobId};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use crate::row::QueueKey;
 use crate::{output, row};
 
 /// The largest body in a job's row. Each transition writes the row again, so a larger one would cost more there than a
@@ -64,6 +65,26 @@ pub(crate) fn input(conn: &Connection, id: JobId) -> rusqlite::Result<Option<Inp
         })
     });
     input.optional()
+}
+
+/// How many bytes a job's input has.
+pub(crate) fn input_bytes(conn: &Connection, id: JobId) -> rusqlite::Result<u64> {
+    let mut select = conn.prepare_cached(
+        "SELECT coalesce(length(input), (SELECT length(body) FROM inputs WHERE inputs.seq = jobs.seq), 0) \
+         FROM jobs WHERE seq = ?1",
+    )?;
+    let bytes: i64 = select.query_row([row::key(id)], |row| row.get(0))?;
+    Ok(bytes.unsigned_abs())
+}
+
+/// How many bytes the inputs of a queue's waiting jobs have. Looks at every job of the queue.
+pub(crate) fn waiting_bytes(conn: &Connection, queue: QueueKey) -> rusqlite::Result<u64> {
+    let mut select = conn.prepare_cached(
+        "SELECT coalesce(sum(coalesce(length(input), (SELECT length(body) FROM inputs WHERE inputs.seq = jobs.seq), 0)), 0) \
+         FROM jobs WHERE queue = ?1 AND state = 0",
+    )?;
+    let bytes: i64 = select.query_row([queue], |row| row.get(0))?;
+    Ok(bytes.unsigned_abs())
 }
 
 /// Keeps a job's result beside its row; `emitted` names the claim whose output is its body already.

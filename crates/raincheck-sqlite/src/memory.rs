@@ -19,6 +19,7 @@ use crate::row::{QueueKey, QueueNames};
 
 mod batches;
 mod due;
+mod groups;
 mod load;
 mod queue;
 mod rates;
@@ -182,7 +183,9 @@ impl Memory {
                         .or_default()
                         .push(seq);
                 }
-                self.at(key).running += 1;
+                let memory = self.at(key);
+                memory.running += 1;
+                memory.groups.ran(job.group.as_ref(), true);
                 self.member_runs(batch_of(job), true);
             }
             Phase::Done { outcome, .. } => self.at(key).finished[slot(*outcome)] += 1,
@@ -262,7 +265,9 @@ impl Memory {
                 if let Some(claim_id) = &lease.claim_id {
                     self.forget_claim((key, lease.worker.clone(), claim_id.clone()), seq);
                 }
-                self.at(key).running -= 1;
+                let memory = self.at(key);
+                memory.running -= 1;
+                memory.groups.ran(job.group.as_ref(), false);
                 self.member_runs(batch_of(job), false);
             }
             Phase::Done { outcome, .. } => self.at(key).finished[slot(*outcome)] -= 1,

@@ -1,7 +1,9 @@
 //! The jobs of one queue that can be claimed now, in the order of their claims.
 //!
 //! Groups take turns (jobs without a group are one group): the group whose turn it is gives its first job and goes to
-//! the back. Within a group: priority, `run_at`, id. Invariant: a group has a turn exactly while it has jobs here.
+//! the back. Within a group: priority, `run_at`, id; in a queue that is not fair, so for all jobs. A group that a limit of its
+//! own holds back has no turn, so that a claim meets none of those, however many there are. Invariant: any other group has
+//! a turn exactly while it has jobs here.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -24,7 +26,25 @@ impl Line {
             Self::Many(places) => places.len(),
         }
     }
+
+    fn first(&self) -> Option<Place> {
+        match self {
+            Self::One(place) => Some(*place),
+            Self::Many(places) => places.first().copied(),
+        }
+    }
+
+    /// How many are before this one, counted up to a bound.
+    fn before(&self, place: &Place) -> usize {
+        match self {
+            Self::One(only) => usize::from(only < place),
+            Self::Many(places) => places.range(..place).take(COUNTED_MAX + 1).count(),
+        }
+    }
 }
+
+/// The turn of a group that has none: a limit of its own keeps its jobs back.
+const HELD: u64 = 0;
 
 /// So many jobs of one group, and so many groups, are counted at most to tell a job's place: some ten microseconds.
 const COUNTED_MAX: usize = 1000;
@@ -32,9 +52,11 @@ const COUNTED_MAX: usize = 1000;
 /// The ready jobs of one queue.
 #[derive(Debug, Default)]
 pub(crate) struct Ready {
-    /// Each group's jobs, and its turn: its key in `turns`.
+    /// Each group's jobs, and its turn: its key in `turns`, or [`HELD`].
     lines: HashMap<Option<GroupName>, (u64, Line), foldhash::quality::RandomState>,
     turns: BTreeMap<u64, Option<GroupName>>,
+    /// Where the queue is not fair: the first job of each group that has a turn.
+    heads: Option<BTreeMap<Place, Option<GroupName>>>,
     /// Groups whose last job was taken out by the transaction under way, and the turns that they had: where it puts a job of
     /// theirs back, as a patch does, they keep them.
     left: Vec<(Option<GroupName>, u64)>,
@@ -47,29 +69,44 @@ impl Ready {
         self.len
     }
 
-    pub(crate) fn push(&mut self, group: Option<GroupName>, place: Place) {
+    /// Whether a group has a turn.
+    pub(crate) fn any(&self) -> bool {
+        !self.turns.is_empty()
+    }
+
+    /// Adds a job; whether its group had none before, so that nobody has asked yet whether a limit holds it back.
+    pub(crate) fn push(&mut self, group: Option<GroupName>, place: Place) -> bool {
         self.len += 1;
-        match self.lines.get_mut(&group) {
-            None => {
-                let kept = self.left.iter().position(|(left, _)| *left == group);
-                let turn = match kept.map(|index| self.left.swap_remove(index)) {
-                    Some((_, turn)) => {
-                        self.turns.insert(turn, group.clone());
-                        turn
-                    }
-                    None => self.line_up(group.clone()),
-                };
-                self.lines.insert(group, (turn, Line::One(place)));
+        let Some((turn, line)) = self.lines.get_mut(&group) else {
+            let kept = self.left.iter().position(|(left, _)| *left == group);
+            let turn = match kept.map(|index| self.left.swap_remove(index)) {
+                Some((_, HELD)) => HELD,
+                Some((_, turn)) => {
+                    self.turns.insert(turn, group.clone());
+                    turn
+                }
+                None => self.line_up(group.clone()),
+            };
+            if let (Some(heads), true) = (&mut self.heads, turn != HELD) {
+                heads.insert(place, group.clone());
             }
-            Some((_, Line::Many(places))) => {
+            self.lines.insert(group, (turn, Line::One(place)));
+            return true;
+        };
+        if let (Some(heads), Some(first)) = (&mut self.heads, line.first())
+            && *turn != HELD
+            && place < first
+        {
+            heads.remove(&first);
+            heads.insert(place, group);
+        }
+        match line {
+            Line::Many(places) => {
                 places.insert(place);
             }
-            Some((_, line)) => {
-                if let Line::One(first) = line {
-                    *line = Line::Many(BTreeSet::from([*first, place]));
-                }
-            }
+            Line::One(first) => *line = Line::Many(BTreeSet::from([*first, place])),
         }
+        false
     }
 
     fn line_up(&mut self, group: Option<GroupName>) -> u64 {
@@ -80,14 +117,23 @@ impl Ready {
 
     /// Takes the job whose turn it is: its id's first half.
     pub(crate) fn pop(&mut self) -> Option<u64> {
-        let (_, group) = self.turns.pop_first()?;
-        let (_, line) = self.lines.get_mut(&group)?;
-        let (place, more) = match line {
-            Line::One(place) => (*place, false),
-            Line::Many(places) => (places.pop_first()?, !places.is_empty()),
+        let group = match &mut self.heads {
+            None => self.turns.pop_first()?.1,
+            Some(heads) => heads.pop_first()?.1,
         };
-        if more {
+        let (turn, line) = self.lines.get_mut(&group)?;
+        if self.heads.is_some() {
+            self.turns.remove(turn);
+        }
+        let (place, next) = match line {
+            Line::One(place) => (*place, None),
+            Line::Many(places) => (places.pop_first()?, places.first().copied()),
+        };
+        if let Some(next) = next {
             let turn = self.line_up(group.clone());
+            if let Some(heads) = &mut self.heads {
+                heads.insert(next, group.clone());
+            }
             if let Some(entry) = self.lines.get_mut(&group) {
                 entry.0 = turn;
             }
@@ -98,26 +144,72 @@ impl Ready {
         Some(place.2)
     }
 
-    /// How many jobs are taken before this one; `None` where it is not here, or that is dear to know. Before it, as the
-    /// groups take turns, each other group has had as many turns as jobs of its own are before it, and one more where
-    /// its turn comes first.
+    /// Keeps a group's jobs back: it has no turn until it is [opened](Self::open). Whether it has jobs.
+    pub(crate) fn hold(&mut self, group: &Option<GroupName>) -> bool {
+        let Some((turn, line)) = self.lines.get_mut(group) else {
+            return false;
+        };
+        self.turns.remove(turn);
+        if let (Some(heads), Some(first)) = (&mut self.heads, line.first()) {
+            heads.remove(&first);
+        }
+        *turn = HELD;
+        true
+    }
+
+    /// Nothing of its own keeps the group back: where something did and it has jobs, it goes to the back. Whether so.
+    pub(crate) fn open(&mut self, group: &Option<GroupName>) -> bool {
+        let Some((HELD, line)) = self.lines.get(group) else {
+            return false;
+        };
+        if let (Some(heads), Some(first)) = (&mut self.heads, line.first()) {
+            heads.insert(first, group.clone());
+        }
+        let turn = self.line_up(group.clone());
+        if let Some(entry) = self.lines.get_mut(group) {
+            entry.0 = turn;
+        }
+        true
+    }
+
+    /// The groups that have jobs.
+    pub(crate) fn groups(&self) -> Vec<GroupName> {
+        self.lines.keys().flatten().cloned().collect()
+    }
+
+    /// Whether the groups take turns, or all jobs stand in one order.
+    pub(crate) fn set_fair(&mut self, fair: bool) {
+        self.heads = (!fair).then(|| {
+            let lines = self.lines.iter().filter(|(_, (turn, _))| *turn != HELD);
+            lines
+                .filter_map(|(group, (_, line))| Some((line.first()?, group.clone())))
+                .collect()
+        });
+    }
+
+    /// How many jobs are taken before this one; `None` where it is not here, its group is held back, or that is dear to know.
+    /// Before it, as the groups take turns, each other group has had as many turns as jobs of its own are before it, and
+    /// one more where its turn comes first.
     pub(crate) fn ahead(&self, group: &Option<GroupName>, place: &Place) -> Option<u64> {
         let (own_turn, line) = self.lines.get(group)?;
-        let rank = match line {
-            Line::One(only) => (only == place).then_some(0)?,
-            Line::Many(places) if places.contains(place) => {
-                places.range(..place).take(COUNTED_MAX + 1).count()
-            }
-            Line::Many(_) => return None,
+        let there = match line {
+            Line::One(only) => only == place,
+            Line::Many(places) => places.contains(place),
         };
-        if rank > COUNTED_MAX || self.lines.len() > COUNTED_MAX {
+        let rank = line.before(place);
+        if !there || *own_turn == HELD || rank > COUNTED_MAX || self.lines.len() > COUNTED_MAX {
             return None;
         }
-        let others = self.lines.values().filter(|(turn, _)| turn != own_turn);
-        let before: usize = others
-            .map(|(turn, line)| line.len().min(rank + usize::from(turn < own_turn)))
-            .sum();
-        Some((rank + before) as u64)
+        let others = self.lines.values();
+        let others = others.filter(|(turn, _)| turn != own_turn && *turn != HELD);
+        let before: usize = if self.heads.is_some() {
+            others.map(|(_, line)| line.before(place)).sum()
+        } else {
+            others
+                .map(|(turn, line)| line.len().min(rank + usize::from(turn < own_turn)))
+                .sum()
+        };
+        (self.heads.is_none() || before <= COUNTED_MAX).then_some((rank + before) as u64)
     }
 
     /// The ids' first halves, group by group.
@@ -138,10 +230,17 @@ impl Ready {
         let Some((turn, line)) = self.lines.get_mut(group) else {
             return false;
         };
-        let (turn, found, empty) = match line {
-            Line::One(only) => (*turn, only == place, only == place),
-            Line::Many(places) => (*turn, places.remove(place), places.is_empty()),
+        let (turn, first) = (*turn, line.first());
+        let (found, empty) = match line {
+            Line::One(only) => (only == place, only == place),
+            Line::Many(places) => (places.remove(place), places.is_empty()),
         };
+        if let (Some(heads), true) = (&mut self.heads, found && first == Some(*place) && turn != HELD) {
+            heads.remove(place);
+            if let Some(next) = line.first().filter(|_| !empty) {
+                heads.insert(next, group.clone());
+            }
+        }
         if empty {
             self.lines.remove(group);
             self.turns.remove(&turn);
@@ -179,6 +278,7 @@ mod tests {
                 };
                 copy.lines.insert(group.clone(), (*turn, places));
             }
+            copy.set_fair(self.heads.is_none());
             copy.len = self.len;
             order(&mut copy)
         }
@@ -231,6 +331,58 @@ mod tests {
             }
             ready.pop();
         }
+    }
+
+    #[test]
+    fn where_groups_take_no_turns_all_jobs_stand_in_one_order() {
+        let mut ready = Ready::default();
+        ready.push(group("a"), (5, 0, 1));
+        ready.push(group("b"), (5, 0, 4));
+        ready.set_fair(false);
+        for (name, place) in [
+            ("a", (5, 0, 2)),
+            ("b", (5, 0, 3)),
+            ("c", (0, 9, 9)),
+            ("a", (5, 1, 5)),
+        ] {
+            ready.push(group(name), place);
+        }
+        assert!(ready.remove(&group("a"), &(5, 0, 1)));
+        assert_eq!(ready.ahead(&group("b"), &(5, 0, 4)), Some(3));
+        assert!(ready.hold(&group("c")));
+        assert_eq!((ready.pop(), ready.pop()), (Some(2), Some(3)));
+        assert!(ready.open(&group("c")));
+        assert_eq!(ready.pop(), Some(9));
+        ready.set_fair(true);
+        assert_eq!(order(&mut ready), [5, 4], "the group that was served longest ago");
+    }
+
+    #[test]
+    fn a_group_that_is_held_back_has_no_turn_until_it_is_opened() {
+        let mut ready = Ready::default();
+        for (name, seq) in [("a", 1), ("b", 2), ("a", 3), ("b", 4)] {
+            ready.push(group(name), (5, 0, seq));
+        }
+        assert!(ready.hold(&group("a")) && !ready.hold(&group("z")));
+        ready.push(group("a"), (0, 0, 5));
+        assert_eq!(ready.ahead(&group("a"), &(5, 0, 1)), None);
+        assert_eq!(ready.ahead(&group("b"), &(5, 0, 4)), Some(1));
+        assert_eq!((ready.pop(), ready.len()), (Some(2), 4));
+        assert!(ready.open(&group("a")) && !ready.open(&group("a")));
+        assert_eq!(order(&mut ready), [4, 5, 1, 3]);
+        assert!(!ready.any());
+    }
+
+    #[test]
+    fn a_held_group_whose_job_is_put_back_is_still_held() {
+        let mut ready = Ready::default();
+        ready.push(group("a"), (5, 0, 1));
+        ready.hold(&group("a"));
+        assert!(ready.remove(&group("a"), &(5, 0, 1)));
+        assert!(ready.push(group("a"), (0, 0, 1)));
+        assert_eq!(ready.pop(), None);
+        ready.open(&group("a"));
+        assert_eq!(order(&mut ready), [1]);
     }
 
     #[test]

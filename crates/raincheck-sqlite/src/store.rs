@@ -12,21 +12,24 @@ use raincheck_core::batch::{
 use raincheck_core::content::Input;
 use raincheck_core::decide::{EmitRefused, Patch, Renewed, SettleRefused};
 use raincheck_core::delivery::{Delivery, DeliveryId};
+use raincheck_core::group::GroupSpec;
 use raincheck_core::id::JobId;
 use raincheck_core::job::Job;
 use raincheck_core::key::{ApiKey, KeyId, KeyRefused, NewKey};
 use raincheck_core::list::{Listed, Page};
-use raincheck_core::name::{Namespace, QueueName};
+use raincheck_core::name::{GroupName, Namespace, QueueName};
 use raincheck_core::queue::{Queue, QueueSpec};
 use raincheck_core::secret::{Secret, SigningSecrets};
 use raincheck_core::store::{
-    Answer, Change, ChangeRefused, Claim, DueDeliveries, Emit, Emitted, EndTry, Idempotency, Leased, Missing,
-    Observer, Output, PatchError, QueueRefused, QueueStatus, Reclaimed, Renew, Retry, Settle, Slice,
-    Standing, Store, StoreError, Submission, SubmitRefused, Submitted, Vitals,
+    Answer, Change, ChangeRefused, Claim, DueDeliveries, Emit, Emitted, EndTry, GroupStatus, Idempotency,
+    Leased, Missing, Observer, Output, PatchError, QueueRefused, QueueStatus, Reclaimed, Renew, Retry,
+    Settle, Slice, Standing, Store, StoreError, Submission, SubmitRefused, Submitted, Vitals,
 };
 use raincheck_core::time::Timestamp;
 
-use crate::apply::{batches, change, claim, deliveries, emit, keys, prune, queues, secrets, settle, submit};
+use crate::apply::{
+    batches, change, claim, deliveries, emit, groups, keys, prune, queues, secrets, settle, submit,
+};
 use crate::body;
 use crate::handle::SqliteStore;
 use crate::list;
@@ -225,6 +228,22 @@ impl Store for SqliteStore {
                 .map(|status| status.queue)
                 .collect())
         })
+    }
+
+    fn group(&self, ns: &Namespace, queue: &QueueName, group: &GroupName) -> Answer<Option<GroupStatus>> {
+        let (ns, queue, group) = (ns.clone(), queue.clone(), group.clone());
+        self.ask(move |tx| Ok(groups::status(tx, &ns, &queue, &group)))
+    }
+
+    fn put_group(
+        &self,
+        ns: &Namespace,
+        queue: &QueueName,
+        group: &GroupName,
+        spec: Option<GroupSpec>,
+    ) -> Answer<Result<GroupStatus, QueueRefused>> {
+        let (ns, queue, group) = (ns.clone(), queue.clone(), group.clone());
+        self.write(move |tx| groups::put(tx, &ns, &queue, &group, spec))
     }
 
     fn pause(

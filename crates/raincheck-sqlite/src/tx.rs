@@ -7,7 +7,7 @@ use std::sync::Arc;
 use raincheck_core::batch::Batch;
 use raincheck_core::content::{Input, JobResult};
 use raincheck_core::id::JobId;
-use raincheck_core::job::Job;
+use raincheck_core::job::{Job, Phase};
 use raincheck_core::lease::WorkerKind;
 use raincheck_core::name::Namespace;
 use raincheck_core::output::Chunk;
@@ -106,10 +106,24 @@ impl Tx<'_> {
             }
         }
         unique::follow(self.conn, key, before, after)?;
+        if matches!(before.phase, Phase::Waiting) != matches!(after.phase, Phase::Waiting) {
+            self.count_bytes(key, before, after)?;
+        }
         self.memory.leave(key, before);
         self.memory.enter(key, after, self.now);
         if !after.done() {
             self.memory.keep(key, after, None);
+        }
+        if before.lease().is_some() != after.lease().is_some()
+            && let Some(group) = &after.group
+            && self
+                .memory
+                .queues
+                .get(&key)
+                .is_some_and(|memory| memory.groups.counted())
+            && self.memory.weigh(key, group, self.now)
+        {
+            self.wake(key);
         }
         self.told.fresh.push(Step::moved(after));
         if before.lease().is_some() {
@@ -128,6 +142,23 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Follows how many bytes wait in a queue that bounds them.
+    fn count_bytes(&mut self, key: QueueKey, before: &Job, after: &Job) -> rusqlite::Result<()> {
+        let Some(bytes) = self.memory.queues.get(&key).and_then(|memory| memory.bytes) else {
+            return Ok(());
+        };
+        let size = body::input_bytes(self.conn, after.id)?;
+        let bytes = if matches!(before.phase, Phase::Waiting) {
+            bytes.saturating_sub(size)
+        } else {
+            bytes.saturating_add(size)
+        };
+        if let Some(memory) = self.memory.queues.get_mut(&key) {
+            memory.bytes = Some(bytes);
+        }
+        Ok(())
+    }
+
     /// Has the observer told of a change once it is committed.
     pub(crate) fn tell(&mut self, change: Change) {
         self.told.fresh.extend(Step::told(&change));
@@ -136,6 +167,14 @@ impl Tx<'_> {
 
     /// Follows a job that was just accepted.
     pub(crate) fn accepted(&mut self, key: QueueKey, job: Arc<Job>, input: &Input) {
+        if let Some(bytes) = self
+            .memory
+            .queues
+            .get_mut(&key)
+            .and_then(|memory| memory.bytes.as_mut())
+        {
+            *bytes += input.body.len() as u64;
+        }
         self.memory.enter(key, &job, self.now);
         self.memory.keep(key, &job, Some(input));
         self.told.fresh.push(Step::moved(&job));

@@ -131,7 +131,7 @@ impl Writer {
         settle::interrupt_on_open(&mut tx, &running, rand::random())?;
         tx.flush()?;
         self.conn.execute_batch("COMMIT")?;
-        self.memory.release_staged();
+        self.memory.release_staged(now);
         // Nobody listens yet, and who comes later asks for everything first.
         self.told = Told::default();
         Ok(())
@@ -291,7 +291,7 @@ impl Writer {
             }
             self.committed(begun.elapsed());
         }
-        let woken = self.memory.release_staged();
+        let woken = self.memory.release_staged(now);
         self.told.woken.extend(woken);
         Ok(())
     }

@@ -43,6 +43,8 @@ macro_rules! conformance_durable_promises {
             }
             reopen_limits {
                 a_rate_is_not_forgotten
+                what_groups_use_of_their_limits_is_not_forgotten
+                how_many_bytes_wait_is_not_forgotten
             }
             reopen_output {
                 output_and_its_numbers_survive

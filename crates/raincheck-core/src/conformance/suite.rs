@@ -226,6 +226,23 @@ macro_rules! conformance_promises {
                 a_changed_rate_holds_from_the_next_claim_on
                 a_waiting_job_says_that_a_rate_holds_it_and_until_when
             }
+            groups {
+                a_groups_concurrency_is_never_exceeded
+                a_groups_rate_lets_so_many_start
+                a_group_at_its_limit_takes_nobodys_turn
+                what_is_written_for_a_group_beats_the_defaults
+                limits_of_groups_that_are_set_late_count_what_runs
+                a_queue_that_is_not_fair_has_one_order
+                a_job_says_that_its_groups_limit_holds_it
+                a_group_is_its_queues_own
+                what_is_written_for_groups_ends_with_their_queue
+                many_groups_at_their_limits_let_others_start
+            }
+            depth_bytes {
+                no_more_bytes_wait_than_the_queue_allows
+                every_way_to_stop_waiting_gives_the_bytes_back
+                a_bound_that_is_set_late_counts_what_waits
+            }
             concurrency {
                 concurrency_is_never_exceeded
                 claims_at_the_same_time_respect_concurrency

@@ -9,6 +9,7 @@ use crate::batch::{Batch, BatchRefused, Ends, NewBatch, REFUSALS_SHOWN, Refusal,
 use crate::delivery::{Delivery, DeliveryId, Event, Stage as DeliveryStage};
 use crate::job::Outcome;
 use crate::name::Namespace;
+use crate::size::ByteSize;
 use crate::store::SubmitRefused;
 use crate::time::Timestamp;
 
@@ -87,6 +88,13 @@ pub fn refused_line(queue: &str, why: SubmitRefused) -> (String, String) {
         SubmitRefused::QueueFull { depth } => (
             "queue-full",
             format!("queue {queue:?} holds {depth} jobs, its limit"),
+        ),
+        SubmitRefused::QueueBytesFull { depth_bytes } => (
+            "queue-full",
+            format!(
+                "with this input queue {queue:?} would hold more than {}, its depth_bytes",
+                ByteSize(depth_bytes)
+            ),
         ),
         SubmitRefused::IdempotencyMismatch => (
             "idempotency-mismatch",

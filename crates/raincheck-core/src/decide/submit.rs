@@ -6,6 +6,8 @@ use crate::batch::Member;
 use crate::id::{Fence, JobId};
 use crate::job::{Job, Options, Phase};
 use crate::name::{GroupName, Namespace, QueueName};
+use crate::queue::Queue;
+use crate::store::SubmitRefused;
 use crate::time::Timestamp;
 
 /// What a submitter asks for, checked and ready to be accepted.
@@ -92,4 +94,37 @@ pub fn idempotency(kept: &Fingerprint, sent: &Fingerprint) -> IdempotencyMatch {
     } else {
         IdempotencyMatch::Mismatch
     }
+}
+
+/// What waits in a queue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// So many jobs.
+    pub jobs: u64,
+    /// Whose inputs have so many bytes; to be known only where the queue bounds them.
+    pub bytes: u64,
+}
+
+/// Whether the queue has room for one more job with an input of so many bytes. One that takes the place of another that
+/// waits, with so many bytes, needs none of its own.
+///
+/// # Errors
+/// The bound that it would pass.
+pub fn admit(
+    queue: &Queue,
+    waiting: Backlog,
+    replaced: Option<u64>,
+    input: u64,
+) -> Result<(), SubmitRefused> {
+    let depth = queue.depth();
+    if replaced.is_none() && waiting.jobs >= depth {
+        return Err(SubmitRefused::QueueFull { depth });
+    }
+    if let Some(depth_bytes) = queue.depth_bytes() {
+        let others = waiting.bytes.saturating_sub(replaced.unwrap_or(0));
+        if others.saturating_add(input) > depth_bytes {
+            return Err(SubmitRefused::QueueBytesFull { depth_bytes });
+        }
+    }
+    Ok(())
 }

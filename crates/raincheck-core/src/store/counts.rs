@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::group::GroupSpec;
 use crate::limit::Held;
 use crate::queue::Queue;
 
@@ -48,6 +49,17 @@ pub struct Standing {
     pub ahead: Option<u64>,
     /// Which limit of the queue keeps its jobs back now.
     pub held: Option<Held>,
+    /// Which limit of the job's group keeps that group's jobs back now.
+    pub group_held: Option<Held>,
+}
+
+/// A group and what bounds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupStatus {
+    /// Its queue, with the defaults.
+    pub queue: Arc<Queue>,
+    /// What is written for the group itself.
+    pub written: Option<GroupSpec>,
 }
 
 /// A queue and what is in it.

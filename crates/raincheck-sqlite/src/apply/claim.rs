@@ -36,10 +36,11 @@ pub(crate) fn claim(tx: &mut Tx<'_>, ns: &Namespace, claim: &Claim) -> rusqlite:
     let room = decide::room(&limits, used, wanted, tx.now);
     let grant = limit::grant_concurrency(claim.running_max, used.running, room.count);
     if let Some(until) = room.held.and_then(|held| held.until)
-        && memory.ready.len() > 0
+        && memory.ready.any()
     {
         tx.memory.rates.look_again((key, None), until);
     }
+    let groups = memory.groups.counted();
     let mut leased = Vec::new();
     for nonce in claim.nonces.iter().take(grant.count as usize) {
         let Some(seq) = tx
@@ -57,6 +58,16 @@ pub(crate) fn claim(tx: &mut Tx<'_>, ns: &Namespace, claim: &Claim) -> rusqlite:
         let next = decide::claim(&job, claimer, *nonce, &policy, tx.now).ok_or_else(gone)?;
         let input = tx.input(job.id)?;
         let next = Arc::new(next);
+        if groups && let Some(group) = &next.group {
+            // Before the job is known to run: whether its group may start another is asked when it is.
+            let (limits, used) = (
+                tx.memory.group_limits(key, group),
+                tx.memory.group_used(key, group),
+            );
+            if let Some(rate) = decide::charge(&limits, used, 1, tx.now) {
+                tx.memory.rates.set((key, Some(group.clone())), rate);
+            }
+        }
         tx.store(key, &job, &next)?;
         tx.tell_advanced(Arc::clone(&next));
         leased.push(Leased { job: next, input });

@@ -7,6 +7,7 @@ pub(crate) mod change;
 pub(crate) mod claim;
 pub(crate) mod deliveries;
 pub(crate) mod emit;
+pub(crate) mod groups;
 pub(crate) mod keys;
 pub(crate) mod prune;
 pub(crate) mod queues;

@@ -11,6 +11,7 @@ use raincheck_core::time::Timestamp;
 use rusqlite::params;
 
 use super::change::cancel_loaded;
+use super::groups;
 use crate::ready::Place;
 use crate::row::QueueKey;
 use crate::tx::Tx;
@@ -65,12 +66,10 @@ fn write(tx: &mut Tx<'_>, queue: Queue) -> rusqlite::Result<Arc<Queue>> {
         queue.callback_gone.map(Timestamp::as_millis),
     ];
     let key: QueueKey = upsert.query_row(values, |row| row.get(0))?;
-    if let Some((rate, burst)) = queue.limits().rate {
-        tx.memory.rates.carry_over(&(key, None), rate, burst, tx.now);
-    }
     let queue = Arc::new(queue);
     tx.memory
         .set_queue(key, &queue.namespace, &queue.name, Some(Arc::clone(&queue)));
+    groups::follow(tx, key)?;
     // New settings may allow what the old ones did not.
     if queue.paused.is_none() {
         tx.wake(key);
@@ -158,6 +157,7 @@ pub(crate) fn delete(
     )?;
     update.execute([key])?;
     tx.memory.set_queue(key, ns, name, None);
+    groups::forget(tx, key)?;
     Ok(Ok(()))
 }
 
@@ -180,7 +180,13 @@ pub(crate) fn standing(
     let (key, _) = tx.memory.queue(ns, name)?;
     let ahead = tx.memory.queues.get(&key)?.ready.ahead(group, place);
     let held = room(&status.queue.limits(), tx.memory.used(key), 1, tx.now).held;
-    Some(Standing { status, ahead, held })
+    let group = group.as_ref();
+    Some(Standing {
+        status,
+        ahead,
+        held,
+        group_held: group.and_then(|group| tx.memory.group_held(key, group, tx.now)),
+    })
 }
 
 /// All queues of a namespace, or of all, by name.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use raincheck_core::content::Input;
-use raincheck_core::decide::{self, Contest, IdempotencyMatch, NewJob};
+use raincheck_core::decide::{self, Backlog, Contest, IdempotencyMatch, NewJob};
 use raincheck_core::id::JobId;
 use raincheck_core::job::Job;
 use raincheck_core::name::{Namespace, QueueName};
@@ -46,7 +46,7 @@ pub(crate) fn submit(tx: &mut Tx<'_>, ns: &Namespace, submission: &Submission) -
         }
         return Ok(Ok(Submitted::Attached(holder)));
     }
-    if let Err(refused) = admit(tx, key, contest)? {
+    if let Err(refused) = admit(tx, key, contest, &submission.input)? {
         return Ok(Err(refused));
     }
     accept(tx, key, new, &submission.input, idempotency)?;
@@ -64,27 +64,35 @@ fn admit(
     tx: &mut Tx<'_>,
     key: QueueKey,
     contest: Option<(Arc<Job>, Contest)>,
+    input: &Input,
 ) -> rusqlite::Result<Result<(), SubmitRefused>> {
-    match contest {
-        Some((holder, Contest::Refused(_))) => {
-            return Ok(Err(SubmitRefused::UniqueConflict { holder: holder.id }));
-        }
+    let Some(memory) = tx.memory.queues.get(&key) else {
+        return Ok(Ok(()));
+    };
+    let waiting = Backlog {
+        jobs: memory.counts().waiting(),
+        bytes: memory.bytes.unwrap_or(0),
+    };
+    let (queue, size) = (memory.queue.clone(), input.body.len() as u64);
+    let room = |replaced| {
+        let queue = queue.as_deref();
+        queue.map_or(Ok(()), |queue| decide::admit(queue, waiting, replaced, size))
+    };
+    Ok(match contest {
+        Some((holder, Contest::Refused(_))) => Err(SubmitRefused::UniqueConflict { holder: holder.id }),
         Some((holder, Contest::Replaced(ended))) => {
-            moved(tx, key, &holder, *ended)?;
-            return Ok(Ok(()));
-        }
-        Some((_, Contest::Attached | Contest::TakenOver)) | None => {}
-    }
-    Ok(match tx.memory.queues.get(&key) {
-        Some(memory) => {
-            let depth = memory.queue.as_ref().map_or(u64::MAX, |queue| queue.depth());
-            if memory.counts().waiting() >= depth {
-                Err(SubmitRefused::QueueFull { depth })
-            } else {
-                Ok(())
+            // What it holds matters only where bytes are bounded.
+            let replaced = match memory.bytes {
+                Some(_) => body::input_bytes(tx.conn, holder.id)?,
+                None => 0,
+            };
+            let room = room(Some(replaced));
+            if room.is_ok() {
+                moved(tx, key, &holder, *ended)?;
             }
+            room
         }
-        None => Ok(()),
+        Some((_, Contest::Attached | Contest::TakenOver)) | None => room(None),
     })
 }
 
@@ -190,10 +198,10 @@ pub(crate) fn retry(
         return Ok(Err(SubmitRefused::UnknownQueue.into()));
     }
     let contest = unique::contest(tx, key, &new)?;
-    if let Err(refused) = admit(tx, key, contest)? {
+    let input = tx.input(job.id)?;
+    if let Err(refused) = admit(tx, key, contest, &input)? {
         return Ok(Err(refused.into()));
     }
-    let input = tx.input(job.id)?;
     let retried = Arc::new(retried);
     let new = accept(tx, key, &new, &input, None)?;
     tx.store(key, &job, &retried)?;

@@ -13,7 +13,7 @@ impl Memory {
     pub(crate) fn has_room_again(&self, key: QueueKey) -> bool {
         self.queues.get(&key).is_some_and(|memory| {
             let limit = memory.queue.as_ref().and_then(|queue| queue.spec.concurrency);
-            limit.is_some_and(|limit| memory.running < limit) && memory.ready.len() > 0
+            limit.is_some_and(|limit| memory.running < limit) && memory.ready.any()
         })
     }
 
@@ -28,8 +28,10 @@ impl Memory {
     /// Makes due timers claimable, sets overdue jobs aside, and gives the queues that gained jobs or may start more.
     pub(crate) fn promote(&mut self, now: Timestamp) -> Vec<QueueKey> {
         let mut woken = Vec::new();
-        while let Some((key, _)) = self.rates.take_due(now) {
-            woken.push(key);
+        while let Some((key, group)) = self.rates.take_due(now) {
+            if group.is_none_or(|group| self.weigh(key, &group, now)) {
+                woken.push(key);
+            }
         }
         while let Some(entry) = self
             .timers
@@ -45,7 +47,7 @@ impl Memory {
                 memory.aside += 1;
                 continue;
             }
-            memory.ready.push(timer.group, (timer.priority, run_at, seq));
+            self.push_ready(timer.queue, timer.group, (timer.priority, run_at, seq), now);
             if !woken.contains(&timer.queue) {
                 woken.push(timer.queue);
             }
@@ -66,12 +68,11 @@ impl Memory {
     }
 
     /// Makes claimable what the commit made durable, and gives the queues that gained jobs.
-    pub(crate) fn release_staged(&mut self) -> Vec<QueueKey> {
+    pub(crate) fn release_staged(&mut self, now: Timestamp) -> Vec<QueueKey> {
         let mut woken = Vec::new();
         for (key, group, place) in std::mem::take(&mut self.staged) {
-            let memory = self.at(key);
-            memory.staged -= 1;
-            memory.ready.push(group, place);
+            self.at(key).staged -= 1;
+            self.push_ready(key, group, place, now);
             if !woken.contains(&key) {
                 woken.push(key);
             }

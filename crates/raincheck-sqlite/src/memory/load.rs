@@ -10,8 +10,8 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, Row};
 
 use super::Memory;
-use crate::batch_row;
 use crate::row::{self, Found, QueueKey, state};
+use crate::{batch_row, body};
 
 fn unreadable(column: usize, error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error))
@@ -54,6 +54,7 @@ impl Memory {
             memory.set_queue(key, &namespace, &name, settings);
         }
         memory.rates.load(conn)?;
+        memory.load_groups(conn)?;
         memory.carry_over_rates(now);
         for live in batch_row::live(conn)? {
             memory.put_batch(live);
@@ -68,17 +69,48 @@ impl Memory {
         }
         drop(rows);
         conn.pragma_update(None, "mmap_size", 0)?;
-        memory.release_staged();
+        memory.release_staged(now);
+        let keys: Vec<QueueKey> = memory.queues.keys().copied().collect();
+        for key in keys {
+            let queue = memory.at(key);
+            if queue.bytes.is_some() {
+                queue.bytes = Some(body::waiting_bytes(conn, key)?);
+            }
+            if queue.groups.counted() {
+                memory.weigh_all(key, now);
+            }
+        }
         Ok(memory)
     }
 
-    /// A clock that was set back since must not hold a queue back for longer than its limits do.
-    fn carry_over_rates(&mut self, now: Timestamp) {
-        for (key, memory) in &self.queues {
-            let limits = memory.queue.as_ref().and_then(|queue| queue.limits().rate);
-            if let Some((rate, burst)) = limits {
-                self.rates.carry_over(&(*key, None), rate, burst, now);
+    /// Reads what is written for single groups, and begins to count those that run where something bounds groups.
+    fn load_groups(&mut self, conn: &Connection) -> rusqlite::Result<()> {
+        let mut select = conn.prepare("SELECT queue, job_group, settings FROM groups")?;
+        let mut rows = select.query([])?;
+        while let Some(row) = rows.next()? {
+            let group = GroupName::new(row.get_ref(1)?.as_str()?).map_err(|e| unreadable(1, e))?;
+            let spec = serde_json::from_str(row.get_ref(2)?.as_str()?).map_err(|e| unreadable(2, e))?;
+            self.at(row.get(0)?).groups.written.insert(group, spec);
+        }
+        let keys: Vec<QueueKey> = self.queues.keys().copied().collect();
+        for key in keys {
+            if self.bounds_groups(key) {
+                self.count_groups(key, Some(&[]));
             }
+            let memory = self.at(key);
+            let queue = memory.queue.clone();
+            memory
+                .ready
+                .set_fair(queue.as_ref().is_none_or(|queue| queue.fair()));
+            memory.bytes = queue.and_then(|queue| queue.depth_bytes()).map(|_| 0);
+        }
+        Ok(())
+    }
+
+    /// A clock that was set back since must not hold anybody back for longer than the limits do.
+    fn carry_over_rates(&mut self, now: Timestamp) {
+        for key in self.queues.keys().copied().collect::<Vec<_>>() {
+            self.carry_over(key, now);
         }
     }
 

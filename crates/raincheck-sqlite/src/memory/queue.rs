@@ -8,6 +8,7 @@ use raincheck_core::job::Outcome;
 use raincheck_core::queue::Queue;
 use raincheck_core::store::Counts;
 
+use super::groups::Groups;
 use crate::ready::Ready;
 
 /// One queue's part.
@@ -25,6 +26,9 @@ pub(crate) struct QueueMemory {
 
     pub(super) running: u32,
     pub(super) finished: [u64; 4],
+    pub(crate) groups: Groups,
+    /// How many bytes the inputs of waiting jobs have; counted where the queue bounds them.
+    pub(crate) bytes: Option<u64>,
 }
 
 impl QueueMemory {
@@ -37,6 +41,8 @@ impl QueueMemory {
             aside: 0,
             running: 0,
             finished: [0; 4],
+            groups: Groups::default(),
+            bytes: None,
         }
     }
 

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use raincheck_core::limit::{Rate, RateState, carry_over};
+use raincheck_core::limit::{Limits, RateState, carry_over};
 use raincheck_core::name::GroupName;
 use raincheck_core::time::Timestamp;
 use rusqlite::types::Type;
@@ -52,13 +52,21 @@ impl Rates {
         }
     }
 
-    /// The rate's settings or the clock have changed: see [`carry_over`].
-    pub(crate) fn carry_over(&mut self, key: &RateKey, rate: Rate, burst: u32, now: Timestamp) {
-        if let Some(state) = self.states.get(key).copied() {
-            let carried = carry_over(state, rate, burst, now);
-            if carried != state {
-                self.set(key.clone(), carried);
-            }
+    /// A queue's settings or the clock have changed: see [`carry_over`].
+    pub(super) fn carry_over(
+        &mut self,
+        queue: QueueKey,
+        limits: impl Fn(Option<&GroupName>) -> Limits,
+        now: Timestamp,
+    ) {
+        let ours = self.states.iter().filter(|(key, _)| key.0 == queue);
+        let carried = ours.filter_map(|(key, state)| {
+            let (rate, burst) = limits(key.1.as_ref()).rate?;
+            let carried = carry_over(*state, rate, burst, now);
+            (carried != *state).then(|| (key.clone(), carried))
+        });
+        for (key, state) in carried.collect::<Vec<_>>() {
+            self.set(key, state);
         }
     }
 

@@ -9,6 +9,7 @@ use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use raincheck_core::id::JobId;
 use raincheck_core::job::{Job, Outcome};
+use raincheck_core::queue::ByteSize;
 use raincheck_core::store::{Missing, StoreError, SubmitRefused};
 use raincheck_core::time::Timestamp;
 use serde::Serialize;
@@ -163,6 +164,15 @@ pub(crate) fn submit_refused(why: SubmitRefused, queue: &str) -> Problem {
         SubmitRefused::QueueFull { depth } => Problem::new(
             Code::QueueFull,
             format!("queue {queue:?} holds {depth} waiting jobs, its limit; try again in 1 s"),
+        )
+        .retry_after(1),
+        SubmitRefused::QueueBytesFull { depth_bytes } => Problem::new(
+            Code::QueueFull,
+            format!(
+                "with this input the jobs that wait in queue {queue:?} would hold more than {}, its depth_bytes; try again \
+                 in 1 s",
+                ByteSize(depth_bytes)
+            ),
         )
         .retry_after(1),
         SubmitRefused::UniqueConflict { holder } => {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::HeaderMap;
 use http::header::{self, HeaderValue};
 use raincheck_core::job::{Job, State};
-use raincheck_core::limit::HeldBy;
+use raincheck_core::limit::{Held, HeldBy};
 use raincheck_core::queue::Queue;
 use raincheck_core::store::StoreError;
 use raincheck_core::time::Timestamp;
@@ -88,10 +88,13 @@ pub(crate) async fn outlook(
     } else if room.is_some_and(|room| counts.running >= u64::from(room)) {
         WaitingFor::Concurrency
     } else {
-        match held.map(|held| held.by) {
-            Some(HeldBy::Concurrency) => WaitingFor::Concurrency,
-            Some(HeldBy::Rate) => WaitingFor::Rate,
-            None => WaitingFor::Worker,
+        let by = |held: Option<Held>| held.map(|held| held.by);
+        match (by(held), by(standing.group_held)) {
+            (Some(HeldBy::Concurrency), _) => WaitingFor::Concurrency,
+            (Some(HeldBy::Rate), _) => WaitingFor::Rate,
+            (None, Some(HeldBy::Concurrency)) => WaitingFor::GroupConcurrency,
+            (None, Some(HeldBy::Rate)) => WaitingFor::GroupRate,
+            (None, None) => WaitingFor::Worker,
         }
     };
     // Where the place is dear to know, everybody else is before it.
@@ -105,7 +108,9 @@ pub(crate) async fn outlook(
             .since(now)
             .saturating_add(rate.map_or(Duration::ZERO, |rate| rate.span(before)))
     });
-    let until_done = until_done.max(let_go);
+    let group = standing.group_held.and_then(|held| held.until);
+    let group = group.map_or(Duration::ZERO, |until| until.since(now));
+    let until_done = until_done.max(let_go).max(group);
     Ok(Outlook {
         waiting_for: Some(waiting_for),
         position: standing.ahead.map(|ahead| ahead + 1),

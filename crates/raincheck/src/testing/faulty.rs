@@ -12,17 +12,18 @@ use raincheck_core::batch::{
 use raincheck_core::content::Input;
 use raincheck_core::decide::{EmitRefused, Patch, Renewed, SettleRefused};
 use raincheck_core::delivery::{Delivery, DeliveryId};
+use raincheck_core::group::GroupSpec;
 use raincheck_core::id::JobId;
 use raincheck_core::job::Job;
 use raincheck_core::key::{ApiKey, KeyId, KeyRefused, NewKey};
 use raincheck_core::list::{Listed, Page};
-use raincheck_core::name::{Namespace, QueueName};
+use raincheck_core::name::{GroupName, Namespace, QueueName};
 use raincheck_core::queue::{Queue, QueueSpec};
 use raincheck_core::secret::{Secret, SigningSecrets};
 use raincheck_core::store::{
-    Answer, Change, ChangeRefused, Claim, DueDeliveries, Emit, Emitted, EndTry, Idempotency, Leased, Missing,
-    Observer, Output, PatchError, QueueRefused, QueueStatus, Reclaimed, Renew, Retry, Settle, Slice,
-    Standing, Store, StoreError, Submission, SubmitRefused, Submitted,
+    Answer, Change, ChangeRefused, Claim, DueDeliveries, Emit, Emitted, EndTry, GroupStatus, Idempotency,
+    Leased, Missing, Observer, Output, PatchError, QueueRefused, QueueStatus, Reclaimed, Renew, Retry,
+    Settle, Slice, Standing, Store, StoreError, Submission, SubmitRefused, Submitted,
 };
 use raincheck_core::time::Timestamp;
 use tokio_util::sync::CancellationToken;
@@ -243,6 +244,18 @@ impl Store for Faulty {
     }
     fn all_queues(&self) -> Answer<Vec<Arc<Queue>>> {
         self.inner.all_queues()
+    }
+    fn group(&self, ns: &Namespace, queue: &QueueName, group: &GroupName) -> Answer<Option<GroupStatus>> {
+        self.inner.group(ns, queue, group)
+    }
+    fn put_group(
+        &self,
+        ns: &Namespace,
+        queue: &QueueName,
+        group: &GroupName,
+        spec: Option<GroupSpec>,
+    ) -> Answer<Result<GroupStatus, QueueRefused>> {
+        self.inner.put_group(ns, queue, group, spec)
     }
     fn pause(
         &self,

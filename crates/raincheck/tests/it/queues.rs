@@ -38,6 +38,21 @@ async fn a_setting_that_cannot_be_is_named() {
             "/schedule",
         ),
         (r#"{"rate":"50"}"#, "write one such as 50/s", "/rate"),
+        (
+            r#"{"group_defaults":[2]}"#,
+            "expected an object",
+            "/group_defaults",
+        ),
+        (
+            r#"{"group_defaults":{"rate":"1/s","burst":0}}"#,
+            "group_defaults burst goes with a rate, is 1",
+            "/group_defaults",
+        ),
+        (
+            r#"{"depth_bytes":"1KiB"}"#,
+            "depth_bytes is at least body_max",
+            "/depth_bytes",
+        ),
         (r#"{"burst":5}"#, "burst goes with a rate", "/burst"),
         (
             r#"{"input_schema":{}}"#,

@@ -11,17 +11,18 @@ use raincheck_core::batch::{
 use raincheck_core::content::Input;
 use raincheck_core::decide::{EmitRefused, Patch, Renewed, SettleRefused};
 use raincheck_core::delivery::{Delivery, DeliveryId};
+use raincheck_core::group::GroupSpec;
 use raincheck_core::id::JobId;
 use raincheck_core::job::Job;
 use raincheck_core::key::{ApiKey, KeyId, KeyRefused, NewKey};
 use raincheck_core::list::{Listed, Page};
-use raincheck_core::name::{Namespace, QueueName};
+use raincheck_core::name::{GroupName, Namespace, QueueName};
 use raincheck_core::queue::{Queue, QueueSpec};
 use raincheck_core::secret::{Secret, SigningSecrets};
 use raincheck_core::store::{
-    Answer, Change, ChangeRefused, Claim, DueDeliveries, Emit, Emitted, EndTry, Idempotency, Leased, Missing,
-    Observer, Output, PatchError, QueueRefused, QueueStatus, Reclaimed, Renew, Retry, Settle, Slice,
-    Standing, Store, Submission, SubmitRefused, Submitted,
+    Answer, Change, ChangeRefused, Claim, DueDeliveries, Emit, Emitted, EndTry, GroupStatus, Idempotency,
+    Leased, Missing, Observer, Output, PatchError, QueueRefused, QueueStatus, Reclaimed, Renew, Retry,
+    Settle, Slice, Standing, Store, Submission, SubmitRefused, Submitted,
 };
 use raincheck_core::time::Timestamp;
 
@@ -273,6 +274,30 @@ impl Store for Door {
             (Op::Read, "queues", None),
             |store| store.all_queues(),
             |_, _, _, _| "read",
+        )
+    }
+
+    fn group(&self, ns: &Namespace, queue: &QueueName, group: &GroupName) -> Answer<Option<GroupStatus>> {
+        let (ns, queue, group) = (ns.clone(), queue.clone(), group.clone());
+        self.ask(
+            (Op::Read, "group", None),
+            move |store| store.group(&ns, &queue, &group),
+            |_, _, _, _| "read",
+        )
+    }
+
+    fn put_group(
+        &self,
+        ns: &Namespace,
+        queue: &QueueName,
+        group: &GroupName,
+        spec: Option<GroupSpec>,
+    ) -> Answer<Result<GroupStatus, QueueRefused>> {
+        let (ns, queue, group) = (ns.clone(), queue.clone(), group.clone());
+        self.ask(
+            (Op::Write, "put group", None),
+            move |store| store.put_group(&ns, &queue, &group, spec),
+            |_, _, _, _| "put",
         )
     }
 

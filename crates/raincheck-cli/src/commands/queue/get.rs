@@ -77,7 +77,7 @@ pub(super) fn write(session: &Session, answer: &Answer, queue: &QueueDocument) -
 }
 
 /// The settings with the value in force and where it comes from.
-fn settings(fields: &Map<String, Json>) -> Table {
+pub(super) fn settings(fields: &Map<String, Json>) -> Table {
     let mut table = Table::new(&["SETTING", "VALUE", "FROM"]);
     let origins = fields.get("origin").and_then(Json::as_object);
     for (name, origin) in origins.into_iter().flatten() {

@@ -2,6 +2,7 @@
 
 mod delete;
 mod get;
+mod group;
 mod list;
 mod pause;
 mod purge;
@@ -25,6 +26,8 @@ pub(crate) enum Queue {
     Get(get::Get),
     /// Create a queue, or change some of its settings
     Set(set::Set),
+    /// Show or change what bounds one group of a queue
+    Group(group::Group),
     /// Stop giving out its jobs; submits go on
     Pause(pause::Pause),
     /// Give out its jobs again
@@ -44,6 +47,7 @@ impl Queue {
             Self::List(list) => list.run(session).await,
             Self::Get(get) => get.run(session).await,
             Self::Set(set) => set.run(session).await,
+            Self::Group(group) => group.run(session).await,
             Self::Pause(pause) => pause.run(session).await,
             Self::Resume(resume) => resume.run(session).await,
             Self::Purge(purge) => purge.run(session).await,

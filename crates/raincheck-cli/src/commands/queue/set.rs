@@ -16,14 +16,15 @@ use crate::refused::refused;
 use crate::session::{About, Session};
 
 const EXAMPLES: &str = "\
-Settings: worker concurrency rate burst depth body_max result_max result_type stream timeout
-lease_for cancel_grace max_attempts backoff keep keep_failed callback. Written as field=value;
-field= goes back to the default; field:=json as it is.
+Settings: worker concurrency rate burst depth depth_bytes group_defaults fair body_max result_max
+result_type stream timeout lease_for cancel_grace max_attempts backoff keep keep_failed callback.
+Written as field=value; field= goes back to the default; field:=json as it is.
 
 Examples:
   raincheck queue set reports worker=pull
   raincheck queue set reports worker=http://localhost:8000/jobs/report timeout=10m concurrency=4
-  raincheck queue set reports rate=50/s burst=100
+  raincheck queue set reports rate=50/s burst=100 depth_bytes=1GiB fair=true
+  raincheck queue set reports 'group_defaults:={\"concurrency\":2,\"rate\":\"10/s\"}'
   raincheck queue set reports 'backoff=exponential;base=2s;cap=10m' max_attempts=
   raincheck queue set reports 'worker:={\"push\":[\"http://a:8000/r\",\"http://b:8000/r\"]}'";
 
@@ -69,7 +70,7 @@ impl Set {
 }
 
 /// The settings that somebody wrote, as `PUT` takes them.
-fn written(answer: &Answer) -> Result<Map<String, Json>, Failed> {
+pub(super) fn written(answer: &Answer) -> Result<Map<String, Json>, Failed> {
     let mut fields: Map<String, Json> = answer.json()?;
     let origins = match fields.remove("origin") {
         Some(Json::Object(origins)) => origins,
@@ -80,7 +81,7 @@ fn written(answer: &Answer) -> Result<Map<String, Json>, Failed> {
 }
 
 /// The changes by field; `None` goes back to the default.
-fn changes(words: &[String]) -> Result<Vec<(String, Option<Json>)>, Failed> {
+pub(super) fn changes(words: &[String]) -> Result<Vec<(String, Option<Json>)>, Failed> {
     let mut changes: Vec<(String, Option<Json>)> = Vec::new();
     for word in words {
         let (name, value) = change(word)?;
@@ -110,6 +111,7 @@ fn plain(name: &str, text: &str) -> Option<Json> {
         text if name == "worker" && url(text) => {
             Some(serde_json::json!({ "push": text.split(',').collect::<Vec<_>>() }))
         }
+        "true" | "false" if matches!(name, "fair" | "stream") => Some((text == "true").into()),
         text => Some(text.parse::<u64>().map_or_else(|_| text.into(), Into::into)),
     }
 }
@@ -131,6 +133,7 @@ mod tests {
             "worker=http://a/x,http://b/x",
             "backoff=constant;base=30s",
             "result_type:=\"7\"",
+            "fair=false",
         ])
         .unwrap();
         let expected = [

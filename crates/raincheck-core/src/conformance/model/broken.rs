@@ -19,17 +19,18 @@ use crate::batch::{
 use crate::content::Input;
 use crate::decide::{EmitRefused, Patch, Renewed, SettleRefused, Settlement, submit};
 use crate::delivery::{Delivery, DeliveryId};
+use crate::group::GroupSpec;
 use crate::id::{Fence, JobId};
 use crate::job::{Job, Outcome, Phase};
 use crate::key::{ApiKey, KeyId, KeyRefused, NewKey};
 use crate::list::{Listed, Page};
-use crate::name::{Namespace, QueueName};
+use crate::name::{GroupName, Namespace, QueueName};
 use crate::queue::{Queue, QueueSpec};
 use crate::secret::{Secret, SigningSecrets};
 use crate::store::{
-    Answer, Change, ChangeRefused, Claim, DueDeliveries, Emit, Emitted, EndTry, Idempotency, Leased, Missing,
-    Observer, Output, PatchError, QueueRefused, QueueStatus, Reclaimed, Renew, Retry, Settle, Slice,
-    Standing, Store, Submission, SubmitRefused, Submitted,
+    Answer, Change, ChangeRefused, Claim, DueDeliveries, Emit, Emitted, EndTry, GroupStatus, Idempotency,
+    Leased, Missing, Observer, Output, PatchError, QueueRefused, QueueStatus, Reclaimed, Renew, Retry,
+    Settle, Slice, Standing, Store, Submission, SubmitRefused, Submitted,
 };
 use crate::time::Timestamp;
 
@@ -99,6 +100,8 @@ impl Store for Broken {
         fn standing(ns: &Namespace, job: &Job) -> Answer<Option<Standing>>;
         fn queues(ns: &Namespace) -> Answer<Vec<QueueStatus>>;
         fn all_queues() -> Answer<Vec<Arc<Queue>>>;
+        fn group(ns: &Namespace, queue: &QueueName, group: &GroupName) -> Answer<Option<GroupStatus>>;
+        fn put_group(ns: &Namespace, queue: &QueueName, group: &GroupName, spec: Option<GroupSpec>) -> Answer<Result<GroupStatus, QueueRefused>>;
         fn pause(ns: &Namespace, name: &QueueName, paused: bool) -> Answer<Result<Arc<Queue>, QueueRefused>>;
         fn purge(ns: &Namespace, name: &QueueName, limit: u32) -> Answer<Result<Slice, QueueRefused>>;
         fn open_batch(ns: &Namespace, new: NewBatch) -> Answer<Result<BatchOpened, BatchRefused>>;
@@ -152,6 +155,12 @@ impl Store for Broken {
                     with_queues(
                         model,
                         |queue| queue.spec.depth = None,
+                        |model| model.submit(ns, submission, now),
+                    )
+                } else if fault == Fault::IgnoresDepthBytes {
+                    with_queues(
+                        model,
+                        |queue| queue.spec.depth_bytes = None,
                         |model| model.submit(ns, submission, now),
                     )
                 } else {
@@ -247,6 +256,11 @@ impl Store for Broken {
                 Fault::IgnoresConcurrency => with_queues(
                     model,
                     |queue| queue.spec.concurrency = None,
+                    |model| model.claim(ns, &wanted, now),
+                ),
+                Fault::IgnoresGroupLimits => with_queues(
+                    model,
+                    |queue| queue.spec.group_defaults = None,
                     |model| model.claim(ns, &wanted, now),
                 ),
                 Fault::IgnoresRates => with_queues(

@@ -77,13 +77,9 @@ impl Model {
         jobs
     }
 
-    /// Brings the ring up to date: groups without a claimable job leave it, groups that have one now join at the back.
+    /// Brings the ring up to date: groups without a job that may start leave it, groups that have one now join at the back.
     pub(super) fn turn_ring(&mut self, name: &LineName, now: Timestamp) {
-        let groups: Vec<_> = self
-            .claimable(name, now)
-            .iter()
-            .map(|job| job.group.clone())
-            .collect();
+        let groups: Vec<_> = self.open(name, now).iter().map(|job| job.group.clone()).collect();
         if let Some(line) = self.lines.get_mut(name) {
             line.ring.retain(|group| groups.contains(group));
             for group in groups {
@@ -94,14 +90,18 @@ impl Model {
         }
     }
 
-    /// The job whose turn it is; its group goes to the back.
+    /// The job whose turn it is; its group goes to the back. Where the queue is not fair, the first of all.
     fn next_in_turn(&mut self, name: &LineName, now: Timestamp) -> Option<JobId> {
         self.turn_ring(name, now);
-        let head = self.lines.get_mut(name)?.ring.pop_front()?;
-        let open = self.claimable(name, now);
-        let of_head = open.iter().filter(|job| job.group == head);
-        let first = of_head.min_by_key(|job| (job.priority, job.run_at, job.id))?.id;
-        self.lines.get_mut(name)?.ring.push_back(head);
+        let line = self.lines.get(name)?;
+        let (fair, head) = (line.queue.fair(), line.ring.front()?.clone());
+        let open = self.open(name, now);
+        let in_turn = open.iter().filter(|job| !fair || job.group == head);
+        let first = in_turn.min_by_key(|job| (job.priority, job.run_at, job.id))?;
+        let (first, served) = (first.id, first.group.clone());
+        let ring = &mut self.lines.get_mut(name)?.ring;
+        ring.retain(|group| *group != served);
+        ring.push_back(served);
         Some(first)
     }
 
@@ -115,7 +115,8 @@ impl Model {
     ) -> Option<Leased> {
         let job = self.jobs.get(&id)?.job.clone();
         let next = claim(&job, claimer, nonce, &self.policy(&job), now)?;
-        self.charge(&(job.namespace.clone(), job.queue.clone()), now);
+        let name = (job.namespace.clone(), job.queue.clone());
+        self.charge(&name, job.group.as_ref(), now);
         let job = self.keep(next);
         self.advanced.push(job.clone());
         Some(Leased {

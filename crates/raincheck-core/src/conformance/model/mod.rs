@@ -16,6 +16,7 @@ mod claim;
 mod deliveries;
 mod emit;
 mod keys;
+mod limits;
 mod list;
 mod queues;
 mod secrets;
@@ -34,18 +35,19 @@ use crate::clock::Clock;
 use crate::content::Input;
 use crate::decide::{EmitRefused, Patch, Renewed};
 use crate::delivery::{Delivery, DeliveryId};
+use crate::group::GroupSpec;
 use crate::id::{IdGenerator, JobId};
 use crate::job::Job;
 use crate::key::{ApiKey, KeyId, KeyRefused, NewKey};
 use crate::list::{Listed, Page};
-use crate::name::{Namespace, QueueName};
+use crate::name::{GroupName, Namespace, QueueName};
 use crate::queue::{Queue, QueueSpec};
 use crate::retry::mix;
 use crate::secret::{Secret, SigningSecrets};
 use crate::store::{
-    Answer, Change, ChangeRefused, Claim, DueDeliveries, Emit, Emitted, EndTry, Idempotency, Leased, Missing,
-    Observer, Output, PatchError, QueueRefused, QueueStatus, Reclaimed, Renew, Retry, Settle, Slice,
-    Standing, Store, StoreError, Submission, SubmitRefused, Submitted,
+    Answer, Change, ChangeRefused, Claim, DueDeliveries, Emit, Emitted, EndTry, GroupStatus, Idempotency,
+    Leased, Missing, Observer, Output, PatchError, QueueRefused, QueueStatus, Reclaimed, Renew, Retry,
+    Settle, Slice, Standing, Store, StoreError, Submission, SubmitRefused, Submitted,
 };
 use crate::time::Timestamp;
 pub(super) use state::Model;
@@ -288,6 +290,20 @@ impl Store for ModelStore {
 
     fn all_queues(&self) -> Answer<Vec<Arc<Queue>>> {
         self.look(|model, _| model.all_queues())
+    }
+
+    fn group(&self, ns: &Namespace, queue: &QueueName, group: &GroupName) -> Answer<Option<GroupStatus>> {
+        self.look(|model, _| model.group(ns, queue, group))
+    }
+
+    fn put_group(
+        &self,
+        ns: &Namespace,
+        queue: &QueueName,
+        group: &GroupName,
+        spec: Option<GroupSpec>,
+    ) -> Answer<Result<GroupStatus, QueueRefused>> {
+        self.run(|model, now| model.put_group(ns, queue, group, spec, now))
     }
 
     fn pause(

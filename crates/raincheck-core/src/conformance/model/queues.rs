@@ -2,11 +2,10 @@
 //!
 //! Invariant: a queue that holds an unfinished job is never forgotten.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::state::{Line, Model};
-use crate::decide::room;
 use crate::id::JobId;
 use crate::job::{Job, Phase};
 use crate::name::{Namespace, QueueName};
@@ -24,9 +23,10 @@ impl Model {
         now: Timestamp,
     ) -> Result<Arc<Queue>, QueueRefused> {
         let key = (ns.clone(), name.clone());
-        let line = self.lines.entry(key).or_insert_with(|| Line {
+        let line = self.lines.entry(key.clone()).or_insert_with(|| Line {
             queue: Arc::new(Queue::new(ns.clone(), name.clone(), QueueSpec::default(), now)),
             ring: VecDeque::new(),
+            groups: BTreeMap::new(),
         });
         if line.queue.managed && !managed {
             return Err(QueueRefused::Managed);
@@ -38,7 +38,7 @@ impl Model {
         queue.managed = managed;
         line.queue = Arc::new(queue);
         let queue = line.queue.clone();
-        self.carry_over(&queue, now);
+        self.carry_over(&key, now);
         Ok(queue)
     }
 
@@ -65,7 +65,7 @@ impl Model {
     ) -> Option<Standing> {
         let name = (ns.clone(), job.queue.clone());
         let status = self.queue(ns, &job.queue, now)?;
-        let open = self.claimable(&name, now);
+        let open = self.open(&name, now);
         let mut ring: Vec<_> = self.lines[&name].ring.iter().cloned().collect();
         ring.extend(open.iter().map(|job| job.group.clone()));
         let place = |job: &Job| (job.priority, job.run_at, job.id);
@@ -85,10 +85,18 @@ impl Model {
                 }
                 seen.push(group);
             }
+            if !status.queue.fair() {
+                sum = open.iter().filter(|open| place(open) < place(job)).count();
+            }
             ahead = Some(sum as u64);
         }
-        let held = room(&status.queue.limits(), self.used(&status.queue), 1, now).held;
-        Some(Standing { status, ahead, held })
+        let (held, group_held) = self.holds(&name, job.group.as_ref(), now);
+        Some(Standing {
+            status,
+            ahead,
+            held,
+            group_held,
+        })
     }
 
     pub(in crate::conformance) fn queues(&self, ns: &Namespace, now: Timestamp) -> Vec<QueueStatus> {

@@ -10,13 +10,14 @@ use std::sync::Arc;
 use super::batches::BatchRow;
 use crate::batch::{Batch, BatchId};
 use crate::content::{Input, JobResult};
-use crate::decide::{Fingerprint, charge, claimable, room};
+use crate::decide::Fingerprint;
 use crate::delivery::{Delivery, DeliveryId};
+use crate::group::GroupSpec;
 use crate::id::JobId;
 use crate::job::{Job, State};
 use crate::key::ApiKey;
 use crate::lease::WorkerKind;
-use crate::limit::{HeldBy, RateState, Used, carry_over, grant_concurrency};
+use crate::limit::RateState;
 use crate::name::{GroupName, Namespace, QueueName};
 use crate::output::{Chunk, Mark};
 use crate::queue::{Policy, Queue, QueueSpec};
@@ -34,8 +35,8 @@ pub(in crate::conformance) struct Model {
     pub(super) gone: BTreeMap<JobId, Gone>,
     pub(super) keys: BTreeMap<(Namespace, QueueName, String), Key>,
     pub(super) lines: BTreeMap<LineName, Line>,
-    /// Where the queues' rates stand.
-    pub(super) rates: BTreeMap<LineName, RateState>,
+    /// Where the rates of queues and groups stand.
+    pub(super) rates: BTreeMap<(LineName, Option<GroupName>), RateState>,
     pub(super) secrets: BTreeMap<Namespace, SigningSecrets>,
     pub(super) deliveries: BTreeMap<DeliveryId, Delivery>,
     pub(super) ticket_key: Option<Secret>,
@@ -86,6 +87,8 @@ pub(super) struct Key {
 pub(super) struct Line {
     pub(super) queue: Arc<Queue>,
     pub(super) ring: VecDeque<Option<GroupName>>,
+    /// The limits that are written for groups.
+    pub(super) groups: BTreeMap<GroupName, GroupSpec>,
 }
 
 /// What one operation has to tell the observer.
@@ -213,55 +216,13 @@ impl Model {
         job
     }
 
-    /// How much of the queue's limits is in use.
-    pub(super) fn used(&self, line: &Queue) -> Used {
-        let running = self.jobs_of(&line.namespace, &line.name);
-        let running = running.filter(|job| job.lease().is_some()).count();
-        let name = (line.namespace.clone(), line.name.clone());
-        Used {
-            running: u32::try_from(running).unwrap_or(u32::MAX),
-            rate: self.rates.get(&name).copied().unwrap_or_default(),
-        }
-    }
-
-    /// How many of `wanted` jobs the queue's limits, and the claimer's own bound, let start.
-    pub(super) fn free(&self, line: &Queue, running_max: Option<u32>, wanted: u32, now: Timestamp) -> u32 {
-        let used = self.used(line);
-        let written = room(&line.limits(), used, wanted, now).count;
-        grant_concurrency(running_max, used.running, written).count
-    }
-
-    /// Which of its limits would keep a job of the queue back.
-    pub(in crate::conformance) fn held(&self, name: &LineName, now: Timestamp) -> Option<HeldBy> {
-        let queue = &self.lines.get(name)?.queue;
-        let room = room(&queue.limits(), self.used(queue), 1, now);
-        room.held.map(|held| held.by)
-    }
-
-    /// Where the queue's rate stands from now on, by its new settings or another clock.
-    pub(super) fn carry_over(&mut self, queue: &Queue, now: Timestamp) {
-        let name = (queue.namespace.clone(), queue.name.clone());
-        if let (Some((rate, burst)), Some(state)) = (queue.limits().rate, self.rates.get_mut(&name)) {
-            *state = carry_over(*state, rate, burst, now);
-        }
-    }
-
-    /// A job of the queue has started.
-    pub(super) fn charge(&mut self, name: &LineName, now: Timestamp) {
-        let Some(line) = self.lines.get(name) else { return };
-        if let Some(rate) = charge(&line.queue.limits(), self.used(&line.queue), 1, now) {
-            self.rates.insert(name.clone(), rate);
-        }
-    }
-
     /// Ends an operation: what the observer is to be told of it. A queue is ready when more of its jobs can be
     /// claimed than when the operation before ended.
     pub(in crate::conformance) fn tell(&mut self, now: Timestamp) -> Told {
         let mut ready = mem::take(&mut self.resumed);
         let mut counts = BTreeMap::new();
         for (name, line) in &self.lines {
-            let due = self.jobs_of(&name.0, &name.1).filter(|job| claimable(job, now));
-            let due = u32::try_from(due.count()).unwrap_or(u32::MAX);
+            let due = self.startable_of_groups(name, now);
             let count = if line.queue.paused.is_some() {
                 0
             } else {

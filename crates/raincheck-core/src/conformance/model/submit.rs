@@ -3,13 +3,15 @@
 //! Invariant: a refused submission leaves no trace; a known key is looked up before every refusal. Who holds a unique
 //! value is asked of the jobs themselves.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use super::state::{Key, Line, Model, Row};
+use super::state::{Key, Line, LineName, Model, Row};
 use crate::content::Input;
-use crate::decide::{Contest, IdempotencyMatch, NewJob, contest, holds, idempotency, retry, submit};
-use crate::job::Job;
+use crate::decide::{
+    Backlog, Contest, IdempotencyMatch, NewJob, admit, contest, holds, idempotency, retry, submit,
+};
+use crate::job::{Job, Phase};
 use crate::name::{Namespace, QueueName};
 use crate::queue::{Queue, QueueSpec};
 use crate::store::{ChangeRefused, Idempotency, Retry, Submission, SubmitRefused, Submitted};
@@ -45,6 +47,7 @@ impl Model {
                 Line {
                     queue: Arc::new(queue),
                     ring: VecDeque::new(),
+                    groups: BTreeMap::new(),
                 },
             );
         }
@@ -115,6 +118,18 @@ impl Model {
         Ok(new)
     }
 
+    /// What waits in the queue.
+    fn backlog(&self, name: &LineName, now: Timestamp) -> Backlog {
+        let waiting = self.jobs_of(&name.0, &name.1);
+        let waiting = waiting.filter(|job| matches!(job.phase, Phase::Waiting));
+        Backlog {
+            jobs: self.counts(&name.0, &name.1, now).waiting(),
+            bytes: waiting
+                .map(|job| self.jobs[&job.id].input.body.len() as u64)
+                .sum(),
+        }
+    }
+
     fn accept(
         &mut self,
         new: &NewJob,
@@ -124,15 +139,17 @@ impl Model {
     ) -> Result<Arc<Job>, SubmitRefused> {
         let name = (new.namespace.clone(), new.queue.clone());
         let line = self.lines.get(&name).ok_or(SubmitRefused::UnknownQueue)?;
-        let depth = line.queue.depth();
+        let queue = line.queue.clone();
+        let size = input.body.len() as u64;
+        let backlog = self.backlog(&name, now);
         match contest {
             Some(Contest::Refused(holder)) => return Err(SubmitRefused::UniqueConflict { holder }),
-            Some(Contest::Replaced(ended)) => drop(self.change(*ended)),
-            Some(Contest::Attached | Contest::TakenOver) | None => {
-                if self.counts(&name.0, &name.1, now).waiting() >= depth {
-                    return Err(SubmitRefused::QueueFull { depth });
-                }
+            Some(Contest::Replaced(ended)) => {
+                let replaced = self.jobs[&ended.id].input.body.len() as u64;
+                admit(&queue, backlog, Some(replaced), size)?;
+                self.change(*ended);
             }
+            Some(Contest::Attached | Contest::TakenOver) | None => admit(&queue, backlog, None, size)?,
         }
         let job = Arc::new(submit(new));
         let row = Row {

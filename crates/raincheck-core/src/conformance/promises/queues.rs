@@ -2,6 +2,7 @@
 
 use super::kit::{Draft, Kit, fail_after, h, key, queue_name, refuse, s, succeed};
 use crate::delivery::Callback;
+use crate::group::GroupSpec;
 use crate::job::{Options, State};
 use crate::queue::{QueueSpec, Worker};
 use crate::retry::Backoff;
@@ -17,6 +18,13 @@ fn spec() -> QueueSpec {
         rate: "50/s".parse().ok(),
         burst: Some(7),
         depth: Some(99),
+        depth_bytes: Some(crate::queue::ByteSize(1 << 20)),
+        group_defaults: Some(GroupSpec {
+            concurrency: Some(2),
+            rate: "10/m".parse().ok(),
+            burst: Some(3),
+        }),
+        fair: Some(false),
         body_max: Some(crate::queue::ByteSize(1 << 16)),
         result_max: Some(crate::queue::ByteSize(1 << 17)),
         result_type: Some("image/png".to_owned()),

@@ -51,6 +51,13 @@ impl Run {
                     &self.model.put_queue(&ns, &name, *spec, managed, now),
                 )
             }
+            Command::PutGroup(ns, name, group, spec) => {
+                let answer = answered(store.put_group(&ns, &name, &group, spec).await)?;
+                let expected = self.model.put_group(&ns, &name, &group, spec, now);
+                equal("a group's limits", &answer, &expected)?;
+                let read = answered(store.group(&ns, &name, &group).await)?;
+                equal("a group", &read, &self.model.group(&ns, &name, &group))
+            }
             Command::Pause(ns, name, paused) => {
                 let answer = answered(store.pause(&ns, &name, paused).await)?;
                 equal("a pause", &answer, &self.model.pause(&ns, &name, paused, now))
@@ -93,6 +100,7 @@ impl Run {
                 Err(SubmitRefused::UniqueConflict { .. }) => "unique conflict",
                 Err(SubmitRefused::UnknownQueue) => "unknown queue",
                 Err(SubmitRefused::QueueFull { .. }) => "queue full",
+                Err(SubmitRefused::QueueBytesFull { .. }) => "queue full of bytes",
                 Err(SubmitRefused::IdempotencyMismatch) => "mismatch",
             });
             if answer == Ok(Submitted::Created) {
@@ -397,7 +405,10 @@ impl Run {
             self.follow(&claim, &name, one)?;
             self.pool.leases.push((ns.clone(), lease));
         }
-        let left = self.model.claimable(&name, self.now()).len();
+        let left = self.model.open(&name, self.now()).len();
+        if left < self.model.claimable(&name, self.now()).len() {
+            self.cover("held by a group's limit");
+        }
         if leased.len() < startable && left > 0 {
             return Err(format!(
                 "{} jobs were claimed of {startable} that may start, {left} are left",
@@ -411,8 +422,12 @@ impl Run {
     fn follow(&mut self, claim: &Claim, name: &(Namespace, QueueName), one: &Leased) -> Checked {
         let now = self.now();
         let (id, group) = (one.job.id, &one.job.group);
-        let open = self.model.claimable(name, now);
-        let of_group = open.iter().filter(|job| job.group == *group);
+        let open = self.model.open(name, now);
+        let fair = self
+            .model
+            .queue(&name.0, &name.1, now)
+            .is_some_and(|status| status.queue.fair());
+        let of_group = open.iter().filter(|job| !fair || job.group == *group);
         let first = of_group
             .min_by_key(|job| (job.priority, job.run_at, job.id))
             .map(|job| job.id);
@@ -422,16 +437,21 @@ impl Run {
             .map(|job| &job.group)
             .collect::<std::collections::BTreeSet<_>>()
             .len();
-        let more = open.iter().filter(|job| job.group == *group).count() > 1;
-        let place = (name.0.clone(), name.1.clone(), group.clone());
-        if let Err(unfair) = self.turns.serve(&place, more) {
-            let open: Vec<_> = open.iter().map(|job| (job.id, &job.group, job.run_at)).collect();
-            return Err(format!("{unfair}; claimable are {open:?}"));
-        }
+        let shown: Vec<_> = open
+            .iter()
+            .map(|job| (job.id, job.group.clone(), job.run_at))
+            .collect();
         let Phase::Running(lease) = &one.job.phase else {
             return Err(format!("{:?} does not run", one.job));
         };
         let leased = self.model.lease(id, &claim.claimer, lease.nonce, now);
+        let more = self.model.open(name, now).iter().any(|job| job.group == *group);
+        let place = (name.0.clone(), name.1.clone(), group.clone());
+        if !fair {
+            self.turns.serve_any(&place, more);
+        } else if let Err(unfair) = self.turns.serve(&place, more) {
+            return Err(format!("{unfair}; claimable were {shown:?}"));
+        }
         equal(
             "a claimed job",
             &Some(&one.job),

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use crate::decide::Patch;
+use crate::group::GroupSpec;
 use crate::id::JobId;
 use crate::list::Filter;
-use crate::name::{Namespace, QueueName};
+use crate::name::{GroupName, Namespace, QueueName};
 use crate::queue::QueueSpec;
 use crate::store::{Claim, Emit, Idempotency, Renew, Retry, Settle, Submission};
 
@@ -31,6 +32,7 @@ pub(super) enum Command {
     /// In pages of this size, to the end.
     List(Namespace, Filter, u32),
     PutQueue(Namespace, QueueName, Box<QueueSpec>, bool),
+    PutGroup(Namespace, QueueName, GroupName, Option<GroupSpec>),
     Pause(Namespace, QueueName, bool),
     /// In slices of this size, until nothing waits.
     Purge(Namespace, QueueName, u32),

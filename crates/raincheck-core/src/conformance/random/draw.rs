@@ -13,6 +13,7 @@ use crate::conformance::model::Model;
 use crate::conformance::promises::kit::settle;
 use crate::content::{Input, JobResult};
 use crate::decide::{Claimer, NewJob, Patch, Settlement};
+use crate::group::GroupSpec;
 use crate::id::{JobId, LeaseId};
 use crate::job::{Failure, Job, Options, Phase, State};
 use crate::lease::{Progress, WorkerKind};
@@ -338,9 +339,18 @@ fn settles(rng: &mut Rng, pool: &Pool) -> Option<(Namespace, Vec<Settle>)> {
 /// A rate and its burst, if any.
 fn rate(rng: &mut Rng) -> (Option<Rate>, Option<u32>) {
     let rates = ["1/s", "3/s", "7/m", "40/m"];
-    let rate = some(rng, 3, |rng| rng.pick(&rates).and_then(|rate| rate.parse().ok())).flatten();
+    let rate = some(rng, 5, |rng| rng.pick(&rates).and_then(|rate| rate.parse().ok())).flatten();
     let burst = rate.and_then(|_| some(rng, 2, |rng| u32::try_from(rng.between(1, 5)).unwrap_or(1)));
     (rate, burst)
+}
+
+fn group_spec(rng: &mut Rng) -> GroupSpec {
+    let (rate, burst) = rate(rng);
+    GroupSpec {
+        concurrency: some(rng, 2, |rng| u32::try_from(rng.between(1, 2)).unwrap_or(1)),
+        rate,
+        burst,
+    }
 }
 
 fn spec(rng: &mut Rng) -> QueueSpec {
@@ -351,6 +361,9 @@ fn spec(rng: &mut Rng) -> QueueSpec {
         rate,
         burst,
         depth: some(rng, 3, |rng| rng.between(1, 15)),
+        depth_bytes: some(rng, 8, |rng| ByteSize(rng.between(1, 400))),
+        group_defaults: some(rng, 4, group_spec),
+        fair: some(rng, 4, |rng| rng.one_in(2)),
         result_max: some(rng, 2, |rng| ByteSize(rng.between(1, 200))),
         timeout: some(rng, 4, |rng| rng.seconds(5, 100)),
         cancel_grace: some(rng, 2, |rng| rng.seconds(0, 20)),
@@ -377,7 +390,7 @@ pub(super) fn draw(rng: &mut Rng, world: &World<'_>) -> Command {
     } = *world;
     let slice = u32::try_from(rng.between(1, 6)).unwrap_or(1);
     let ns = namespace(rng);
-    match rng.below(108) {
+    match rng.below(110) {
         0..22 => {
             let count = rng.between(1, 4);
             let batch = (0..count).map(|_| submission(rng, &ns, store)).collect();
@@ -438,6 +451,10 @@ pub(super) fn draw(rng: &mut Rng, world: &World<'_>) -> Command {
         85 | 86 => Command::PutQueue(ns, queue(rng), Box::new(spec(rng)), rng.one_in(25)),
         88 => Command::Pause(ns, queue(rng), rng.one_in(2)),
         89 => Command::Pause(ns, queue(rng), false),
+        108..110 => {
+            let spec = some(rng, 2, group_spec);
+            Command::PutGroup(ns, queue(rng), group(rng), spec)
+        }
         90 => Command::Purge(ns, quiet_queue(rng), slice),
         87 | 91 => Command::DeleteQueue(rng.pick(&namespaces()).cloned().unwrap_or(ns), quiet_queue(rng)),
         92 if durable => Command::Reopen,

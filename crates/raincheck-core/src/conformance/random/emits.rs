@@ -19,7 +19,7 @@ pub(super) fn emits(rng: &mut Rng, world: &World<'_>) -> Option<(Namespace, Vec<
         .filter(|mark| mark.fence == lease.fence);
     let next = mark.map_or(0, |mark| mark.seq + 1);
     let first = match rng.below(8) {
-        0 | 3 => next.saturating_sub(1),
+        0 | 3 | 4 => next.saturating_sub(1),
         1 => next.saturating_sub(2),
         2 if rng.one_in(2) => next + 1,
         _ => next,
@@ -34,7 +34,7 @@ pub(super) fn emits(rng: &mut Rng, world: &World<'_>) -> Option<(Namespace, Vec<
         let body = if rng.one_in(30) {
             body(rng)
         } else {
-            Bytes::from(vec![b'x'; seq as usize % 3 + usize::from(rng.one_in(4))])
+            Bytes::from(vec![b'x'; seq as usize % 3 + usize::from(rng.one_in(3))])
         };
         let piece = Piece { stream, body };
         Emit { lease, seq, piece }

@@ -17,7 +17,6 @@ use crate::conformance::Opened;
 use crate::conformance::invariants::{History, one_holder};
 use crate::conformance::model::Model;
 use crate::conformance::promises::kit::{PATIENCE, breathe};
-use crate::decide::claimable;
 use crate::id::JobId;
 use crate::job::Job;
 use crate::name::{GroupName, Namespace, QueueName};
@@ -258,7 +257,7 @@ impl Run {
     /// One operation, with what was possible before and after it.
     async fn operate(&mut self, command: Command) -> Checked {
         let now = self.now();
-        let claimable = self.places(|job| claimable(job, now));
+        let claimable = self.open(now);
         self.turns.clock(&claimable);
         self.apply(command).await?;
         let told = self.model.tell(now);
@@ -277,8 +276,30 @@ impl Run {
     /// Takes note of what can be claimed now that an operation ended.
     pub(super) fn settle_turns(&mut self) {
         let now = self.now();
-        let (there, open) = (self.places(|_| true), self.places(|job| claimable(job, now)));
+        let (there, open) = (self.places(|_| true), self.open(now));
         self.turns.operation(&there, &open);
+    }
+
+    /// The groups that have jobs which may start now.
+    fn open(&self, now: Timestamp) -> BTreeSet<(Namespace, QueueName, Option<GroupName>)> {
+        let queues = self.model.all_queues();
+        let names = queues
+            .iter()
+            .map(|queue| (queue.namespace.clone(), queue.name.clone()));
+        names
+            .flat_map(|name| {
+                let groups: Vec<_> = self
+                    .model
+                    .open(&name, now)
+                    .iter()
+                    .map(|job| job.group.clone())
+                    .collect();
+                let (ns, queue) = name;
+                groups
+                    .into_iter()
+                    .map(move |group| (ns.clone(), queue.clone(), group))
+            })
+            .collect()
     }
 
     pub(super) fn places(

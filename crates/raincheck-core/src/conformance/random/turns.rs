@@ -95,13 +95,18 @@ impl Turns {
                 group.waits
             ));
         }
+        self.serve_any(place, more);
+        Ok(())
+    }
+
+    /// A group is served where groups take no turns: it goes to the back all the same.
+    pub(super) fn serve_any(&mut self, place: &Place, more: bool) {
         self.now += 1;
         if let Some(group) = self.groups.get_mut(place) {
             group.last = self.now;
             group.claimable = more;
             group.waits = more.then_some(self.now);
         }
-        Ok(())
     }
 
     /// The store was opened anew and may begin its rings anew.

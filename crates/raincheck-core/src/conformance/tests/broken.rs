@@ -131,6 +131,19 @@ const FAULTS: &[(Fault, &[&str], Random)] = &[
         Finds,
     ),
     (
+        Fault::IgnoresGroupLimits,
+        &[
+            "groups::a_groups_concurrency_is_never_exceeded",
+            "groups::a_groups_rate_lets_so_many_start",
+        ],
+        Finds,
+    ),
+    (
+        Fault::IgnoresDepthBytes,
+        &["depth_bytes::no_more_bytes_wait_than_the_queue_allows"],
+        Finds,
+    ),
+    (
         Fault::IgnoresRates,
         &["rate::a_burst_starts_at_once_and_then_one_each_interval"],
         Finds,

@@ -82,7 +82,7 @@ fn the_suite_leaves_no_promise_out() {
 /// Random commands are worth what they reach: each of these must happen.
 #[test]
 fn random_commands_reach_every_corner() {
-    let coverage = super::random::agree_on(1..7, 400, open, Some(&reopen));
+    let coverage = super::random::agree_on(1..13, 400, open, Some(&reopen));
     for what in [
         "asked to stop",
         "attached",
@@ -93,6 +93,8 @@ fn random_commands_reach_every_corner() {
         "claimed in turn",
         "held by concurrency",
         "held by a rate",
+        "held by a group's limit",
+        "queue full of bytes",
         "created",
         "deleted",
         "interrupted by opening",

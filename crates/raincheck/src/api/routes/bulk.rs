@@ -336,7 +336,7 @@ fn told(answer: Result<(), ChangeRefused>) -> Option<Result<(), Code>> {
         Err(ChangeRefused::NotDone) => Some(Err(Code::JobNotDone)),
         Err(ChangeRefused::Submit(why)) => Some(Err(match why {
             SubmitRefused::UnknownQueue => Code::UnknownQueue,
-            SubmitRefused::QueueFull { .. } => Code::QueueFull,
+            SubmitRefused::QueueFull { .. } | SubmitRefused::QueueBytesFull { .. } => Code::QueueFull,
             SubmitRefused::IdempotencyMismatch => Code::IdempotencyMismatch,
             SubmitRefused::UniqueConflict { .. } => Code::UniqueConflict,
         })),

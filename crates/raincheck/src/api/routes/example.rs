@@ -4,7 +4,7 @@
 //! types all.
 
 /// What is asked beyond the path, by operation: a query, or a body and headers.
-const MORE: [(&str, &str, &str); 18] = [
+const MORE: [(&str, &str, &str); 19] = [
     (
         "submit",
         "?wait=5",
@@ -55,6 +55,7 @@ const MORE: [(&str, &str, &str); 18] = [
         "",
         r#" --json '{"worker":"pull","timeout":"10m","concurrency":4}'"#,
     ),
+    ("putGroup", "", r#" --json '{"concurrency":2,"rate":"10/s"}'"#),
     ("listDeliveries", "?state=abandoned", ""),
     (
         "createKey",
@@ -82,6 +83,7 @@ pub(super) fn curl(operation: &str, method: &str, path: &str) -> String {
         .replace("{delivery}", "msg_…")
         .replace("{queue}", "thumbs")
         .replace("{key}", "Zk3v9QxT")
+        .replace("{group}", "tenant-7")
         .replace("{code}", "queue-full");
     let more = MORE.iter().find(|(known, _, _)| *known == operation);
     let (query, rest) = more.map_or(("", ""), |(_, query, rest)| (*query, *rest));

@@ -8,6 +8,7 @@ mod claim;
 mod emit;
 mod events;
 mod example;
+mod groups;
 mod health;
 mod input;
 mod jobs;
@@ -54,6 +55,11 @@ pub(crate) fn all() -> OpenApiRouter<Api> {
             queues::get_queue,
             queues::put_queue,
             queues::delete_queue
+        ))
+        .routes(routes!(
+            groups::get_group,
+            groups::put_group,
+            groups::delete_group
         ))
         .routes(routes!(queues::pause_queue))
         .routes(routes!(queues::resume_queue))

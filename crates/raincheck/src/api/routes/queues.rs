@@ -72,7 +72,7 @@ async fn queue_document(api: &Api, namespace: &Namespace, name: &QueueName) -> R
     Ok(json(StatusCode::OK, render(&document)))
 }
 
-fn refused(why: QueueRefused, name: &QueueName) -> Problem {
+pub(super) fn refused(why: QueueRefused, name: &QueueName) -> Problem {
     match why {
         QueueRefused::Unknown => unknown_queue(name.as_str()),
         QueueRefused::Managed => {
@@ -137,6 +137,10 @@ fn one_setting(name: &str, raw: &RawValue, twice: bool) -> Result<(), Problem> {
         return Err(wrong(
             "there is no such setting; GET /v1/queues/{queue} shows those that there are",
         ));
+    }
+    // A list would be read as fields in their order.
+    if name == "group_defaults" && raw.get().starts_with('[') {
+        return Err(wrong("expected an object"));
     }
     let Some(why) = alone(raw.get()) else {
         return Ok(());

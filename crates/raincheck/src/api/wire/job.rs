@@ -189,6 +189,10 @@ pub(crate) enum WaitingFor {
     Concurrency,
     /// For time to go by: as many jobs of its queue as its `rate` allows have started.
     Rate,
+    /// For running jobs of its group to end.
+    GroupConcurrency,
+    /// For time to go by: as many jobs of its group as that one's rate allows have started.
+    GroupRate,
     /// For its queue to be resumed.
     Pause,
 }

@@ -7,6 +7,7 @@ pub(crate) mod asked;
 pub(crate) mod batch;
 pub(crate) mod bulk;
 pub(crate) mod content;
+pub(crate) mod group;
 pub(crate) mod job;
 pub(crate) mod key;
 pub(crate) mod lease;

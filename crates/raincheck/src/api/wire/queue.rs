@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use raincheck_core::delivery::Callback;
+use raincheck_core::group::GroupSpec;
 use raincheck_core::job::Options;
 use raincheck_core::limit::Rate;
 use raincheck_core::name::QueueName;
@@ -15,6 +16,8 @@ use raincheck_core::store::{Counts, QueueStatus};
 use raincheck_core::time::{Timestamp, text};
 use serde::Serialize;
 use utoipa::ToSchema;
+
+use super::group::GroupSettings;
 
 /// A queue: its settings in force, where each comes from, and what is in it.
 #[derive(Debug, Serialize, ToSchema)]
@@ -38,6 +41,14 @@ pub(crate) struct QueueDocument<'a> {
     /// At most so many jobs wait.
     #[schema(example = 1_000_000)]
     depth: u64,
+    /// The inputs of those that wait have at most so many bytes together; null where there is no bound.
+    #[schema(value_type = Option<String>, example = "1GiB")]
+    depth_bytes: Option<ByteSize>,
+    /// What bounds each group that has no limits of its own, or null.
+    #[schema(value_type = Option<GroupSettings>)]
+    group_defaults: Option<GroupSpec>,
+    /// Whether groups take turns; if not, all jobs stand in one order.
+    fair: bool,
     /// The largest input.
     #[schema(value_type = String, example = "1MiB")]
     body_max: ByteSize,
@@ -147,6 +158,9 @@ fn origins(spec: &QueueSpec, managed: bool) -> BTreeMap<&'static str, &'static s
         ("rate", from(spec.rate.is_some())),
         ("burst", from(spec.burst.is_some())),
         ("depth", from(spec.depth.is_some())),
+        ("depth_bytes", from(spec.depth_bytes.is_some())),
+        ("group_defaults", from(spec.group_defaults.is_some())),
+        ("fair", from(spec.fair.is_some())),
         ("body_max", from(spec.body_max.is_some())),
         ("result_max", from(spec.result_max.is_some())),
         ("result_type", from(spec.result_type.is_some())),
@@ -174,6 +188,9 @@ impl<'a> QueueDocument<'a> {
             rate: queue.spec.rate,
             burst: queue.burst(),
             depth: queue.depth(),
+            depth_bytes: queue.spec.depth_bytes,
+            group_defaults: queue.spec.group_defaults,
+            fair: queue.fair(),
             body_max: ByteSize(queue.body_max()),
             result_max: ByteSize(queue.result_max()),
             result_type: queue.spec.result_type.as_deref(),
@@ -268,6 +285,13 @@ pub(crate) struct QueueSettings {
     /// At most so many jobs wait; beyond it a submit is refused: 1,000,000 unless given.
     #[schema(minimum = 1)]
     depth: Option<u64>,
+    /// The inputs of those that wait have at most so many bytes together, such as `1GiB`, at least `body_max`; beyond it a
+    /// submit is refused: no bound unless given.
+    depth_bytes: Option<String>,
+    /// What bounds each group that has no limits of its own: nothing unless given. Jobs without a group are not bound by it.
+    group_defaults: Option<GroupSettings>,
+    /// Whether groups take turns; if not, all jobs stand in one order by priority, start and age: true unless given.
+    fair: Option<bool>,
     /// The largest input, at most `16MiB`: `1MiB` unless given.
     body_max: Option<String>,
     /// The largest result, at most `16MiB`, which it is unless given.

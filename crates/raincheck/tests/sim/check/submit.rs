@@ -82,6 +82,12 @@ impl Checker {
                 self.cover.hit("queue full");
                 "full"
             }
+            Err(SubmitRefused::QueueBytesFull { .. }) => {
+                self.rule(false, "no queue of the simulation bounds bytes", || {
+                    name.to_string()
+                });
+                "full of bytes"
+            }
             Err(SubmitRefused::UnknownQueue) => {
                 self.rule(depth.is_none(), "only an unknown queue is unknown", || {
                     name.to_string()

@@ -20,6 +20,8 @@ pub(in crate::conformance) enum Fault {
     IgnoresPause,
     IgnoresConcurrency,
     IgnoresRates,
+    IgnoresGroupLimits,
+    IgnoresDepthBytes,
     ForgetsRatesOnOpen,
     IgnoresTheClaimersBound,
     ForgetsTheAttempt,
