@@ -146,6 +146,7 @@ mod tests {
             ),
             ("backoff", Some("constant;base=30s".into())),
             ("result_type", Some("7".into())),
+            ("fair", Some(serde_json::json!(false))),
         ];
         let expected: Vec<_> = expected
             .into_iter()
