@@ -19,6 +19,25 @@ fn by(server: &Server, key: &str, arguments: &[&str]) -> Ran {
 }
 
 #[test]
+fn an_address_of_others_is_served_where_there_is_a_key_and_asks_for_it() {
+    let (server, key) = locked(&["--queue", "q", "--listen", "0.0.0.0:0", "--insecure-http"]);
+    assert_eq!(server.run(&["submit", "q", "-q"]).code, 4);
+    assert!(by(&server, &key, &["submit", "q", "-q"]).ok().starts_with("job_"));
+    let keyless = raincheck()
+        .args(["serve", "--listen", "0.0.0.0:0", "--insecure-http", "--store"])
+        .arg(server.folder().join("fresh"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&keyless.stderr).into_owned();
+    assert_eq!(keyless.status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("raincheck key create ops --scope admin --store"),
+        "{said}"
+    );
+    server.stop();
+}
+
+#[test]
 fn the_first_key_is_made_before_the_server_runs_and_opens_it() {
     let (server, key) = locked(&["--queue", "q"]);
     let shut_out = server.run(&["queue", "list"]);

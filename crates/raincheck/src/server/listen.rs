@@ -37,8 +37,8 @@ impl ListenRefused {
     pub fn way_out(&self) -> String {
         match self {
             Self::NoKey(addr) => format!(
-                "Listen on 127.0.0.1 or [::1]; from elsewhere, reach it through `ssh -L {port}:127.0.0.1:{port} HOST`, or \
-                 through a reverse proxy on this computer that asks who is there and sends `Host: localhost`",
+                "Make the first key: raincheck key create ops --scope admin --store DIRECTORY; or listen on 127.0.0.1 or [::1], \
+                 and reach it from elsewhere through `ssh -L {port}:127.0.0.1:{port} HOST`",
                 port = addr.port()
             ),
             Self::Plain(addr) => format!(
