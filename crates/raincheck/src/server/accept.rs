@@ -13,6 +13,7 @@ use http_body::Body;
 use hyper::body::Incoming;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
 use tower::Service;
 use tracing::{debug, warn};
 
@@ -179,7 +180,7 @@ where
         let stream = match accepted {
             Accepted::Local(stream) => {
                 let wire: Box<dyn Wire> = Box::new(Kept::new(stream));
-                return drive(wire, peer, self.service, self.options, stopping).await;
+                return Box::pin(drive(wire, peer, self.service, self.options, stopping)).await;
             }
             Accepted::Tcp(stream, _) => stream,
         };
@@ -187,9 +188,15 @@ where
         if let Err(error) = stream.set_nodelay(true) {
             debug!(%error, "cannot set TCP_NODELAY");
         }
-        let Some(tls) = tls else {
-            return drive(stream, peer, self.service, self.options, stopping).await;
-        };
+        match tls {
+            None => drive(stream, peer, self.service, self.options, stopping).await,
+            // Boxed, as above: else each plain connection took the room of the largest kind.
+            Some(tls) => Box::pin(self.serve_tls(stream, peer, &tls, stopping)).await,
+        }
+    }
+
+    async fn serve_tls(self, stream: TcpStream, peer: Peer, tls: &Tls, stopping: CancellationToken) {
+        let address = peer.address;
         let shaking = TlsAcceptor::from(tls.config()).accept(stream);
         let stream = tokio::select! {
             () = stopping.cancelled() => return,
