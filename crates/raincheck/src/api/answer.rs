@@ -39,6 +39,14 @@ pub(crate) fn json(status: StatusCode, body: Vec<u8>) -> Response {
     response
 }
 
+/// An answer that has nothing to say but that it was done, and that nobody may keep.
+pub(crate) fn no_content() -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response.headers_mut().insert(header::CACHE_CONTROL, NO_STORE);
+    response
+}
+
 /// A document as JSON.
 pub(crate) fn render(document: &impl Serialize) -> Vec<u8> {
     let mut body = Vec::with_capacity(640);

@@ -2,13 +2,15 @@
 //!
 //! Invariant: a path names a job or a queue in exactly one spelling; any other names none.
 
-use axum::extract::FromRequestParts;
+use std::borrow::Cow;
+
+use axum::extract::{FromRequest, FromRequestParts, Request};
 use bytes::Bytes;
 use http::header::{self, HeaderMap};
 use http::request::Parts;
 use raincheck_core::batch::BatchId;
 use raincheck_core::id::{JobId, LeaseId};
-use raincheck_core::name::QueueName;
+use raincheck_core::name::{GroupName, QueueName};
 
 use crate::server::{BodyError, read_body};
 
@@ -16,6 +18,8 @@ use super::Api;
 use super::answer::{unknown_job, unknown_queue};
 use super::code::Code;
 use super::problem::Problem;
+use super::query::no_query;
+use super::text;
 use super::wire::lease::unknown_lease;
 
 /// The path's third segment: `/v1/jobs/{this}`, `/v1/batches/{this}`, `/v1/queues/{this}` and
@@ -72,6 +76,42 @@ impl FromRequestParts<Api> for LeasePath {
 
     async fn from_request_parts(parts: &mut Parts, _: &Api) -> Result<Self, Problem> {
         named(parts).parse().map(Self).map_err(|_| unknown_lease())
+    }
+}
+
+/// The group that the path names, and its queue: `/v1/queues/{queue}/groups/{group}`.
+#[derive(Clone, Debug)]
+pub(crate) struct GroupPath(pub(crate) QueueName, pub(crate) GroupName);
+
+impl FromRequestParts<Api> for GroupPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        let QueuePath(queue) = QueuePath::from_request_parts(parts, api).await?;
+        let group = parts.uri.path().split('/').nth(5).unwrap_or_default();
+        // In a path a plus is a plus.
+        let decoded = text::form_decoded(&group.replace('+', "%2B")).map(Cow::into_owned);
+        let group = decoded.ok_or_else(|| Problem::bad_request("the group is not percent-encoded UTF-8"))?;
+        let group = GroupName::new(&group).map_err(|why| Problem::bad_request(why.to_string()))?;
+        Ok(Self(queue, group))
+    }
+}
+
+/// A request with a JSON document and without a query; the document is not read yet.
+#[derive(Debug)]
+pub(crate) struct JsonRequest {
+    pub(crate) parts: Parts,
+    pub(crate) content: axum::body::Body,
+}
+
+impl FromRequest<Api> for JsonRequest {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &Api) -> Result<Self, Problem> {
+        let (parts, content) = request.into_parts();
+        no_query(&parts)?;
+        json_only(&parts.headers)?;
+        Ok(Self { parts, content })
     }
 }
 

@@ -2,9 +2,11 @@
 //!
 //! Invariant: a parameter that does not exist, or comes twice, is refused and named.
 
+use axum::extract::FromRequestParts;
 use http::request::Parts;
 use raincheck_core::name::QueueName;
 
+use super::Api;
 use super::problem::Problem;
 use super::text;
 
@@ -59,6 +61,18 @@ pub(crate) fn queue(parts: &Parts) -> Result<Option<QueueName>, Problem> {
         once(&mut queue, name, read)?;
     }
     Ok(queue)
+}
+
+/// A request that has no query, on paths that take none.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NoQuery;
+
+impl FromRequestParts<Api> for NoQuery {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Api) -> Result<Self, Problem> {
+        no_query(parts).map(|()| Self)
+    }
 }
 
 /// Refuses a query where none is taken.

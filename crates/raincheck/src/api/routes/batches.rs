@@ -26,7 +26,7 @@ use crate::api::extract::{BatchPath, json_or_lines};
 use crate::api::options::{Fingerprinter, Head};
 use crate::api::prefer::{PREFERENCE_APPLIED, Prefer};
 use crate::api::problem::Problem;
-use crate::api::query::{self, no_query, once, pairs, unknown, yes_or_no};
+use crate::api::query::{self, NoQuery, once, pairs, unknown, yes_or_no};
 use crate::api::wire::batch::{BatchDocument, ResultDocument, batch_path};
 use crate::upkeep::tend::SLICE;
 
@@ -230,9 +230,8 @@ pub(crate) async fn cancel_batch(
     State(api): State<Api>,
     caller: Caller,
     BatchPath(id): BatchPath,
-    request: Request,
+    _: NoQuery,
 ) -> Result<Response, Problem> {
-    no_query(&request.into_parts().0)?;
     let id = id.ok_or_else(unknown_batch)?;
     loop {
         // Upkeep goes on with it where the caller goes away.

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 use raincheck_core::decide::{BulkAction, BulkMatch, bulk};
@@ -22,9 +22,8 @@ use crate::api::Api;
 use crate::api::answer::{draining, json, render};
 use crate::api::caller::Caller;
 use crate::api::code::Code;
-use crate::api::extract::{SETTINGS_BYTES_MAX, body, json_only};
+use crate::api::extract::{JsonRequest, SETTINGS_BYTES_MAX, body};
 use crate::api::problem::Problem;
-use crate::api::query::no_query;
 use crate::api::wire::bulk::{Bulk, BulkAnswer, Confirm, DoneDocument, PreviewDocument};
 use crate::api::wire::job::JobDocument;
 
@@ -63,11 +62,8 @@ const SAMPLE: usize = 10;
 pub(crate) async fn bulk_jobs(
     State(api): State<Api>,
     caller: Caller,
-    request: Request,
+    JsonRequest { content, .. }: JsonRequest,
 ) -> Result<Response, Problem> {
-    let (parts, content) = request.into_parts();
-    no_query(&parts)?;
-    json_only(&parts.headers)?;
     let content = body(&api, content, SETTINGS_BYTES_MAX, "this path").await?;
     let asked = Bulk::read(&content)?;
     let action = asked.action;

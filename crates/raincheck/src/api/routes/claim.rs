@@ -4,16 +4,14 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use http::{StatusCode, header};
 use raincheck_core::name::QueueName;
 use raincheck_core::queue::Queue;
 use tokio::time::Instant;
 
 use crate::api::Api;
-use crate::api::answer::{NO_STORE, draining, unknown_queue};
+use crate::api::answer::{draining, no_content, unknown_queue};
 use crate::api::caller::Caller;
 use crate::api::code::Code;
 use crate::api::delivered::leases;
@@ -79,7 +77,7 @@ pub(crate) async fn claim(
     let handed = claimed(&api, &wanted, prefer, received, presence).await?;
     let mut response = match handed {
         Some(handed) => answer(&api, handed, queue.as_deref()),
-        None => nothing(),
+        None => no_content(),
     };
     if let Some(applied) = prefer.applied(false) {
         response.headers_mut().insert(PREFERENCE_APPLIED, applied);
@@ -144,11 +142,4 @@ fn answer(api: &Api, handed: Handed, queue: Option<&Queue>) -> Response {
         leases: documents.collect(),
     };
     leases(document.render(), vec![lent])
-}
-
-fn nothing() -> Response {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    response.headers_mut().insert(header::CACHE_CONTROL, NO_STORE);
-    response
 }

@@ -2,34 +2,19 @@
 //!
 //! Invariant: a group is there whether or not it has jobs or limits of its own; only its queue must exist.
 
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
-use http::request::Parts;
-use raincheck_core::name::{GroupName, QueueName};
 
 use super::queues::refused;
 use crate::api::Api;
 use crate::api::answer::{draining, json, render, unknown_queue};
 use crate::api::caller::Caller;
-use crate::api::extract::{SETTINGS_BYTES_MAX, body, json_only};
+use crate::api::extract::{GroupPath, JsonRequest, SETTINGS_BYTES_MAX, body};
 use crate::api::problem::Problem;
-use crate::api::query::no_query;
+use crate::api::query::NoQuery;
 use crate::api::text;
 use crate::api::wire::group::{self, GroupDocument, GroupSettings};
-
-/// The queue and the group that the path names: `/v1/queues/{queue}/groups/{group}`.
-fn named(parts: &Parts) -> Result<(QueueName, GroupName), Problem> {
-    let mut segments = parts.uri.path().split('/').skip(3);
-    let queue = segments.next().unwrap_or_default();
-    let queue = QueueName::new(queue).map_err(|_| unknown_queue(queue))?;
-    let group = segments.nth(1).unwrap_or_default();
-    // In a path a plus is a plus.
-    let decoded = text::form_decoded(&group.replace('+', "%2B")).map(std::borrow::Cow::into_owned);
-    let group = decoded.ok_or_else(|| Problem::bad_request("the group is not percent-encoded UTF-8"))?;
-    let group = GroupName::new(&group).map_err(|why| Problem::bad_request(why.to_string()))?;
-    Ok((queue, group))
-}
 
 /// Read what bounds a group, and where each limit comes from.
 #[utoipa::path(
@@ -41,11 +26,9 @@ fn named(parts: &Parts) -> Result<(QueueName, GroupName), Problem> {
 pub(crate) async fn get_group(
     State(api): State<Api>,
     caller: Caller,
-    request: Request,
+    GroupPath(queue, group): GroupPath,
+    _: NoQuery,
 ) -> Result<Response, Problem> {
-    let parts = request.into_parts().0;
-    no_query(&parts)?;
-    let (queue, group) = named(&parts)?;
     let status = api.node.store().group(&caller.namespace, &queue, &group).await?;
     let status = status.ok_or_else(|| unknown_queue(queue.as_str()))?;
     Ok(json(StatusCode::OK, render(&GroupDocument::of(&status, &group))))
@@ -62,12 +45,9 @@ pub(crate) async fn get_group(
 pub(crate) async fn put_group(
     State(api): State<Api>,
     caller: Caller,
-    request: Request,
+    GroupPath(queue, group): GroupPath,
+    JsonRequest { content, .. }: JsonRequest,
 ) -> Result<Response, Problem> {
-    let (parts, content) = request.into_parts();
-    no_query(&parts)?;
-    json_only(&parts.headers)?;
-    let (queue, group) = named(&parts)?;
     let content = body(&api, content, SETTINGS_BYTES_MAX, "settings").await?;
     let spec = group::read(&content).map_err(|(pointer, why)| {
         let problem = Problem::bad_request(text::short(&why).into_owned());
@@ -98,11 +78,9 @@ pub(crate) async fn put_group(
 pub(crate) async fn delete_group(
     State(api): State<Api>,
     caller: Caller,
-    request: Request,
+    GroupPath(queue, group): GroupPath,
+    _: NoQuery,
 ) -> Result<Response, Problem> {
-    let parts = request.into_parts().0;
-    no_query(&parts)?;
-    let (queue, group) = named(&parts)?;
     let store = api.node.store();
     let put = store.put_group(&caller.namespace, &queue, &group, None).await?;
     let status = put.map_err(|why| refused(why, &queue))?;

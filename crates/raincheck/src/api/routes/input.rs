@@ -1,7 +1,7 @@
 //! A job's input as it came.
 
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::response::Response;
 use http::header::{self, HeaderValue};
 
@@ -10,7 +10,7 @@ use crate::api::answer::{missing, stamp};
 use crate::api::caller::Caller;
 use crate::api::extract::JobPath;
 use crate::api::problem::Problem;
-use crate::api::query::no_query;
+use crate::api::query::NoQuery;
 use crate::api::sandbox;
 
 /// Read a job's input as it came: bytes, content type and the headers its handler sees.
@@ -23,9 +23,8 @@ pub(crate) async fn get_input(
     State(api): State<Api>,
     caller: Caller,
     JobPath(id): JobPath,
-    request: Request,
+    _: NoQuery,
 ) -> Result<Response, Problem> {
-    no_query(&request.into_parts().0)?;
     let store = api.node.store();
     let job = store
         .get(&caller.namespace, id)

@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::StatusCode;
-use http::header::{self, HeaderValue};
+use http::header::{self};
 use http::request::Parts;
 use raincheck_core::id::JobId;
 use raincheck_core::job::Job;
@@ -18,7 +18,7 @@ use raincheck_core::store::{ChangeRefused, Retry};
 use tokio::time::Instant;
 
 use crate::api::Api;
-use crate::api::answer::{NO_STORE, draining, json, missing, value};
+use crate::api::answer::{NO_STORE, draining, json, missing, no_content, value};
 use crate::api::caller::Caller;
 use crate::api::committed::{self, not_done};
 use crate::api::conditional::none_match;
@@ -26,7 +26,7 @@ use crate::api::extract::JobPath;
 use crate::api::outlook::outlook;
 use crate::api::prefer::{PREFERENCE_APPLIED, Prefer};
 use crate::api::problem::Problem;
-use crate::api::query::no_query;
+use crate::api::query::NoQuery;
 use crate::api::redeem::{describe, document, job_path};
 use crate::api::ticket::Ticket;
 use crate::api::wait::Waiter;
@@ -171,9 +171,8 @@ pub(crate) async fn cancel_job(
     State(api): State<Api>,
     caller: Caller,
     JobPath(id): JobPath,
-    request: Request,
+    _: NoQuery,
 ) -> Result<Response, Problem> {
-    no_query(&request.into_parts().0)?;
     let mut jobs = api.node.store().cancel(&caller.namespace, vec![id]).await?;
     let job = jobs
         .pop()
@@ -199,9 +198,8 @@ pub(crate) async fn retry_job(
     State(api): State<Api>,
     caller: Caller,
     JobPath(id): JobPath,
-    request: Request,
+    _: NoQuery,
 ) -> Result<Response, Problem> {
-    no_query(&request.into_parts().0)?;
     if api.node.draining() {
         return Err(draining());
     }
@@ -227,19 +225,11 @@ pub(crate) async fn delete_job(
     State(api): State<Api>,
     caller: Caller,
     JobPath(id): JobPath,
-    request: Request,
+    _: NoQuery,
 ) -> Result<Response, Problem> {
-    no_query(&request.into_parts().0)?;
     let mut answers = api.node.store().delete(&caller.namespace, vec![id]).await?;
     match answers.pop().expect("a store answers each entry of a batch") {
-        Ok(()) => {
-            let mut response = Response::new(Body::empty());
-            *response.status_mut() = StatusCode::NO_CONTENT;
-            response
-                .headers_mut()
-                .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-            Ok(response)
-        }
+        Ok(()) => Ok(no_content()),
         Err(ChangeRefused::Missing(why)) => Err(missing(why, id)),
         Err(ChangeRefused::NotDone | ChangeRefused::Submit(_)) => {
             Err(not_done(id, "it can be deleted once it is"))

@@ -2,20 +2,18 @@
 //!
 //! Invariant: a secret is in the body of the answer that made its key and nowhere else; no cache keeps it.
 
-use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::StatusCode;
-use http::header::{self, HeaderValue};
 use raincheck_core::key::{KEYS_MAX, KeyId, KeyRefused};
 
 use crate::api::Api;
-use crate::api::answer::{draining, json, render};
+use crate::api::answer::{draining, json, no_content, render};
 use crate::api::caller::Caller;
 use crate::api::code::Code;
-use crate::api::extract::{SETTINGS_BYTES_MAX, body, json_only, named};
+use crate::api::extract::{JsonRequest, SETTINGS_BYTES_MAX, body, named};
 use crate::api::problem::Problem;
-use crate::api::query::no_query;
+use crate::api::query::{NoQuery, no_query};
 use crate::api::wire::key::{CreatedKeyDocument, KeyAsked, KeyDocument, KeysDocument, NewKeySchema};
 
 /// List the API keys of the namespace, also those that have expired; without their secrets.
@@ -26,9 +24,8 @@ use crate::api::wire::key::{CreatedKeyDocument, KeyAsked, KeyDocument, KeysDocum
 pub(crate) async fn list_keys(
     State(api): State<Api>,
     caller: Caller,
-    request: Request,
+    _: NoQuery,
 ) -> Result<Response, Problem> {
-    no_query(&request.into_parts().0)?;
     let keys = api.node.store().keys(&caller.namespace).await?;
     let document = KeysDocument {
         keys: keys.iter().map(KeyDocument::of).collect(),
@@ -49,11 +46,8 @@ pub(crate) async fn list_keys(
 pub(crate) async fn create_key(
     State(api): State<Api>,
     caller: Caller,
-    request: Request,
+    JsonRequest { content, .. }: JsonRequest,
 ) -> Result<Response, Problem> {
-    let (parts, content) = request.into_parts();
-    no_query(&parts)?;
-    json_only(&parts.headers)?;
     let content = body(&api, content, SETTINGS_BYTES_MAX, "a key").await?;
     let asked = KeyAsked::read(&content)?;
     if api.node.draining() {
@@ -89,12 +83,7 @@ pub(crate) async fn revoke_key(
     let id: KeyId = named(&parts).parse().map_err(|_| refused(KeyRefused::Unknown))?;
     let revoked = api.node.revoke_key(&caller.namespace, id).await?;
     revoked.map_err(refused)?;
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    response
-        .headers_mut()
-        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(response)
+    Ok(no_content())
 }
 
 fn refused(why: KeyRefused) -> Problem {

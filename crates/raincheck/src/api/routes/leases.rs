@@ -7,8 +7,11 @@ use axum::response::Response;
 use http::header::{self, HeaderMap, HeaderValue};
 use raincheck_core::content::{Header, JobResult};
 use raincheck_core::id::LeaseId;
+use raincheck_core::job::Job;
 use raincheck_core::name::Namespace;
-use raincheck_core::queue::BODY_MAX_LIMIT;
+use raincheck_core::queue::{BODY_MAX_LIMIT, Queue};
+use raincheck_core::store::Leased;
+use raincheck_core::time::Timestamp;
 use serde_json::value::RawValue;
 
 use crate::api::Api;
@@ -17,7 +20,7 @@ use crate::api::answer::{render, stamp};
 use crate::api::caller::Caller;
 use crate::api::code::Code;
 use crate::api::delivered::leases;
-use crate::api::extract::{LeasePath, SETTINGS_BYTES_MAX, body, json_only};
+use crate::api::extract::{JsonRequest, LeasePath, SETTINGS_BYTES_MAX, body};
 use crate::api::options::{SENT_TO_HANDLERS, title};
 use crate::api::problem::Problem;
 use crate::api::query::no_query;
@@ -91,7 +94,7 @@ pub(crate) async fn renew(
     State(api): State<Api>,
     caller: Caller,
     LeasePath(lease): LeasePath,
-    request: Request,
+    request: JsonRequest,
 ) -> Result<Response, Problem> {
     by_json(&api, &caller, lease, "renew", request).await
 }
@@ -112,7 +115,7 @@ pub(crate) async fn fail(
     State(api): State<Api>,
     caller: Caller,
     LeasePath(lease): LeasePath,
-    request: Request,
+    request: JsonRequest,
 ) -> Result<Response, Problem> {
     by_json(&api, &caller, lease, "fail", request).await
 }
@@ -129,7 +132,7 @@ pub(crate) async fn release(
     State(api): State<Api>,
     caller: Caller,
     LeasePath(lease): LeasePath,
-    request: Request,
+    request: JsonRequest,
 ) -> Result<Response, Problem> {
     by_json(&api, &caller, lease, "release", request).await
 }
@@ -139,11 +142,8 @@ async fn by_json(
     caller: &Caller,
     lease: LeaseId,
     action: &'static str,
-    request: Request,
+    JsonRequest { parts, content }: JsonRequest,
 ) -> Result<Response, Problem> {
-    let (parts, content) = request.into_parts();
-    no_query(&parts)?;
-    json_only(&parts.headers)?;
     let taken: &[&str] = if action == "fail" { &[CLAIM] } else { &[] };
     let head = WorkerHead::read(&parts.headers, taken)?;
     let content = body(api, content, SETTINGS_BYTES_MAX, action).await?;
@@ -242,13 +242,7 @@ pub(super) async fn one(
             Ok(response)
         }
         Ok(Done::Settled { job, leased, queue }) => {
-            let mut document = SettledDocument::of(&job, now);
-            document.leases = leased.as_deref().map(|leased| {
-                let documents = leased.iter();
-                documents
-                    .filter_map(|leased| LeaseDocument::of(leased, queue.as_deref(), now, api.node.traces()))
-                    .collect()
-            });
+            let document = settled(api, &job, leased.as_deref(), queue.as_deref(), now);
             let mut response = leases(document.render(), lent);
             stamp(response.headers_mut(), job.id, job.outcome());
             Ok(response)
@@ -271,11 +265,8 @@ pub(super) async fn one(
 pub(crate) async fn many(
     State(api): State<Api>,
     caller: Caller,
-    request: Request,
+    JsonRequest { parts, content }: JsonRequest,
 ) -> Result<Response, Problem> {
-    let (parts, content) = request.into_parts();
-    no_query(&parts)?;
-    json_only(&parts.headers)?;
     WorkerHead::read(&parts.headers, &[])?;
     let content = body(&api, content, ENTRIES_BYTES_MAX, "one request").await?;
     let entries: Vec<&RawValue> = serde_json::from_slice(&content)
@@ -330,7 +321,7 @@ pub(crate) async fn many(
     Ok(leases(render_entries(&documents), lent))
 }
 
-fn shown<'a>(api: &Api, fate: &'a Result<Done, Problem>, now: raincheck_core::time::Timestamp) -> Fate<'a> {
+fn shown<'a>(api: &Api, fate: &'a Result<Done, Problem>, now: Timestamp) -> Fate<'a> {
     let status = 200;
     match fate {
         Ok(Done::Renewed(job, renewed)) => Fate::Renewed {
@@ -346,16 +337,28 @@ fn shown<'a>(api: &Api, fate: &'a Result<Done, Problem>, now: raincheck_core::ti
                 cancel_requested: emitted.cancel_requested,
             },
         },
-        Ok(Done::Settled { job, leased, queue }) => {
-            let mut settled = SettledDocument::of(job, now);
-            settled.leases = leased.as_deref().map(|leased| {
-                let documents = leased.iter();
-                documents
-                    .filter_map(|leased| LeaseDocument::of(leased, queue.as_deref(), now, api.node.traces()))
-                    .collect()
-            });
-            Fate::Settled { status, settled }
-        }
+        Ok(Done::Settled { job, leased, queue }) => Fate::Settled {
+            status,
+            settled: settled(api, job, leased.as_deref(), queue.as_deref(), now),
+        },
         Err(problem) => Fate::refused(problem),
     }
+}
+
+/// How a job stands that was settled, and what was claimed with it.
+fn settled<'a>(
+    api: &Api,
+    job: &'a Job,
+    leased: Option<&'a [Leased]>,
+    queue: Option<&'a Queue>,
+    now: Timestamp,
+) -> SettledDocument<'a> {
+    let mut document = SettledDocument::of(job, now);
+    document.leases = leased.map(|leased| {
+        let documents = leased.iter();
+        documents
+            .filter_map(|leased| LeaseDocument::of(leased, queue, now, api.node.traces()))
+            .collect()
+    });
+    document
 }

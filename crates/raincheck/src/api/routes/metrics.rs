@@ -1,7 +1,7 @@
 //! The server's numbers, for Prometheus.
 
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::response::Response;
 use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -10,7 +10,7 @@ use crate::api::Api;
 use crate::api::answer::NO_STORE;
 use crate::api::caller::Caller;
 use crate::api::problem::Problem;
-use crate::api::query::no_query;
+use crate::api::query::NoQuery;
 use crate::telemetry::Waiting;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -23,12 +23,7 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
         body = String, content_type = "application/openmetrics-text",
     ))
 )]
-pub(crate) async fn metrics(
-    State(api): State<Api>,
-    _: Caller,
-    request: Request,
-) -> Result<Response, Problem> {
-    no_query(&request.into_parts().0)?;
+pub(crate) async fn metrics(State(api): State<Api>, _: Caller, _: NoQuery) -> Result<Response, Problem> {
     let waiting = Waiting {
         long_polls: api.waiters.taken(),
         streams: api.streams.open(),

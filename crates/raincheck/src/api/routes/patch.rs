@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 use http::header::{self, HeaderMap};
@@ -20,9 +20,8 @@ use crate::api::answer::missing;
 use crate::api::caller::Caller;
 use crate::api::code::Code;
 use crate::api::conditional::{Expected, expected, weak_tag};
-use crate::api::extract::{JobPath, SETTINGS_BYTES_MAX, body, json_only};
+use crate::api::extract::{JobPath, JsonRequest, SETTINGS_BYTES_MAX, body};
 use crate::api::problem::Problem;
-use crate::api::query::no_query;
 use crate::api::redeem::document;
 use crate::api::wire::job::JobDocument;
 use crate::api::wire::patch::{PatchSchema, read};
@@ -42,11 +41,8 @@ pub(crate) async fn patch_job(
     State(api): State<Api>,
     caller: Caller,
     JobPath(id): JobPath,
-    request: Request,
+    JsonRequest { parts, content }: JsonRequest,
 ) -> Result<Response, Problem> {
-    let (parts, content) = request.into_parts();
-    no_query(&parts)?;
-    json_only(&parts.headers)?;
     let content = body(&api, content, SETTINGS_BYTES_MAX, "changes").await?;
     let mut patch = read(&content)?;
     patch.if_version = wanted(&api, &caller.namespace, id, &parts.headers).await?;

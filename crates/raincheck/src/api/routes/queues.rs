@@ -2,22 +2,21 @@
 //!
 //! Invariant: changes go through the node, so that dispatch hears of them; a command to run never comes over the API.
 
-use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::response::Response;
-use http::{StatusCode, header};
+use http::StatusCode;
 use raincheck_core::name::{Namespace, QueueName};
 use raincheck_core::queue::{QueueSpec, Worker};
 use raincheck_core::store::QueueRefused;
 use serde_json::value::RawValue;
 
 use crate::api::Api;
-use crate::api::answer::{NO_STORE, draining, json, render, unknown_queue};
+use crate::api::answer::{draining, json, no_content, render, unknown_queue};
 use crate::api::caller::Caller;
 use crate::api::code::Code;
-use crate::api::extract::{QueuePath, SETTINGS_BYTES_MAX, body, json_only};
+use crate::api::extract::{JsonRequest, QueuePath, SETTINGS_BYTES_MAX, body};
 use crate::api::problem::Problem;
-use crate::api::query::no_query;
+use crate::api::query::NoQuery;
 use crate::api::text;
 use crate::api::wire::queue::{Purged, QueueDocument, QueueSettings, QueuesDocument};
 use crate::api::wire::submit::fields;
@@ -36,9 +35,8 @@ const PURGE_STEP: u32 = 1_000;
 pub(crate) async fn list_queues(
     State(api): State<Api>,
     caller: Caller,
-    request: Request,
+    _: NoQuery,
 ) -> Result<Response, Problem> {
-    no_query(&request.into_parts().0)?;
     let all = api.node.store().queues(&caller.namespace).await?;
     let cores = api.node.options().cores;
     let queues = all
@@ -59,9 +57,8 @@ pub(crate) async fn get_queue(
     State(api): State<Api>,
     caller: Caller,
     QueuePath(name): QueuePath,
-    request: Request,
+    _: NoQuery,
 ) -> Result<Response, Problem> {
-    no_query(&request.into_parts().0)?;
     queue_document(&api, &caller.namespace, &name).await
 }
 
@@ -100,11 +97,8 @@ pub(super) fn refused(why: QueueRefused, name: &QueueName) -> Problem {
 pub(crate) async fn put_queue(
     State(api): State<Api>,
     caller: Caller,
-    request: Request,
+    JsonRequest { parts, content }: JsonRequest,
 ) -> Result<Response, Problem> {
-    let (parts, content) = request.into_parts();
-    no_query(&parts)?;
-    json_only(&parts.headers)?;
     let name = parts.uri.path().split('/').nth(3).unwrap_or_default();
     let name = QueueName::new(name).map_err(|why| Problem::bad_request(why.to_string()))?;
     let content = body(&api, content, SETTINGS_BYTES_MAX, "settings").await?;
@@ -195,15 +189,11 @@ pub(crate) async fn delete_queue(
     State(api): State<Api>,
     caller: Caller,
     QueuePath(name): QueuePath,
-    request: Request,
+    _: NoQuery,
 ) -> Result<Response, Problem> {
-    no_query(&request.into_parts().0)?;
     let deleted = api.node.delete_queue(&caller.namespace, &name).await?;
     deleted.map_err(|why| refused(why, &name))?;
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    response.headers_mut().insert(header::CACHE_CONTROL, NO_STORE);
-    Ok(response)
+    Ok(no_content())
 }
 
 /// Stop claiming from a queue; submits go on, what runs goes on. Doing it again changes nothing.
@@ -216,9 +206,8 @@ pub(crate) async fn pause_queue(
     State(api): State<Api>,
     caller: Caller,
     QueuePath(name): QueuePath,
-    request: Request,
+    _: NoQuery,
 ) -> Result<Response, Problem> {
-    no_query(&request.into_parts().0)?;
     set_paused(&api, &caller.namespace, &name, true).await
 }
 
@@ -232,9 +221,8 @@ pub(crate) async fn resume_queue(
     State(api): State<Api>,
     caller: Caller,
     QueuePath(name): QueuePath,
-    request: Request,
+    _: NoQuery,
 ) -> Result<Response, Problem> {
-    no_query(&request.into_parts().0)?;
     set_paused(&api, &caller.namespace, &name, false).await
 }
 
@@ -260,9 +248,8 @@ pub(crate) async fn purge_queue(
     State(api): State<Api>,
     caller: Caller,
     QueuePath(name): QueuePath,
-    request: Request,
+    _: NoQuery,
 ) -> Result<Response, Problem> {
-    no_query(&request.into_parts().0)?;
     let mut cancelled = 0;
     loop {
         let step = api

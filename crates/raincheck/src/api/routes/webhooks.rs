@@ -14,7 +14,7 @@ use crate::api::answer::{draining, json, render};
 use crate::api::caller::Caller;
 use crate::api::code::Code;
 use crate::api::problem::Problem;
-use crate::api::query::{no_query, pairs};
+use crate::api::query::{NoQuery, no_query, pairs};
 use crate::api::text::short;
 use crate::api::wire::page::{LIMIT_DEFAULT, limit};
 use crate::api::wire::webhook::{
@@ -29,9 +29,8 @@ use crate::api::wire::webhook::{
 pub(crate) async fn get_secret(
     State(api): State<Api>,
     caller: Caller,
-    request: Request,
+    _: NoQuery,
 ) -> Result<Response, Problem> {
-    no_query(&request.into_parts().0)?;
     let secrets = api.node.webhook_secret(&caller.namespace).await?;
     let document = SecretDocument::of(&secrets, api.node.store().now());
     Ok(json(StatusCode::OK, render(&document)))
@@ -45,9 +44,8 @@ pub(crate) async fn get_secret(
 pub(crate) async fn rotate_secret(
     State(api): State<Api>,
     caller: Caller,
-    request: Request,
+    _: NoQuery,
 ) -> Result<Response, Problem> {
-    no_query(&request.into_parts().0)?;
     if api.node.draining() {
         return Err(draining());
     }

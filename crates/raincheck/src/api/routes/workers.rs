@@ -1,6 +1,6 @@
 //! Who works: those who pull, and the queues that this server works itself.
 
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 use raincheck_core::name::{QueueName, WorkerName};
@@ -9,7 +9,7 @@ use crate::api::Api;
 use crate::api::answer::{json, render};
 use crate::api::caller::Caller;
 use crate::api::problem::Problem;
-use crate::api::query::no_query;
+use crate::api::query::NoQuery;
 use crate::api::wire::leased::{WorkerDocument, WorkersDocument};
 
 /// List who works, as this server knows: pull workers until some minutes after they were last heard of, and itself.
@@ -20,9 +20,8 @@ use crate::api::wire::leased::{WorkerDocument, WorkersDocument};
 pub(crate) async fn list_workers(
     State(api): State<Api>,
     caller: Caller,
-    request: Request,
+    _: NoQuery,
 ) -> Result<Response, Problem> {
-    no_query(&request.into_parts().0)?;
     let now = api.node.store().now();
     let pulling = api.node.pull().roll().workers(&caller.namespace, now);
     let lines = api.node.lines();
