@@ -1,4 +1,4 @@
-//! Listings that the server gives a page at a time.
+//! Listings, whole or a page at a time.
 //!
 //! Invariant: what is shown is what the server listed, in its order, and no page is asked for that is not shown. Each page
 //! is written as it comes, but on a terminal, where columns line up over all.
@@ -48,13 +48,26 @@ pub(crate) struct Listing<'a, T> {
 }
 
 impl<T: DeserializeOwned> Listing<'_, T> {
-    /// Shows it.
+    /// Shows so much of it, a page at a time.
     ///
     /// # Errors
     /// When the server cannot be asked, or refuses.
     pub(crate) async fn show(&self, much: HowMuch, session: &Session) -> Result<(), Failed> {
+        let left = if much.all { u32::MAX } else { much.limit };
+        self.write(Some(left), session).await
+    }
+
+    /// Shows all of it, where the server gives it whole.
+    ///
+    /// # Errors
+    /// When the server cannot be asked, or refuses.
+    pub(crate) async fn show_whole(&self, session: &Session) -> Result<(), Failed> {
+        self.write(None, session).await
+    }
+
+    async fn write(&self, much: Option<u32>, session: &Session) -> Result<(), Failed> {
         let output = session.output;
-        let mut left = if much.all { u32::MAX } else { much.limit };
+        let mut left = much.unwrap_or(u32::MAX);
         let mut cursor = None;
         let mut table = Table::new(self.columns);
         let mut found = 0_u64;
@@ -62,7 +75,7 @@ impl<T: DeserializeOwned> Listing<'_, T> {
             output.bytes(b"[")?;
         }
         while left > 0 {
-            let path = self.page(left.min(PAGE_MAX), cursor.as_deref());
+            let path = self.page(much.map(|_| left.min(PAGE_MAX)), cursor.as_deref());
             let answer = session.call(Request::get(path), About::Server).await?;
             let (entries, next) = self.read(&answer.body)?;
             let now = answer.date().filter(|_| output.shape == Shape::Terminal);
@@ -102,15 +115,21 @@ impl<T: DeserializeOwned> Listing<'_, T> {
     }
 
     /// The page to ask for.
-    fn page(&self, limit: u32, cursor: Option<&str>) -> String {
-        let mut page = format!("{}?limit={limit}", self.path);
+    fn page(&self, limit: Option<u32>, cursor: Option<&str>) -> String {
+        let limit = limit.map(|limit| limit.to_string());
         let filter = self.filter.iter().map(|(name, value)| (*name, value.as_deref()));
-        for (name, value) in filter.chain([("cursor", cursor)]) {
-            if let Some(value) = value {
-                page.push_str(&format!("&{name}={}", encoded(value)));
-            }
+        let asked = [("limit", limit.as_deref())]
+            .into_iter()
+            .chain(filter)
+            .chain([("cursor", cursor)]);
+        let query: Vec<_> = asked
+            .filter_map(|(name, value)| Some(format!("{name}={}", encoded(value?))))
+            .collect();
+        if query.is_empty() {
+            self.path.to_owned()
+        } else {
+            format!("{}?{}", self.path, query.join("&"))
         }
-        page
     }
 
     /// A page's entries as they were written, and the cursor of the next one.
@@ -149,8 +168,13 @@ mod tests {
     #[test]
     fn a_filter_reaches_the_server_as_it_was_typed() {
         let filter = [("tag", Some("a b".to_owned())), ("queue", None)];
-        let page = listing(&filter).page(7, Some("c1"));
+        let page = listing(&filter).page(Some(7), Some("c1"));
         assert_eq!(page, "/v1/jobs?limit=7&tag=a%20b&cursor=c1");
+    }
+
+    #[test]
+    fn a_whole_listing_is_asked_for_without_a_query() {
+        assert_eq!(listing(&[]).page(None, None), "/v1/jobs");
     }
 
     #[test]
