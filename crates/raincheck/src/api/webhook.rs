@@ -13,6 +13,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::wire::batch::BatchDocument;
+use super::wire::content::strict;
 use super::wire::job::JobDocument;
 
 /// A webhook is smaller than this: a result that does not fit is redeemed at its URL.
@@ -130,6 +131,6 @@ fn inline(result: &JobResult) -> Option<Inline<'_>> {
     Some(Inline {
         status: result.status,
         content_type,
-        json: serde_json::from_slice(&result.body).ok()?,
+        json: strict(&result.body)?,
     })
 }

@@ -1,16 +1,19 @@
 //! Bytes inside JSON: `json` where the content type is JSON, `text` where it is text, `base64` otherwise, `url` where
 //! they are too many.
 //!
-//! Invariant: what was sent as one of them reads back as the same bytes; JSON stands in the answer as it came.
+//! Invariants: what was sent as one of them reads back as the same bytes; JSON stands in the answer as it came, and only
+//! where no reader of the answer could stumble over it.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 
 use bytes::Bytes;
 use http::header::CONTENT_ENCODING;
 use raincheck_core::content::Input;
 use raincheck_core::id::JobId;
-use serde::Serialize;
+use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
+use serde::{Deserializer, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
@@ -33,7 +36,8 @@ pub(crate) struct ContentDocument<'a> {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schema(value_type = Object, required = false)]
     headers: BTreeMap<&'a str, Cow<'a, str>>,
-    /// The bytes, where they are JSON.
+    /// The bytes, where they are JSON that every reader takes: no half surrogate, no number beyond a float's range, nested at
+    /// most 100 deep.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Value>)]
     json: Option<&'a RawValue>,
@@ -119,11 +123,89 @@ pub(crate) fn shown<'a>(content_type: Option<&str>, coded: bool, body: &'a [u8])
         return Shown::TooLarge;
     }
     let found = match kind(content_type.filter(|_| !coded).unwrap_or_default()) {
-        Kind::Json => serde_json::from_slice(body).ok().map(Shown::Json),
+        Kind::Json => strict(body).map(Shown::Json),
         Kind::Text => std::str::from_utf8(body).ok().map(Shown::Text),
         Kind::Other => None,
     };
     found.unwrap_or_else(|| Shown::Base64(text::to_base64(body)))
+}
+
+/// How deep JSON may nest that stands in a document of ours: less than any common reader takes, which reads the whole.
+const DEPTH_MAX: u8 = 100;
+
+/// JSON that every reader takes: no half surrogates, no number beyond a float's range, not too deep. One that a strict
+/// reader refused would take the whole document with it, and the other jobs in it.
+pub(crate) fn strict(body: &[u8]) -> Option<&RawValue> {
+    let json: &RawValue = serde_json::from_slice(body).ok()?;
+    let mut reader = serde_json::Deserializer::from_str(json.get());
+    Strict(DEPTH_MAX).deserialize(&mut reader).is_ok().then_some(json)
+}
+
+/// Reads a value as a strict reader does, keeps nothing of it, and goes so many levels deep.
+#[derive(Clone, Copy)]
+struct Strict(u8);
+
+impl Strict {
+    fn inside<E: Error>(self) -> Result<Self, E> {
+        self.0
+            .checked_sub(1)
+            .map(Self)
+            .ok_or_else(|| E::custom("too deep"))
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Strict {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<(), D::Error> {
+        reader.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Strict {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<(), A::Error> {
+        let inside = self.inside()?;
+        while values.next_element_seed(inside)?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
+        let inside = self.inside()?;
+        while fields.next_key_seed(inside)?.is_some() {
+            fields.next_value_seed(inside)?;
+        }
+        Ok(())
+    }
 }
 
 /// The bytes that stand in a field `json`, `text` or `base64`, and the content type that they have unless told.
@@ -169,6 +251,8 @@ mod tests {
             (Some("application/problem+json; x=y"), b"null", r#""json":null"#),
             (Some("application/json"), b"{", r#""base64":"ew==""#),
             (Some("application/json"), b"", r#""base64":"""#),
+            (Some("application/json"), b"1e400", r#""base64":"MWU0MDA=""#),
+            (Some("application/json"), br#""\ud8""#, r#""base64":"Ilx1ZDgi""#),
             (Some("text/csv"), "ä,b\n".as_bytes(), r#""text":"ä,b\n""#),
             (Some("text/plain"), b"\xff", r#""base64":"/w==""#),
             (Some("image/png"), b"abc", r#""base64":"YWJj""#),
