@@ -9,7 +9,8 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use crate::api_key::ApiKey;
 use crate::client::{Address, URL_DEFAULT};
 use crate::commands::{
-    batch, bench, completions, config, job, key, openapi, queue, serve, submit, version, webhook, work,
+    batch, bench, completions, config, doctor, job, key, openapi, queue, serve, submit, version, webhook,
+    work,
 };
 use crate::exit::{Failed, TABLE};
 use crate::output::Output;
@@ -106,6 +107,8 @@ enum Command {
     /// Look at the server's configuration: what it says, where, and what is wrong with it
     #[command(subcommand)]
     Config(config::Config),
+    /// Find out what is wrong here or with the server, and what to do about it
+    Doctor(Box<doctor::Doctor>),
     /// Print the OpenAPI document of the HTTP API
     Openapi(openapi::OpenApi),
     /// Print a completion script for a shell
@@ -167,6 +170,7 @@ impl Cli {
             Command::Webhook(webhook) => block_on(webhook.run(&session())),
             Command::Key(key) => block_on(key.run(&session())),
             Command::Config(config) => config.run(output),
+            Command::Doctor(doctor) => block_on(doctor.run(&session())),
             Command::Openapi(openapi) => openapi.run(output),
             Command::Completions(completions) => completions.run(output),
             Command::Guard => {

@@ -3,12 +3,17 @@
 //! Invariant: every command is thin. What a job is and what happens to it is decided in the library, and a client's
 //! command knows no more than what the HTTP API says.
 
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 mod api_key;
 mod cli;
 mod client;
 mod commands;
 mod config;
 mod confirm;
+mod disk;
 mod document;
 mod exit;
 mod follow;

@@ -193,3 +193,14 @@ fn the_reference_is_what_the_table_says() {
     assert_eq!(differs, None, "write it: {write_it}");
     assert_eq!(page.len(), committed.len(), "write it: {write_it}");
 }
+
+#[test]
+fn the_configurations_that_are_shipped_have_no_mistakes() {
+    let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy");
+    for shipped in ["systemd/raincheck.toml", "kubernetes/raincheck.toml"] {
+        let mut command = raincheck();
+        command.args(["config", "check"]).arg(deploy.join(shipped));
+        let ran = Ran::of(&mut command);
+        assert_eq!(ran.code, 0, "{ran:?}");
+    }
+}

@@ -5,6 +5,7 @@
 mod batch;
 mod bench;
 mod config;
+mod doctor;
 mod door;
 mod follow;
 mod help;
@@ -15,6 +16,7 @@ mod queues;
 mod rig;
 mod serve;
 mod stopping;
+mod systemd;
 mod terminal;
 mod webhook;
 mod work;

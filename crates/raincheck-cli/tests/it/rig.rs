@@ -29,6 +29,19 @@ pub(crate) fn raincheck() -> Command {
     command
 }
 
+/// The same, started by another program, given as its first words.
+pub(crate) fn started_by(words: &[&str]) -> Command {
+    let plain = raincheck();
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]).arg(plain.get_program());
+    for (name, value) in plain.get_envs() {
+        if value.is_none() {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
 /// What a command printed and how it ended.
 #[derive(Debug)]
 pub(crate) struct Ran {
@@ -131,22 +144,19 @@ impl Server {
 
     /// A server that is started by another program, given as its first words.
     pub(crate) fn start_by(words: &[&str], arguments: &[&str]) -> Self {
-        let plain = raincheck();
-        let mut command = Command::new(words[0]);
-        command.args(&words[1..]).arg(plain.get_program());
-        for (name, value) in plain.get_envs() {
-            if value.is_none() {
-                command.env_remove(name);
-            }
-        }
-        Self::start_as(
-            command,
-            tempfile::tempdir().expect("a temporary folder"),
-            arguments,
-        )
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        Self::start_as(started_by(words), folder, arguments)
     }
 
-    fn start_as(mut command: Command, folder: TempDir, arguments: &[&str]) -> Self {
+    /// The same, with this on the other program's standard input.
+    pub(crate) fn start_given(words: &[&str], input: Stdio) -> Self {
+        let mut command = started_by(words);
+        command.stdin(input);
+        Self::start_as(command, tempfile::tempdir().expect("a temporary folder"), &[])
+    }
+
+    /// A server as this command starts it, with its store in this folder.
+    pub(crate) fn start_as(mut command: Command, folder: TempDir, arguments: &[&str]) -> Self {
         command
             .env("RAINCHECK_LISTEN", "127.0.0.1:0")
             .args(["serve", "-q", "--store"])

@@ -34,6 +34,7 @@ use self::figures::{Row, Setting};
 use self::rig::{Choice, Rig, Sizes};
 use self::spawn::How;
 use crate::client::Address;
+use crate::disk::{self, Disk};
 use crate::exit::{Exit, Failed};
 use crate::output::Output;
 
@@ -184,7 +185,7 @@ impl Bench {
             pinned: self.pin,
         };
         if let Choice::ThrowAway(How { folder, .. }) = &choice
-            && spawn::in_memory(folder)
+            && disk::kind(folder) == Disk::Memory
         {
             output.note(
                 "The store lies in memory, where a sync costs nothing: name a disk with --folder DIRECTORY",

@@ -18,8 +18,6 @@ use crate::exit::{Exit, Failed};
 
 /// A server that takes longer to start, or to leave, is given up.
 const START_MAX: Duration = Duration::from_secs(120);
-/// The magic number of a file system in memory (statfs(2)).
-const TMPFS: u64 = 0x0102_1994;
 
 /// How a server is started.
 #[derive(Clone, Debug)]
@@ -177,9 +175,4 @@ pub(super) fn open_files(wanted: u64) -> Result<(), Failed> {
     };
     setrlimit(Resource::Nofile, raised).map_err(std::io::Error::from)?;
     Ok(())
-}
-
-/// Whether a sync costs nothing in this folder, because it lies in memory.
-pub(super) fn in_memory(folder: &Path) -> bool {
-    rustix::fs::statfs(folder).is_ok_and(|found| u64::try_from(found.f_type).is_ok_and(|kind| kind == TMPFS))
 }

@@ -15,13 +15,66 @@ use raincheck::tasks::{Group, TaskKind};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
+use super::systemd::{Inherited, inherited};
 use crate::config::{Listen, Settings};
 use crate::exit::{Exit, Failed};
+
+/// Where the server listens.
+#[derive(Debug)]
+enum Place {
+    /// At an address that is still to be taken.
+    Named(Listen),
+    /// At one that was taken for it.
+    Given(Inherited),
+}
+
+impl Place {
+    /// The address, where it is one of a network.
+    fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Named(Listen::Tcp(address)) | Self::Given(Inherited::Tcp(_, address)) => Some(*address),
+            Self::Named(Listen::Local(_)) | Self::Given(Inherited::Local(_)) => None,
+        }
+    }
+
+    /// Takes it.
+    async fn take(self) -> Result<Taken, Failed> {
+        Ok(match self {
+            Self::Named(Listen::Tcp(address)) => Taken::Tcp(bind(address).await?),
+            Self::Given(Inherited::Tcp(listener, _)) => Taken::Tcp(TcpListener::from_std(listener)?),
+            Self::Named(Listen::Local(path)) => Taken::Local {
+                listener: bind_local(&path).await?,
+                path: Some(path),
+                made: true,
+            },
+            Self::Given(Inherited::Local(listener)) => {
+                let path = listener.local_addr()?.as_pathname().map(Path::to_owned);
+                let listener = UnixListener::from_std(listener)?;
+                Taken::Local {
+                    listener,
+                    path,
+                    made: false,
+                }
+            }
+        })
+    }
+}
+
+/// A socket that is listened on.
+enum Taken {
+    Tcp(TcpListener),
+    Local {
+        listener: UnixListener,
+        path: Option<PathBuf>,
+        /// Whether the path is ours, to be removed at the end.
+        made: bool,
+    },
+}
 
 /// How the server is reached, and what protects it.
 #[derive(Debug)]
 pub(crate) struct Plan {
-    listen: Vec<Listen>,
+    places: Vec<Place>,
     exposed: Exposed,
     protection: Protection,
     /// What TLS is spoken with.
@@ -29,7 +82,7 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Reads the settings and the certificate.
+    /// Reads the settings and the certificate, and takes the sockets that were handed over: they stand for --listen.
     pub(crate) fn new(settings: &Settings) -> Result<Self, Failed> {
         let tls = match (&settings.tls_cert, &settings.tls_key) {
             (None, None) => None,
@@ -44,8 +97,12 @@ impl Plan {
                 ));
             }
         };
+        let mut places: Vec<Place> = inherited()?.into_iter().map(Place::Given).collect();
+        if places.is_empty() {
+            places.extend(settings.listen.iter().cloned().map(Place::Named));
+        }
         Ok(Self {
-            listen: settings.listen.clone(),
+            places,
             protection: Protection {
                 keys: false,
                 tls: tls.is_some(),
@@ -61,11 +118,8 @@ impl Plan {
 
     /// Whether others than this machine are served.
     pub(crate) fn public(&self) -> bool {
-        let mut ports = self.listen.iter();
-        let far = ports.any(
-            |listen| matches!(listen, Listen::Tcp(address) if !address.ip().to_canonical().is_loopback()),
-        );
-        far || self.protection.proxied
+        let mut addresses = self.places.iter().filter_map(Place::address);
+        addresses.any(|address| !address.ip().to_canonical().is_loopback()) || self.protection.proxied
     }
 
     /// Whether all addresses may be listened on, given whether there are keys.
@@ -74,12 +128,10 @@ impl Plan {
             keys,
             ..self.protection
         };
-        for listen in &self.listen {
+        for place in &self.places {
             // Behind a proxy it does not matter by what socket it comes.
-            let address = match listen {
-                Listen::Tcp(address) => *address,
-                Listen::Local(_) => SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            };
+            let here = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+            let address = place.address().unwrap_or(here);
             check_listen(address, protection)
                 .map_err(|refused| Failed::usage(refused.to_string()).next(refused.way_out()))?;
         }
@@ -87,19 +139,21 @@ impl Plan {
     }
 
     /// Takes the addresses.
-    pub(crate) async fn bind(self) -> Result<Bound, Failed> {
-        let (mut listeners, mut url, mut sockets) = (Vec::new(), None, Vec::new());
-        for listen in &self.listen {
-            let listener = match listen {
-                Listen::Tcp(address) => {
-                    let listener = bind(*address).await?;
+    pub(crate) async fn bind(mut self) -> Result<Bound, Failed> {
+        let (mut listeners, mut sockets) = (Vec::new(), Vec::new());
+        let (mut url, mut local) = (None, None);
+        let public = self.public();
+        for place in std::mem::take(&mut self.places) {
+            let listener = match place.take().await? {
+                Taken::Tcp(listener) => {
                     let address = listener.local_addr()?;
                     url.get_or_insert_with(|| self.url(address));
                     Listener::from(listener)
                 }
-                Listen::Local(path) => {
-                    sockets.push(path.clone());
-                    Listener::from(bind_local(path).await?)
+                Taken::Local { listener, path, made } => {
+                    local = local.or_else(|| path.as_ref().map(|path| format!("unix:{}", path.display())));
+                    sockets.extend(path.filter(|_| made));
+                    Listener::from(listener)
                 }
             };
             listeners.push(match &self.tls {
@@ -107,13 +161,12 @@ impl Plan {
                 None => listener,
             });
         }
-        let local = sockets.first().map(|path| format!("unix:{}", path.display()));
         Ok(Bound {
             listeners,
             url: url.clone().or(local).unwrap_or_default(),
             own_url: url,
-            public: self.public(),
-            exposed: (self.public() || self.tls.is_some()).then_some(self.exposed),
+            public,
+            exposed: (public || self.tls.is_some()).then_some(self.exposed),
             tls: self.tls,
             sockets,
         })

@@ -9,6 +9,7 @@ mod door;
 pub(crate) mod logs;
 mod queues;
 mod reload;
+mod systemd;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use raincheck::core::store::Store;
 use raincheck::core::time::format_duration;
 use raincheck::outward::target::Targets;
 use raincheck::store::OpenError;
+use raincheck::tasks::Group;
 use raincheck::{Node, NodeOptions, TraceOptions};
 use tracing::{error, info, warn};
 
@@ -151,18 +153,28 @@ impl Serving {
             drain: settings.drain,
         };
         banner.show(self.output, settings.log_format.is_json())?;
+        let watchdog = Group::new("watchdog");
+        systemd::watch(&node, &watchdog);
+        systemd::ready(&banner.url);
         let drain = settings.drain;
         let mut certificate = Certificate::new(tls);
         let signal = loop {
             tokio::select! {
                 signal = signals.next() => break signal,
-                () = hangups.next() => self.reload(&node, &mut certificate).await,
+                () = hangups.next() => {
+                    systemd::reloading();
+                    self.reload(&node, &mut certificate).await;
+                    systemd::ready(&banner.url);
+                }
                 () = certificate.changed() => certificate.follow(),
                 why = node.failure() => return Err(give_up(&node, &door, &why).await),
             }
         };
         info!(signal, drain = format_duration(drain), "told to stop");
-        leave(&node, &door, &mut signals).await
+        systemd::stopping(drain);
+        let end = leave(&node, &door, &mut signals).await;
+        watchdog.stop();
+        end
     }
 
     async fn reload(&mut self, node: &Node, certificate: &mut Certificate) {
@@ -246,7 +258,7 @@ fn store_failed(why: &str) -> Failed {
 }
 
 /// Where the data is: as told, else where systemd says, else here.
-fn directory(told: Option<PathBuf>) -> Result<PathBuf, Failed> {
+pub(crate) fn directory(told: Option<PathBuf>) -> Result<PathBuf, Failed> {
     let directory = told.unwrap_or_else(|| {
         std::env::var_os("STATE_DIRECTORY").map_or_else(|| PathBuf::from("raincheck-data"), PathBuf::from)
     });

@@ -1,0 +1,140 @@
+//! `raincheck doctor`: it finds what is wrong, and says what to do.
+
+use serde_json::Value as Json;
+use std::os::unix::fs::PermissionsExt as _;
+
+use crate::rig::{Ran, Server, raincheck};
+
+/// What it found about this, on a machine or of a server that may be at fault.
+fn found<'a>(findings: &'a Json, about: &str) -> &'a Json {
+    let mut all = findings.as_array().expect("a list").iter();
+    all.find(|finding| finding["about"] == about)
+        .unwrap_or_else(|| panic!("{about}: {findings}"))
+}
+
+/// No server listens there.
+const NOBODY: &str = "http://127.0.0.1:1";
+
+#[test]
+fn a_server_that_works_is_found_well() {
+    let server = Server::start(&["--queue", "words"]);
+    let ran = server.run(&["doctor", "--json", "--store", "store"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let findings = ran.json();
+    for about in [
+        "configuration",
+        "store",
+        "space",
+        "sync",
+        "server",
+        "clock",
+        "access",
+        "queues",
+    ] {
+        let finding = found(&findings, about);
+        assert_ne!(finding["state"], "fault", "{finding}");
+    }
+    assert_eq!(found(&findings, "store")["state"], "ok", "{findings}");
+    let plain = server.run(&["doctor", "--store", "store"]);
+    assert!(
+        plain
+            .text()
+            .contains(&format!("ok\tserver\ttakes work at {}", server.url))
+    );
+    server.stop();
+}
+
+#[test]
+fn a_server_that_is_not_there_is_a_fault_with_a_way_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = raincheck();
+    command
+        .args(["doctor", "--json", "--url", NOBODY])
+        .current_dir(folder.path());
+    let ran = Ran::of(&mut command);
+    assert_eq!(ran.code, 69, "{ran:?}");
+    let findings = ran.json();
+    let finding = found(&findings, "server");
+    assert_eq!(finding["state"], "fault", "{finding}");
+    assert!(finding["next"].as_str().unwrap().contains("raincheck serve"));
+    assert!(
+        found(&findings, "store")["found"]
+            .as_str()
+            .unwrap()
+            .contains("made at the first start")
+    );
+    assert_eq!(
+        std::fs::read_dir(folder.path()).unwrap().count(),
+        0,
+        "nothing is made"
+    );
+}
+
+#[test]
+fn ready_asks_only_whether_the_server_takes_work() {
+    let server = Server::start(&[]);
+    assert_eq!(server.run(&["doctor", "--ready"]).ok(), "ready");
+    let ran = server.run(&["doctor", "--ready", "--url", NOBODY]);
+    assert_eq!((ran.code, ran.text()), (69, ""), "{ran:?}");
+    server.stop();
+}
+
+#[test]
+fn jobs_that_nobody_works_are_told_of() {
+    let server = Server::start(&["--queue", "words"]);
+    let warned = |part: &str| {
+        let findings = server.run(&["doctor", "--json"]).json();
+        let finding = found(&findings, "queues");
+        assert_eq!(finding["state"], "warning", "{finding}");
+        assert!(finding["found"].as_str().unwrap().contains(part), "{finding}");
+        finding["next"].as_str().unwrap().to_owned()
+    };
+    server.submit(&["words"]);
+    assert!(warned("words has no worker (jobs waiting: 1)").contains("raincheck work words"));
+    server.run(&["queue", "pause", "words"]).ok();
+    assert!(warned("words is paused").contains("queue resume words"));
+    server.stop();
+}
+
+#[test]
+fn a_wrong_key_is_a_fault_and_a_good_one_is_told_so() {
+    let server = Server::start(&[]);
+    let key = server
+        .run(&["key", "create", "ops", "--scope", "admin", "-q"])
+        .ok();
+    let with = |key: &str| server.run(&["doctor", "--json", "--api-key", key]);
+    let ran = with(&key);
+    assert_eq!(found(&ran.json(), "access")["found"], "the key is good");
+    let ran = server.run(&["doctor", "--json"]);
+    assert_eq!(ran.code, 4, "{ran:?}");
+    assert_eq!(found(&ran.json(), "access")["state"], "fault");
+    server.stop();
+}
+
+#[test]
+fn a_configuration_with_a_mistake_and_an_open_store_are_told_of() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("raincheck.toml"), "drian = \"1s\"\n").unwrap();
+    let doctor = || {
+        let mut command = raincheck();
+        command
+            .args(["doctor", "--json", "--store", "open", "--url", NOBODY])
+            .current_dir(folder.path());
+        Ran::of(&mut command)
+    };
+    let findings = doctor().json();
+    let finding = found(&findings, "configuration");
+    assert_eq!(finding["state"], "fault");
+    assert!(finding["found"].as_str().unwrap().contains("drain"), "{finding}");
+    std::fs::remove_file(folder.path().join("raincheck.toml")).unwrap();
+    let store = folder.path().join("open");
+    std::fs::create_dir(&store).unwrap();
+    std::fs::set_permissions(&store, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let findings = doctor().json();
+    let finding = found(&findings, "store");
+    assert_eq!(finding["state"], "warning");
+    assert!(
+        finding["next"].as_str().unwrap().contains("chmod 700"),
+        "{finding}"
+    );
+}
