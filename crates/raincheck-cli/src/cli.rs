@@ -9,8 +9,8 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use crate::api_key::ApiKey;
 use crate::client::{Address, URL_DEFAULT};
 use crate::commands::{
-    batch, bench, completions, config, doctor, job, key, openapi, queue, serve, submit, version, webhook,
-    work,
+    audit, batch, bench, completions, config, doctor, job, key, openapi, queue, serve, submit, version,
+    webhook, work,
 };
 use crate::exit::{Failed, TABLE};
 use crate::output::Output;
@@ -104,6 +104,9 @@ enum Command {
     /// Make API keys, list and revoke them
     #[command(subcommand)]
     Key(key::Key),
+    /// Look at what administrators did
+    #[command(subcommand)]
+    Audit(audit::Audit),
     /// Look at the server's configuration: what it says, where, and what is wrong with it
     #[command(subcommand)]
     Config(config::Config),
@@ -169,6 +172,7 @@ impl Cli {
             Command::Work(work) => block_on(work.run(&session())),
             Command::Webhook(webhook) => block_on(webhook.run(&session())),
             Command::Key(key) => block_on(key.run(&session())),
+            Command::Audit(audit) => block_on(audit.run(&session())),
             Command::Config(config) => config.run(output),
             Command::Doctor(doctor) => block_on(doctor.run(&session())),
             Command::Openapi(openapi) => openapi.run(output),

@@ -5,6 +5,7 @@
 //!
 //! Read [`job`] for the life of a job, [`decide`] for its transitions and [`store`] for what keeps it.
 
+pub mod audit;
 pub mod batch;
 pub mod clock;
 #[cfg(any(test, feature = "conformance"))]

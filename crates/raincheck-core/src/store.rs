@@ -14,6 +14,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use crate::audit::{Act, ActPage, Acts, ActsKept};
 use crate::batch::{
     Batch, BatchCancelled, BatchId, BatchMissing, BatchOpened, BatchRefused, BatchStatus, Line, NewBatch,
     Results, Tended,
@@ -378,6 +379,22 @@ pub trait Store: Debug + Send + Sync + 'static {
 
     /// Notes when keys were used last; what is noted already and later stays. Keys that are gone are passed over.
     fn touch_keys(&self, used: Vec<(KeyId, Timestamp)>) -> Answer<()>;
+
+    /// This store as an administrator acts on it. Every operation through it that changes a queue, a group, a key, a
+    /// secret or a delivery, or that cancels, retries or deletes jobs, keeps the act's row in its own transaction, unless it
+    /// was refused; an act that takes several operations has one row.
+    fn recording(&self, act: Act) -> Arc<dyn Store>;
+
+    /// Keeps the row of an act that no operation has kept: one that was refused, with the code that says why, or one that
+    /// changed nothing. An act that has its row keeps that. Durable on return.
+    fn record(&self, act: Act, refused: Option<String>) -> Answer<()>;
+
+    /// A page of the namespace's acts, newest first. The work of one call is bounded: a page may be short or empty although
+    /// more follow.
+    fn acts(&self, ns: &Namespace, page: ActPage) -> Answer<Acts>;
+
+    /// Forgets at most `limit` acts of all namespaces that are kept no longer, the oldest first.
+    fn prune_acts(&self, kept: ActsKept, limit: u32) -> Answer<Slice>;
 
     /// Whose a job is, or was while its tombstone lasts: for callers who hold no key but something that names the job, its
     /// lease or a ticket.

@@ -1,10 +1,11 @@
 //! The handle on an open store, and how it asks.
 //!
-//! Invariant: a handle holds no state of its own; dropping the last one lets the writer finish and end.
+//! Invariant: a handle holds no state of its own but the act that is done through it; dropping the last one lets the writer finish and end.
 
 use std::future::ready;
 use std::sync::{Arc, Mutex};
 
+use raincheck_core::audit::Act;
 use raincheck_core::clock::Clock;
 use raincheck_core::id::IdGenerator;
 #[cfg(doc)]
@@ -12,6 +13,7 @@ use raincheck_core::store::Store;
 use raincheck_core::store::{Answer, StoreError};
 use rusqlite::Connection;
 
+use crate::apply::acts;
 use crate::handover::Handover;
 use crate::operation::request;
 use crate::reader::Readers;
@@ -33,7 +35,7 @@ use crate::writer::Shared;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct SqliteStore(pub(crate) Arc<Inner>);
+pub struct SqliteStore(pub(crate) Arc<Inner>, pub(crate) Option<Arc<Act>>);
 
 #[derive(Debug)]
 pub(crate) struct Inner {
@@ -81,6 +83,36 @@ impl SqliteStore {
             return Box::pin(ready(Err(StoreError::DiskFull)));
         }
         self.write(run)
+    }
+
+    /// What an administrator does: its row is kept where `done` tells so of the answer, in the same transaction.
+    pub(crate) fn act<T, F>(&self, done: fn(&Act, &T) -> Option<Act>, mut run: F) -> Answer<T>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let Some(act) = self.1.clone() else {
+            return self.write(run);
+        };
+        self.write(move |tx| {
+            let answer = run(tx)?;
+            if let Some(act) = done(&act, &answer) {
+                acts::keep(tx, &act, None)?;
+            }
+            Ok(answer)
+        })
+    }
+
+    /// The same for what makes something new.
+    pub(crate) fn act_new<T, F>(&self, done: fn(&Act, &T) -> Option<Act>, run: F) -> Answer<T>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
+    {
+        if self.0.shared.space.low() {
+            return Box::pin(ready(Err(StoreError::DiskFull)));
+        }
+        self.act(done, run)
     }
 
     /// A question that the writer answers from its memory, without a sync.

@@ -109,14 +109,15 @@ impl SqliteStore {
             .name("writer".to_owned())
             .spawn(run)
             .map_err(OpenError::Thread)?;
-        Ok(Self(Arc::new(Inner {
+        let inner = Inner {
             handover,
             readers,
             shared,
             clock: options.clock,
             ids: IdGenerator::after(last.unwrap_or(0).cast_unsigned()),
             ended: Mutex::new(Some(ended)),
-        })))
+        };
+        Ok(Self(Arc::new(inner), None))
     }
 }
 

@@ -18,7 +18,7 @@ pub const SQLITE_VERSION_MIN: i32 = 3_051_003;
 const APPLICATION_ID: i32 = 0x5261_696e;
 
 /// The migrations, oldest first. Only ever append.
-const MIGRATIONS: [&str; 12] = [
+const MIGRATIONS: [&str; 13] = [
     include_str!("sql/0001_jobs.sql"),
     include_str!("sql/0002_output.sql"),
     include_str!("sql/0003_signing_secrets.sql"),
@@ -31,6 +31,7 @@ const MIGRATIONS: [&str; 12] = [
     include_str!("sql/0010_api_keys.sql"),
     include_str!("sql/0011_rates.sql"),
     include_str!("sql/0012_groups.sql"),
+    include_str!("sql/0013_acts.sql"),
 ];
 
 /// Opens the writing connection and brings the file to the newest version.

@@ -5,6 +5,7 @@
 use std::future::ready;
 use std::sync::{Arc, PoisonError};
 
+use raincheck_core::audit::{Act, ActPage, Acts, ActsKept};
 use raincheck_core::batch::{
     Batch, BatchCancelled, BatchId, BatchMissing, BatchOpened, BatchRefused, BatchStatus, Line, Member,
     NewBatch, Results, Tended,
@@ -28,7 +29,7 @@ use raincheck_core::store::{
 use raincheck_core::time::Timestamp;
 
 use crate::apply::{
-    batches, change, claim, deliveries, emit, groups, keys, prune, queues, secrets, settle, submit,
+    acts, batches, change, claim, deliveries, emit, groups, keys, prune, queues, secrets, settle, submit,
 };
 use crate::body;
 use crate::handle::SqliteStore;
@@ -80,17 +81,23 @@ impl Store for SqliteStore {
 
     fn cancel(&self, ns: &Namespace, ids: Vec<JobId>) -> Answer<Vec<Result<Arc<Job>, Missing>>> {
         let ns = ns.clone();
-        self.write(move |tx| ids.iter().map(|id| change::cancel(tx, &ns, *id)).collect())
+        self.act(Act::always, move |tx| {
+            ids.iter().map(|id| change::cancel(tx, &ns, *id)).collect()
+        })
     }
 
     fn retry(&self, ns: &Namespace, batch: Vec<Retry>) -> Answer<Vec<Result<Arc<Job>, ChangeRefused>>> {
         let ns = ns.clone();
-        self.write_new(move |tx| batch.iter().map(|retry| submit::retry(tx, &ns, retry)).collect())
+        self.act_new(Act::always, move |tx| {
+            batch.iter().map(|retry| submit::retry(tx, &ns, retry)).collect()
+        })
     }
 
     fn delete(&self, ns: &Namespace, ids: Vec<JobId>) -> Answer<Vec<Result<(), ChangeRefused>>> {
         let ns = ns.clone();
-        self.write(move |tx| ids.iter().map(|id| change::delete(tx, &ns, *id)).collect())
+        self.act(Act::always, move |tx| {
+            ids.iter().map(|id| change::delete(tx, &ns, *id)).collect()
+        })
     }
 
     fn claim(&self, ns: &Namespace, claim: Claim) -> Answer<Vec<Leased>> {
@@ -203,7 +210,9 @@ impl Store for SqliteStore {
         managed: bool,
     ) -> Answer<Result<Arc<Queue>, QueueRefused>> {
         let (ns, name) = (ns.clone(), name.clone());
-        self.write(move |tx| queues::put(tx, &ns, &name, &spec, managed))
+        self.act(Act::unless_refused, move |tx| {
+            queues::put(tx, &ns, &name, &spec, managed)
+        })
     }
 
     fn queue(&self, ns: &Namespace, name: &QueueName) -> Answer<Option<QueueStatus>> {
@@ -243,7 +252,9 @@ impl Store for SqliteStore {
         spec: Option<GroupSpec>,
     ) -> Answer<Result<GroupStatus, QueueRefused>> {
         let (ns, queue, group) = (ns.clone(), queue.clone(), group.clone());
-        self.write(move |tx| groups::put(tx, &ns, &queue, &group, spec))
+        self.act(Act::unless_refused, move |tx| {
+            groups::put(tx, &ns, &queue, &group, spec)
+        })
     }
 
     fn pause(
@@ -253,17 +264,21 @@ impl Store for SqliteStore {
         paused: bool,
     ) -> Answer<Result<Arc<Queue>, QueueRefused>> {
         let (ns, name) = (ns.clone(), name.clone());
-        self.write(move |tx| queues::pause(tx, &ns, &name, paused))
+        self.act(Act::unless_refused, move |tx| {
+            queues::pause(tx, &ns, &name, paused)
+        })
     }
 
     fn purge(&self, ns: &Namespace, name: &QueueName, limit: u32) -> Answer<Result<Slice, QueueRefused>> {
         let (ns, name) = (ns.clone(), name.clone());
-        self.write(move |tx| queues::purge(tx, &ns, &name, limit))
+        self.act(Act::unless_refused, move |tx| {
+            queues::purge(tx, &ns, &name, limit)
+        })
     }
 
     fn delete_queue(&self, ns: &Namespace, name: &QueueName) -> Answer<Result<(), QueueRefused>> {
         let (ns, name) = (ns.clone(), name.clone());
-        self.write(move |tx| queues::delete(tx, &ns, &name))
+        self.act(Act::unless_refused, move |tx| queues::delete(tx, &ns, &name))
     }
 
     fn open_batch(&self, ns: &Namespace, new: NewBatch) -> Answer<Result<BatchOpened, BatchRefused>> {
@@ -345,7 +360,7 @@ impl Store for SqliteStore {
 
     fn redeliver(&self, ns: &Namespace, id: DeliveryId) -> Answer<Option<Delivery>> {
         let ns = ns.clone();
-        self.write(move |tx| deliveries::redeliver(tx, &ns, id))
+        self.act(Act::where_found, move |tx| deliveries::redeliver(tx, &ns, id))
     }
 
     fn signing_secrets(&self, ns: &Namespace, fresh: Secret) -> Answer<SigningSecrets> {
@@ -359,7 +374,7 @@ impl Store for SqliteStore {
 
     fn rotate_secret(&self, ns: &Namespace, fresh: Secret) -> Answer<SigningSecrets> {
         let ns = ns.clone();
-        self.write(move |tx| secrets::rotate(tx, &ns, &fresh))
+        self.act(Act::always, move |tx| secrets::rotate(tx, &ns, &fresh))
     }
 
     fn key_pepper(&self, fresh: Secret) -> Answer<Secret> {
@@ -368,7 +383,7 @@ impl Store for SqliteStore {
 
     fn create_key(&self, ns: &Namespace, new: NewKey) -> Answer<Result<ApiKey, KeyRefused>> {
         let ns = ns.clone();
-        self.write(move |tx| keys::create(tx, &ns, &new))
+        self.act(Act::that_made_a_key, move |tx| keys::create(tx, &ns, &new))
     }
 
     fn keys(&self, ns: &Namespace) -> Answer<Vec<ApiKey>> {
@@ -382,11 +397,28 @@ impl Store for SqliteStore {
 
     fn revoke_key(&self, ns: &Namespace, id: KeyId) -> Answer<Result<(), KeyRefused>> {
         let ns = ns.clone();
-        self.write(move |tx| keys::revoke(tx, &ns, id))
+        self.act(Act::unless_refused, move |tx| keys::revoke(tx, &ns, id))
     }
 
     fn touch_keys(&self, used: Vec<(KeyId, Timestamp)>) -> Answer<()> {
         self.write(move |tx| keys::touch(tx, &used))
+    }
+
+    fn recording(&self, act: Act) -> Arc<dyn Store> {
+        Arc::new(Self(Arc::clone(&self.0), Some(Arc::new(act))))
+    }
+
+    fn record(&self, act: Act, refused: Option<String>) -> Answer<()> {
+        self.write(move |tx| acts::keep(tx, &act, refused.as_deref()))
+    }
+
+    fn acts(&self, ns: &Namespace, page: ActPage) -> Answer<Acts> {
+        let ns = ns.clone();
+        self.read(move |conn, _| acts::page(conn, &ns, &page))
+    }
+
+    fn prune_acts(&self, kept: ActsKept, limit: u32) -> Answer<Slice> {
+        self.write(move |tx| acts::prune(tx, kept, limit))
     }
 
     fn home(&self, id: JobId) -> Answer<Option<Namespace>> {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use raincheck_core::delivery::{Delivery, DeliveryId};
+use raincheck_core::audit::ActsKept;
 use raincheck_core::name::{Namespace, QueueName, WorkerName};
 use raincheck_core::queue::Queue;
 use raincheck_core::secret::SigningSecrets;
@@ -34,7 +34,7 @@ use crate::settle::{self, Gatherer};
 use crate::tasks::{Group, TaskKind};
 use crate::telemetry::Metrics;
 use crate::telemetry::traces::{TraceOptions, Traces};
-use crate::upkeep::{prune, reclaim, tend};
+use crate::upkeep::{acts, prune, reclaim, tend};
 use crate::watch::Watch;
 use crate::webhooks::courier::{Bell, Courier};
 use crate::webhooks::secrets::Secrets;
@@ -61,6 +61,8 @@ pub struct NodeOptions {
     pub own_url: Option<String>,
     /// Where traces are sent, if anywhere.
     pub traces: Option<TraceOptions>,
+    /// How long what administrators did is kept.
+    pub acts_kept: ActsKept,
     /// How this node calls itself in the attempts it runs.
     pub worker: WorkerName,
     /// Where its randomness comes from.
@@ -82,6 +84,7 @@ impl Default for NodeOptions {
             targets: Arc::default(),
             own_url: None,
             traces: None,
+            acts_kept: ActsKept::default(),
             worker: WorkerName::new("node").expect("a plain word is a worker's name"),
             random: Randomness::default(),
             functions: Functions::default(),
@@ -124,7 +127,11 @@ struct Inner {
 
 /// A running node. Cloning gives another handle; the node runs until it is shut down.
 #[derive(Clone)]
-pub struct Node(Arc<Inner>);
+pub struct Node(
+    Arc<Inner>,
+    /// The store through which an administrator acts, where this is such a handle.
+    Option<Arc<dyn Store>>,
+);
 
 impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -178,7 +185,7 @@ impl Node {
         let tasks = group("node");
         let pull = Pull::new(store.clone(), tasks.clone(), options.random.clone());
         let draining = Arc::new(AtomicBool::new(false));
-        let node = Self(Arc::new(Inner {
+        let inner = Inner {
             watch: watch.clone(),
             feeds: feeds.clone(),
             batches: batches.clone(),
@@ -204,7 +211,8 @@ impl Node {
             metrics: metrics.clone(),
             traces: traces.clone(),
             draining,
-        }));
+        };
+        let node = Self(Arc::new(inner), None);
         // Listening before the first read: what changes after it is heard.
         store.observe(Arc::new(Listener {
             watch,
@@ -244,6 +252,12 @@ impl Node {
         node.upkeep.spawn(TaskKind::Upkeep, reclaiming);
         let pruning = prune::run(node.store.clone(), node.shop.random.clone());
         node.upkeep.spawn(TaskKind::Upkeep, pruning);
+        let forgetting = acts::run(
+            node.store.clone(),
+            node.options.acts_kept,
+            node.shop.random.clone(),
+        );
+        node.upkeep.spawn(TaskKind::Upkeep, forgetting);
         let tending = tend::run(node.store.clone(), node.batches.clone(), node.shop.random.clone());
         node.upkeep.spawn(TaskKind::Upkeep, tending);
         let touching = crate::keys::touch::run(node.store.clone(), node.keys.clone());
@@ -356,16 +370,6 @@ impl Node {
     /// The programs that this node keeps alive for the queues of a namespace.
     pub(crate) fn kept_alive(&self, ns: &Namespace) -> Vec<(QueueName, Member)> {
         self.0.crews.members(ns)
-    }
-
-    /// Has a webhook sent at once. `None` where there is none.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub async fn redeliver(&self, ns: &Namespace, id: DeliveryId) -> Result<Option<Delivery>, StoreError> {
-        let asked = self.0.store.redeliver(ns, id).await?;
-        self.0.webhooks.ring();
-        Ok(asked)
     }
 
     /// Where submissions go in.

@@ -101,6 +101,9 @@ settings! {
     /// How often one address may come without an API key: 100/s, 6000/m, or off [default: 200/s for addresses of other
     /// machines, once there is a key]
     rate_per_address: Option<Allowance> = None, "RATE", restart;
+    /// How long is kept what administrators did (`GET /v1/audit`); of what was refused the last 10,000 acts at most, and the
+    /// last million in all
+    audit_keep: Duration = Some("90d"), "DURATION", restart;
     /// How long running jobs get when the server is told to stop
     drain: Duration = Some("25s"), "DURATION", restart;
     /// Create queues as they are named in submits

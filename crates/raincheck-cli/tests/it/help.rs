@@ -28,6 +28,7 @@ fn the_help_of_every_command_is_as_reviewed() {
         ("batch_get", &["batch", "get"]),
         ("batch_results", &["batch", "results"]),
         ("batch_cancel", &["batch", "cancel"]),
+        ("audit_list", &["audit", "list"]),
         ("config", &["config"]),
         ("config_check", &["config", "check"]),
         ("queue", &["queue"]),

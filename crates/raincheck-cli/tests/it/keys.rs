@@ -145,3 +145,65 @@ fn programs_that_the_server_keeps_alive_work_on_a_server_with_keys() {
     assert_eq!((done.code, done.text()), (0, "done"), "{done:?}");
     server.stop();
 }
+
+#[test]
+fn what_administrators_did_is_listed() {
+    let (server, key) = locked(&["--queue", "q"]);
+    by(&server, &key, &["queue", "pause", "q"]).ok();
+    let read = by(&server, &key, &["key", "create", "r", "--scope", "read"]).ok();
+    let refused = by(&server, &read, &["queue", "resume", "q"]);
+    assert_eq!(refused.code, 4, "{refused:?}");
+    let listed = by(&server, &key, &["audit", "list"]).ok();
+    let rows: Vec<Vec<&str>> = listed.lines().map(|line| line.split('\t').collect()).collect();
+    let told: Vec<_> = rows.iter().map(|row| (row[1], row[2], row[4], row[6])).collect();
+    let (root, reader) = (&key[4..12], &read[4..12]);
+    let here = "127.0.0.1";
+    assert_eq!(
+        told,
+        [
+            (reader, here, "resumeQueue", "forbidden"),
+            (root, here, "createKey", "done"),
+            (root, here, "pauseQueue", "done"),
+            ("local", "-", "createKey", "done"),
+        ]
+    );
+    assert_eq!(rows[1][5], format!("/v1/keys/{reader}"));
+    assert!(!listed.contains(&read[13..]) && !listed.contains(&key[13..]));
+    let of_reader = by(
+        &server,
+        &key,
+        &["audit", "list", "--key", reader, "--since", "1h", "--json"],
+    )
+    .json();
+    assert_eq!(of_reader[0]["action"], "resumeQueue");
+    assert_eq!(of_reader[0]["outcome"], "refused");
+    assert_eq!(of_reader.as_array().unwrap().len(), 1);
+    let none = by(
+        &server,
+        &key,
+        &["audit", "list", "--action", "deleteQueue", "--json"],
+    )
+    .ok();
+    assert_eq!(none, "[]");
+    assert_eq!(by(&server, &read, &["audit", "list"]).code, 4);
+    // The same in the log, as it happens.
+    server.logged("administrative act", 3);
+    server.signal("TERM");
+    let (_, log, _) = server.ended();
+    let lines = log.lines().filter(|line| line.contains("administrative act"));
+    let lines: Vec<serde_json::Value> = lines.map(|line| serde_json::from_str(line).unwrap()).collect();
+    let told: Vec<_> = lines
+        .iter()
+        .map(|line| (&line["actor"], &line["action"], line["status"].as_u64().unwrap()))
+        .map(|(who, what, status)| (who.as_str().unwrap(), what.as_str().unwrap(), status))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (root, "pauseQueue", 200),
+            (root, "createKey", 201),
+            (reader, "resumeQueue", 403)
+        ]
+    );
+    assert!(!log.contains(&read[13..]) && !log.contains(&key[13..]), "{log}");
+}

@@ -24,6 +24,9 @@ macro_rules! conformance_durable_promises {
                 webhooks_survive
                 an_empty_store_opens_again
             }
+            reopen_acts {
+                acts_survive
+            }
             reopen_batches {
                 batches_and_their_counts_survive
                 a_cancel_that_was_begun_goes_on_after_opening

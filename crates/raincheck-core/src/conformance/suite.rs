@@ -445,6 +445,18 @@ macro_rules! conformance_promises {
                 the_last_use_of_a_key_only_moves_on
                 whose_a_job_is_can_be_asked
             }
+            acts {
+                an_act_is_recorded_with_what_it_does
+                every_administrative_operation_is_recorded
+                the_row_of_a_key_that_was_made_names_it
+                what_an_operation_refused_is_not_recorded_by_it
+                an_act_has_one_row
+                the_log_is_read_page_by_page
+                the_log_shows_what_is_asked_for_and_nothing_else
+                acts_are_forgotten_when_their_time_is_over
+                no_flood_of_acts_fills_the_store
+                a_stranger_sees_no_act_of_another_namespace
+            }
             closing {
                 an_open_store_can_write
                 a_close_finishes_what_was_handed_over

@@ -2,6 +2,7 @@
 //!
 //! Invariant: nothing here decides. A file holds the operations on one part of a job's life.
 
+pub(crate) mod acts;
 pub(crate) mod batches;
 pub(crate) mod change;
 pub(crate) mod claim;

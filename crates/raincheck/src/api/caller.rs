@@ -16,6 +16,7 @@ use raincheck_core::name::{Namespace, QueueName};
 
 use super::Api;
 use super::answer::unknown_job;
+use super::audit::OnItsWay;
 use super::code::Code;
 use super::door::{Admitted, unauthenticated};
 use super::extract::named;
@@ -24,6 +25,7 @@ use super::problem::Problem;
 use super::text;
 use super::ticket::{self, Ticket};
 use crate::keys::Kept;
+use crate::node::Node;
 
 /// Says in which namespace an administrator of the server acts.
 pub(crate) const RAINCHECK_NAMESPACE: HeaderName = HeaderName::from_static("raincheck-namespace");
@@ -35,6 +37,8 @@ pub(crate) struct Caller {
     /// The ticket that the request came with, where it allows what is asked.
     pub(crate) ticket: Option<Ticket>,
     who: Who,
+    /// What it does, where that is an act of administration.
+    act: Option<Box<OnItsWay>>,
 }
 
 /// By what right.
@@ -54,12 +58,14 @@ impl FromRequestParts<Api> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
-        match parts.extensions.remove::<Admitted>() {
-            None if api.node.has_keys() => Err(unauthenticated()),
-            None => anyone(parts, api).await,
-            Some(Admitted::Key(key)) => by_key(parts, api, key).await,
-            Some(Admitted::Guest) => guest(parts, api).await,
-        }
+        let act = parts.extensions.remove::<OnItsWay>().map(Box::new);
+        let caller = match parts.extensions.remove::<Admitted>() {
+            None if api.node.has_keys() => return Err(unauthenticated()),
+            None => anyone(parts, api).await?,
+            Some(Admitted::Key(key)) => by_key(parts, api, key).await?,
+            Some(Admitted::Guest) => guest(parts, api).await?,
+        };
+        Ok(Self { act, ..caller })
     }
 }
 
@@ -73,6 +79,7 @@ async fn anyone(parts: &mut Parts, api: &Api) -> Result<Caller, Problem> {
         ticket: ticket.map(|(ticket, _)| ticket),
         namespace,
         who: Who::Anyone,
+        act: None,
     })
 }
 
@@ -83,6 +90,7 @@ async fn by_key(parts: &mut Parts, api: &Api, key: Arc<Kept>) -> Result<Caller, 
         namespace,
         ticket: ticket.map(|(ticket, _)| ticket),
         who: Who::Key(key),
+        act: None,
     };
     caller.allowed(parts, api).await?;
     Ok(caller)
@@ -122,6 +130,7 @@ async fn guest(parts: &mut Parts, api: &Api) -> Result<Caller, Problem> {
             namespace,
             ticket: Some(ticket),
             who: Who::Ticket,
+            act: None,
         });
     }
     if let Some(namespace) = lease_home(parts, api).await? {
@@ -129,6 +138,7 @@ async fn guest(parts: &mut Parts, api: &Api) -> Result<Caller, Problem> {
             namespace,
             ticket: None,
             who: Who::Lease,
+            act: None,
         });
     }
     Err(unauthenticated())
@@ -160,6 +170,14 @@ fn was_held(job: &Job, lease: &LeaseId) -> bool {
 }
 
 impl Caller {
+    /// The node, for what the caller changes: where that is an act of administration it is recorded with what it does.
+    pub(crate) fn node(&self, api: &Api) -> Node {
+        match &self.act {
+            Some(act) => api.node.recording(act.take()),
+            None => api.node.clone(),
+        }
+    }
+
     /// Whether the caller's key may do what is asked, as far as the head of the request tells.
     async fn allowed(&self, parts: &Parts, api: &Api) -> Result<(), Problem> {
         let Who::Key(key) = &self.who else {

@@ -9,8 +9,6 @@ use std::sync::Arc;
 
 use http::Request;
 use http::header::{self, HeaderMap, HeaderValue};
-use raincheck_core::key::KeyId;
-use raincheck_core::name::Namespace;
 use raincheck_core::store::Store;
 
 use super::code::Code;
@@ -39,8 +37,19 @@ pub(crate) struct Seen {
     pub(crate) verdict: Result<(), Problem>,
     /// What its caller is held to.
     pub(crate) held: Option<Held>,
-    /// The key that it came with, and the namespace in which that acts of itself.
-    pub(crate) key: Option<(KeyId, Namespace)>,
+    /// Who came.
+    pub(crate) came: Came,
+}
+
+/// Who came to the door.
+#[derive(Clone, Debug)]
+pub(crate) enum Came {
+    /// Somebody to a server without keys.
+    Anyone,
+    /// Who has this key.
+    Key(Arc<Kept>),
+    /// Somebody without a key that opens.
+    Nobody,
 }
 
 impl Seen {
@@ -48,7 +57,7 @@ impl Seen {
         Self {
             verdict: Ok(()),
             held: None,
-            key: None,
+            came: Came::Anyone,
         }
     }
 }
@@ -94,7 +103,11 @@ impl Door {
             Some(key) => self.throttling.key(key.id, now),
             None => self.throttling.address(peer, now),
         };
-        let named = key.as_ref().map(|key| (key.id, key.namespace.clone()));
+        let came = match &key {
+            _ if !locked => Came::Anyone,
+            Some(key) => Came::Key(key.clone()),
+            None => Came::Nobody,
+        };
         let verdict = held.as_ref().map_or(Ok(()), Held::verdict);
         let verdict = verdict.and_then(|()| match key {
             _ if !locked => Ok(()),
@@ -109,11 +122,7 @@ impl Door {
                 Ok(())
             }
         });
-        Seen {
-            verdict,
-            held,
-            key: named,
-        }
+        Seen { verdict, held, came }
     }
 
     /// 401, or 429 where the address has presented too many wrong keys.
@@ -131,7 +140,7 @@ impl Door {
 }
 
 /// Who asks; this machine, where the server tells nobody apart because it serves no other.
-fn peer<B>(request: &Request<B>) -> IpAddr {
+pub(crate) fn peer<B>(request: &Request<B>) -> IpAddr {
     let client = request.extensions().get::<Client>();
     client.map_or(Ipv4Addr::LOCALHOST.into(), |client| client.address)
 }

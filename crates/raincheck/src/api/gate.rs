@@ -29,7 +29,7 @@ use crate::telemetry::Metrics;
 use crate::telemetry::http::{Routes, method};
 
 use super::answer::RAINCHECK_JOB;
-use super::audit::Act;
+use super::audit::{Audit, OnItsWay, Recording};
 use super::code::Code;
 use super::door::Door;
 use super::options;
@@ -51,6 +51,8 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 struct Rules {
     /// Who is let in; everybody where there is none.
     door: Option<Door>,
+    /// What administrators do is recorded; nothing where nobody administers.
+    audit: Option<Audit>,
     /// Whether only requests of this host for this host are let in.
     closed: bool,
     /// Request ids are this server's number and a counter.
@@ -68,9 +70,17 @@ pub struct Gate<S> {
 }
 
 impl<S> Gate<S> {
-    pub(crate) fn new(inner: S, closed: bool, door: Option<Door>, routes: Routes, metrics: Metrics) -> Self {
+    pub(crate) fn new(
+        inner: S,
+        closed: bool,
+        door: Option<Door>,
+        audit: Option<Audit>,
+        routes: Routes,
+        metrics: Metrics,
+    ) -> Self {
         let rules = Rules {
             door,
+            audit,
             closed,
             origin: RandomState::new().hash_one(0),
             count: AtomicU64::new(0),
@@ -113,7 +123,15 @@ where
             };
             let seen = door.look(&mut request);
             held = seen.held;
-            act = Act::of(&request, seen.key, counted.method, &counted.route);
+            if let Some(audit) = &self.rules.audit {
+                act = audit.act(
+                    &mut request,
+                    seen.came,
+                    counted.method,
+                    &counted.route,
+                    &request_id,
+                );
+            }
             seen.verdict
         });
         let answer = match verdict {
@@ -127,6 +145,7 @@ where
             request_id,
             asked,
             counted,
+            recording: None,
         }
     }
 }
@@ -292,7 +311,9 @@ pub struct Passing<F> {
     answer: Result<Pin<Box<F>>, Option<Problem>>,
     /// What the caller is held to, told in the answer.
     held: Option<Held>,
-    act: Option<Box<Act>>,
+    act: Option<Box<OnItsWay>>,
+    /// The answer to an act whose row is being written.
+    recording: Option<Box<Recording>>,
     request_id: HeaderValue,
     asked: Option<Asked>,
     counted: Counted,
@@ -356,6 +377,9 @@ impl<F: Future<Output = Result<Response, Infallible>>> Future for Passing<F> {
     type Output = Result<Response, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Some(recording) = &mut self.recording {
+            return recording.poll(cx).map(Ok);
+        }
         let mut response = match &mut self.answer {
             Err(problem) => problem.take().map(Problem::into_response).unwrap_or_default(),
             Ok(future) => match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
@@ -373,16 +397,19 @@ impl<F: Future<Output = Result<Response, Infallible>>> Future for Passing<F> {
         if let Some(held) = self.held.take() {
             held.tell(&mut response);
         }
+        let audit = self.counted.rules.audit.as_ref().zip(self.act.as_ref());
+        let row = audit.and_then(|(audit, act)| audit.answered(act, &response));
         write_problem(&mut response, &request_id);
         self.counted.count(&response);
-        if let Some(act) = &self.act {
-            act.log(&response, &request_id);
-        }
         if let Some(asked) = &self.asked {
             asked.log(&response, &request_id);
         }
         response.headers_mut().insert(X_REQUEST_ID, request_id);
-        Poll::Ready(Ok(response))
+        let Some(row) = row else {
+            return Poll::Ready(Ok(response));
+        };
+        let recording = self.recording.insert(Box::new(Recording { response, row }));
+        recording.poll(cx).map(Ok)
     }
 }
 

@@ -124,6 +124,7 @@ pub fn service_with(node: Node, options: ApiOptions) -> Service {
     let closed = options.closed;
     let throttling = throttling::Throttling::new(&options);
     let door = door::Door::new(node.keys().clone(), node.store().clone(), throttling);
+    let (store, random) = (node.store().clone(), node.options().random.clone());
     let api = Api(Arc::new(Shared {
         node,
         waiters: wait::Waiters::new(options.waiters_max),
@@ -139,5 +140,6 @@ pub fn service_with(node: Node, options: ApiOptions) -> Service {
         .fallback(gate::not_found)
         .method_not_allowed_fallback(gate::method_not_allowed)
         .with_state(api);
-    Gate::new(router, closed, Some(door), paths, metrics)
+    let audit = audit::Audit::new(store, random, &paths, openapi::declared(&document));
+    Gate::new(router, closed, Some(door), Some(audit), paths, metrics)
 }

@@ -115,6 +115,7 @@ pub(crate) const TABLE: &[(&str, &str, Scope, Reach)] = &[
     (GET, "/v1/keys", Scope::Admin, Reach::Whole),
     (POST, "/v1/keys", Scope::Admin, Reach::Whole),
     (DELETE, "/v1/keys/{key}", Scope::Admin, Reach::Whole),
+    (GET, "/v1/audit", Scope::Admin, Reach::Whole),
     (GET, "/metrics", Scope::Read, Reach::Server),
 ];
 

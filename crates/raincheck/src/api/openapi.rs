@@ -25,6 +25,23 @@ pub fn openapi_json() -> String {
     text
 }
 
+/// Method, path and name of each operation.
+pub(super) fn declared(document: &OpenApi) -> impl Iterator<Item = (&'static str, &str, &str)> {
+    document.paths.paths.iter().flat_map(|(path, item)| {
+        let methods = [
+            ("GET", &item.get),
+            ("PUT", &item.put),
+            ("POST", &item.post),
+            ("PATCH", &item.patch),
+            ("DELETE", &item.delete),
+        ];
+        methods.into_iter().filter_map(move |(method, operation)| {
+            let name = operation.as_ref()?.operation_id.as_deref()?;
+            Some((method, path.as_str(), name))
+        })
+    })
+}
+
 /// Operations that take a body and do without: each field of it may be left out.
 const EMPTY_BODIES: [&str; 4] = ["claim", "renewLease", "failLease", "releaseLease"];
 

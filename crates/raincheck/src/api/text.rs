@@ -12,10 +12,15 @@ const SHOWN: usize = 64;
 
 /// The start of `text`, without control characters.
 pub(crate) fn short(text: &str) -> Cow<'_, str> {
-    if text.len() <= SHOWN && !text.chars().any(char::is_control) {
+    clipped(text, SHOWN)
+}
+
+/// At most so many characters of `text`, without control characters.
+pub(crate) fn clipped(text: &str, most: usize) -> Cow<'_, str> {
+    if text.len() <= most && !text.chars().any(char::is_control) {
         return Cow::Borrowed(text);
     }
-    let mut shown: String = text.chars().filter(|c| !c.is_control()).take(SHOWN).collect();
+    let mut shown: String = text.chars().filter(|c| !c.is_control()).take(most).collect();
     if shown.len() < text.len() {
         shown.push('…');
     }

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use raincheck_core::audit::{Act, Actor};
 use raincheck_core::key::{ApiKey, Grants, KeyId, KeyRefused, NewKey, Token};
 use raincheck_core::name::{KeyName, Namespace};
 use raincheck_core::store::{Store, StoreError};
@@ -25,7 +26,7 @@ pub struct KeyWish {
     pub valid_for: Option<Duration>,
 }
 
-/// Makes a key in a store that no server has open. A running server makes keys over its API.
+/// Makes a key in a store that no server has open, and records that. A running server makes keys over its API.
 ///
 /// # Errors
 /// Those of the store.
@@ -36,7 +37,16 @@ pub async fn create(
 ) -> Result<Result<(ApiKey, Token), KeyRefused>, StoreError> {
     let random = Randomness::default();
     let pepper = store.key_pepper(random.secret()).await?;
-    with(store, &Hasher::new(&pepper), &random, ns, wish).await
+    let store = store.recording(Act {
+        id: random.bits(),
+        actor: Actor::Local,
+        address: None,
+        namespace: ns.clone(),
+        action: "createKey".to_owned(),
+        target: "/v1/keys".to_owned(),
+        request_id: String::new(),
+    });
+    with(&*store, &Hasher::new(&pepper), &random, ns, wish).await
 }
 
 /// Makes the first key of a store, one that may do everything; `None` where there are keys already.

@@ -5,11 +5,13 @@
 use std::future::Future;
 use std::sync::Arc;
 
+use raincheck_core::audit::Act;
+use raincheck_core::delivery::{Delivery, DeliveryId};
 use raincheck_core::key::{ApiKey, KeyId, KeyRefused, Token};
 use raincheck_core::name::{Namespace, QueueName};
 use raincheck_core::queue::{Queue, QueueSpec};
 use raincheck_core::secret::SigningSecrets;
-use raincheck_core::store::{QueueRefused, StoreError};
+use raincheck_core::store::{QueueRefused, Store, StoreError};
 use tokio::sync::oneshot;
 
 use super::Node;
@@ -17,6 +19,28 @@ use crate::keys::KeyWish;
 use crate::tasks::TaskKind;
 
 impl Node {
+    /// The same node, on which an administrator acts: what is changed through this handle is recorded as this act, in
+    /// the transaction that changes it.
+    #[must_use]
+    pub fn recording(&self, act: Act) -> Self {
+        Self(self.0.clone(), Some(self.0.store.recording(act)))
+    }
+
+    /// The store that changes go to.
+    pub(crate) fn changing(&self) -> &Arc<dyn Store> {
+        self.1.as_ref().unwrap_or(&self.0.store)
+    }
+
+    /// Has a webhook sent at once. `None` where there is none.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn redeliver(&self, ns: &Namespace, id: DeliveryId) -> Result<Option<Delivery>, StoreError> {
+        let asked = self.changing().redeliver(ns, id).await?;
+        self.0.webhooks.ring();
+        Ok(asked)
+    }
+
     /// Creates the queue, or replaces its settings whole; in force at once. Durable on return, and made even where
     /// the caller is gone.
     ///
@@ -32,7 +56,7 @@ impl Node {
         let (node, ns, name) = (self.clone(), ns.clone(), name.clone());
         self.errand(async move {
             let _one_at_a_time = node.0.queues.changing.lock().await;
-            let answer = node.0.store.put_queue(&ns, &name, spec, managed).await?;
+            let answer = node.changing().put_queue(&ns, &name, spec, managed).await?;
             Ok(answer.inspect(|queue| node.take_in(queue)))
         })
         .await
@@ -52,7 +76,7 @@ impl Node {
         let (node, ns, name) = (self.clone(), ns.clone(), name.clone());
         self.errand(async move {
             let _one_at_a_time = node.0.queues.changing.lock().await;
-            let answer = node.0.store.pause(&ns, &name, paused).await?;
+            let answer = node.changing().pause(&ns, &name, paused).await?;
             Ok(answer.inspect(|queue| node.take_in(queue)))
         })
         .await
@@ -70,7 +94,7 @@ impl Node {
         let (node, ns, name) = (self.clone(), ns.clone(), name.clone());
         self.errand(async move {
             let _one_at_a_time = node.0.queues.changing.lock().await;
-            let answer = node.0.store.delete_queue(&ns, &name).await?;
+            let answer = node.changing().delete_queue(&ns, &name).await?;
             Ok(answer.inspect(|()| {
                 node.0.queues.remove(&ns, &name);
                 let key = (ns, name);
@@ -88,7 +112,8 @@ impl Node {
     /// Those of the store.
     pub async fn rotate_webhook_secret(&self, ns: &Namespace) -> Result<Arc<SigningSecrets>, StoreError> {
         let (node, ns) = (self.clone(), ns.clone());
-        self.errand(async move { node.0.secrets.rotate(&ns).await }).await
+        self.errand(async move { node.0.secrets.rotate(&**node.changing(), &ns).await })
+            .await
     }
 
     /// Makes an API key of the namespace; it is good at once, and from the first on nothing is let in without one. Durable on
@@ -102,7 +127,7 @@ impl Node {
         wish: KeyWish,
     ) -> Result<Result<(ApiKey, Token), KeyRefused>, StoreError> {
         let (node, ns) = (self.clone(), ns.clone());
-        self.errand(async move { node.0.keys.create(&*node.0.store, &ns, &wish).await })
+        self.errand(async move { node.0.keys.create(&**node.changing(), &ns, &wish).await })
             .await
     }
 
@@ -113,7 +138,7 @@ impl Node {
     /// Those of the store.
     pub async fn revoke_key(&self, ns: &Namespace, id: KeyId) -> Result<Result<(), KeyRefused>, StoreError> {
         let (node, ns) = (self.clone(), ns.clone());
-        self.errand(async move { node.0.keys.revoke(&*node.0.store, &ns, id).await })
+        self.errand(async move { node.0.keys.revoke(&**node.changing(), &ns, id).await })
             .await
     }
 

@@ -5,6 +5,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use raincheck_core::audit::{Act, ActPage, Acts, ActsKept};
 use raincheck_core::batch::{
     Batch, BatchCancelled, BatchId, BatchMissing, BatchOpened, BatchRefused, BatchStatus, Line, NewBatch,
     Results, Tended,
@@ -354,6 +355,19 @@ impl Store for Faulty {
     }
     fn touch_keys(&self, used: Vec<(KeyId, Timestamp)>) -> Answer<()> {
         self.inner.touch_keys(used)
+    }
+    fn recording(&self, act: Act) -> Arc<dyn Store> {
+        // What administrators do is not made to fail here.
+        self.inner.recording(act)
+    }
+    fn record(&self, act: Act, refused: Option<String>) -> Answer<()> {
+        self.inner.record(act, refused)
+    }
+    fn acts(&self, ns: &Namespace, page: ActPage) -> Answer<Acts> {
+        self.inner.acts(ns, page)
+    }
+    fn prune_acts(&self, kept: ActsKept, limit: u32) -> Answer<Slice> {
+        self.inner.prune_acts(kept, limit)
     }
     fn home(&self, id: JobId) -> Answer<Option<Namespace>> {
         self.inner.home(id)

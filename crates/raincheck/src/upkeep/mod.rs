@@ -2,6 +2,7 @@
 //!
 //! Invariant: every step is bounded, durable by itself and harmless to repeat; nothing here decides.
 
+pub(crate) mod acts;
 pub(crate) mod prune;
 pub(crate) mod reclaim;
 pub(crate) mod tend;

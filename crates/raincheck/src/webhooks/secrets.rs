@@ -63,12 +63,16 @@ impl Secrets {
         Ok(self.keep(ns, read, asked))
     }
 
-    /// Makes a new secret. Durable on return.
+    /// Makes a new secret, in this store. Durable on return.
     ///
     /// # Errors
     /// Those of the store.
-    pub(crate) async fn rotate(&self, ns: &Namespace) -> Result<Arc<SigningSecrets>, StoreError> {
-        let rotated = self.0.store.rotate_secret(ns, self.0.random.secret());
+    pub(crate) async fn rotate(
+        &self,
+        store: &dyn Store,
+        ns: &Namespace,
+    ) -> Result<Arc<SigningSecrets>, StoreError> {
+        let rotated = store.rotate_secret(ns, self.0.random.secret());
         // Whether or not the answer arrives, what is kept may be old from here on.
         self.kept().remove(ns);
         let rotated = rotated.await?;

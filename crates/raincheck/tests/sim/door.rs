@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use raincheck::tasks::TaskKind;
+use raincheck_core::audit::Act;
 use raincheck_core::id::JobId;
 use raincheck_core::store::{Answer, Change, Store, StoreError};
 use raincheck_core::time::Timestamp;
@@ -40,6 +41,8 @@ pub(crate) enum Op {
 pub(crate) struct Door {
     pub(crate) world: Arc<World>,
     pub(crate) epoch: u64,
+    /// What is done through this handle.
+    pub(crate) act: Option<Act>,
 }
 
 impl fmt::Debug for Door {
@@ -50,7 +53,11 @@ impl fmt::Debug for Door {
 
 impl Door {
     pub(crate) const fn new(world: Arc<World>, epoch: u64) -> Self {
-        Self { world, epoch }
+        Self {
+            world,
+            epoch,
+            act: None,
+        }
     }
 
     /// What becomes of the next operation: how long until it is carried out, what goes wrong, how long its answer takes.
@@ -107,7 +114,11 @@ impl Door {
             Ok(fate) => fate,
             Err(error) => return Box::pin(std::future::ready(Err(error))),
         };
-        let (world, epoch) = (self.world.clone(), self.epoch);
+        let (world, epoch, act) = (self.world.clone(), self.epoch, self.act.clone());
+        let operation = move |store: &dyn Store| match act {
+            Some(act) => operation(&*store.recording(act)),
+            None => operation(store),
+        };
         let carry_out = move |world: &World| {
             let answer = match fate {
                 Fate::Refused | Fate::Full | Fate::Lost => None,

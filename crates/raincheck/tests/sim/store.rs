@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use raincheck_core::audit::{Act, ActPage, Acts, ActsKept};
 use raincheck_core::batch::{
     Batch, BatchCancelled, BatchId, BatchMissing, BatchOpened, BatchRefused, BatchStatus, Line, NewBatch,
     Results, Tended,
@@ -528,6 +529,39 @@ impl Store for Door {
             (Op::Write, "touch keys", None),
             move |store| store.touch_keys(used),
             |_, (), _, _| "keys noted as used",
+        )
+    }
+
+    fn recording(&self, act: Act) -> Arc<dyn Store> {
+        Arc::new(Self {
+            world: self.world.clone(),
+            epoch: self.epoch,
+            act: Some(act),
+        })
+    }
+
+    fn record(&self, act: Act, refused: Option<String>) -> Answer<()> {
+        self.ask(
+            (Op::Write, "record act", None),
+            move |store| store.record(act, refused),
+            |_, (), _, _| "act recorded",
+        )
+    }
+
+    fn acts(&self, ns: &Namespace, page: ActPage) -> Answer<Acts> {
+        let ns = ns.clone();
+        self.ask(
+            (Op::Read, "acts", None),
+            move |store| store.acts(&ns, page),
+            |_, _, _, _| "acts listed",
+        )
+    }
+
+    fn prune_acts(&self, kept: ActsKept, limit: u32) -> Answer<Slice> {
+        self.ask(
+            (Op::Write, "prune acts", None),
+            move |store| store.prune_acts(kept, limit),
+            |_, _, _, _| "acts forgotten",
         )
     }
 

@@ -18,6 +18,7 @@ use std::time::Duration;
 use clap::Args;
 use raincheck::api::ApiOptions;
 use raincheck::clock::SystemClock;
+use raincheck::core::audit::ActsKept;
 use raincheck::core::store::Store;
 use raincheck::core::time::format_duration;
 use raincheck::outward::target::Targets;
@@ -133,6 +134,10 @@ impl Serving {
             public_url: public_url.or_else(|| own_url.clone()),
             own_url,
             traces: traces(settings),
+            acts_kept: ActsKept {
+                time: settings.audit_keep,
+                ..ActsKept::default()
+            },
             ..NodeOptions::default()
         };
         let node = Node::start(store, options)

@@ -12,6 +12,7 @@ use std::sync::Arc;
 pub(in crate::conformance) use self::fault::Fault;
 use super::ModelStore;
 use super::state::{Model, Row};
+use crate::audit::{Act, ActPage, Acts, ActsKept};
 use crate::batch::{
     Batch, BatchCancelled, BatchId, BatchMissing, BatchOpened, BatchRefused, BatchStatus, Line, NewBatch,
     Results, Tended,
@@ -122,6 +123,10 @@ impl Store for Broken {
         fn all_keys() -> Answer<Vec<ApiKey>>;
         fn revoke_key(ns: &Namespace, id: KeyId) -> Answer<Result<(), KeyRefused>>;
         fn touch_keys(used: Vec<(KeyId, Timestamp)>) -> Answer<()>;
+        fn recording(act: Act) -> Arc<dyn Store>;
+        fn record(act: Act, refused: Option<String>) -> Answer<()>;
+        fn acts(ns: &Namespace, page: ActPage) -> Answer<Acts>;
+        fn prune_acts(kept: ActsKept, limit: u32) -> Answer<Slice>;
         fn home(id: JobId) -> Answer<Option<Namespace>>;
         fn check() -> Answer<()>;
     }

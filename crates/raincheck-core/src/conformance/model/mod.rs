@@ -4,6 +4,7 @@
 //! decided is decided by [`decide`](crate::decide) and [`limit`](crate::limit). It scans all it has on nearly every
 //! call, so it is for tests of up to some thousand jobs.
 
+mod acts;
 mod batches;
 #[cfg(test)]
 #[expect(
@@ -27,6 +28,7 @@ mod upkeep;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::audit::{Act, ActPage, Acts, ActsKept};
 use crate::batch::{
     Batch, BatchCancelled, BatchId, BatchMissing, BatchOpened, BatchRefused, BatchStatus, Line, NewBatch,
     Results, Tended,
@@ -56,8 +58,10 @@ pub(super) use state::Model;
 /// opening.
 pub struct ModelStore {
     clock: Arc<dyn Clock>,
-    ids: IdGenerator,
-    inner: Mutex<Inner>,
+    ids: Arc<IdGenerator>,
+    inner: Arc<Mutex<Inner>>,
+    /// What is done through this handle.
+    act: Option<Act>,
 }
 
 #[derive(Default)]
@@ -76,8 +80,9 @@ impl ModelStore {
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
             clock,
-            ids: IdGenerator::after(0),
-            inner: Mutex::default(),
+            ids: Arc::new(IdGenerator::after(0)),
+            inner: Arc::default(),
+            act: None,
         }
     }
 
@@ -91,12 +96,13 @@ impl ModelStore {
         let last = model.last_seq();
         Self {
             clock: self.clock.clone(),
-            ids: IdGenerator::after(last),
-            inner: Mutex::new(Inner {
+            ids: Arc::new(IdGenerator::after(last)),
+            inner: Arc::new(Mutex::new(Inner {
                 model,
                 minted: old.minted,
                 ..Inner::default()
-            }),
+            })),
+            act: None,
         }
     }
 
@@ -157,6 +163,23 @@ impl ModelStore {
     }
 }
 
+impl ModelStore {
+    /// The same for what administrators do: `done` tells what to record of it.
+    fn act<T: Send + 'static>(
+        &self,
+        done: fn(&Act, &T) -> Option<Act>,
+        operation: impl FnOnce(&mut Model, Timestamp) -> T,
+    ) -> Answer<T> {
+        self.run(|model, now| {
+            let answer = operation(model, now);
+            if let Some(act) = self.act.as_ref().and_then(|act| done(act, &answer)) {
+                model.record_act(act, None, now);
+            }
+            answer
+        })
+    }
+}
+
 impl fmt::Debug for ModelStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ModelStore").finish_non_exhaustive()
@@ -198,15 +221,21 @@ impl Store for ModelStore {
     }
 
     fn cancel(&self, ns: &Namespace, ids: Vec<JobId>) -> Answer<Vec<Result<Arc<Job>, Missing>>> {
-        self.run(|model, now| ids.into_iter().map(|id| model.cancel(ns, id, now)).collect())
+        self.act(Act::always, |model, now| {
+            ids.into_iter().map(|id| model.cancel(ns, id, now)).collect()
+        })
     }
 
     fn retry(&self, ns: &Namespace, batch: Vec<Retry>) -> Answer<Vec<Result<Arc<Job>, ChangeRefused>>> {
-        self.run(|model, now| batch.into_iter().map(|r| model.retry(ns, r, now)).collect())
+        self.act(Act::always, |model, now| {
+            batch.into_iter().map(|r| model.retry(ns, r, now)).collect()
+        })
     }
 
     fn delete(&self, ns: &Namespace, ids: Vec<JobId>) -> Answer<Vec<Result<(), ChangeRefused>>> {
-        self.run(|model, now| ids.into_iter().map(|id| model.delete(ns, id, now)).collect())
+        self.act(Act::always, |model, now| {
+            ids.into_iter().map(|id| model.delete(ns, id, now)).collect()
+        })
     }
 
     fn claim(&self, ns: &Namespace, claim: Claim) -> Answer<Vec<Leased>> {
@@ -273,7 +302,9 @@ impl Store for ModelStore {
         spec: QueueSpec,
         managed: bool,
     ) -> Answer<Result<Arc<Queue>, QueueRefused>> {
-        self.run(|model, now| model.put_queue(ns, name, spec, managed, now))
+        self.act(Act::unless_refused, |model, now| {
+            model.put_queue(ns, name, spec, managed, now)
+        })
     }
 
     fn queue(&self, ns: &Namespace, name: &QueueName) -> Answer<Option<QueueStatus>> {
@@ -303,7 +334,9 @@ impl Store for ModelStore {
         group: &GroupName,
         spec: Option<GroupSpec>,
     ) -> Answer<Result<GroupStatus, QueueRefused>> {
-        self.run(|model, now| model.put_group(ns, queue, group, spec, now))
+        self.act(Act::unless_refused, |model, now| {
+            model.put_group(ns, queue, group, spec, now)
+        })
     }
 
     fn pause(
@@ -312,15 +345,21 @@ impl Store for ModelStore {
         name: &QueueName,
         paused: bool,
     ) -> Answer<Result<Arc<Queue>, QueueRefused>> {
-        self.run(|model, now| model.pause(ns, name, paused, now))
+        self.act(Act::unless_refused, |model, now| {
+            model.pause(ns, name, paused, now)
+        })
     }
 
     fn purge(&self, ns: &Namespace, name: &QueueName, limit: u32) -> Answer<Result<Slice, QueueRefused>> {
-        self.run(|model, now| model.purge(ns, name, limit, now))
+        self.act(Act::unless_refused, |model, now| {
+            model.purge(ns, name, limit, now)
+        })
     }
 
     fn delete_queue(&self, ns: &Namespace, name: &QueueName) -> Answer<Result<(), QueueRefused>> {
-        self.run(|model, now| model.delete_queue(ns, name, now))
+        self.act(Act::unless_refused, |model, now| {
+            model.delete_queue(ns, name, now)
+        })
     }
 
     fn open_batch(&self, ns: &Namespace, new: NewBatch) -> Answer<Result<BatchOpened, BatchRefused>> {
@@ -386,7 +425,7 @@ impl Store for ModelStore {
     }
 
     fn redeliver(&self, ns: &Namespace, id: DeliveryId) -> Answer<Option<Delivery>> {
-        self.run(|model, now| model.redeliver(ns, id, now))
+        self.act(Act::where_found, |model, now| model.redeliver(ns, id, now))
     }
 
     fn signing_secrets(&self, ns: &Namespace, fresh: Secret) -> Answer<SigningSecrets> {
@@ -398,7 +437,7 @@ impl Store for ModelStore {
     }
 
     fn rotate_secret(&self, ns: &Namespace, fresh: Secret) -> Answer<SigningSecrets> {
-        self.run(|model, now| model.rotate_secret(ns, fresh, now))
+        self.act(Act::always, |model, now| model.rotate_secret(ns, fresh, now))
     }
 
     fn key_pepper(&self, fresh: Secret) -> Answer<Secret> {
@@ -406,7 +445,7 @@ impl Store for ModelStore {
     }
 
     fn create_key(&self, ns: &Namespace, new: NewKey) -> Answer<Result<ApiKey, KeyRefused>> {
-        self.run(|model, now| model.create_key(ns, new, now))
+        self.act(Act::that_made_a_key, |model, now| model.create_key(ns, new, now))
     }
 
     fn keys(&self, ns: &Namespace) -> Answer<Vec<ApiKey>> {
@@ -418,11 +457,32 @@ impl Store for ModelStore {
     }
 
     fn revoke_key(&self, ns: &Namespace, id: KeyId) -> Answer<Result<(), KeyRefused>> {
-        self.run(|model, now| model.revoke_key(ns, id, now))
+        self.act(Act::unless_refused, |model, now| model.revoke_key(ns, id, now))
     }
 
     fn touch_keys(&self, used: Vec<(KeyId, Timestamp)>) -> Answer<()> {
         self.run(|model, _| model.touch_keys(used))
+    }
+
+    fn recording(&self, act: Act) -> Arc<dyn Store> {
+        Arc::new(Self {
+            clock: self.clock.clone(),
+            ids: self.ids.clone(),
+            inner: self.inner.clone(),
+            act: Some(act),
+        })
+    }
+
+    fn record(&self, act: Act, refused: Option<String>) -> Answer<()> {
+        self.run(|model, now| model.record_act(act, refused, now))
+    }
+
+    fn acts(&self, ns: &Namespace, page: ActPage) -> Answer<Acts> {
+        self.look(|model, _| model.acts_of(ns, &page))
+    }
+
+    fn prune_acts(&self, kept: ActsKept, limit: u32) -> Answer<Slice> {
+        self.run(|model, now| model.prune_acts(kept, limit, now))
     }
 
     fn home(&self, id: JobId) -> Answer<Option<Namespace>> {

@@ -8,6 +8,7 @@ use std::mem;
 use std::sync::Arc;
 
 use super::batches::BatchRow;
+use crate::audit::Recorded;
 use crate::batch::{Batch, BatchId};
 use crate::content::{Input, JobResult};
 use crate::decide::Fingerprint;
@@ -42,6 +43,10 @@ pub(in crate::conformance) struct Model {
     pub(super) ticket_key: Option<Secret>,
     pub(super) key_pepper: Option<Secret>,
     pub(super) api_keys: Vec<ApiKey>,
+    /// The oldest first.
+    pub(super) acts: Vec<Recorded>,
+    /// How many acts there ever were.
+    pub(super) acts_ever: u64,
     pub(super) batches: BTreeMap<BatchId, BatchRow>,
     /// Batches that changed in this operation.
     pub(super) batches_changed: Vec<BatchId>,

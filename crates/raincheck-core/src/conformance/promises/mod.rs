@@ -3,6 +3,7 @@
 //! Invariant: every promise is in the list that [`conformance!`](crate::conformance!) runs (a test of this crate
 //! compares the list with the files), so a store cannot leave one out.
 
+pub mod acts;
 pub mod batches;
 pub mod batches_over;
 pub mod by_hand;
@@ -30,6 +31,7 @@ pub mod patience;
 pub mod queues;
 pub mod rate;
 pub mod reopen;
+pub mod reopen_acts;
 pub mod reopen_batches;
 pub mod reopen_keys;
 pub mod reopen_leases;

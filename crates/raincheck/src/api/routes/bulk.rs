@@ -73,6 +73,7 @@ pub(crate) async fn bulk_jobs(
     }
     let scan = |at, below| Scan {
         api: &api,
+        caller: &caller,
         namespace: &caller.namespace,
         action,
         filter: &asked.filter,
@@ -106,6 +107,7 @@ fn refuse_nonsense(action: BulkAction, filter: &Filter) -> Result<(), Problem> {
 /// A walk through the listing, newest first.
 struct Scan<'a> {
     api: &'a Api,
+    caller: &'a Caller,
     namespace: &'a Namespace,
     action: BulkAction,
     filter: &'a Filter,
@@ -289,9 +291,13 @@ async fn act(mut scan: Scan<'_>, confirm: Confirm) -> Result<Response, Problem> 
 
 /// Acts on these jobs; how many were, and why others were not. One that is gone meanwhile counts as neither.
 async fn carry_out(scan: &Scan<'_>, due: &[JobId]) -> Result<(u64, BTreeMap<&'static str, u64>), StoreError> {
-    let (store, ns) = (scan.api.node.store(), scan.namespace);
     let mut acted = 0;
     let mut refused = BTreeMap::new();
+    if due.is_empty() {
+        return Ok((acted, refused));
+    }
+    let (node, ns) = (scan.caller.node(scan.api), scan.namespace);
+    let store = node.changing();
     let mut count = |answer: Result<(), Code>| match answer {
         Ok(()) => acted += 1,
         Err(code) => *refused.entry(code.as_str()).or_default() += 1,

@@ -4,7 +4,7 @@
 //! types all.
 
 /// What is asked beyond the path, by operation: a query, or a body and headers.
-const MORE: [(&str, &str, &str); 19] = [
+const MORE: [(&str, &str, &str); 20] = [
     (
         "submit",
         "?wait=5",
@@ -57,6 +57,7 @@ const MORE: [(&str, &str, &str); 19] = [
     ),
     ("putGroup", "", r#" --json '{"concurrency":2,"rate":"10/s"}'"#),
     ("listDeliveries", "?state=abandoned", ""),
+    ("listActs", "?action=createKey&limit=20", ""),
     (
         "createKey",
         "",

@@ -60,7 +60,8 @@ pub(crate) async fn put_group(
     if api.node.draining() {
         return Err(draining());
     }
-    let store = api.node.store();
+    let node = caller.node(&api);
+    let store = node.changing();
     let put = store
         .put_group(&caller.namespace, &queue, &group, Some(spec))
         .await?;
@@ -81,7 +82,8 @@ pub(crate) async fn delete_group(
     GroupPath(queue, group): GroupPath,
     _: NoQuery,
 ) -> Result<Response, Problem> {
-    let store = api.node.store();
+    let node = caller.node(&api);
+    let store = node.changing();
     let put = store.put_group(&caller.namespace, &queue, &group, None).await?;
     let status = put.map_err(|why| refused(why, &queue))?;
     Ok(json(StatusCode::OK, render(&GroupDocument::of(&status, &group))))

@@ -59,7 +59,7 @@ pub(crate) async fn create_key(
                       makes those of others";
         return Err(Problem::new(Code::Forbidden, detail).at("/namespace"));
     }
-    let made = api.node.create_key(&namespace, asked.wish).await?;
+    let made = caller.node(&api).create_key(&namespace, asked.wish).await?;
     let (key, token) = made.map_err(refused)?;
     Ok(json(
         StatusCode::CREATED,
@@ -81,7 +81,7 @@ pub(crate) async fn revoke_key(
     let (parts, _) = request.into_parts();
     no_query(&parts)?;
     let id: KeyId = named(&parts).parse().map_err(|_| refused(KeyRefused::Unknown))?;
-    let revoked = api.node.revoke_key(&caller.namespace, id).await?;
+    let revoked = caller.node(&api).revoke_key(&caller.namespace, id).await?;
     revoked.map_err(refused)?;
     Ok(no_content())
 }

@@ -2,6 +2,7 @@
 //!
 //! Invariant: a path is declared once, with what it answers, where its handler is; the OpenAPI document is made of it.
 
+mod audit;
 mod batches;
 mod bulk;
 mod claim;
@@ -78,6 +79,7 @@ pub(crate) fn all() -> OpenApiRouter<Api> {
         .routes(routes!(workers::list_workers))
         .routes(routes!(keys::list_keys, keys::create_key))
         .routes(routes!(keys::revoke_key))
+        .routes(routes!(audit::list_acts))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
         .routes(routes!(metrics::metrics))

@@ -106,7 +106,10 @@ pub(crate) async fn put_queue(
     if api.node.draining() {
         return Err(draining());
     }
-    let put = api.node.put_queue(&caller.namespace, &name, spec, false).await?;
+    let put = caller
+        .node(&api)
+        .put_queue(&caller.namespace, &name, spec, false)
+        .await?;
     put.map_err(|why| refused(why, &name))?;
     queue_document(&api, &caller.namespace, &name).await
 }
@@ -191,7 +194,7 @@ pub(crate) async fn delete_queue(
     QueuePath(name): QueuePath,
     _: NoQuery,
 ) -> Result<Response, Problem> {
-    let deleted = api.node.delete_queue(&caller.namespace, &name).await?;
+    let deleted = caller.node(&api).delete_queue(&caller.namespace, &name).await?;
     deleted.map_err(|why| refused(why, &name))?;
     Ok(no_content())
 }
@@ -208,7 +211,7 @@ pub(crate) async fn pause_queue(
     QueuePath(name): QueuePath,
     _: NoQuery,
 ) -> Result<Response, Problem> {
-    set_paused(&api, &caller.namespace, &name, true).await
+    set_paused(&api, &caller, &name, true).await
 }
 
 /// Claim from a queue again.
@@ -223,18 +226,16 @@ pub(crate) async fn resume_queue(
     QueuePath(name): QueuePath,
     _: NoQuery,
 ) -> Result<Response, Problem> {
-    set_paused(&api, &caller.namespace, &name, false).await
+    set_paused(&api, &caller, &name, false).await
 }
 
-async fn set_paused(
-    api: &Api,
-    namespace: &Namespace,
-    name: &QueueName,
-    paused: bool,
-) -> Result<Response, Problem> {
-    let answer = api.node.pause_queue(namespace, name, paused).await?;
+async fn set_paused(api: &Api, caller: &Caller, name: &QueueName, paused: bool) -> Result<Response, Problem> {
+    let answer = caller
+        .node(api)
+        .pause_queue(&caller.namespace, name, paused)
+        .await?;
     answer.map_err(|why| refused(why, name))?;
-    queue_document(api, namespace, name).await
+    queue_document(api, &caller.namespace, name).await
 }
 
 /// Cancel all jobs that wait in a queue.
@@ -251,10 +252,10 @@ pub(crate) async fn purge_queue(
     _: NoQuery,
 ) -> Result<Response, Problem> {
     let mut cancelled = 0;
+    let node = caller.node(&api);
     loop {
-        let step = api
-            .node
-            .store()
+        let step = node
+            .changing()
             .purge(&caller.namespace, &name, PURGE_STEP)
             .await?;
         let step = step.map_err(|why| refused(why, &name))?;

@@ -49,7 +49,7 @@ pub(crate) async fn rotate_secret(
     if api.node.draining() {
         return Err(draining());
     }
-    let secrets = api.node.rotate_webhook_secret(&caller.namespace).await?;
+    let secrets = caller.node(&api).rotate_webhook_secret(&caller.namespace).await?;
     let document = SecretDocument::of(&secrets, api.node.store().now());
     Ok(json(StatusCode::OK, render(&document)))
 }
@@ -195,7 +195,7 @@ pub(crate) async fn redeliver(
     };
     let id = parts.uri.path().split('/').nth(3).unwrap_or_default();
     let id: DeliveryId = id.parse().map_err(|_| unknown())?;
-    let asked = api.node.redeliver(&caller.namespace, id).await?;
+    let asked = caller.node(&api).redeliver(&caller.namespace, id).await?;
     let asked = asked.ok_or_else(unknown)?;
     Ok(json(StatusCode::OK, render(&DeliveryDocument::of(&asked))))
 }

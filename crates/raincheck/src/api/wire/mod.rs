@@ -4,6 +4,7 @@
 
 pub(crate) mod accepted;
 pub(crate) mod asked;
+pub(crate) mod audit;
 pub(crate) mod batch;
 pub(crate) mod bulk;
 pub(crate) mod content;

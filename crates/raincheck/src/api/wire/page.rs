@@ -41,7 +41,7 @@ impl Serialize for Cursor {
 }
 
 impl Cursor {
-    fn read(text: &str) -> Option<Self> {
+    pub(super) fn read(text: &str) -> Option<Self> {
         let digits = text.strip_prefix('c')?;
         let fit = digits.len() == 16 && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         // Places in the store are positive signed numbers.
@@ -148,7 +148,7 @@ fn state(text: &str) -> Result<State, &'static str> {
 }
 
 /// An instant. The plus of its time zone, written as it is, reads as a space in a query.
-fn instant(text: &str) -> Result<Timestamp, impl std::fmt::Display + use<>> {
+pub(super) fn instant(text: &str) -> Result<Timestamp, impl std::fmt::Display + use<>> {
     match text.rsplit_once(' ') {
         Some((time, zone)) if time.contains(['T', 't']) => format!("{time}+{zone}").parse::<Timestamp>(),
         Some(_) | None => text.parse(),

@@ -1,5 +1,6 @@
 //! API keys: from the first on nothing is let in without one.
 
+mod audit;
 mod guests;
 mod matrix;
 mod queues;

@@ -55,7 +55,7 @@ impl Broken {
         }
         drop(inner);
         if fault == Fault::ReusesIdsOnOpen {
-            store.ids = IdGenerator::after(0);
+            store.ids = Arc::new(IdGenerator::after(0));
         }
         Self { store, fault }
     }
