@@ -207,15 +207,25 @@ pub struct Delivery {
     pub created_at: Timestamp,
     /// Where it stands.
     pub stage: Stage,
-    /// Tries that were begun.
+    /// Tries that were begun; it numbers them.
     pub tries: u32,
-    /// Tries that had been begun when it was last asked for by hand: the schedule counts from there.
+    /// So many of them sent nothing, for want of room at the receiver's host.
+    pub held: u32,
+    /// Tries that had been sent when it was last asked for by hand: the schedule counts from there.
     pub tries_before: u32,
+    /// When it was last asked for by hand.
+    pub asked_at: Option<Timestamp>,
     /// What the last try came to.
     pub last: Option<Try>,
 }
 
 impl Delivery {
+    /// How often it was sent, or is being sent.
+    #[must_use]
+    pub const fn sent(&self) -> u32 {
+        self.tries.saturating_sub(self.held)
+    }
+
     /// When it is to be tried next.
     #[must_use]
     pub const fn next_at(&self) -> Option<Timestamp> {

@@ -14,6 +14,7 @@ pub mod content;
 pub mod decide;
 pub mod delivery;
 pub mod group;
+pub mod host;
 pub mod id;
 pub mod job;
 pub mod key;

@@ -4,6 +4,7 @@
 //! and neither does leaving without one.
 
 mod change;
+mod hosts;
 mod stop;
 
 use std::fmt;
@@ -12,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use raincheck_core::audit::ActsKept;
+use raincheck_core::host::HOST_CONCURRENCY;
 use raincheck_core::name::{Namespace, QueueName, WorkerName};
 use raincheck_core::queue::Queue;
 use raincheck_core::secret::SigningSecrets;
@@ -25,6 +27,7 @@ use crate::intake::Intake;
 use crate::keys::Keys;
 use crate::observe::{Fault, Listener};
 use crate::outward::Client;
+use crate::outward::hosts::Hosts;
 use crate::outward::target::Targets;
 use crate::pace::Paces;
 use crate::pull::{self, Pull};
@@ -57,6 +60,8 @@ pub struct NodeOptions {
     pub public_url: Option<String>,
     /// Where URLs that come over the API may lead, beside public addresses.
     pub targets: Arc<Targets>,
+    /// So many pushes go to one host at once, unless a queue's own concurrency is larger; and webhooks to one that is slow.
+    pub host_concurrency: u32,
     /// The server's own URL on this machine, for the programs that it keeps alive; without one there are none.
     pub own_url: Option<String>,
     /// Where traces are sent, if anywhere.
@@ -82,6 +87,7 @@ impl Default for NodeOptions {
             dev: false,
             public_url: None,
             targets: Arc::default(),
+            host_concurrency: HOST_CONCURRENCY,
             own_url: None,
             traces: None,
             acts_kept: ActsKept::default(),
@@ -106,6 +112,7 @@ struct Inner {
     crews: Arc<Crews>,
     pull: Pull,
     secrets: Secrets,
+    hosts: Hosts,
     keys: Keys,
     webhooks: Bell,
     /// Reclaim, prune and the like.
@@ -161,6 +168,7 @@ impl Node {
         let traces = traces.unwrap_or_default();
         let (settler, gatherer) = settle::settler(store.clone(), &options.random);
         let secrets = Secrets::new(store.clone(), options.random.clone());
+        let hosts = Hosts::new(options.host_concurrency, options.random.clone());
         let shop = Arc::new(Shop::new(
             store.clone(),
             settler,
@@ -171,6 +179,7 @@ impl Node {
                 options.public_url.as_deref(),
                 secrets.clone(),
                 &options.targets,
+                hosts.clone(),
                 metrics.outward(),
             ),
             traces.clone(),
@@ -206,6 +215,7 @@ impl Node {
             dispatch,
             pull: pull.clone(),
             secrets,
+            hosts,
             webhooks: Bell::default(),
             paces: Paces::default(),
             metrics: metrics.clone(),
@@ -267,6 +277,7 @@ impl Node {
             queues: node.queues.clone(),
             secrets: node.secrets.clone(),
             client: Client::guarded(&node.options.targets),
+            hosts: node.hosts.clone(),
             public_url: node.options.public_url.clone(),
             random: node.shop.random.clone(),
             bell: node.webhooks.clone(),

@@ -71,6 +71,14 @@ impl Kind for Duration {
     }
 }
 
+impl Kind for u32 {
+    fn read(texts: &[String]) -> Result<Self, String> {
+        let count = one(texts)?.parse().ok();
+        let count = count.filter(|count| (1..=100_000).contains(count));
+        count.ok_or_else(|| "write a number from 1 to 100000".to_owned())
+    }
+}
+
 impl Kind for bool {
     const SWITCH: Self = true;
 

@@ -94,6 +94,9 @@ settings! {
     /// Addresses, or ranges such as 10.1.0.0/16, to which URLs that come over the API may lead although they are not
     /// public; may be repeated, or separated by commas
     allow_targets: Vec<Range> = None, "RANGE", restart;
+    /// So many requests go to one host at once: pushes (a queue whose own concurrency is written larger raises it for its hosts),
+    /// and webhooks to a receiver that is slow
+    host_concurrency: u32 = Some("8"), "COUNT", restart;
     /// The directory of the embedded store [default: $STATE_DIRECTORY, else ./raincheck-data]
     store: Option<PathBuf> = None, "DIRECTORY", restart;
     /// How often one API key may come: 100/s, 6000/m, or off [default: 10000/s]

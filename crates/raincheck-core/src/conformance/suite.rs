@@ -397,6 +397,7 @@ macro_rules! conformance_promises {
                 a_job_that_goes_on_makes_none
                 a_delivery_is_tried_until_it_is_taken
                 a_try_that_nobody_ends_is_made_again
+                a_try_that_sent_nothing_does_not_count
                 a_queue_whose_receiver_is_gone_tells_it_no_more_until_it_is_written_again
                 a_job_is_kept_until_it_was_told
                 a_deleted_job_takes_its_deliveries_along

@@ -176,6 +176,8 @@ pub fn finish_batch(batch: &mut Batch, now: Timestamp) -> Option<Option<Delivery
         stage: DeliveryStage::Pending { next_at: now },
         tries: 0,
         tries_before: 0,
+        held: 0,
+        asked_at: None,
         last: None,
     };
     Some(batch.callback.as_ref().map(made))

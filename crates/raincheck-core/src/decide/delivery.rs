@@ -25,6 +25,9 @@ pub const DELIVERY_DELAYS: [Duration; 9] = [
 /// How long a try may take before another is made in its place.
 pub const DELIVERY_TERM: Duration = Duration::from_secs(60);
 
+/// A delivery that is so old and still cannot be sent is given up: somewhat later than one that is tried and fails.
+pub const DELIVERY_LIFE: Duration = Duration::from_secs(4 * 24 * 3600);
+
 /// A longer `Retry-After` counts as this much.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3600);
 
@@ -47,6 +50,11 @@ pub enum TryEnd {
     },
     /// The receiver wants nothing more: 410.
     Gone,
+    /// Nothing was sent: its host has no room.
+    Held {
+        /// When there may be some.
+        until: Timestamp,
+    },
 }
 
 /// The deliveries that a job makes by ending: its own callback's and its queue's.
@@ -76,6 +84,8 @@ pub fn deliveries(job: &Job, of_queue: Option<&Callback>) -> Vec<Delivery> {
             stage: Stage::Pending { next_at: finished_at },
             tries: 0,
             tries_before: 0,
+            held: 0,
+            asked_at: None,
             last: None,
         })
         .collect()
@@ -114,6 +124,7 @@ pub fn end_try(delivery: &Delivery, n: u32, end: &TryEnd, seed: u64, now: Timest
             let stage = next_try(delivery, *retry_after, seed, now);
             (stage, *status, Some(error.clone()))
         }
+        TryEnd::Held { until } => return Some(put_back(delivery, *until, now)),
     };
     Some(Delivery {
         stage,
@@ -126,9 +137,33 @@ pub fn end_try(delivery: &Delivery, n: u32, end: &TryEnd, seed: u64, now: Timest
     })
 }
 
+/// What was not sent does not count; but it is not put back for ever, or nothing of its job could ever be pruned.
+fn put_back(delivery: &Delivery, until: Timestamp, now: Timestamp) -> Delivery {
+    let old = now.since(delivery.asked_at.unwrap_or(delivery.created_at)) > DELIVERY_LIFE;
+    let gave_up = || Try {
+        at: now,
+        status: None,
+        error: Some("given up unsent: its host has had no room for days".to_owned()),
+    };
+    Delivery {
+        stage: if old {
+            Stage::Abandoned
+        } else {
+            Stage::Pending { next_at: until }
+        },
+        held: delivery.held + 1,
+        last: if old {
+            Some(gave_up())
+        } else {
+            delivery.last.clone()
+        },
+        ..delivery.clone()
+    }
+}
+
 /// The schedule, each delay a tenth shorter or longer by chance, and no shorter than the receiver asked for.
 fn next_try(delivery: &Delivery, retry_after: Option<Duration>, seed: u64, now: Timestamp) -> Stage {
-    let failed = delivery.tries.saturating_sub(delivery.tries_before);
+    let failed = delivery.sent().saturating_sub(delivery.tries_before);
     let delay = failed
         .checked_sub(1)
         .and_then(|n| DELIVERY_DELAYS.get(usize::try_from(n).ok()?));
@@ -148,7 +183,8 @@ fn next_try(delivery: &Delivery, retry_after: Option<Duration>, seed: u64, now: 
 pub fn redeliver(delivery: &Delivery, now: Timestamp) -> Delivery {
     Delivery {
         stage: Stage::Pending { next_at: now },
-        tries_before: delivery.tries,
+        tries_before: delivery.sent(),
+        asked_at: Some(now),
         ..delivery.clone()
     }
 }

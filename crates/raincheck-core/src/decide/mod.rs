@@ -11,6 +11,7 @@ mod claim;
 mod delivery;
 mod emit;
 mod expire;
+mod host;
 mod key;
 mod patch;
 mod reclaim;
@@ -30,9 +31,12 @@ pub use batch::{
 pub use bulk::{BulkAction, BulkMatch, bulk, stood};
 pub use cancel::{Cancelled, cancel};
 pub use claim::{Claimer, Room, charge, claim, claimable, room};
-pub use delivery::{DELIVERY_DELAYS, DELIVERY_TERM, TryEnd, deliveries, end_try, redeliver, try_delivery};
+pub use delivery::{
+    DELIVERY_DELAYS, DELIVERY_LIFE, DELIVERY_TERM, TryEnd, deliveries, end_try, redeliver, try_delivery,
+};
 pub use emit::{EmitRefused, EmitStep, emit, emitted_again};
 pub use expire::{expire, expires_at};
+pub use host::{all_held, begin_probe, forgettable, host_answered, host_room, webhook_share};
 pub use key::{create_key, revoke_key};
 pub use patch::{Patch, PatchRefused, patch};
 pub use reclaim::{interrupt_on_open, reclaim};

@@ -32,9 +32,18 @@ struct DeliveryRow {
     tries: u32,
     #[serde(default)]
     tries_before: u32,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    held: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    asked: Option<i64>,
     delivered: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     last: Option<Try>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde calls")]
+const fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// The source of a batch's own deliveries.
@@ -91,6 +100,8 @@ fn run(conn: &Connection, statement: &str, delivery: &Delivery) -> rusqlite::Res
         created: delivery.created_at.as_millis(),
         tries: delivery.tries,
         tries_before: delivery.tries_before,
+        held: delivery.held,
+        asked: delivery.asked_at.map(Timestamp::as_millis),
         delivered: delivery.stage == Stage::Delivered,
         last: delivery.last.clone(),
     };
@@ -161,6 +172,8 @@ impl Kept {
             },
             tries: body.tries,
             tries_before: body.tries_before,
+            held: body.held,
+            asked_at: body.asked.map(Timestamp::from_millis),
             last: body.last,
         }
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use http::header::{self, HeaderValue};
+use raincheck_core::host::HostHeldBy;
 use raincheck_core::job::{Job, State};
 use raincheck_core::limit::{Held, HeldBy};
 use raincheck_core::queue::Queue;
@@ -83,6 +84,7 @@ pub(crate) async fn outlook(
     let room = standing.status.queue.concurrency(api.node.options().cores);
     let paused = queue.is_some_and(|queue| queue.paused.is_some());
     let held = standing.held;
+    let host_held = api.node.host_held(&standing.status.queue, now);
     let waiting_for = if paused {
         WaitingFor::Pause
     } else if room.is_some_and(|room| counts.running >= u64::from(room)) {
@@ -94,7 +96,11 @@ pub(crate) async fn outlook(
             (Some(HeldBy::Rate), _) => WaitingFor::Rate,
             (None, Some(HeldBy::Concurrency)) => WaitingFor::GroupConcurrency,
             (None, Some(HeldBy::Rate)) => WaitingFor::GroupRate,
-            (None, None) => WaitingFor::Worker,
+            (None, None) => host_held.map_or(WaitingFor::Worker, |held| match held.by {
+                HostHeldBy::Concurrency => WaitingFor::HostConcurrency,
+                HostHeldBy::Circuit => WaitingFor::Circuit,
+                HostHeldBy::Pause => WaitingFor::HostPause,
+            }),
         }
     };
     // Where the place is dear to know, everybody else is before it.
@@ -110,7 +116,9 @@ pub(crate) async fn outlook(
     });
     let group = standing.group_held.and_then(|held| held.until);
     let group = group.map_or(Duration::ZERO, |until| until.since(now));
-    let until_done = until_done.max(let_go).max(group);
+    let host = host_held.and_then(|held| held.until);
+    let host = host.map_or(Duration::ZERO, |until| until.since(now));
+    let until_done = until_done.max(let_go).max(group).max(host);
     Ok(Outlook {
         waiting_for: Some(waiting_for),
         position: standing.ahead.map(|ahead| ahead + 1),

@@ -1,7 +1,7 @@
 //! One queue's line: claims for its free slots and starts the attempts.
 //!
-//! Invariants: it never asks the store again without a reason (a slot, a hint, a change, some seconds); a claim is
-//! never dropped half way, and jobs that were claimed too late, or for a worker that is not the queue's any more, are
+//! Invariants: it never asks the store again without a reason (a slot, a hint, a change, some seconds), nor for jobs that
+//! could not begin at once; a claim is never dropped half way, and jobs that were claimed too late, or for a worker that is not the queue's any more, are
 //! given back unbegun.
 
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use raincheck_core::lease::WorkerKind;
 use raincheck_core::name::WorkerName;
 use raincheck_core::queue::{Queue, Worker};
 use raincheck_core::store::{Claim, Leased, StoreError};
+use raincheck_core::time::Timestamp;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -20,12 +21,14 @@ use tracing::warn;
 use super::{Dispatch, Slots};
 use crate::backoff::Backoff;
 use crate::workers::attempt::{self, Attempt};
-use crate::workers::{Runner, Shop};
+use crate::workers::{Place, Room, Runner, Shop};
 
 /// The most jobs of one claim (GUARANTEES.md section 2 item 11).
 const CLAIM_MAX: usize = 100;
 /// How long a line goes without asking; hints may be lost. Jitter of the same size again comes on top.
 const POLL: Duration = Duration::from_secs(5);
+/// The least time that it leaves alone who has no room.
+const HELD_MIN: Duration = Duration::from_millis(1);
 
 pub(super) struct Line {
     shop: Arc<Shop>,
@@ -38,6 +41,8 @@ pub(super) struct Line {
     hungry: bool,
     /// Whether nobody can tell it anything any more.
     orphaned: bool,
+    /// When those whom the jobs go to have room again, where they have none now.
+    held_until: Option<Timestamp>,
     backoff: Backoff,
     runner: Option<Arc<dyn Runner>>,
     /// For which settings the runner was made, and whether the server's configuration wrote them.
@@ -67,6 +72,7 @@ impl Line {
             worker: dispatch.worker.clone(),
             hungry: true,
             orphaned: false,
+            held_until: None,
             backoff: Backoff::new(dispatch.shop.random.clone()),
             runner: None,
             made_for: None,
@@ -121,7 +127,10 @@ impl Line {
     }
 
     async fn wait(&mut self, poll: bool) {
-        let pause = POLL + POLL.mul_f32(self.shop.random.fraction());
+        let mut pause = POLL + POLL.mul_f32(self.shop.random.fraction());
+        if let Some(until) = self.held_until.take() {
+            pause = pause.min(until.since(self.shop.store.now()).max(HELD_MIN));
+        }
         tokio::select! {
             biased;
             () = self.stopping.cancelled() => {}
@@ -135,6 +144,17 @@ impl Line {
 
     /// Claims and starts. `Err` where the store takes nothing any more.
     async fn claim(&mut self, queue: &Arc<Queue>, runner: &Arc<dyn Runner>, free: usize) -> Result<(), ()> {
+        let (places, free) = match runner.reserve(queue, free, &self.slots.wake, self.shop.store.now()) {
+            Room::Free => (Vec::new(), free),
+            Room::At(places) => {
+                let free = places.len();
+                (places, free)
+            }
+            Room::Held(held) => {
+                (self.held_until, self.hungry) = (held.until, false);
+                return Ok(());
+            }
+        };
         // Where no bound is written, ours must count the jobs that endpoints settle later: they hold no slot here.
         let pushes = runner.kind() == WorkerKind::Push;
         let claim = Claim {
@@ -153,7 +173,7 @@ impl Line {
             Ok(leased) => {
                 self.backoff.reset();
                 self.hungry = leased.len() >= free;
-                self.start(queue, runner, asked, leased);
+                self.start(queue, runner, asked, with_places(leased, places));
                 Ok(())
             }
             Err(StoreError::Failed(_) | StoreError::Closed) => Err(()),
@@ -170,15 +190,24 @@ impl Line {
         }
     }
 
-    fn start(&self, queue: &Arc<Queue>, runner: &Arc<dyn Runner>, asked: Instant, leased: Vec<Leased>) {
+    fn start(
+        &self,
+        queue: &Arc<Queue>,
+        runner: &Arc<dyn Runner>,
+        asked: Instant,
+        leased: impl Iterator<Item = (Leased, Option<Place>)>,
+    ) {
         let late = asked.elapsed() > queue.lease_for().mul_f32(0.8);
         let interrupted = self.stopping.is_cancelled();
         let former = self.settings.borrow().as_deref().map(works) != self.made_for;
-        for leased in leased {
+        for (leased, place) in leased {
             let slot = self.slots.take();
             if late || interrupted || former {
                 attempt::give_back(&self.shop, &leased, interrupted, slot);
                 continue;
+            }
+            if let Some(place) = &place {
+                runner.begun(place);
             }
             let attempt = Attempt {
                 leased,
@@ -186,10 +215,19 @@ impl Line {
                 runner: runner.clone(),
                 asked,
                 slot,
+                place,
             };
             attempt::start(&self.shop, attempt);
         }
     }
+}
+
+/// Each job with where it goes, where that was reserved; places that are left are given back.
+fn with_places(leased: Vec<Leased>, places: Vec<Place>) -> impl Iterator<Item = (Leased, Option<Place>)> {
+    let places = places.into_iter().map(Some);
+    leased
+        .into_iter()
+        .zip(places.chain(std::iter::repeat_with(|| None)))
 }
 
 /// What decides how a queue's jobs are worked.

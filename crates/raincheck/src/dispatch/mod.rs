@@ -44,7 +44,7 @@ impl Wakes {
 #[derive(Debug, Default)]
 pub(crate) struct Slots {
     taken: AtomicUsize,
-    wake: Notify,
+    wake: Arc<Notify>,
 }
 
 impl Slots {

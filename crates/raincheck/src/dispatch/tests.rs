@@ -17,6 +17,8 @@ use crate::testing::{Setup, eventually, promises, queue_name, sh, text};
 
 promises! {
     dispatch_claims_only_free_slots
+    a_host_is_never_sent_more_than_it_may_have_by_all_queues_together
+    who_writes_sixteen_means_sixteen
     a_submit_wakes_an_idle_queue
     a_paused_queue_is_not_worked_and_a_resumed_one_at_once
     another_worker_is_used_at_once
@@ -30,6 +32,8 @@ promises! {
 /// A handler that lets requests through one by one, and knows how many were in it at once.
 struct Turnstile {
     handler: Handler,
+    /// The same at another port.
+    other: Handler,
     entered: Arc<AtomicU32>,
     most: Arc<AtomicU32>,
     gate: Arc<Semaphore>,
@@ -53,13 +57,22 @@ impl Turnstile {
                 inside.fetch_sub(1, Ordering::SeqCst);
             }
         };
-        let handler = Handler::serve(Router::new().route("/", post(handle))).await;
+        let routes = Router::new().route("/", post(handle));
+        let handler = Handler::serve(routes.clone()).await;
+        let other = Handler::serve(routes).await;
         Self {
             handler,
+            other,
             entered,
             most,
             gate,
         }
+    }
+
+    /// Both ports in turn.
+    fn at_both(&self) -> Worker {
+        let url = |handler: &Handler| format!("http://{}/", handler.addr);
+        Worker::Push(vec![url(&self.handler), url(&self.other)])
     }
 
     async fn entered(&self, n: u32) {
@@ -69,8 +82,8 @@ impl Turnstile {
 
 async fn dispatch_claims_only_free_slots(setup: Setup) {
     let turnstile = Turnstile::new().await;
-    // Not written down, so the store does not bound it: only dispatch does, at 16.
-    setup.queue("q", turnstile.handler.at("/"), |_| {}).await;
+    // Not written down, so the store does not bound it: only dispatch does, at 16. Each of two hosts takes 8.
+    setup.queue("q", turnstile.at_both(), |_| {}).await;
     let mut ids = Vec::new();
     for _ in 0..40 {
         ids.push(setup.submit("q", "").await);
@@ -84,6 +97,37 @@ async fn dispatch_claims_only_free_slots(setup: Setup) {
     }
     assert_eq!(turnstile.most.load(Ordering::SeqCst), 16);
     assert!(setup.store.wanted_max.load(Ordering::SeqCst) <= 16);
+}
+
+async fn a_host_is_never_sent_more_than_it_may_have_by_all_queues_together(setup: Setup) {
+    let turnstile = Turnstile::new().await;
+    setup.queue("a", turnstile.handler.at("/"), |_| {}).await;
+    setup.queue("b", turnstile.handler.at("/"), |_| {}).await;
+    let mut ids = Vec::new();
+    for _ in 0..20 {
+        ids.push(setup.submit("a", "").await);
+        ids.push(setup.submit("b", "").await);
+    }
+    turnstile.entered(8).await;
+    turnstile.gate.add_permits(1);
+    turnstile.entered(9).await;
+    turnstile.gate.add_permits(100);
+    for id in ids {
+        assert_eq!(setup.done(id).await.job.attempt, 1);
+    }
+    assert_eq!(turnstile.most.load(Ordering::SeqCst), 8);
+}
+
+async fn who_writes_sixteen_means_sixteen(setup: Setup) {
+    let turnstile = Turnstile::new().await;
+    setup
+        .queue("q", turnstile.handler.at("/"), |spec| spec.concurrency = Some(16))
+        .await;
+    for _ in 0..20 {
+        setup.submit("q", "").await;
+    }
+    turnstile.entered(16).await;
+    turnstile.gate.add_permits(100);
 }
 
 async fn a_submit_wakes_an_idle_queue(setup: Setup) {

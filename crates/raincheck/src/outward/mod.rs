@@ -4,6 +4,7 @@
 //! a URL that came over the API leads only where [`Targets`] says.
 
 mod connect;
+pub(crate) mod hosts;
 pub mod target;
 
 use std::fmt;
@@ -21,7 +22,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use raincheck_core::time::Timestamp;
 
 use self::connect::Connector;
-use self::target::Targets;
+use self::target::{Refused, Targets};
 
 /// How long an idle connection is kept. Shorter than the 5 s after which common servers (uvicorn, Node.js) close theirs,
 /// for a request that meets a closing connection fails and costs the job an attempt.
@@ -91,6 +92,22 @@ pub(crate) fn root_cause(error: &dyn std::error::Error) -> String {
         source = inner.source();
     }
     cause
+}
+
+/// Whether it was this server that would not make the connection: that says nothing of the host.
+pub(crate) fn refused_here(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let io = error.downcast_ref::<std::io::Error>();
+        if io
+            .and_then(std::io::Error::get_ref)
+            .is_some_and(|why| why.is::<Refused>())
+        {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// A URL as a request's target.

@@ -47,6 +47,10 @@ pub(super) const PUSH_TIME: Name = Name(
     "raincheck_push_request_seconds",
     "From a push's first byte to the head of its answer",
 );
+pub(super) const CIRCUITS: Name = Name(
+    "raincheck_push_circuit_open",
+    "Hosts of the queue's URLs that only probes are sent to, because requests there failed",
+);
 pub(super) const DELIVERIES: Name = Name(
     "raincheck_webhook_deliveries",
     "Tries of webhooks, by result: taken, failed or gone",

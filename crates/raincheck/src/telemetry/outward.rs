@@ -68,6 +68,8 @@ impl Outward {
             TryEnd::Taken { .. } => "taken",
             TryEnd::Failed { .. } => "failed",
             TryEnd::Gone => "gone",
+            // Nothing was sent.
+            TryEnd::Held { .. } => return,
         };
         self.tries.get_or_create(&Tried { result }).inc();
     }

@@ -142,9 +142,14 @@ impl Metrics {
             }
         }
         let slots = gauges(registry, names::SLOTS);
+        let circuits = gauges(registry, names::CIRCUITS);
         for (queue, busy) in node.lines() {
             let label = self.0.labels.of(&queue.namespace, &queue.name);
             let places = queue.concurrency(node.options().cores).map(u64::from);
+            if let Some(open) = node.circuits_open(&queue) {
+                let of = OfQueue { queue: label.clone() };
+                circuits.get_or_create(&of).inc_by(whole(open as u64));
+            }
             let busy = busy as u64;
             let free = places.map(|places| places.saturating_sub(busy));
             for (state, count) in [("busy", Some(busy)), ("free", free)] {

@@ -24,7 +24,7 @@ use tracing::{Instrument, debug, error, info, info_span, warn};
 
 use super::hold::Hold;
 use super::supervise::{settlement, supervise};
-use super::{AttemptEnd, Ctx, Runner, Shop, StopReason, Stops};
+use super::{AttemptEnd, Ctx, Place, Runner, Shop, StopReason, Stops};
 use crate::backoff::Backoff;
 use crate::dispatch::Slot;
 use crate::tasks::TaskKind;
@@ -37,6 +37,8 @@ pub(crate) struct Attempt {
     /// When the claim was asked for: the lease's term counts from no earlier than that.
     pub(crate) asked: Instant,
     pub(crate) slot: Slot,
+    /// Where it goes, for a runner that reserved that.
+    pub(crate) place: Option<Place>,
 }
 
 /// Starts an attempt in a task of its own.
@@ -75,6 +77,7 @@ async fn run(shop: Arc<Shop>, attempt: Attempt) {
         runner,
         asked,
         slot,
+        place,
     } = attempt;
     let job = leased.job.clone();
     let (Phase::Running(lease), Some(id)) = (&job.phase, job.lease_id()) else {
@@ -91,6 +94,7 @@ async fn run(shop: Arc<Shop>, attempt: Attempt) {
         traceparent: shop.traces.traceparent(&job),
         stops,
         store: shop.store.clone(),
+        place,
     };
     let (end, stop) = supervise(&mut hold, || runner.run(ctx), &tell).await;
     let (until, timing_out) = hold.leave();

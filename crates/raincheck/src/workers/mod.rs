@@ -24,17 +24,19 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use raincheck_core::content::{Input, JobResult};
+use raincheck_core::host::HostHeld;
 use raincheck_core::job::{Failure, Job};
 use raincheck_core::lease::WorkerKind;
 use raincheck_core::queue::{Queue, QueueSpec, Worker};
 use raincheck_core::store::Store;
 use raincheck_core::time::Timestamp;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use self::function::Functions;
 pub use self::stop::StopReason;
 pub(crate) use self::stop::{Stop, Stops};
+use crate::outward::hosts::Permit;
 use crate::outward::target;
 use crate::random::Randomness;
 use crate::settle::Settler;
@@ -187,6 +189,8 @@ pub(crate) struct Ctx {
     pub(crate) traceparent: Option<String>,
     pub(crate) stops: Stops,
     pub(crate) store: Arc<dyn Store>,
+    /// Where it goes, for a runner that reserved that.
+    pub(crate) place: Option<Place>,
 }
 
 impl Ctx {
@@ -239,10 +243,38 @@ impl AttemptEnd {
     }
 }
 
+/// Where an attempt goes that has room there.
+#[derive(Debug)]
+pub(crate) struct Place {
+    /// Which of the queue's URLs.
+    pub(crate) url: usize,
+    pub(crate) permit: Permit,
+}
+
+/// Room for attempts where their runner would send them.
+#[derive(Debug)]
+pub(crate) enum Room {
+    /// As many as are wanted.
+    Free,
+    /// One at each of these, and there is one at least.
+    At(Vec<Place>),
+    /// None now.
+    Held(HostHeld),
+}
+
 /// One of the ways to run an attempt.
 pub(crate) trait Runner: Debug + Send + Sync + 'static {
     /// Which way.
     fn kind(&self) -> WorkerKind;
+
+    /// Takes room for up to `wanted` attempts of this queue, before their jobs are claimed: an attempt is counted only where
+    /// it can begin. Where there is none, `line` is rung when there may be again, but for time that goes by.
+    fn reserve(&self, _queue: &Queue, _wanted: usize, _line: &Arc<Notify>, _now: Timestamp) -> Room {
+        Room::Free
+    }
+
+    /// An attempt that goes to this place is about to begin: called in the order in which places were reserved.
+    fn begun(&self, _place: &Place) {}
 
     /// Runs one attempt. Dropping the future ends it with all that belongs to it.
     fn run(self: Arc<Self>, ctx: Ctx) -> Pin<Box<dyn Future<Output = AttemptEnd> + Send>>;

@@ -1,6 +1,7 @@
 //! Push: the input is sent to a URL, and the answer decides (API.md section 6).
 //!
-//! Invariants: the bytes sent are the bytes that came, and are signed; a redirect is a failure; where a URL may lead is `outward`.
+//! Invariants: the bytes sent are the bytes that came, and are signed; a redirect is a failure; where a URL may lead, and whether its
+//! host has room, is `outward`'s to say.
 //! Every answer is bounded in size by the queue and in time by the attempt. Stopping closes the connection, but for
 //! an endpoint that has settled the job over its lease, which may finish its answer.
 
@@ -9,22 +10,25 @@ mod request;
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::Uri;
+use raincheck_core::host::HostAnswer;
 use raincheck_core::job::{Failure, Job};
 use raincheck_core::lease::WorkerKind;
 use raincheck_core::queue::Queue;
 use raincheck_core::secret::SigningSecrets;
+use raincheck_core::time::Timestamp;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::warn;
 
 use super::emit::alongside;
-use super::{AttemptEnd, Ctx, Runner, StopReason};
+use super::{AttemptEnd, Ctx, Place, Room, Runner, StopReason};
+use crate::outward::hosts::{Destinations, HostName, Hosts};
 use crate::outward::target::Targets;
-use crate::outward::{Client, root_cause, target};
+use crate::outward::{Client, refused_here, root_cause, target};
 use crate::telemetry::Outward;
 use crate::webhooks::secrets::Secrets;
 use crate::webhooks::sign::sign;
@@ -47,6 +51,7 @@ pub(crate) struct Pusher {
     /// What the URLs of leases begin with.
     public_url: Option<Arc<str>>,
     secrets: Secrets,
+    hosts: Hosts,
     metrics: Outward,
 }
 
@@ -57,6 +62,7 @@ impl Pusher {
         public_url: Option<&str>,
         secrets: Secrets,
         targets: &Arc<Targets>,
+        hosts: Hosts,
         metrics: Outward,
     ) -> Self {
         Self {
@@ -64,6 +70,7 @@ impl Pusher {
             guarded: Client::guarded(targets),
             public_url: public_url.map(|url| url.trim_end_matches('/').into()),
             secrets,
+            hosts,
             metrics,
         }
     }
@@ -80,8 +87,8 @@ impl Pusher {
 pub(crate) struct Push {
     pusher: Pusher,
     client: Client,
-    targets: Vec<Option<Uri>>,
-    next: AtomicUsize,
+    targets: Vec<Uri>,
+    destinations: Destinations,
 }
 
 impl Push {
@@ -92,20 +99,14 @@ impl Push {
         } else {
             &pusher.guarded
         };
+        let targets: Vec<_> = urls.iter().filter_map(|url| target(url).ok()).collect();
+        let names = targets.iter().map(HostName::of).collect();
         Self {
             client: client.clone(),
+            destinations: pusher.hosts.destinations(names),
             pusher,
-            targets: urls.iter().map(|url| target(url).ok()).collect(),
-            next: AtomicUsize::new(0),
+            targets,
         }
-    }
-
-    fn target(&self) -> Option<Uri> {
-        let turn = self.next.fetch_add(1, Ordering::Relaxed);
-        self.targets
-            .get(turn % self.targets.len().max(1))
-            .cloned()
-            .flatten()
     }
 
     /// What the request is signed with. Nothing is sent unsigned: where the store cannot be asked, the attempt waits for
@@ -122,11 +123,8 @@ impl Push {
         }
     }
 
-    async fn exchange(&self, ctx: &Ctx) -> AttemptEnd {
-        let Some(target) = self.target() else {
-            let detail = "the queue's URL cannot be asked";
-            return AttemptEnd::retry(Failure::new("handler-unreachable", detail));
-        };
+    /// Sends the request and reads what comes back; notes in `sent` when it was sent.
+    async fn exchange(&self, ctx: &Ctx, target: Uri, sent: &OnceLock<Instant>) -> (AttemptEnd, HostAnswer) {
         let lease_url = self.pusher.lease_url(&ctx.job);
         let mut request = request::request(target, ctx, lease_url.as_deref());
         let secrets = self.secrets(ctx).await;
@@ -138,23 +136,34 @@ impl Push {
             &ctx.input.body,
             ctx.store.now(),
         );
-        let asked = Instant::now();
+        let asked = *sent.get_or_init(Instant::now);
         let answered = self.client.send(request).await;
         let status = answered.as_ref().ok().map(http::Response::status);
         self.pusher.metrics.pushed(&ctx.queue, status, asked.elapsed());
         match answered {
-            Ok(response) if answer::deferred(&response) => match lease_url {
-                Some(_) => AttemptEnd::Deferred,
-                None => AttemptEnd::for_good(Failure::new("handler-failed", NO_LEASE_URL)),
-            },
+            Ok(response) if answer::deferred(&response) => {
+                let end = match lease_url {
+                    Some(_) => AttemptEnd::Deferred,
+                    None => AttemptEnd::for_good(Failure::new("handler-failed", NO_LEASE_URL)),
+                };
+                (end, HostAnswer::Answered { retry_after: None })
+            }
             Ok(response) => {
                 let (emitter, pump) = ctx.emission().unzip();
                 let read = answer::read(response, ctx.queue.result_max(), ctx.store.now(), emitter);
                 alongside(read, pump).await
             }
             Err(error) => {
+                let told = if refused_here(&error) {
+                    HostAnswer::Nothing
+                } else {
+                    HostAnswer::BROKEN
+                };
                 let detail = format!("the handler could not be reached: {}", root_cause(&error));
-                AttemptEnd::retry(Failure::new("handler-unreachable", detail))
+                (
+                    AttemptEnd::retry(Failure::new("handler-unreachable", detail)),
+                    told,
+                )
             }
         }
     }
@@ -165,22 +174,60 @@ impl Runner for Push {
         WorkerKind::Push
     }
 
-    fn run(self: Arc<Self>, ctx: Ctx) -> Pin<Box<dyn Future<Output = AttemptEnd> + Send>> {
+    fn reserve(&self, queue: &Queue, wanted: usize, line: &Arc<Notify>, now: Timestamp) -> Room {
+        if self.targets.is_empty() {
+            return Room::Free;
+        }
+        let reserved = self
+            .destinations
+            .reserve(wanted, queue.spec.concurrency, line, now);
+        match reserved {
+            Ok(places) => {
+                let places = places.into_iter();
+                Room::At(places.map(|(url, permit)| Place { url, permit }).collect())
+            }
+            Err(held) => Room::Held(held),
+        }
+    }
+
+    fn begun(&self, place: &Place) {
+        self.destinations.begun(place.url);
+    }
+
+    fn run(self: Arc<Self>, mut ctx: Ctx) -> Pin<Box<dyn Future<Output = AttemptEnd> + Send>> {
         Box::pin(async move {
+            let place = ctx.place.take();
+            let url = place.as_ref().map_or(0, |place| place.url);
+            let Some(target) = self.targets.get(url).cloned() else {
+                let detail = "the queue's URL cannot be asked";
+                return AttemptEnd::retry(Failure::new("handler-unreachable", detail));
+            };
             let mut stops = ctx.stops.clone();
             let mut settled = ctx.stops.clone();
             let stop = async {
-                if stops.told().await.reason == StopReason::Settled {
+                let reason = stops.told().await.reason;
+                if reason == StopReason::Settled {
                     // An endpoint that has settled the job is let answer, and what it answers counts for nothing.
                     settled.out_of_patience().await;
                 }
+                reason
             };
-            tokio::select! {
+            let sent = OnceLock::new();
+            let (end, told) = tokio::select! {
                 biased;
-                end = self.exchange(&ctx) => end,
+                ended = self.exchange(&ctx, target, &sent) => ended,
                 // Dropping the exchange closes its connection, which is how the handler is told.
-                () = stop => AttemptEnd::Stopped,
+                reason = stop => {
+                    let timed_out = sent.get().filter(|_| reason == StopReason::TimedOut);
+                    let told = timed_out.map(|sent| HostAnswer::none_within(sent.elapsed()));
+                    (AttemptEnd::Stopped, told.unwrap_or(HostAnswer::Nothing))
+                }
+            };
+            if let Some(place) = place {
+                let took = sent.get().map_or(Duration::ZERO, Instant::elapsed);
+                place.permit.ended(told, took, ctx.store.now());
             }
+            end
         })
     }
 }

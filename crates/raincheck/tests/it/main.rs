@@ -13,6 +13,7 @@ mod documents;
 mod events;
 mod gate;
 mod harness;
+mod hosts;
 mod idempotency;
 mod jobs;
 mod keys;

@@ -131,6 +131,7 @@ impl Serving {
                 loopback: !public,
                 allowed: settings.allow_targets.clone(),
             }),
+            host_concurrency: settings.host_concurrency,
             public_url: public_url.or_else(|| own_url.clone()),
             own_url,
             traces: traces(settings),

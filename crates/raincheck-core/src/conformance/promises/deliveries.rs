@@ -184,6 +184,38 @@ pub async fn a_try_that_nobody_ends_is_made_again(kit: Kit) {
     assert!(kit.end_try(&second, taken()).await);
 }
 
+pub async fn a_try_that_sent_nothing_does_not_count(kit: Kit) {
+    kit.q().await;
+    kit.finished(with_callback(), succeed("yes")).await;
+    let until = kit.now().plus(s(7));
+    let first = kit.outgoing().await.due.remove(0).delivery;
+    assert!(kit.end_try(&first, TryEnd::Held { until }).await);
+    let listed = kit.all_deliveries().await.remove(0);
+    assert_eq!(
+        (listed.sent(), listed.held, listed.next_at(), listed.last.clone()),
+        (0, 1, Some(until), None)
+    );
+    kit.advance(s(6));
+    let early = kit.outgoing().await;
+    assert_eq!((ids(&early), early.next_at), (Vec::new(), Some(until)));
+    kit.advance(s(1));
+    let again = kit.outgoing().await.due.remove(0).delivery;
+    assert_eq!((again.id, again.sent()), (first.id, 1));
+    assert!(kit.end_try(&again, failed()).await);
+    let (failed, asked) = (kit.all_deliveries().await.remove(0), kit.now());
+    assert!(
+        failed.next_at().is_some_and(|next| next <= asked.plus(s(6))),
+        "the schedule begins with what was sent"
+    );
+    let redelivered = kit
+        .store
+        .redeliver(&kit.ns, failed.id)
+        .await
+        .expect("the store answers");
+    assert_eq!(redelivered.map(|delivery| delivery.asked_at), Some(Some(asked)));
+    assert_eq!(kit.all_deliveries().await.remove(0).asked_at, Some(asked));
+}
+
 pub async fn a_queue_whose_receiver_is_gone_tells_it_no_more_until_it_is_written_again(kit: Kit) {
     queue_with_callback(&kit, &[Outcome::Succeeded]).await;
     kit.finished(with_callback(), succeed("1")).await;

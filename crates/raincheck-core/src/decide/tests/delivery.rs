@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::batch::BatchId;
-use crate::decide::{DELIVERY_DELAYS, TryEnd, deliveries, end_try, redeliver, try_delivery};
+use crate::decide::{DELIVERY_DELAYS, DELIVERY_LIFE, TryEnd, deliveries, end_try, redeliver, try_delivery};
 use crate::delivery::{Callback, Delivery, DeliveryId, Event, Source, Stage};
 use crate::job::Outcome;
 
@@ -86,6 +86,47 @@ fn a_delivery_is_tried_ten_times_and_given_up() {
     assert!(
         again.next_at().is_some_and(|next| next <= now.plus(s(6))),
         "the schedule begins anew"
+    );
+}
+
+#[test]
+fn a_try_that_sent_nothing_does_not_count_but_is_not_repeated_for_ever() {
+    let (mut delivery, mut now) = (made(), made().created_at);
+    for n in 1..=20 {
+        delivery = try_delivery(&delivery, now).expect("it is due");
+        let until = now.plus(s(60));
+        delivery = end_try(&delivery, n, &TryEnd::Held { until }, 0, now).expect("it was under way");
+        assert_eq!(
+            (delivery.sent(), delivery.held, delivery.next_at()),
+            (0, n, Some(until))
+        );
+        now = until;
+    }
+    let tried = try_delivery(&delivery, now).expect("it is due");
+    assert_eq!(
+        end_try(&tried, 20, &failed(None), 0, now),
+        None,
+        "an earlier one is over"
+    );
+    let first = end_try(&tried, 21, &failed(None), 0, now).expect("the try counts");
+    assert_eq!(first.sent(), 1);
+    assert!(
+        first.next_at().is_some_and(|next| next <= now.plus(s(6))),
+        "the schedule has just begun"
+    );
+    let late = tried.created_at.plus(DELIVERY_LIFE).plus(s(1));
+    let held = TryEnd::Held {
+        until: late.plus(s(60)),
+    };
+    let over = end_try(&tried, 21, &held, 0, late).expect("it was under way");
+    assert_eq!((over.stage, over.sent()), (Stage::Abandoned, 0));
+    let again = redeliver(&over, late);
+    let again = try_delivery(&again, late).expect("it was asked for");
+    let again = end_try(&again, 22, &held, 0, late).expect("it was under way");
+    assert_eq!(
+        again.next_at(),
+        Some(late.plus(s(60))),
+        "it counts from when it was asked for"
     );
 }
 

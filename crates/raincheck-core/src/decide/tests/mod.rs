@@ -10,6 +10,7 @@ mod claim;
 mod delivery;
 mod emit;
 mod expire;
+mod host;
 mod key;
 mod patch;
 mod properties;

@@ -66,7 +66,7 @@ pub(crate) struct DeliveryDocument<'a> {
     url: &'a str,
     /// `pending`, `delivered` or `abandoned`.
     state: &'static str,
-    /// Tries that were begun.
+    /// How often it was sent, or is being sent; a time at which its host had no room does not count.
     tries: u32,
     /// When the job or the batch ended.
     #[schema(value_type = String, format = DateTime)]
@@ -114,7 +114,7 @@ impl<'a> DeliveryDocument<'a> {
             r#type: delivery.event.name(),
             url: &delivery.url,
             state: state_of(delivery.stage),
-            tries: delivery.tries,
+            tries: delivery.sent(),
             created_at: delivery.created_at,
             next_at: delivery.next_at(),
             last: last.map(|last| TryDocument {

@@ -156,13 +156,14 @@ impl Traces {
                 KeyValue::new("raincheck.job.id", job.id.to_string()),
                 KeyValue::new(
                     "http.request.resend_count",
-                    i64::from(outgoing.delivery.tries) - 1,
+                    i64::from(outgoing.delivery.sent()) - 1,
                 ),
             ];
             let (code, failed) = match end {
                 TryEnd::Taken { status } => (Some(*status), false),
                 TryEnd::Failed { status, .. } => (*status, true),
                 TryEnd::Gone => (Some(410), true),
+                TryEnd::Held { .. } => (None, false),
             };
             attributes.extend(code.map(|code| KeyValue::new("http.response.status_code", i64::from(code))));
             let status = if failed {

@@ -103,6 +103,7 @@ fn go_on(setup: &Setup, queue: &Arc<Queue>, leased: Leased, runner: Arc<dyn Runn
         runner,
         asked: Instant::now(),
         slot: Arc::new(Slots::default()).take(),
+        place: None,
     };
     start(setup.node.shop(), attempt);
 }

@@ -18,6 +18,7 @@ use http::{HeaderMap, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use raincheck_core::content::JobResult;
+use raincheck_core::host::HostAnswer;
 use raincheck_core::job::Failure;
 use raincheck_core::output::Stream;
 use raincheck_core::time::Timestamp;
@@ -34,37 +35,45 @@ pub(super) fn deferred(response: &Response<Incoming>) -> bool {
         && later.is_some_and(|later| later.as_bytes().trim_ascii().eq_ignore_ascii_case(b"later"))
 }
 
-/// Reads the answer whole and says what it means; a success is emitted while it comes.
+/// Reads the answer whole and says what it means, and what it tells of its host; a success is emitted while it comes.
 pub(super) async fn read(
     response: Response<Incoming>,
     result_max: u64,
     now: Timestamp,
     emitter: Option<Emitter>,
-) -> AttemptEnd {
+) -> (AttemptEnd, HostAnswer) {
     let (head, body) = response.into_parts();
     let status = head.status;
+    let asked = retry_after(&head.headers, now);
+    let told = HostAnswer::of(status.as_u16(), asked);
     if status.is_redirection() || status.is_informational() {
         let detail = format!("the handler answered {status}; redirects are not followed");
-        return AttemptEnd::for_good(failure("handler-redirected", detail, status));
+        return (
+            AttemptEnd::for_good(failure("handler-redirected", detail, status)),
+            told,
+        );
     }
-    let retry = retriable(status).then(|| retry_after(&head.headers, now));
+    let retry = retriable(status).then_some(asked);
     let emitter = emitter.filter(|_| status.is_success());
     let body = match read_body(body, result_max, emitter.as_ref()).await {
         Ok(body) => body,
         Err(Unread::TooLarge) if retry.is_none() => {
             let detail = format!("the handler's answer is larger than {result_max} bytes, the queue's limit");
-            return AttemptEnd::for_good(failure("result-too-large", detail, status));
+            let end = AttemptEnd::for_good(failure("result-too-large", detail, status));
+            return (end, told);
         }
         Err(Unread::TooLarge) => {
-            return AttemptEnd::Failed {
+            let end = AttemptEnd::Failed {
                 failure: answered(status),
                 retry,
                 result: None,
             };
+            return (end, told);
         }
         Err(Unread::BrokenOff { after, why }) => {
             let detail = format!("the handler's answer broke off after {after} bytes: {why}");
-            return AttemptEnd::retry(failure("handler-unreachable", detail, status));
+            let end = AttemptEnd::retry(failure("handler-unreachable", detail, status));
+            return (end, HostAnswer::BROKEN);
         }
     };
     let result = JobResult::new(
@@ -73,14 +82,16 @@ pub(super) async fn read(
         kept(&head.headers),
         body,
     );
-    if status.is_success() {
-        return AttemptEnd::Succeeded(result);
-    }
-    AttemptEnd::Failed {
-        failure: answered(status),
-        retry,
-        result: Some(result),
-    }
+    let end = if status.is_success() {
+        AttemptEnd::Succeeded(result)
+    } else {
+        AttemptEnd::Failed {
+            failure: answered(status),
+            retry,
+            result: Some(result),
+        }
+    };
+    (end, told)
 }
 
 fn failure(code: &str, detail: String, status: StatusCode) -> Failure {

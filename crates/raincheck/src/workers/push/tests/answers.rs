@@ -12,7 +12,7 @@ use axum::routing::{any, post};
 use raincheck_core::job::{AttemptOutcome, Outcome};
 use raincheck_core::queue::ByteSize;
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 promises! {
     policy_headers_of_an_answer_are_not_kept

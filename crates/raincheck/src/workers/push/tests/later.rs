@@ -11,6 +11,7 @@ use axum::routing::post;
 use raincheck_core::job::Outcome;
 use raincheck_core::store::Store;
 use std::sync::Mutex;
+use std::sync::atomic::Ordering;
 
 promises! {
     an_answer_for_later_needs_the_url_of_a_lease

@@ -10,7 +10,7 @@ use raincheck_core::job::{AttemptOutcome, Outcome};
 use raincheck_core::queue::Worker;
 use raincheck_core::store::Store;
 use std::sync::Mutex;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::io::AsyncReadExt;
 
 promises! {

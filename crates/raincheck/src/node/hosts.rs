@@ -1,0 +1,42 @@
+//! What a node knows of the hosts that its push queues send jobs to.
+//!
+//! Invariant: asked by those who read and by nobody else.
+
+use raincheck_core::host::HostHeld;
+use raincheck_core::queue::{Queue, Worker};
+use raincheck_core::time::Timestamp;
+
+use super::Node;
+use crate::outward::hosts::HostName;
+use crate::outward::target;
+
+impl Node {
+    /// What keeps the jobs of a push queue from being sent to any of its hosts; `None` where one has room, or the queue is
+    /// worked in another way.
+    pub(crate) fn host_held(&self, queue: &Queue, now: Timestamp) -> Option<HostHeld> {
+        self.0.hosts.held(&hosts_of(queue), now)
+    }
+
+    /// At how many hosts of a queue the circuit is not closed; `None` where it is not pushed.
+    pub(crate) fn circuits_open(&self, queue: &Queue) -> Option<usize> {
+        let hosts = hosts_of(queue);
+        (!hosts.is_empty()).then(|| self.0.hosts.open(&hosts))
+    }
+}
+
+/// Where the jobs of a push queue go, each host once.
+fn hosts_of(queue: &Queue) -> Vec<HostName> {
+    let Some(Worker::Push(urls)) = &queue.spec.worker else {
+        return Vec::new();
+    };
+    let mut hosts = Vec::with_capacity(urls.len());
+    for host in urls
+        .iter()
+        .filter_map(|url| Some(HostName::of(&target(url).ok()?)))
+    {
+        if !hosts.contains(&host) {
+            hosts.push(host);
+        }
+    }
+    hosts
+}
