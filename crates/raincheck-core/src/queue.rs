@@ -134,7 +134,7 @@ impl QueueSpec {
                     "process takes a program and its arguments",
                 )?;
             }
-            Some(Worker::Pull) | None => {}
+            Some(Worker::Pull | Worker::Function) | None => {}
         }
         rule(
             self.concurrency.is_none_or(|n| (1..=100_000).contains(&n)),
@@ -253,12 +253,12 @@ impl Queue {
     }
 
     /// How many jobs may run at once, where `cores` are there: the cores for process (and so many programs are kept
-    /// alive), 16 for push, no bound for pull, unless written.
+    /// alive), 16 for push and for functions, no bound for pull, unless written.
     #[must_use]
     pub fn concurrency(&self, cores: u32) -> Option<u32> {
         self.spec.concurrency.or(match self.spec.worker {
             Some(Worker::Process(_) | Worker::KeepAlive(_)) => Some(cores),
-            Some(Worker::Push(_)) => Some(16),
+            Some(Worker::Push(_) | Worker::Function) => Some(16),
             Some(Worker::Pull) | None => None,
         })
     }

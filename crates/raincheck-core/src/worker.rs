@@ -1,7 +1,7 @@
 //! How a queue is worked, as settings, rows and documents write it.
 //!
 //! Invariant: what was written by an earlier version reads as it was meant: `"pull"`, `{"push": ["http://…"]}`,
-//! `{"process": ["./resize.sh"]}` and, since, `{"process": ["./worker.py"], "keep_alive": true}`.
+//! `{"process": ["./resize.sh"]}` and, since, `{"process": ["./worker.py"], "keep_alive": true}` and `"function"`.
 
 use std::fmt;
 
@@ -22,6 +22,8 @@ pub enum Worker {
     /// The server keeps this command running, as many times as the queue's concurrency says; they ask for jobs as any
     /// other worker does.
     KeepAlive(Vec<String>),
+    /// A function of the application that the server is part of works each job.
+    Function,
 }
 
 impl Worker {
@@ -32,6 +34,7 @@ impl Worker {
             Self::Pull => "pull",
             Self::Push(_) => "push",
             Self::Process(_) | Self::KeepAlive(_) => "process",
+            Self::Function => "function",
         }
     }
 
@@ -46,7 +49,7 @@ impl Worker {
     pub const fn command(&self) -> Option<&Vec<String>> {
         match self {
             Self::Process(argv) | Self::KeepAlive(argv) => Some(argv),
-            Self::Pull | Self::Push(_) => None,
+            Self::Pull | Self::Push(_) | Self::Function => None,
         }
     }
 }
@@ -66,7 +69,7 @@ struct Written {
 impl Serialize for Worker {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let written = match self {
-            Self::Pull => return serializer.serialize_str("pull"),
+            Self::Pull | Self::Function => return serializer.serialize_str(self.kind()),
             Self::Push(urls) => Written {
                 push: Some(urls.clone()),
                 ..Written::default()
@@ -99,6 +102,7 @@ impl<'de> Deserialize<'de> for Worker {
             fn visit_str<E: Error>(self, text: &str) -> Result<Worker, E> {
                 match text {
                     "pull" => Ok(Worker::Pull),
+                    "function" => Ok(Worker::Function),
                     _ => Err(E::invalid_value(serde::de::Unexpected::Str(text), &self)),
                 }
             }
@@ -130,6 +134,7 @@ mod tests {
         let words = || vec!["./a".to_owned(), "b".to_owned()];
         for (worker, written) in [
             (Worker::Pull, r#""pull""#),
+            (Worker::Function, r#""function""#),
             (Worker::Push(words()), r#"{"push":["./a","b"]}"#),
             (Worker::Process(words()), r#"{"process":["./a","b"]}"#),
             (

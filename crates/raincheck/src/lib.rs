@@ -14,6 +14,7 @@ mod base64;
 mod batches;
 pub mod clock;
 mod dispatch;
+pub mod embed;
 mod feed;
 mod hashing;
 pub mod intake;
@@ -40,5 +41,6 @@ pub mod watch;
 pub mod webhooks;
 pub mod workers;
 
+pub use embed::{Accepted, JobError, JobType, Raincheck};
 pub use node::{Node, NodeOptions};
 pub use telemetry::traces::TraceOptions;

@@ -149,6 +149,11 @@ fn resolved(name: &QueueName, worker: Worker, origin: Option<&Origin>) -> Result
         Worker::Process(words) => (words, "cmd", Worker::Process as fn(Vec<String>) -> Worker),
         Worker::KeepAlive(words) => (words, "keep-alive", Worker::KeepAlive as _),
         other @ (Worker::Pull | Worker::Push(_)) => return Ok(other),
+        Worker::Function => {
+            let text =
+                format!("queue {name}: a function works a queue only within the application that has it");
+            return Err(Failed::usage(text).next("Choose pull, push or process"));
+        }
     };
     let Some(program) = words.first_mut() else {
         return Ok(back(words));

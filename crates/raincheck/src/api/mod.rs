@@ -15,6 +15,7 @@ mod committed;
 mod conditional;
 mod delivered;
 mod door;
+pub(crate) mod embedded;
 mod events;
 mod extract;
 mod gate;

@@ -40,18 +40,23 @@ impl Node {
     /// changing the store goes on until [`Node::close`]. Returns within [`drain`](super::NodeOptions::drain) and 2 s,
     /// or 4 s where a claim hangs.
     pub async fn drain(&self) {
+        self.drain_within(self.0.options.drain).await;
+    }
+
+    /// The same within this time instead.
+    pub async fn drain_within(&self, drain: Duration) {
         self.0.draining.store(true, Ordering::SeqCst);
         self.0.pull.leave();
         tokio::select! {
             biased;
             () = self.0.hurry.cancelled() => {}
-            () = self.let_finish() => {}
+            () = self.let_finish(drain) => {}
         }
         self.0.drained.cancel();
     }
 
-    async fn let_finish(&self) {
-        let (shop, drain) = (&self.0.shop, self.0.options.drain);
+    async fn let_finish(&self, drain: Duration) {
+        let shop = &self.0.shop;
         let wind_down = (drain / 5).min(WIND_DOWN_MAX);
         let stop_at = Instant::now() + drain.saturating_sub(wind_down);
         let wound_down = stop_at + wind_down.mul_f32(0.75);

@@ -1,19 +1,23 @@
 //! Function: a Rust function in the server's own process works each job.
 //!
 //! Invariant: a function gets the job and a way to hear that it is to stop; leases, renewals and settlements are none of
-//! its business. Simulations put functions in the place of a queue's worker; embedding applications are to follow.
+//! its business. Applications bring them through [`embed`](crate::embed), simulations by themselves.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use raincheck_core::content::Input;
 use raincheck_core::job::Job;
 use raincheck_core::lease::WorkerKind;
 use raincheck_core::name::QueueName;
+use raincheck_core::store::Store;
+use raincheck_core::time::Timestamp;
 
+use super::emit::{Emitter, alongside};
 use super::{AttemptEnd, Ctx, Runner, Stops};
 
 pub use super::{AttemptEnd as Ended, StopReason};
@@ -25,7 +29,17 @@ pub struct Call {
     pub job: Arc<Job>,
     /// Its input.
     pub input: Input,
-    stops: Stops,
+    pub(crate) stops: Stops,
+    /// When the attempt's time is over.
+    pub(crate) deadline: Timestamp,
+    pub(crate) traceparent: Option<String>,
+    /// How long its lease runs.
+    pub(crate) term: Duration,
+    /// The largest result in bytes.
+    pub(crate) result_max: u64,
+    pub(crate) store: Arc<dyn Store>,
+    /// Takes what it shows while it works.
+    pub(crate) emitter: Option<Emitter>,
 }
 
 impl Call {
@@ -66,11 +80,19 @@ impl Runner for Function {
     }
 
     fn run(self: Arc<Self>, ctx: Ctx) -> Pin<Box<dyn Future<Output = AttemptEnd> + Send>> {
-        (self.0)(Call {
+        let (emitter, pump) = ctx.emission_of_its_own().unzip();
+        let call = Call {
+            deadline: ctx.deadline,
+            traceparent: ctx.traceparent,
+            term: ctx.queue.lease_for(),
+            result_max: ctx.queue.result_max(),
+            store: ctx.store,
             job: ctx.job,
             input: ctx.input,
             stops: ctx.stops,
-        })
+            emitter,
+        };
+        Box::pin(alongside((self.0)(call), pump))
     }
 }
 

@@ -6,7 +6,7 @@
 
 pub(crate) mod attempt;
 pub(crate) mod crews;
-mod emit;
+pub(crate) mod emit;
 #[doc(hidden)]
 pub mod function;
 pub(crate) mod hold;
@@ -145,7 +145,7 @@ impl Shop {
     pub(crate) fn runner(&self, queue: &Queue) -> Option<Arc<dyn Runner>> {
         let function = self.functions.runner(&queue.name);
         function.or_else(|| match queue.worker() {
-            Worker::Pull | Worker::KeepAlive(_) => None,
+            Worker::Pull | Worker::KeepAlive(_) | Worker::Function => None,
             Worker::Push(urls) => Some(Arc::new(push::Push::new(self.push.clone(), queue, &urls))),
             Worker::Process(argv) => Some(Arc::new(process::Process::new(argv))),
         })
@@ -196,7 +196,12 @@ pub(crate) struct Ctx {
 impl Ctx {
     /// Takes what the attempt shows while it works, where its queue wants that.
     fn emission(&self) -> Option<(emit::Emitter, emit::Pump)> {
-        let lease = self.job.lease_id().filter(|_| self.queue.stream())?;
+        self.emission_of_its_own().filter(|_| self.queue.stream())
+    }
+
+    /// The same whatever the queue wants, for what shows only what it means to show.
+    fn emission_of_its_own(&self) -> Option<(emit::Emitter, emit::Pump)> {
+        let lease = self.job.lease_id()?;
         let namespace = self.job.namespace.clone();
         Some(emit::emission(self.store.clone(), namespace, lease))
     }

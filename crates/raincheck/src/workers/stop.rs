@@ -86,6 +86,11 @@ impl Stops {
         }
     }
 
+    /// What was told so far.
+    pub(crate) fn now(&self) -> Option<Stop> {
+        *self.0.borrow()
+    }
+
     /// Waits until patience has ended. Meanwhile it may become shorter.
     pub(crate) async fn out_of_patience(&mut self) {
         loop {

@@ -10,6 +10,7 @@ mod batches;
 mod bulk;
 mod client;
 mod documents;
+mod embed;
 mod events;
 mod gate;
 mod harness;

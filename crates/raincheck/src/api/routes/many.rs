@@ -155,7 +155,7 @@ impl<'a> Desk<'a> {
         trace_context(self.headers, &mut asked.options);
         let headers = named(self.headers, &asked.forward)?;
         let queue = self.queues.get(self.api, self.namespace, &read.queue).await?;
-        admit(self.api, queue.as_deref(), &read.queue, read.key.is_some())?;
+        admit(&self.api.node, queue.as_deref(), &read.queue, read.key.is_some())?;
         fits(queue.as_deref(), read.body.len())?;
         let input = Input {
             content_type: read.content_type,
@@ -166,7 +166,7 @@ impl<'a> Desk<'a> {
             self.last = Some(read.queue.clone());
         }
         let span = asked.ticket;
-        let submission = order(self.api, self.namespace, read.queue, asked, read.key, input);
+        let submission = order(&self.api.node, self.namespace, read.queue, asked, read.key, input);
         let ticket = match span {
             None => None,
             Some(span) => Some(self.issue(submission.job.id, span).await?),

@@ -24,7 +24,7 @@ mod problems;
 mod queues;
 mod reference;
 mod result;
-mod submit;
+pub(crate) mod submit;
 mod upload;
 mod webhooks;
 mod workers;

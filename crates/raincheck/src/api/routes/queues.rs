@@ -170,6 +170,10 @@ fn settings(body: &[u8], targets: &Targets) -> Result<QueueSpec, Problem> {
                       NAME='cmd:…'";
         return Err(Problem::new(Code::ProcessWorkerForbidden, detail).at("/worker"));
     }
+    if spec.worker == Some(Worker::Function) {
+        let detail = "a queue that a function works is defined only by the application that has the function";
+        return Err(Problem::new(Code::ProcessWorkerForbidden, detail).at("/worker"));
+    }
     check(&spec).map_err(|why| Problem::bad_request(why.detail).at(why.pointer))?;
     if let Some(Worker::Push(urls)) = &spec.worker {
         for (index, url) in urls.iter().enumerate() {

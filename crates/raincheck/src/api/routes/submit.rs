@@ -38,6 +38,7 @@ use crate::api::wire::accepted::AcceptedDocument;
 use crate::api::wire::job::JobDocument;
 use crate::api::wire::many::{Entries, LIST_BYTES_MAX, is_list};
 use crate::api::wire::submit::{self as wire, SubmissionSchema};
+use crate::node::Node;
 
 /// The largest input of a queue that does not exist yet.
 const BODY_BYTES_DEFAULT: u64 = 1 << 20;
@@ -83,7 +84,7 @@ pub(crate) async fn submit_raw(
         ticket: head.asked.ticket,
         received,
     };
-    let submission = order(&api, &caller.namespace, name, head.asked, head.key, input);
+    let submission = order(&api.node, &caller.namespace, name, head.asked, head.key, input);
     // The head's buffer is not held while the answer is waited for.
     drop(parts);
     place(&api, &caller.namespace, submission, wish).await
@@ -147,7 +148,7 @@ pub(crate) async fn submit_json(
         ticket: asked.ticket,
         received,
     };
-    let submission = order(&api, &caller.namespace, read.queue, asked, key, input);
+    let submission = order(&api.node, &caller.namespace, read.queue, asked, key, input);
     drop((parts, content));
     place(&api, &caller.namespace, submission, wish).await
 }
@@ -168,7 +169,7 @@ fn body_max(queue: Option<&Queue>) -> u64 {
 }
 
 /// Refuses an input that is larger than its queue takes.
-pub(super) fn fits(queue: Option<&Queue>, bytes: usize) -> Result<(), Problem> {
+pub(crate) fn fits(queue: Option<&Queue>, bytes: usize) -> Result<(), Problem> {
     let limit = body_max(queue);
     if bytes as u64 <= limit {
         return Ok(());
@@ -186,27 +187,32 @@ async fn door(
     keyed: bool,
 ) -> Result<Option<Arc<Queue>>, Problem> {
     let queue = api.node.queue(namespace, name).await?;
-    admit(api, queue.as_deref(), name, keyed)?;
+    admit(&api.node, queue.as_deref(), name, keyed)?;
     Ok(queue)
 }
 
 /// See [`door`].
-pub(super) fn admit(api: &Api, queue: Option<&Queue>, name: &QueueName, keyed: bool) -> Result<(), Problem> {
+pub(crate) fn admit(
+    node: &Node,
+    queue: Option<&Queue>,
+    name: &QueueName,
+    keyed: bool,
+) -> Result<(), Problem> {
     if keyed {
         return Ok(());
     }
-    if api.node.draining() {
+    if node.draining() {
         return Err(draining());
     }
-    if queue.is_none() && !api.node.options().dev {
+    if queue.is_none() && !node.options().dev {
         return Err(unknown_queue(name.as_str()));
     }
     Ok(())
 }
 
 /// What the store is given.
-pub(super) fn order(
-    api: &Api,
+pub(crate) fn order(
+    node: &Node,
     namespace: &Namespace,
     queue: QueueName,
     asked: Asked<'_>,
@@ -220,7 +226,7 @@ pub(super) fn order(
     let mut options = asked.options;
     options.unique = options.unique.map(|unique| unique.resolved(&input));
     let job = NewJob {
-        id: api.node.store().mint(),
+        id: node.store().mint(),
         namespace: namespace.clone(),
         queue,
         group: asked.group,
@@ -321,7 +327,7 @@ async fn place(
 }
 
 /// The 202 of a job that is on stable storage. Nothing else builds one for a new job.
-fn accepted(
+pub(crate) fn accepted(
     new: &Committed<JobId>,
     document: Vec<u8>,
     retry_after: Option<u64>,

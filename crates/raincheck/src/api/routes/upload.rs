@@ -174,7 +174,7 @@ impl<'a> Upload<'a> {
         if self.last.as_ref() != Some(&read.queue) {
             self.last = Some(read.queue.clone());
         }
-        let submission = order(self.api, self.namespace, read.queue, asked, read.key, input);
+        let submission = order(&self.api.node, self.namespace, read.queue, asked, read.key, input);
         Ok(Line::Job(Box::new(submission)))
     }
 

@@ -213,7 +213,8 @@ impl<'a> QueueDocument<'a> {
     }
 }
 
-/// How a queue is worked: `"pull"`, `{"push": ["http://…"]}` or, only from the server's flags, `{"process": [..]}`.
+/// How a queue is worked: `"pull"`, `{"push": ["http://…"]}` or, only from the server's flags, `{"process": [..]}`; or,
+/// only by an application that the server is part of, `"function"`.
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
 #[expect(
@@ -221,8 +222,8 @@ impl<'a> QueueDocument<'a> {
     reason = "describes raincheck_core's Worker, which knows nothing of OpenAPI"
 )]
 pub(crate) enum QueueWorker {
-    /// Workers ask for jobs.
-    Pull(PullWorker),
+    /// Workers ask for jobs, or a function of the application has them.
+    Word(WorkerWord),
     /// The server sends each job to one of these URLs, in turn.
     Push {
         /// The URLs.
@@ -239,16 +240,18 @@ pub(crate) enum QueueWorker {
     },
 }
 
-/// The word for a queue whose workers ask for jobs.
+/// The word for a queue whose workers ask for jobs, or whose application works them itself.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[expect(
     dead_code,
     reason = "describes raincheck_core's Worker, which knows nothing of OpenAPI"
 )]
-pub(crate) enum PullWorker {
+pub(crate) enum WorkerWord {
     /// `pull`.
     Pull,
+    /// `function`.
+    Function,
 }
 
 /// Where a webhook is sent, and of which ends it tells: `succeeded`, `failed`, `cancelled`, `expired`; all unless given.

@@ -1,0 +1,218 @@
+//! The HTTP contract for those who are in the same process: submitting without a request, and the routes without the door.
+//!
+//! Invariant: an option, a refusal and a 202 are made by the same code as over the network.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::{IntoResponse as _, Response};
+use http::header::HeaderValue;
+use raincheck_core::content::Input;
+use raincheck_core::id::JobId;
+use raincheck_core::job::Job;
+use raincheck_core::name::{Namespace, QueueName};
+
+use super::answer::{
+    IDEMPOTENCY_REPLAYED, RAINCHECK_ATTACHED, retry_after, seconds_until, stamp, unknown_queue,
+};
+use super::committed::{self, Accepted, Committed};
+use super::options::{Asked, plain_key, row_of_field};
+use super::prefer::Prefer;
+use super::problem::Problem;
+use super::routes::submit::{accepted, admit, fits, order};
+use super::wire::accepted::AcceptedDocument;
+use super::wire::job::JobDocument;
+use super::{ApiOptions, service_with};
+use crate::node::Node;
+
+/// The paths beside those below `/v1`.
+const BESIDE: [&str; 6] = [
+    "/docs",
+    "/openapi.json",
+    "/metrics",
+    "/healthz",
+    "/readyz",
+    "/problems/{code}",
+];
+
+/// The API as routes that are merged with others.
+pub(crate) fn router<S: Clone + Send + Sync + 'static>(node: &Node, options: ApiOptions) -> Router<S> {
+    let api = service_with(node.clone(), options);
+    let below = Router::new().route_service("/v1/{*path}", api.clone());
+    BESIDE
+        .iter()
+        .fold(below, |router, path| router.route_service(path, api.clone()))
+}
+
+/// What a submitter asks, beside the input.
+#[derive(Debug, Default)]
+pub(crate) struct Wish {
+    /// Options by their JSON fields, written as their headers write them.
+    pub(crate) options: Vec<(&'static str, Cow<'static, str>)>,
+    /// The idempotency key.
+    pub(crate) key: Option<String>,
+}
+
+/// A refusal.
+#[derive(Debug)]
+pub(crate) struct Refused(Problem);
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0.detail())
+    }
+}
+
+impl std::error::Error for Refused {}
+
+impl Refused {
+    /// An input that cannot be written.
+    pub(crate) fn input(error: &serde_json::Error) -> Self {
+        Self(Problem::bad_request(format!(
+            "the input cannot be written as JSON: {error}"
+        )))
+    }
+
+    pub(crate) fn code(&self) -> &'static str {
+        self.0.code().as_str()
+    }
+
+    pub(crate) fn detail(&self) -> &str {
+        self.0.detail()
+    }
+
+    pub(crate) fn in_doubt(&self) -> bool {
+        self.0.in_doubt()
+    }
+
+    /// The answer, which no gate has still to write.
+    pub(crate) fn into_response(self) -> Response {
+        let body = self.0.render("");
+        let mut response = self.0.into_response();
+        *response.body_mut() = Body::from(body);
+        response
+    }
+}
+
+/// A job that is on stable storage.
+#[derive(Debug)]
+pub(crate) enum Placed {
+    /// It was made.
+    New(Committed<JobId>, Vec<u8>, u64),
+    /// It was there: under the same key, or else with the same unique value.
+    There {
+        job: Committed<Arc<Job>>,
+        replayed: bool,
+        document: Vec<u8>,
+        retry_after: Option<u64>,
+    },
+}
+
+impl Placed {
+    pub(crate) fn id(&self) -> JobId {
+        match self {
+            Self::New(id, ..) => *id.get(),
+            Self::There { job, .. } => job.get().id,
+        }
+    }
+
+    pub(crate) const fn was_there(&self) -> bool {
+        matches!(self, Self::There { .. })
+    }
+
+    pub(crate) fn into_response(self) -> Response {
+        match self {
+            Self::New(id, document, seconds) => {
+                accepted(&id, document, Some(seconds), Prefer::default(), None)
+            }
+            Self::There {
+                job,
+                replayed,
+                document,
+                retry_after,
+            } => {
+                let id = Committed::read(job.get());
+                let mut response = accepted(&id, document, retry_after, Prefer::default(), None);
+                let headers = response.headers_mut();
+                stamp(headers, job.get().id, job.get().outcome());
+                let how = if replayed {
+                    IDEMPOTENCY_REPLAYED
+                } else {
+                    RAINCHECK_ATTACHED
+                };
+                headers.insert(how, HeaderValue::from_static("true"));
+                response
+            }
+        }
+    }
+}
+
+/// Submits.
+///
+/// # Errors
+/// Why it was not accepted.
+pub(crate) async fn place(
+    node: &Node,
+    namespace: &Namespace,
+    queue: &str,
+    wish: Wish,
+    input: Input,
+) -> Result<Placed, Refused> {
+    submit(node, namespace, queue, wish, input).await.map_err(Refused)
+}
+
+async fn submit(
+    node: &Node,
+    namespace: &Namespace,
+    queue: &str,
+    wish: Wish,
+    input: Input,
+) -> Result<Placed, Problem> {
+    let name = QueueName::new(queue).map_err(|_| unknown_queue(queue))?;
+    let mut asked = Asked::default();
+    for (field, text) in wish.options {
+        let row = row_of_field(field);
+        let row = row.ok_or_else(|| Problem::bad_request(format!("{field}: there is no such option")))?;
+        let taken = asked.take(row, text);
+        taken.map_err(|why| Problem::bad_request(format!("{field}: {why}")))?;
+    }
+    let key = wish.key.map(plain_key).transpose();
+    let key = key.map_err(|why| Problem::bad_request(format!("idempotency_key: {why}")))?;
+    let there = node.queue(namespace, &name).await?;
+    admit(node, there.as_deref(), &name, key.is_some())?;
+    fits(there.as_deref(), input.body.len())?;
+    let submission = order(node, namespace, name, asked, key, input);
+    let (id, queue, starts_at) = (
+        submission.job.id,
+        submission.job.queue.clone(),
+        submission.job.starts_at(),
+    );
+    let fate = committed::submit(&**node.store(), node.intake(), namespace, submission).await?;
+    Ok(match fate {
+        Accepted::New(new) => {
+            let document = AcceptedDocument::of(id, &queue, starts_at).render();
+            Placed::New(new, document, seconds_until(starts_at, id.created_at()))
+        }
+        Accepted::Replayed(job) => was_there(node, job, true, there.as_deref()),
+        Accepted::Attached(job) => was_there(node, job, false, there.as_deref()),
+    })
+}
+
+fn was_there(
+    node: &Node,
+    job: Committed<Arc<Job>>,
+    replayed: bool,
+    queue: Option<&raincheck_core::queue::Queue>,
+) -> Placed {
+    let now = node.store().now();
+    let document = JobDocument::of(job.get(), queue, now).render();
+    let retry_after = retry_after(job.get(), now);
+    Placed::There {
+        job,
+        replayed,
+        document,
+        retry_after,
+    }
+}

@@ -1,0 +1,260 @@
+//! Putting a [`Raincheck`] together: state, handlers, layers, and where the jobs are kept.
+//!
+//! Invariant: what cannot be is refused by [`Builder::open`] before anything is opened, with the queue it is about.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use raincheck_core::name::{Namespace, QueueName};
+use raincheck_core::queue::QueueSpec;
+use raincheck_core::store::{Store, StoreError};
+use raincheck_core::worker::Worker;
+use tower::util::BoxCloneSyncService;
+use tower::{BoxError, Layer, Service, ServiceBuilder, ServiceExt as _};
+
+use super::ctx::JobRequest;
+use super::error::JobError;
+use super::handler::{Handler, Worked};
+use super::queue::QueueSettings;
+use super::raincheck::Raincheck;
+use super::reply::Reply;
+use super::submit::JobType;
+use crate::node::{Node, NodeOptions};
+use crate::workers::AttemptEnd;
+use crate::workers::function::{Function, Functions};
+
+/// What works the jobs of one queue, with its layers.
+type Work = BoxCloneSyncService<JobRequest, Reply, BoxError>;
+
+/// Why a [`Raincheck`] could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenFailed {
+    /// A queue's name cannot be.
+    #[error("{0:?} is not a queue's name")]
+    Name(String),
+    /// Two handlers work one queue.
+    #[error("queue {0} has two handlers")]
+    Twice(QueueName),
+    /// A queue's setting cannot be.
+    #[error("queue {queue}: {why}")]
+    Setting {
+        /// The queue.
+        queue: QueueName,
+        /// Which, and what it must be.
+        why: String,
+    },
+    /// The address of the store means nothing here.
+    #[error("{0:?} is no store: name a folder, such as sqlite:./jobs")]
+    Address(String),
+    /// The embedded store cannot be used.
+    #[cfg(feature = "sqlite")]
+    #[error("the store cannot be opened: {0}")]
+    Open(#[from] crate::store::OpenError),
+    /// The store has failed.
+    #[error("the store has failed: {0}")]
+    Store(#[from] StoreError),
+}
+
+/// A queue's name, as a text or as a [`JobType`].
+#[derive(Clone, Debug)]
+pub struct JobName(String);
+
+impl From<&str> for JobName {
+    fn from(name: &str) -> Self {
+        Self(name.to_owned())
+    }
+}
+
+impl<A, O> From<JobType<A, O>> for JobName {
+    fn from(job: JobType<A, O>) -> Self {
+        job.name().into()
+    }
+}
+
+/// A queue that is to be worked.
+struct Wanted {
+    name: String,
+    spec: QueueSpec,
+    work: Work,
+}
+
+/// Puts a [`Raincheck`] together.
+#[must_use = "it does nothing before it is opened"]
+pub struct Builder<S = ()> {
+    state: S,
+    queues: Vec<Wanted>,
+    options: NodeOptions,
+}
+
+impl<S> std::fmt::Debug for Builder<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let queues: Vec<_> = self.queues.iter().map(|queue| &queue.name).collect();
+        f.debug_struct("Builder")
+            .field("queues", &queues)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            state: (),
+            queues: Vec::new(),
+            options: NodeOptions::default(),
+        }
+    }
+}
+
+impl<S: Clone + Send + Sync + 'static> Builder<S> {
+    /// Gives the handlers that are added from now on this state: they take it, or parts of it, by
+    /// [`State`](axum::extract::State).
+    pub fn with_state<T: Clone + Send + Sync + 'static>(self, state: T) -> Builder<T> {
+        Builder {
+            state,
+            queues: self.queues,
+            options: self.options,
+        }
+    }
+
+    /// Has the jobs of a queue worked by a handler.
+    pub fn handle<M: 'static, H: Handler<M, S>>(
+        mut self,
+        queue: impl Into<JobName>,
+        settings: QueueSettings,
+        handler: H,
+    ) -> Self {
+        let work = Worked::new(handler, self.state.clone());
+        self.queues.push(Wanted {
+            name: queue.into().0,
+            spec: settings.spec,
+            work: BoxCloneSyncService::new(work.map_err(BoxError::from)),
+        });
+        self
+    }
+
+    /// Puts a tower layer around the attempts of the queues that were added before. An error of the layer's own fails the
+    /// attempt, and is tried again.
+    pub fn layer<L>(mut self, layer: L) -> Self
+    where
+        L: Layer<Work, Service: Service<JobRequest, Response = Reply> + Clone + Send + Sync + 'static>,
+        <L::Service as Service<JobRequest>>::Error: Into<BoxError>,
+        <L::Service as Service<JobRequest>>::Future: Send + 'static,
+    {
+        for queue in &mut self.queues {
+            let layered = ServiceBuilder::new()
+                .map_err(Into::into)
+                .layer(&layer)
+                .service(queue.work.clone());
+            queue.work = BoxCloneSyncService::new(layered);
+        }
+        self
+    }
+
+    /// How long running jobs get at a shutdown: 25 s unless said.
+    pub fn drain(mut self, drain: Duration) -> Self {
+        self.options.drain = drain;
+        self
+    }
+
+    /// The URL at which others reach the API: what webhooks tell.
+    pub fn public_url(mut self, url: impl Into<String>) -> Self {
+        self.options.public_url = Some(url.into());
+        self
+    }
+
+    /// Opens the embedded store in this folder, `sqlite:PATH` or just a path, makes it where it is not there, and begins to work.
+    ///
+    /// # Errors
+    /// What cannot be, or a store that is in use or cannot be used.
+    #[cfg(feature = "sqlite")]
+    pub async fn open(self, store: impl AsRef<Path> + Send) -> Result<Raincheck, OpenFailed> {
+        let store = store.as_ref();
+        let folder = match store.to_str().and_then(|text| text.split_once(':')) {
+            Some(("sqlite", folder)) => PathBuf::from(folder),
+            Some((scheme, _)) if scheme.starts_with("postgres") => {
+                return Err(OpenFailed::Address(store.display().to_string()));
+            }
+            Some(_) | None => store.to_owned(),
+        };
+        let wanted = self.checked()?;
+        let opening = tokio::task::spawn_blocking(move || {
+            crate::store::open(folder, Arc::new(crate::clock::SystemClock::new()))
+        });
+        // Opening panics no more than anything else here.
+        let store = opening.await.map_err(|_| StoreError::Closed)??;
+        self.start(store, wanted).await
+    }
+
+    /// Begins to work over a store that is open.
+    ///
+    /// # Errors
+    /// What cannot be, or when the store has failed.
+    pub async fn open_store(self, store: Arc<dyn Store>) -> Result<Raincheck, OpenFailed> {
+        let wanted = self.checked()?;
+        self.start(store, wanted).await
+    }
+
+    /// The queues with their settings, once it is certain that they can be.
+    fn checked(&self) -> Result<BTreeMap<QueueName, (QueueSpec, Function)>, OpenFailed> {
+        let mut checked = BTreeMap::new();
+        for queue in &self.queues {
+            let name = QueueName::new(&queue.name).map_err(|_| OpenFailed::Name(queue.name.clone()))?;
+            let spec = QueueSpec {
+                worker: Some(Worker::Function),
+                ..queue.spec.clone()
+            };
+            crate::workers::check(&spec).map_err(|bad| OpenFailed::Setting {
+                queue: name.clone(),
+                why: bad.detail,
+            })?;
+            let work = function(queue.work.clone());
+            if checked.insert(name.clone(), (spec, work)).is_some() {
+                return Err(OpenFailed::Twice(name));
+            }
+        }
+        Ok(checked)
+    }
+
+    async fn start(
+        mut self,
+        store: Arc<dyn Store>,
+        wanted: BTreeMap<QueueName, (QueueSpec, Function)>,
+    ) -> Result<Raincheck, OpenFailed> {
+        let (mut specs, mut functions) = (Vec::with_capacity(wanted.len()), BTreeMap::new());
+        for (name, (spec, function)) in wanted {
+            functions.insert(name.clone(), function);
+            specs.push((name, spec));
+        }
+        self.options.functions = Functions(functions);
+        let node = Node::start(store, self.options).await?;
+        let namespace = Namespace::default();
+        for (name, spec) in specs {
+            let put = node.put_queue(&namespace, &name, spec, true).await?;
+            put.map_err(|why| OpenFailed::Setting {
+                queue: name,
+                why: why.to_string(),
+            })?;
+        }
+        Ok(Raincheck::new(node, namespace))
+    }
+}
+
+/// What works a queue, as the engine calls it.
+fn function(work: Work) -> Function {
+    Function::new(move |call| {
+        let (work, most) = (work.clone(), call.result_max);
+        async move {
+            match work.oneshot(JobRequest::new(call)).await {
+                Ok(reply) if reply.len() as u64 > most => JobError::fatal(format!(
+                    "the result is larger than {most} bytes, the queue's limit"
+                ))
+                .code("result-too-large")
+                .end(),
+                Ok(reply) => AttemptEnd::Succeeded(reply.result()),
+                Err(error) => JobError::of(error).end(),
+            }
+        }
+    })
+}

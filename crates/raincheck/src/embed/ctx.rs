@@ -1,0 +1,173 @@
+//! What a handler gets to work one job.
+//!
+//! Invariant: a context outlives nothing: once the attempt is over, what is told over it counts for nothing.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use raincheck_core::content::Input;
+use raincheck_core::id::JobId;
+use raincheck_core::job::Job;
+use raincheck_core::lease::Progress;
+use raincheck_core::output::Stream;
+use raincheck_core::store::{Renew, Store};
+use raincheck_core::time::Timestamp;
+
+use crate::workers::emit::Emitter;
+use crate::workers::function::Call;
+use crate::workers::{StopReason, Stops};
+
+/// A job that is to be worked: what layers see, and what extractors take from.
+#[derive(Debug)]
+pub struct JobRequest {
+    ctx: Ctx,
+    input: Input,
+}
+
+impl JobRequest {
+    pub(super) fn new(call: Call) -> Self {
+        let Call {
+            job,
+            input,
+            stops,
+            deadline,
+            traceparent,
+            term,
+            result_max: _,
+            store,
+            emitter,
+        } = call;
+        let ctx = Ctx(Arc::new(Inner {
+            job,
+            stops,
+            deadline,
+            traceparent,
+            term,
+            store,
+            emitter,
+        }));
+        Self { ctx, input }
+    }
+
+    /// The attempt.
+    #[must_use]
+    pub fn ctx(&self) -> &Ctx {
+        &self.ctx
+    }
+
+    /// The job's input: bytes as they came, and what describes them.
+    #[must_use]
+    pub fn input(&self) -> &Input {
+        &self.input
+    }
+}
+
+struct Inner {
+    job: Arc<Job>,
+    stops: Stops,
+    deadline: Timestamp,
+    traceparent: Option<String>,
+    term: Duration,
+    store: Arc<dyn Store>,
+    emitter: Option<Emitter>,
+}
+
+/// The attempt that a handler works: which job it is, how far it is, and whether it is to stop. Cloning gives another
+/// handle.
+#[derive(Clone)]
+pub struct Ctx(Arc<Inner>);
+
+impl fmt::Debug for Ctx {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ctx")
+            .field("job", &self.0.job.id)
+            .field("attempt", &self.0.job.attempt)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Ctx {
+    /// The job as it was claimed.
+    #[must_use]
+    pub fn job(&self) -> &Arc<Job> {
+        &self.0.job
+    }
+
+    /// The job's id.
+    #[must_use]
+    pub fn id(&self) -> JobId {
+        self.0.job.id
+    }
+
+    /// Which attempt this is, from 1.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.0.job.attempt
+    }
+
+    /// When the attempt's time is over.
+    #[must_use]
+    pub fn deadline(&self) -> Timestamp {
+        self.0.deadline
+    }
+
+    /// The parent of the handler's spans (W3C Trace Context), where the job has a trace.
+    #[must_use]
+    pub fn traceparent(&self) -> Option<&str> {
+        self.0.traceparent.as_deref()
+    }
+
+    /// Tells how far the attempt is, from 0 to 1, and what it does: who follows the job sees it at once. Best effort: it
+    /// is no error where it cannot be told.
+    pub async fn progress(&self, fraction: f64, message: impl Into<String>) {
+        let Some(lease) = self.0.job.lease_id() else {
+            return;
+        };
+        let progress = Progress {
+            fraction: fraction.is_finite().then(|| fraction.clamp(0.0, 1.0)),
+            message: Some(message.into()).filter(|message| !message.is_empty()),
+        };
+        let renew = Renew {
+            lease,
+            term: self.0.term,
+            progress: Some(progress),
+            defer: false,
+        };
+        let told = self.0.store.renew(&self.0.job.namespace, vec![renew]).await;
+        if let Err(error) = told {
+            tracing::debug!(%error, "progress could not be told");
+        }
+    }
+
+    /// Shows bytes of the output to those who follow the job, and keeps them with it. They are kept soon after.
+    pub fn emit(&self, bytes: impl AsRef<[u8]>) {
+        self.push(Stream::Output, bytes.as_ref());
+    }
+
+    /// Shows a line of the log to those who follow the job, and keeps it with it.
+    pub fn log(&self, line: impl AsRef<str>) {
+        self.push(Stream::Log, line.as_ref().as_bytes());
+        self.push(Stream::Log, b"\n");
+    }
+
+    fn push(&self, stream: Stream, bytes: &[u8]) {
+        if let Some(emitter) = self.0.emitter.as_ref().filter(|_| !bytes.is_empty()) {
+            emitter.push(stream, bytes);
+        }
+    }
+
+    /// Waits until the attempt is to stop, and tells why. The handler is dropped soon after, if it does not end.
+    ///
+    /// # Cancel safety
+    /// Safe: asking again tells again.
+    pub async fn stopped(&self) -> StopReason {
+        self.0.stops.clone().told().await.reason
+    }
+
+    /// Why the attempt is to stop, where it is: what a loop on a thread of its own asks between two steps.
+    #[must_use]
+    pub fn stopping(&self) -> Option<StopReason> {
+        self.0.stops.now().map(|stop| stop.reason)
+    }
+}

@@ -1,0 +1,95 @@
+//! How an attempt fails.
+//!
+//! Invariant: an error says whether trying again may help; one that does not is tried again.
+
+use std::fmt;
+use std::time::Duration;
+
+use raincheck_core::job::Failure;
+
+use crate::workers::AttemptEnd;
+
+/// Why an attempt failed, and whether another may help. Every [`std::error::Error`] becomes one by `?`, to be tried again;
+/// its text is shown to those who may read the job. (So it cannot be such an error itself.)
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobError {
+    failure: Failure,
+    retry: Option<Duration>,
+}
+
+const CODE: &str = "handler-failed";
+
+impl JobError {
+    /// Another attempt may help: after the queue's backoff, while attempts are left.
+    pub fn retry(why: impl fmt::Display) -> Self {
+        Self::retry_after(Duration::ZERO, why)
+    }
+
+    /// Another attempt may help, no sooner than after so long.
+    pub fn retry_after(delay: Duration, why: impl fmt::Display) -> Self {
+        Self {
+            failure: Failure::new(CODE, why.to_string()),
+            retry: Some(delay),
+        }
+    }
+
+    /// No other attempt will help: the job has failed.
+    pub fn fatal(why: impl fmt::Display) -> Self {
+        Self {
+            failure: Failure::new(CODE, why.to_string()),
+            retry: None,
+        }
+    }
+
+    /// With a stable word of the application's own in place of `handler-failed`.
+    #[must_use]
+    pub fn code(mut self, code: impl Into<String>) -> Self {
+        self.failure.code = code.into();
+        self
+    }
+
+    /// The stable word and the text.
+    #[must_use]
+    pub fn failure(&self) -> &Failure {
+        &self.failure
+    }
+
+    /// Whether another attempt may help.
+    #[must_use]
+    pub fn is_retried(&self) -> bool {
+        self.retry.is_some()
+    }
+
+    pub(super) fn end(self) -> AttemptEnd {
+        AttemptEnd::Failed {
+            failure: self.failure,
+            retry: self.retry,
+            result: None,
+        }
+    }
+
+    /// What came out of the layers: the handler's own error, or one of theirs.
+    pub(super) fn of(error: tower::BoxError) -> Self {
+        match error.downcast::<JobFailed>() {
+            Ok(failed) => failed.0,
+            Err(error) => Self::retry(error),
+        }
+    }
+}
+
+impl fmt::Display for JobError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.failure.code, self.failure.detail)
+    }
+}
+
+impl<E: std::error::Error> From<E> for JobError {
+    fn from(error: E) -> Self {
+        Self::retry(error)
+    }
+}
+
+/// A [`JobError`] as layers around attempts see it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct JobFailed(pub JobError);

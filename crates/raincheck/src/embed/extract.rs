@@ -1,0 +1,85 @@
+//! What handlers take from a job.
+//!
+//! Invariant: an input that cannot be read fails the job for good: it would be the same the next time.
+
+use std::future::Future;
+use std::future::ready;
+use std::time::Duration;
+
+use axum::extract::{FromRef, State};
+use bytes::Bytes;
+use raincheck_core::id::JobId;
+use raincheck_core::time::Timestamp;
+use serde::de::DeserializeOwned;
+
+use super::ctx::{Ctx, JobRequest};
+use super::error::JobError;
+
+/// Something that a handler takes from a job; `S` is the application's state.
+pub trait FromJob<S>: Sized {
+    /// Takes it.
+    ///
+    /// # Errors
+    /// When it is not there: the attempt has failed with that, and the handler is not called.
+    fn from_job(job: &JobRequest, state: &S) -> impl Future<Output = Result<Self, JobError>> + Send;
+}
+
+/// The job's input, read as JSON.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Args<T>(pub T);
+
+impl<S, T: DeserializeOwned + Send> FromJob<S> for Args<T> {
+    fn from_job(job: &JobRequest, _: &S) -> impl Future<Output = Result<Self, JobError>> + Send {
+        let read = serde_json::from_slice(&job.input().body).map(Self);
+        ready(read.map_err(|error| {
+            JobError::fatal(format!("the input is not what is taken: {error}")).code("bad-input")
+        }))
+    }
+}
+
+impl<S: Sync, T: FromRef<S>> FromJob<S> for State<T> {
+    async fn from_job(_: &JobRequest, state: &S) -> Result<Self, JobError> {
+        Ok(Self(T::from_ref(state)))
+    }
+}
+
+/// Which attempt this is, from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attempt(pub u32);
+
+/// When the attempt's time is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadline(pub Timestamp);
+
+impl Deadline {
+    /// How long the attempt has from this instant on.
+    #[must_use]
+    pub fn left(&self, now: Timestamp) -> Duration {
+        self.0.since(now)
+    }
+}
+
+macro_rules! plain {
+    ($($kind:ty: $job:ident => $take:expr;)+) => {$(
+        impl<S> FromJob<S> for $kind {
+            fn from_job($job: &JobRequest, _: &S) -> impl Future<Output = Result<Self, JobError>> + Send {
+                ready(Ok($take))
+            }
+        }
+    )+};
+}
+
+plain! {
+    Ctx: job => job.ctx().clone();
+    Bytes: job => job.input().body.clone();
+    JobId: job => job.ctx().id();
+    Attempt: job => Self(job.ctx().attempt());
+    Deadline: job => Self(job.ctx().deadline());
+}
+
+impl<S> FromJob<S> for String {
+    fn from_job(job: &JobRequest, _: &S) -> impl Future<Output = Result<Self, JobError>> + Send {
+        let text = Self::from_utf8(job.input().body.to_vec());
+        ready(text.map_err(|_| JobError::fatal("the input is not UTF-8").code("bad-input")))
+    }
+}

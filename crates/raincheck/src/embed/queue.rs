@@ -1,0 +1,74 @@
+//! A queue's settings, as an application writes them.
+//!
+//! Invariant: what they mean, their bounds and their defaults are those of `PUT /v1/queues/{queue}`; what cannot be is refused
+//! when the store is opened.
+
+use std::time::Duration;
+
+use raincheck_core::queue::{ByteSize, QueueSpec};
+use raincheck_core::retry::Backoff;
+
+/// A queue with the usual settings: 16 jobs at once, 3 attempts … (docs/api, section "Queues").
+#[must_use]
+pub fn queue() -> QueueSettings {
+    QueueSettings::default()
+}
+
+/// The settings of a queue that is worked by a function.
+#[derive(Clone, Debug, Default)]
+pub struct QueueSettings {
+    pub(super) spec: QueueSpec,
+}
+
+macro_rules! settings {
+    ($($(#[doc = $doc:literal])+ $name:ident: $kind:ty => $value:expr;)+) => {
+        impl QueueSettings {
+            $(
+                $(#[doc = $doc])+
+                #[must_use]
+                pub fn $name(mut self, $name: $kind) -> Self {
+                    self.spec.$name = Some($value);
+                    self
+                }
+            )+
+        }
+    };
+}
+
+settings! {
+    /// At most so many jobs run at once, 1 to 100,000: 16 unless said.
+    concurrency: u32 => concurrency;
+    /// At most so many jobs wait; beyond it a submit is refused. 1,000,000 unless said.
+    depth: u64 => depth;
+    /// The inputs of those that wait have at most so many bytes together: no bound unless said.
+    depth_bytes: u64 => ByteSize(depth_bytes);
+    /// Whether groups take turns: so unless said.
+    fair: bool => fair;
+    /// The largest input in bytes, at most 16 MiB.
+    body_max: u64 => ByteSize(body_max);
+    /// The largest result in bytes, at most 16 MiB; a larger one fails the job.
+    result_max: u64 => ByteSize(result_max);
+    /// One attempt's time.
+    timeout: Duration => timeout;
+    /// How long a lease runs, 1 s to 12 h; it is renewed while the attempt runs.
+    lease_for: Duration => lease_for;
+    /// How long a handler that was told to cancel may go on.
+    cancel_grace: Duration => cancel_grace;
+    /// How often a job is attempted, 1 to 100.
+    max_attempts: u32 => max_attempts;
+    /// How long a job waits after a failed attempt.
+    backoff: Backoff => backoff;
+    /// How long a finished job stays.
+    keep: Duration => keep;
+    /// How long a failed job stays.
+    keep_failed: Duration => keep_failed;
+}
+
+impl QueueSettings {
+    /// Changes whatever else there is: rates, groups, callbacks. Who works the queue is not among it.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut QueueSpec)) -> Self {
+        change(&mut self.spec);
+        self
+    }
+}

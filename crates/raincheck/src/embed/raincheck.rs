@@ -1,0 +1,193 @@
+//! The handle that an application has: submit, wait, change, mount, leave.
+//!
+//! Invariant: a wait is begun before the store is read, so that a change between the two is not missed.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{FromRef, FromRequestParts};
+use http::request::Parts;
+use raincheck_core::id::JobId;
+use raincheck_core::job::{Failure, Job, Outcome};
+use raincheck_core::name::Namespace;
+use raincheck_core::store::{Change, Missing, StoreError};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::builder::Builder;
+use super::submit::{JobType, Submit};
+use crate::api::{ApiOptions, embedded};
+use crate::node::Node;
+
+/// Raincheck within an application. Cloning gives another handle. In an axum handler it is an extractor, where the
+/// application's state is it or has it ([`FromRef`]).
+#[derive(Clone)]
+pub struct Raincheck(Arc<Inner>);
+
+struct Inner {
+    node: Node,
+    namespace: Namespace,
+}
+
+impl fmt::Debug for Raincheck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Raincheck").field(&self.0.node).finish()
+    }
+}
+
+/// Why a job has no result to give.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ResultError {
+    /// It failed.
+    #[error("the job failed: {}: {}", .0.code, .0.detail)]
+    Failed(Failure),
+    /// It was cancelled.
+    #[error("the job was cancelled")]
+    Cancelled,
+    /// It was not started in time.
+    #[error("the job was not started in time")]
+    Expired,
+    /// There is no such job, or no longer.
+    #[error(transparent)]
+    Missing(#[from] Missing),
+    /// Its result is not of the type that was asked for.
+    #[error("the result is not what was expected: {0}")]
+    Other(String),
+    /// The node is left: the job goes on when it is opened again.
+    #[error("the server is shutting down")]
+    Leaving,
+    /// The store has failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Raincheck {
+    pub(super) fn new(node: Node, namespace: Namespace) -> Self {
+        Self(Arc::new(Inner { node, namespace }))
+    }
+
+    /// Begins to put one together.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// The node below: everything that the HTTP API does.
+    #[must_use]
+    pub fn node(&self) -> &Node {
+        &self.0.node
+    }
+
+    pub(super) fn namespace(&self) -> &Namespace {
+        &self.0.namespace
+    }
+
+    /// A job with this input, to be submitted by [`Submit::send`].
+    pub fn submit<'a, A: Serialize, O: DeserializeOwned>(
+        &'a self,
+        job: &'a JobType<A, O>,
+        args: &A,
+    ) -> Submit<'a, O> {
+        Submit::json(self, job.name(), args)
+    }
+
+    /// The job as it stands now.
+    ///
+    /// # Errors
+    /// Those of the store; within, that there is none, or no longer.
+    pub async fn job(&self, id: JobId) -> Result<Result<Arc<Job>, Missing>, StoreError> {
+        self.node().store().get(self.namespace(), id).await
+    }
+
+    /// Cancels the job: one that waits at once, one that runs is told to stop. Gives it back as it is then.
+    ///
+    /// # Errors
+    /// Those of the store; within, that there is none, or no longer.
+    pub async fn cancel(&self, id: JobId) -> Result<Result<Arc<Job>, Missing>, StoreError> {
+        let mut cancelled = self.node().store().cancel(self.namespace(), vec![id]).await?;
+        Ok(cancelled.pop().unwrap_or(Err(Missing::Unknown)))
+    }
+
+    /// Waits until the job is done, and gives it with its result.
+    ///
+    /// # Errors
+    /// When there is no such job, or the node is left before.
+    ///
+    /// # Cancel safety
+    /// Safe: the job goes on.
+    pub async fn done(&self, id: JobId) -> Result<Change, ResultError> {
+        let mut watching = self.node().watch().subscribe(id);
+        let now = self.node().store().result(self.namespace(), id).await??;
+        if now.job.done() {
+            return Ok(now);
+        }
+        loop {
+            tokio::select! {
+                biased;
+                change = watching.changed() => if change.job.done() {
+                    return Ok(change);
+                },
+                () = self.node().drained().cancelled() => return Err(ResultError::Leaving),
+            }
+        }
+    }
+
+    /// Waits until the job is done, and gives its result, read as JSON.
+    ///
+    /// # Errors
+    /// When it ended without one, or the node is left before.
+    ///
+    /// # Cancel safety
+    /// Safe: the job goes on.
+    pub async fn result<O: DeserializeOwned>(&self, id: JobId) -> Result<O, ResultError> {
+        let Change { job, result } = self.done(id).await?;
+        match (job.outcome(), result) {
+            (Some(Outcome::Succeeded), Some(result)) => {
+                // What a handler without anything to say gives back.
+                let body: &[u8] = if result.body.is_empty() {
+                    b"null"
+                } else {
+                    &result.body
+                };
+                serde_json::from_slice(body).map_err(|error| ResultError::Other(error.to_string()))
+            }
+            (Some(Outcome::Cancelled), _) => Err(ResultError::Cancelled),
+            (Some(Outcome::Expired), _) => Err(ResultError::Expired),
+            (Some(Outcome::Succeeded | Outcome::Failed) | None, _) => {
+                let failure = job.error.clone();
+                Err(ResultError::Failed(
+                    failure.unwrap_or_else(|| Failure::new("handler-failed", "")),
+                ))
+            }
+        }
+    }
+
+    /// The HTTP API (`/v1/…`, `/docs`, `/openapi.json`, `/metrics`, `/healthz`, `/readyz`, `/problems/…`), to be merged with the
+    /// application's own routes. Until there is an API key it answers to this machine only.
+    pub fn router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
+        let options = ApiOptions {
+            closed: !self.node().has_keys(),
+            ..ApiOptions::default()
+        };
+        embedded::router(self.node(), options)
+    }
+
+    /// Leaves: takes nothing new, lets running jobs finish for at most `grace`, gives the rest back and closes the store. The
+    /// application's own door should be closed before.
+    pub async fn shutdown(&self, grace: Duration) {
+        self.node().drain_within(grace).await;
+        self.node().close().await;
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Raincheck
+where
+    Self: FromRef<S>,
+{
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(_: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
+        Ok(Self::from_ref(state))
+    }
+}

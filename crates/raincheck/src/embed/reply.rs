@@ -1,0 +1,112 @@
+//! What handlers give back, as the result that is redeemed.
+//!
+//! Invariant: a reply has a status of success, so that a job that is done never looks like one that failed.
+
+use axum::http::HeaderName;
+use bytes::Bytes;
+use raincheck_core::content::JobResult;
+use serde::Serialize;
+
+use super::error::JobError;
+use crate::workers::KEPT_HEADERS;
+
+/// A result: bytes, and what describes them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reply {
+    content_type: Option<String>,
+    headers: Vec<(String, String)>,
+    body: Bytes,
+}
+
+impl Reply {
+    /// Bytes of this type.
+    pub fn new(content_type: impl Into<String>, body: impl Into<Bytes>) -> Self {
+        Self {
+            content_type: Some(content_type.into()),
+            headers: Vec::new(),
+            body: body.into(),
+        }
+    }
+
+    /// A value as JSON.
+    ///
+    /// # Errors
+    /// When it cannot be written as JSON: trying again cannot help.
+    pub fn json(value: &impl Serialize) -> Result<Self, JobError> {
+        let body = serde_json::to_vec(value);
+        let body = body.map_err(|error| JobError::fatal(format!("the result cannot be written: {error}")))?;
+        Ok(Self::new("application/json", body))
+    }
+
+    /// With a header that says how to read the bytes: `Content-Disposition`, `Content-Digest`, `Content-Encoding`,
+    /// `Content-Language` or `Repr-Digest`. Others are not kept.
+    #[must_use]
+    pub fn header(mut self, name: &HeaderName, value: impl Into<String>) -> Self {
+        if KEPT_HEADERS.contains(&name.as_str()) {
+            self.headers.push((name.as_str().to_owned(), value.into()));
+        }
+        self
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.body.len()
+    }
+
+    pub(super) fn result(self) -> JobResult {
+        JobResult::new(200, self.content_type, self.headers, self.body)
+    }
+}
+
+/// Something that a handler may give back.
+pub trait IntoReply {
+    /// Makes the result of it.
+    ///
+    /// # Errors
+    /// When the attempt has failed.
+    fn into_reply(self) -> Result<Reply, JobError>;
+}
+
+impl IntoReply for Reply {
+    fn into_reply(self) -> Result<Reply, JobError> {
+        Ok(self)
+    }
+}
+
+impl IntoReply for () {
+    fn into_reply(self) -> Result<Reply, JobError> {
+        Ok(Reply::default())
+    }
+}
+
+impl IntoReply for Bytes {
+    fn into_reply(self) -> Result<Reply, JobError> {
+        Ok(Reply::new("application/octet-stream", self))
+    }
+}
+
+/// Text as a JSON string, so that a typed submitter reads it back.
+impl IntoReply for String {
+    fn into_reply(self) -> Result<Reply, JobError> {
+        Reply::json(&self)
+    }
+}
+
+/// A value is written as JSON.
+impl<T: Serialize> IntoReply for axum::Json<T> {
+    fn into_reply(self) -> Result<Reply, JobError> {
+        Reply::json(&self.0)
+    }
+}
+
+/// A value is written as JSON; any error of the standard library's kind is tried again.
+impl<T: Serialize, E: Into<JobError>> IntoReply for Result<T, E> {
+    fn into_reply(self) -> Result<Reply, JobError> {
+        Reply::json(&self.map_err(Into::into)?)
+    }
+}
+
+impl<E: Into<JobError>> IntoReply for Result<Reply, E> {
+    fn into_reply(self) -> Result<Reply, JobError> {
+        self.map_err(Into::into)
+    }
+}
