@@ -1,6 +1,7 @@
 //! Serving an application: its routes and its jobs, from the first request to the last.
 //!
-//! Invariant: on SIGTERM or SIGINT the jobs drain while the door still answers; then the door closes, then the store.
+//! Invariant: on SIGTERM or SIGINT the jobs drain while the door still answers; then the door closes, then the store. A
+//! second signal leaves at once, which is as safe as a crash.
 
 use axum::Router;
 use tokio::net::TcpListener;
@@ -23,15 +24,26 @@ pub enum ServeFailed {
 }
 
 impl Raincheck {
-    /// Serves an application until this process is told to stop, then drains its jobs and closes the store. Connections are
-    /// bounded in number and in time as those of `raincheck serve` are.
+    /// Serves an application until this process is told to stop (SIGTERM, Ctrl-C), then drains its jobs and closes the
+    /// store; told a second time, it leaves at once. Connections are bounded in number and in time as those of `raincheck
+    /// serve` are.
     ///
     /// # Errors
-    /// When the store has failed.
+    /// When signals cannot be heard, or the store has failed.
     pub async fn serve(&self, listener: TcpListener, app: Router) -> Result<(), ServeFailed> {
         let mut signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        self.serve_until(listener, app, async move { told(&mut signals).await })
-            .await
+        let (stop, hurry) = (CancellationToken::new(), CancellationToken::new());
+        let (first, second) = (stop.clone(), hurry.clone());
+        let listening = Group::new("signals");
+        listening.spawn(TaskKind::Service, async move {
+            told(&mut signals).await;
+            first.cancel();
+            told(&mut signals).await;
+            second.cancel();
+        });
+        let served = self.run(listener, app, stop.cancelled(), hurry.cancelled()).await;
+        listening.abort();
+        served
     }
 
     /// The same until `stop` is over.
@@ -44,33 +56,41 @@ impl Raincheck {
         app: Router,
         stop: impl Future<Output = ()> + Send,
     ) -> Result<(), ServeFailed> {
-        let (group, closing) = (Group::new("door"), CancellationToken::new());
-        let serving = serve(
-            vec![Listener::from(listener)],
-            app,
-            ServerOptions::default(),
-            closing.clone(),
-        );
-        group.spawn(TaskKind::Service, async move {
+        self.run(listener, app, stop, std::future::pending()).await
+    }
+
+    async fn run(
+        &self,
+        listener: TcpListener,
+        app: Router,
+        stop: impl Future<Output = ()> + Send,
+        hurry: impl Future<Output = ()> + Send,
+    ) -> Result<(), ServeFailed> {
+        let (door, closing) = (Group::new("door"), CancellationToken::new());
+        let listeners = vec![Listener::from(listener)];
+        let serving = serve(listeners, app, ServerOptions::default(), closing.clone());
+        door.spawn(TaskKind::Service, async move {
             serving.await;
         });
         let node = self.node();
-        let failed = tokio::select! {
-            () = stop => None,
-            why = node.failure() => Some(why),
-        };
-        if failed.is_none() {
+        let leave = async {
+            stop.await;
             node.drain().await;
-        }
-        closing.cancel();
-        group.idle().await;
-        match failed {
-            None => {
-                node.close().await;
+            closing.cancel();
+            door.idle().await;
+            node.close().await;
+        };
+        tokio::select! {
+            () = leave => Ok(()),
+            () = hurry => {
+                node.abort();
                 Ok(())
             }
-            Some(why) => {
+            why = node.failure() => {
                 node.abort();
+                // Those who wait for an answer still get one, a refusal.
+                closing.cancel();
+                door.idle().await;
                 Err(ServeFailed::Store(why))
             }
         }
