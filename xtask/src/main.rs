@@ -16,12 +16,14 @@ The project's own chores.
       the real server under load, killed N times; every promise checked by what its clients saw
   cargo xtask strace [--binary PATH] [--seed S] [--points N]
       what the kernel saw: the sync returns before the 202, syncs are shared, a failed one is fatal
-  cargo xtask trouble [--binary PATH] [--seed S] [--cycles N]
-      a disk that fills up: nothing new is taken, what is there is finished, and it goes on by itself
+  cargo xtask trouble [--binary PATH] [--seed S] [--only disk,clock,damage] [--disks N] [--damages N]
+      a disk that fills up, a clock that jumps by hours, files that are damaged or foreign: nothing promised is lost
+  cargo xtask soak trouble [the same]
+      the same, long
   cargo xtask schema [--binary PATH]
       what the OpenAPI document says, tried against the real server by schemathesis
   cargo xtask setup
-      install what the tests need (strace, curl, rustfmt, clippy, Python packages) where it is missing
+      install what the tests need (strace, faketime, curl, rustfmt, clippy, Python packages) where it is missing
   cargo xtask openapi [--check]
       write openapi.json from the code, or see that it is up to date
   cargo xtask tidy
@@ -32,6 +34,9 @@ The project's own chores.
 const CYCLES: u64 = 50;
 /// Disks that fill up, in the suite.
 const TROUBLES: u64 = 2;
+/// Damaged copies of a store, in the suite and in the long run.
+const DAMAGES: u64 = 40;
+const DAMAGES_LONG: u64 = 4_000;
 /// Failing syncs, and failing writes, in the suite.
 const POINTS: u64 = 5;
 
@@ -85,10 +90,8 @@ fn dispatch(words: &[String]) -> Result<()> {
             strace::prove(&options, &say)
         }
         "trouble" => {
-            let flags = Flags::parse(rest, &["binary", "seed", "cycles"], &[])?;
-            let seed = flags.value("seed")?.unwrap_or_else(rng::short_seed);
-            let cycles = flags.value("cycles")?.unwrap_or(TROUBLES);
-            trouble::prove(&binary(&flags)?, cycles, seed, &say)
+            let flags = Flags::parse(rest, &["binary", "seed", "disks", "damages", "only"], &[])?;
+            trouble(&flags, TROUBLES, DAMAGES)
         }
         "schema" => schema::check(&binary(&Flags::parse(rest, &["binary"], &[])?)?, &say),
         "setup" => {
@@ -109,10 +112,14 @@ fn dispatch(words: &[String]) -> Result<()> {
 
 fn soak(words: &[String]) -> Result<()> {
     let Some((kind, rest)) = words.split_first() else {
-        bail!("which soak? There is: kill");
+        bail!("which soak? There are: kill trouble");
     };
+    if kind == "trouble" {
+        let flags = Flags::parse(rest, &["binary", "seed", "disks", "damages", "only"], &[])?;
+        return trouble(&flags, 10 * TROUBLES, DAMAGES_LONG);
+    }
     if kind != "kill" {
-        bail!("no such soak: {kind}; there is: kill");
+        bail!("no such soak: {kind}; there are: kill trouble");
     }
     let flags = Flags::parse(rest, &["cycles", "seed", "binary"], &["keep"])?;
     let options = soak::Options {
@@ -122,6 +129,18 @@ fn soak(words: &[String]) -> Result<()> {
         keep: flags.has("keep"),
     };
     soak::kill(&options, &say, &complain)
+}
+
+/// Runs what goes wrong around the server, with these numbers where the command names no others.
+fn trouble(flags: &Flags, disks: u64, damages: u64) -> Result<()> {
+    let options = trouble::Options {
+        binary: binary(flags)?,
+        seed: flags.value("seed")?.unwrap_or_else(rng::short_seed),
+        disks: flags.value("disks")?.unwrap_or(disks),
+        damages: flags.value("damages")?.unwrap_or(damages),
+        only: flags.value("only")?,
+    };
+    trouble::prove(&options, &say)
 }
 
 /// The server to test: the one named, or a fresh build.

@@ -10,11 +10,12 @@ use anyhow::{Result, bail};
 use crate::tree::{cargo, has, run, target};
 
 /// Programs and the Debian packages that have them.
-const PROGRAMS: [(&str, &str); 4] = [
+const PROGRAMS: [(&str, &str); 5] = [
     ("strace", "strace"),
     ("curl", "curl"),
     ("python3", "python3"),
     ("pip3", "python3-pip"),
+    ("faketime", "faketime"),
 ];
 
 /// The Python package by which tests verify signatures independently: its name and version.

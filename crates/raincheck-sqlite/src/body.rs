@@ -9,7 +9,7 @@ use raincheck_core::id::{Fence, JobId};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::row::QueueKey;
-use crate::{output, row};
+use crate::{output, row, sum};
 
 /// The largest body in a job's row. Each transition writes the row again, so a larger one would cost more there than a
 /// table of its own costs once.
@@ -31,10 +31,22 @@ pub(crate) fn small_result(result: &JobResult, emitted: Option<Fence>) -> Option
 
 /// Keeps a job's input beside its row.
 pub(crate) fn put_input(conn: &Connection, id: JobId, input: &Input) -> rusqlite::Result<()> {
-    let mut insert =
-        conn.prepare_cached("INSERT INTO inputs (seq, content_type, headers, body) VALUES (?1, ?2, ?3, ?4)")?;
+    let mut insert = conn.prepare_cached(
+        "INSERT INTO inputs (seq, content_type, headers, body, sum) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?;
     let headers = row::headers_text(&input.headers)?;
-    insert.execute(params![row::key(id), input.content_type, headers, &*input.body])?;
+    let (kind, head) = (
+        input.content_type.as_deref().map(str::as_bytes),
+        headers.as_deref().map(str::as_bytes),
+    );
+    let sum = sum::of([Some(row::key(id))], [kind, head, Some(&input.body)]);
+    insert.execute(params![
+        row::key(id),
+        input.content_type,
+        headers,
+        &*input.body,
+        sum
+    ])?;
     Ok(())
 }
 
@@ -44,9 +56,13 @@ fn bytes(row: &Row<'_>, column: usize) -> rusqlite::Result<Bytes> {
 
 /// A job's input.
 pub(crate) fn input(conn: &Connection, id: JobId) -> rusqlite::Result<Option<Input>> {
-    let mut select =
-        conn.prepare_cached("SELECT input_type, input FROM jobs WHERE seq = ?1 AND input IS NOT NULL")?;
-    let small = select.query_row([row::key(id)], |row| {
+    let mut select = conn.prepare_cached(
+        "SELECT input_type, input, input_sum FROM jobs WHERE seq = ?1 AND input IS NOT NULL",
+    )?;
+    let seq = row::key(id);
+    let small = select.query_row([seq], |row| {
+        let texts = [sum::raw(row, 0)?, sum::raw(row, 1)?];
+        sum::check("the input", seq, row.get(2)?, || sum::of([Some(seq)], texts))?;
         Ok(Input {
             content_type: row.get(0)?,
             headers: Vec::new(),
@@ -56,8 +72,11 @@ pub(crate) fn input(conn: &Connection, id: JobId) -> rusqlite::Result<Option<Inp
     if let Some(small) = small.optional()? {
         return Ok(Some(small));
     }
-    let mut select = conn.prepare_cached("SELECT content_type, headers, body FROM inputs WHERE seq = ?1")?;
-    let input = select.query_row([row::key(id)], |row| {
+    let mut select =
+        conn.prepare_cached("SELECT content_type, headers, body, sum FROM inputs WHERE seq = ?1")?;
+    let input = select.query_row([seq], |row| {
+        let texts = [sum::raw(row, 0)?, sum::raw(row, 1)?, sum::raw(row, 2)?];
+        sum::check("the input", seq, row.get(3)?, || sum::of([Some(seq)], texts))?;
         Ok(Input {
             content_type: row.get(0)?,
             headers: row::headers(row, 1)?,
@@ -95,11 +114,21 @@ pub(crate) fn put_result(
     emitted: Option<Fence>,
 ) -> rusqlite::Result<()> {
     let mut insert = conn.prepare_cached(
-        "INSERT OR REPLACE INTO results (seq, status, content_type, headers, body, fence) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        "INSERT OR REPLACE INTO results (seq, status, content_type, headers, body, fence, sum) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?;
     let body: &[u8] = if emitted.is_some() { &[] } else { &result.body };
     let headers = row::headers_text(&result.headers)?;
+    let numbers = [
+        Some(row::key(id)),
+        Some(result.status.into()),
+        emitted.map(|fence| fence.0.into()),
+    ];
+    let (kind, head) = (
+        result.content_type.as_deref().map(str::as_bytes),
+        headers.as_deref().map(str::as_bytes),
+    );
+    let sum = sum::of(numbers, [kind, head, Some(body)]);
     insert.execute(params![
         row::key(id),
         result.status,
@@ -107,6 +136,7 @@ pub(crate) fn put_result(
         headers,
         body,
         emitted.map(|fence| fence.0),
+        sum,
     ])?;
     Ok(())
 }
@@ -115,18 +145,24 @@ pub(crate) fn put_result(
 pub(crate) fn result(conn: &Connection, id: JobId) -> rusqlite::Result<Option<JobResult>> {
     let seq = row::key(id);
     let mut select = conn.prepare_cached(
-        "SELECT result_status, result_type, result FROM jobs WHERE seq = ?1 AND result_status IS NOT NULL",
+        "SELECT result_status, result_type, result, result_sum FROM jobs WHERE seq = ?1 AND result_status IS NOT NULL",
     )?;
     let small = select.query_row([seq], |row| {
+        let (numbers, texts) = ([Some(seq), row.get(0)?], [sum::raw(row, 1)?, sum::raw(row, 2)?]);
+        sum::check("the result", seq, row.get(3)?, || sum::of(numbers, texts))?;
         let body = bytes(row, 2)?;
         Ok(JobResult::new(row.get(0)?, row.get(1)?, Vec::new(), body))
     });
     if let Some(small) = small.optional()? {
         return Ok(Some(small));
     }
-    let mut select =
-        conn.prepare_cached("SELECT status, content_type, headers, body, fence FROM results WHERE seq = ?1")?;
+    let mut select = conn.prepare_cached(
+        "SELECT status, content_type, headers, body, fence, sum FROM results WHERE seq = ?1",
+    )?;
     let result = select.query_row([seq], |row| {
+        let numbers = [Some(seq), row.get(0)?, row.get(4)?];
+        let texts = [sum::raw(row, 1)?, sum::raw(row, 2)?, sum::raw(row, 3)?];
+        sum::check("the result", seq, row.get(5)?, || sum::of(numbers, texts))?;
         let body = match row.get::<_, Option<u32>>(4)? {
             Some(fence) => output::whole(conn, seq, fence)?,
             None => bytes(row, 3)?,

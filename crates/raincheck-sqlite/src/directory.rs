@@ -18,7 +18,7 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// The directory cannot be made, read or written.
-    #[error("{} cannot be used as a store's directory", .path.display())]
+    #[error("{} cannot be used as a store's directory: give this user the permission to write it, or choose another directory with --store", .path.display())]
     Directory {
         /// The directory or a file in it.
         path: PathBuf,
@@ -43,6 +43,22 @@ pub enum OpenError {
         /// Which, and why.
         detail: String,
     },
+    /// The pages of the database do not fit together.
+    #[error("{} is damaged: {detail}; restore it from a backup, or move it away to start anew", .path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What was found first.
+        detail: String,
+    },
+    /// The log holds less than was committed.
+    #[error("{} is damaged, cut or gone, and with it what was acknowledged last: put it back as it was or restore the store from a backup; to go on with what is there, delete {}", .path.display(), .seal.display())]
+    Log {
+        /// The log.
+        path: PathBuf,
+        /// The note that tells how far it went.
+        seal: PathBuf,
+    },
     /// Another program made the database.
     #[error("{} is a database of another program: choose another directory with --store", .path.display())]
     Foreign {
@@ -50,8 +66,10 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// A newer version of this program made the database.
-    #[error("the store has version {found}, this program knows up to {known}: use the newer program")]
+    #[error("{} has version {found}, this program knows up to {known}: use the newer program, or choose another directory with --store", .path.display())]
     Newer {
+        /// The file.
+        path: PathBuf,
         /// The file's version.
         found: i64,
         /// The newest version known here.

@@ -6,8 +6,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use raincheck_core::clock::Clock;
-use raincheck_core::id::IdGenerator;
+use raincheck_core::id::{IdGenerator, JobId};
 use raincheck_core::store::{Measure, Vitals};
+use raincheck_core::time::Timestamp;
+use rusqlite::Connection;
 
 use crate::checkpoint::Checkpoint;
 use crate::directory::{Directory, OpenError, row_error};
@@ -63,13 +65,12 @@ impl SqliteStore {
     pub fn open(options: Options) -> Result<Self, OpenError> {
         let directory = Directory::open(&options.dir)?;
         let database = directory.database();
-        let conn = schema::open_writer(&database, options.cache_kib)?;
+        let (conn, seal) = schema::open_writer(&database, options.cache_kib)?;
         let failed = |source| row_error(&database, source);
         let now = options.clock.now();
         // Whoever opens the store says anew which queues its configuration defines.
         conn.execute("UPDATE queues SET managed = 0 WHERE managed", [])
             .map_err(failed)?;
-        let memory = Memory::load(&conn, options.recent_jobs, now).map_err(failed)?;
         let last: Option<i64> = conn
             .query_row(
                 "SELECT max(seq) FROM (SELECT max(seq) AS seq FROM jobs UNION ALL SELECT max(seq) FROM batches)",
@@ -77,6 +78,8 @@ impl SqliteStore {
                 |row| row.get(0),
             )
             .map_err(failed)?;
+        keep_due(&conn, last.unwrap_or(0), now).map_err(failed)?;
+        let memory = Memory::load(&conn, options.recent_jobs, now).map_err(failed)?;
         let vitals = Vitals::new(Box::new(OnDisk(database.clone())));
         let space = Space::new(&database, options.reserve);
         let shared = Arc::new(Shared::new(options.recent_jobs, vitals, space));
@@ -90,6 +93,7 @@ impl SqliteStore {
             Arc::clone(&options.clock),
             &shared,
             checkpoint,
+            seal,
         );
         writer.end_former_attempts(now).map_err(failed)?;
         directory.sync()?;
@@ -119,6 +123,20 @@ impl SqliteStore {
         };
         Ok(Self(Arc::new(inner), None))
     }
+}
+
+/// After a clock was set back, what was due stays due: ids tell how late it was when the store was open last.
+fn keep_due(conn: &Connection, last: i64, now: Timestamp) -> rusqlite::Result<()> {
+    let was = JobId::from_parts(last.cast_unsigned(), 0).created_at();
+    if was <= now {
+        return Ok(());
+    }
+    tracing::warn!(%was, %now, "the clock was set back since the store was open last");
+    conn.execute(
+        "UPDATE jobs SET run_at = ?1, sum = NULL WHERE state = 0 AND run_at > ?1 AND run_at <= ?2",
+        [now.as_millis(), was.as_millis()],
+    )?;
+    Ok(())
 }
 
 /// The files of the database.

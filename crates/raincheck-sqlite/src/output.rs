@@ -13,7 +13,7 @@ use raincheck_core::store::{OUTPUT_PAGE_BYTES, Output};
 use raincheck_core::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use crate::row;
+use crate::{row, sum};
 
 const fn number(stream: Stream) -> i64 {
     match stream {
@@ -46,11 +46,15 @@ pub(crate) fn mark(conn: &Connection, job: i64) -> rusqlite::Result<Option<Mark>
     mark.optional()
 }
 
+fn body_sum(job: i64, n: i64, body: &[u8]) -> i64 {
+    sum::of([Some(job), Some(n)], [Some(body)])
+}
+
 /// Keeps a chunk.
 pub(crate) fn insert(conn: &Connection, chunk: &Chunk, mark: &Mark) -> rusqlite::Result<()> {
     let mut insert = conn.prepare_cached(
-        "INSERT INTO output (job, n, fence, attempt, seq, stream, at, output_bytes, log_bytes, former_bytes, body) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        "INSERT INTO output (job, n, fence, attempt, seq, stream, at, output_bytes, log_bytes, former_bytes, body, \
+         sum) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
     )?;
     insert.execute(params![
         row::key(chunk.job),
@@ -64,6 +68,7 @@ pub(crate) fn insert(conn: &Connection, chunk: &Chunk, mark: &Mark) -> rusqlite:
         signed(mark.log_bytes),
         signed(mark.former_bytes),
         &*chunk.piece.body,
+        body_sum(row::key(chunk.job), signed(chunk.n), &chunk.piece.body),
     ])?;
     Ok(())
 }
@@ -83,6 +88,8 @@ pub(crate) fn drop_before(conn: &Connection, job: i64, n: u64) -> rusqlite::Resu
 }
 
 fn chunk(row: &Row<'_>, job: JobId) -> rusqlite::Result<Chunk> {
+    let (key, n, body) = (row::key(job), row.get(0)?, row.get_ref(6)?.as_bytes()?);
+    sum::check("the output", key, row.get(7)?, || body_sum(key, n, body))?;
     let stream = match row.get::<_, i64>(4)? {
         0 => Stream::Output,
         _ => Stream::Log,
@@ -101,7 +108,7 @@ fn chunk(row: &Row<'_>, job: JobId) -> rusqlite::Result<Chunk> {
     })
 }
 
-const CHUNKS: &str = "SELECT n, fence, attempt, seq, stream, at, body FROM output WHERE job = ?1 AND n >= ?2 ORDER BY n LIMIT ?3";
+const CHUNKS: &str = "SELECT n, fence, attempt, seq, stream, at, body, sum FROM output WHERE job = ?1 AND n >= ?2 ORDER BY n LIMIT ?3";
 
 /// The chunk with this number.
 pub(crate) fn one(conn: &Connection, job: JobId, n: u64) -> rusqlite::Result<Option<Chunk>> {
@@ -171,11 +178,14 @@ fn each_of(
     fence: u32,
     mut go_on: impl FnMut(&[u8]) -> bool,
 ) -> rusqlite::Result<()> {
-    let mut select = conn
-        .prepare_cached("SELECT body FROM output WHERE job = ?1 AND fence = ?2 AND stream = 0 ORDER BY n")?;
+    let mut select = conn.prepare_cached(
+        "SELECT body, n, sum FROM output WHERE job = ?1 AND fence = ?2 AND stream = 0 ORDER BY n",
+    )?;
     let mut rows = select.query(params![job, fence])?;
     while let Some(row) = rows.next()? {
-        if !go_on(row.get_ref(0)?.as_bytes()?) {
+        let (body, n) = (row.get_ref(0)?.as_bytes()?, row.get(1)?);
+        sum::check("the output", job, row.get(2)?, || body_sum(job, n, body))?;
+        if !go_on(body) {
             break;
         }
     }

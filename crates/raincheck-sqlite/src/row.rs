@@ -18,6 +18,8 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, Row};
 use serde::{Deserialize, Serialize};
 
+use crate::sum;
+
 mod write;
 
 pub(crate) use write::{insert, write, write_options};
@@ -51,7 +53,7 @@ macro_rules! select_jobs {
         concat!(
             "SELECT seq, tail, queue, state, priority, version, attempt, fence, cancelling, run_at, started_at, ",
             "finished_at, expires_at, job_group, options, lease, history, settled, batch, batch_tail, batch_index, ",
-            "batch_place FROM jobs ",
+            "batch_place, sum, asked_sum, history_sum FROM jobs ",
             $rest
         )
     };
@@ -249,6 +251,35 @@ fn phase(row: &Row<'_>, seq: i64, state: i64, member: Option<Member>) -> rusqlit
     })
 }
 
+/// Refuses a row, selected by [`select_jobs`], that is not as it was written.
+pub(crate) fn check_sums(row: &Row<'_>, seq: i64, queue: QueueKey, state: i64) -> rusqlite::Result<()> {
+    let number = |column| row.get::<_, Option<i64>>(column);
+    let step = [
+        Some(seq),
+        Some(state),
+        number(4)?,
+        number(5)?,
+        number(6)?,
+        number(7)?,
+        number(8)?,
+        number(9)?,
+        number(10)?,
+        number(11)?,
+        number(12)?,
+    ];
+    let (lease, settled) = (sum::raw(row, 15)?, sum::raw(row, 17)?);
+    sum::check("the state", seq, number(22)?, || sum::of(step, [lease, settled]))?;
+    let (whose, asked) = (
+        [Some(seq), number(1)?, Some(queue)],
+        [sum::raw(row, 13)?, sum::raw(row, 14)?],
+    );
+    sum::check("the options", seq, number(23)?, || sum::of(whose, asked))?;
+    let history = sum::raw(row, 16)?;
+    sum::check("the history", seq, number(24)?, || {
+        sum::of([Some(seq)], [history])
+    })
+}
+
 /// Reads the row that a query by [`select_jobs`] gave.
 pub(crate) fn read(row: &Row<'_>, names: &QueueNames) -> rusqlite::Result<Found> {
     let seq: i64 = row.get(0)?;
@@ -259,6 +290,7 @@ pub(crate) fn read(row: &Row<'_>, names: &QueueNames) -> rusqlite::Result<Found>
         state::PRUNED => return Ok(Found::Gone(id(seq, row.get(1)?), Missing::Expired)),
         _ => {}
     }
+    check_sums(row, seq, queue, state)?;
     let bad = |what| unreadable(2, BadRow { seq, what });
     let (namespace, name) = names.get(&queue).ok_or_else(|| bad("an unknown queue"))?;
     let id = id(seq, row.get(1)?);

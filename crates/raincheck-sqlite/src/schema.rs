@@ -9,6 +9,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::directory::OpenError;
+use crate::seal::Seal;
 
 /// The oldest SQLite that is safe here, as `MAJOR * 1_000_000 + MINOR * 1_000 + PATCH`: before 3.51.3 a writer and a
 /// checkpoint on two connections could lose a WAL reset.
@@ -18,7 +19,7 @@ pub const SQLITE_VERSION_MIN: i32 = 3_051_003;
 const APPLICATION_ID: i32 = 0x5261_696e;
 
 /// The migrations, oldest first. Only ever append.
-const MIGRATIONS: [&str; 13] = [
+const MIGRATIONS: [&str; 14] = [
     include_str!("sql/0001_jobs.sql"),
     include_str!("sql/0002_output.sql"),
     include_str!("sql/0003_signing_secrets.sql"),
@@ -32,10 +33,11 @@ const MIGRATIONS: [&str; 13] = [
     include_str!("sql/0011_rates.sql"),
     include_str!("sql/0012_groups.sql"),
     include_str!("sql/0013_acts.sql"),
+    include_str!("sql/0014_sums.sql"),
 ];
 
 /// Opens the writing connection and brings the file to the newest version.
-pub(crate) fn open_writer(path: &Path, cache_kib: u32) -> Result<Connection, OpenError> {
+pub(crate) fn open_writer(path: &Path, cache_kib: u32) -> Result<(Connection, Seal), OpenError> {
     let version = rusqlite::version_number();
     if version < SQLITE_VERSION_MIN {
         return Err(OpenError::OldSqlite {
@@ -65,8 +67,37 @@ pub(crate) fn open_writer(path: &Path, cache_kib: u32) -> Result<Connection, Ope
         .map_err(corrupt(path))?;
     conn.pragma_update(None, "foreign_keys", false)
         .map_err(corrupt(path))?;
+    // Reading it reads the log, and makes SQLite's index of it.
+    conn.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
+        .map_err(corrupt(path))?;
+    let seal = Seal::open(path)?;
     migrate(&mut conn, path)?;
-    Ok(conn)
+    sound(&conn, path)?;
+    Ok((conn, seal))
+}
+
+/// Up to so many pages are looked at one by one before a store is served: 128 MiB, some tenths of a second. The rows of a larger
+/// one are checked by their sums as they are read.
+const LOOKED_AT_PAGES_MAX: i64 = 32_768;
+
+/// Refuses a database whose pages do not fit together.
+fn sound(conn: &Connection, path: &Path) -> Result<(), OpenError> {
+    let pages: i64 = conn
+        .query_row("PRAGMA page_count", [], |row| row.get(0))
+        .map_err(corrupt(path))?;
+    if pages > LOOKED_AT_PAGES_MAX {
+        return Ok(());
+    }
+    let found: String = conn
+        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+        .map_err(corrupt(path))?;
+    if found == "ok" {
+        return Ok(());
+    }
+    Err(OpenError::Damaged {
+        path: path.to_owned(),
+        detail: found.replace('\n', ", "),
+    })
 }
 
 /// Opens a connection that can only read.
@@ -133,6 +164,7 @@ fn migrate(conn: &mut Connection, path: &Path) -> Result<(), OpenError> {
     let applied = usize::try_from(found).unwrap_or(usize::MAX);
     if applied > MIGRATIONS.len() {
         return Err(OpenError::Newer {
+            path: path.to_owned(),
             found,
             known: MIGRATIONS.len(),
         });

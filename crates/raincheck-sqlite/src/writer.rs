@@ -20,6 +20,7 @@ use crate::handover::{Handover, Round, Taken};
 use crate::memory::Memory;
 use crate::operation::Operation;
 use crate::row::QueueNames;
+use crate::seal::Seal;
 use crate::space::Space;
 use crate::told::Told;
 use crate::tx::Tx;
@@ -88,6 +89,7 @@ pub(crate) struct Writer {
     checkpoint: Checkpoint,
     failed: Option<String>,
     told: Told,
+    seal: Seal,
 }
 
 impl Writer {
@@ -98,6 +100,7 @@ impl Writer {
         clock: Arc<dyn Clock>,
         shared: &Arc<Shared>,
         checkpoint: Checkpoint,
+        seal: Seal,
     ) -> Self {
         *shared.names.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&memory.names);
         let shared = Arc::clone(shared);
@@ -110,6 +113,7 @@ impl Writer {
             checkpoint,
             failed: None,
             told: Told::default(),
+            seal,
         }
     }
 
@@ -151,6 +155,12 @@ impl Writer {
         self.checkpoint.stop();
         if self.failed.is_some() || !self.shared.space.measure(&self.conn) {
             // Nothing is written after a failure, and a disk is not filled to the brim: a clean open recovers from the log.
+            let _ = self
+                .conn
+                .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+        } else if let Err(error) = self.seal.lift() {
+            // The log must not go before the note of it.
+            tracing::warn!(%error, "the log is kept");
             let _ = self
                 .conn
                 .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
@@ -290,6 +300,10 @@ impl Writer {
                 return Err(fault);
             }
             self.committed(begun.elapsed());
+            self.seal.note().map_err(|error| Fault::Broken {
+                reason: error.to_string(),
+                in_doubt: true,
+            })?;
         }
         let woken = self.memory.release_staged(now);
         self.told.woken.extend(woken);

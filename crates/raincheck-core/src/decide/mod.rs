@@ -44,7 +44,7 @@ pub use renew::{Renewed, renew};
 pub use retry::{NotDone, retry};
 pub use secret::{first_secret, rotate_secret};
 pub use settle::{SettleRefused, SettleStep, Settlement, settle};
-pub use submit::{Backlog, Fingerprint, IdempotencyMatch, NewJob, admit, idempotency, submit};
+pub use submit::{Backlog, Fingerprint, IdempotencyMatch, NewJob, admit, idempotency, submit, submit_at};
 pub use unique::{Contest, REPLACED, contest, holds};
 
 use crate::content::JobResult;

@@ -39,11 +39,22 @@ impl NewJob {
     /// Its earliest start: what was asked, counted from the instant its id was made and never before it.
     #[must_use]
     pub fn starts_at(&self) -> Timestamp {
-        let created_at = self.id.created_at();
-        self.delay.map_or_else(
-            || self.run_at.unwrap_or(created_at).max(created_at),
-            |delay| created_at.plus(delay),
-        )
+        self.starts_from(self.id.created_at())
+    }
+
+    fn starts_from(&self, from: Timestamp) -> Timestamp {
+        self.delay
+            .map_or_else(|| self.run_at.unwrap_or(from).max(from), |delay| from.plus(delay))
+    }
+}
+
+/// The job as a store accepts it at `now`. Ids only grow, so that after a clock was set back they are made ahead of it; such a
+/// job waits by the clock, not until the clock has come to its id.
+#[must_use]
+pub fn submit_at(new: &NewJob, now: Timestamp) -> Job {
+    Job {
+        run_at: new.starts_from(new.id.created_at().min(now)),
+        ..submit(new)
     }
 }
 

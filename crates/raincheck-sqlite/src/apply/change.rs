@@ -69,7 +69,8 @@ pub(crate) fn bury(tx: &mut Tx<'_>, key: QueueKey, job: &Job, state: i64) -> rus
     let mut update = conn.prepare_cached(
         "UPDATE jobs SET state = ?2, expires_at = ?3, finished_at = NULL, job_group = NULL, options = NULL, \
          lease = NULL, history = NULL, settled = NULL, input_type = NULL, input = NULL, result_status = NULL, \
-         result_type = NULL, result = NULL WHERE seq = ?1",
+         result_type = NULL, result = NULL, sum = NULL, asked_sum = NULL, history_sum = NULL, input_sum = NULL, \
+         result_sum = NULL WHERE seq = ?1",
     )?;
     update.execute(params![seq, state, now.plus(TOMBSTONE).as_millis()])?;
     if job.member.is_some() {
@@ -102,7 +103,7 @@ pub(crate) fn patch(
     if next.options.tags != job.options.tags {
         drop_tags(tx.conn, &job)?;
         put_tags(tx.conn, &next)?;
-        row::write_options(tx.conn, &next)?;
+        row::write_options(tx.conn, key, &next)?;
     }
     tx.store(key, &job, &next)?;
     tx.tell(Change {

@@ -103,7 +103,7 @@ fn accept(
     input: &Input,
     idempotency: Option<&Idempotency>,
 ) -> rusqlite::Result<Arc<Job>> {
-    let job = decide::submit(new);
+    let job = decide::submit_at(new, tx.now);
     let small = body::small_input(input);
     let word = idempotency.map(|idempotency| idempotency.key.as_str());
     row::insert(tx.conn, &job, key, word, small)?;

@@ -10,6 +10,7 @@ use raincheck_core::time::Timestamp;
 use rusqlite::{Connection, params};
 
 use super::{AttemptRow, History, LeaseRow, QueueKey, json, key, outcome_state, state};
+use crate::sum;
 
 fn lease_text(lease: &Lease) -> rusqlite::Result<String> {
     json(&LeaseRow {
@@ -79,9 +80,9 @@ macro_rules! insert_job {
     ($columns:literal, $values:literal) => {
         concat!(
             "INSERT INTO jobs (seq, tail, queue, state, priority, version, attempt, fence, cancelling, run_at, job_group, ",
-            "options, history, idempotency, input_type, input",
+            "options, history, idempotency, input_type, input, sum, asked_sum, history_sum, input_sum",
             $columns,
-            ") VALUES (?1, ?2, ?3, 0, ?4, 1, 0, 0, 0, ?5, ?6, ?7, ?8, ?9, ?10, ?11",
+            ") VALUES (?1, ?2, ?3, 0, ?4, 1, 0, 0, 0, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15",
             $values,
             ")"
         )
@@ -97,15 +98,17 @@ pub(crate) fn insert(
     input: Option<&Input>,
 ) -> rusqlite::Result<()> {
     let mut insert = conn.prepare_cached(if job.member.is_some() {
-        insert_job!(", batch, batch_tail, batch_index", ", ?12, ?13, ?14")
+        insert_job!(", batch, batch_tail, batch_index", ", ?16, ?17, ?18")
     } else {
         insert_job!("", "")
     })?;
     if let Some(member) = job.member {
-        insert.raw_bind_parameter(12, member.batch.seq().cast_signed())?;
-        insert.raw_bind_parameter(13, member.batch.tail().cast_signed())?;
-        insert.raw_bind_parameter(14, i64::try_from(member.index).unwrap_or(i64::MAX))?;
+        insert.raw_bind_parameter(16, member.batch.seq().cast_signed())?;
+        insert.raw_bind_parameter(17, member.batch.tail().cast_signed())?;
+        insert.raw_bind_parameter(18, i64::try_from(member.index).unwrap_or(i64::MAX))?;
     }
+    let (options, history) = (options_text(job)?, history_text(job)?);
+    let content_type = input.and_then(|input| input.content_type.as_deref());
     let common = params![
         key(job.id),
         job.id.tail().cast_signed(),
@@ -113,11 +116,18 @@ pub(crate) fn insert(
         job.priority,
         job.run_at.as_millis(),
         job.group.as_ref().map(GroupName::as_str),
-        options_text(job)?,
-        history_text(job)?,
+        options,
+        history,
         idempotency,
-        input.and_then(|input| input.content_type.as_deref()),
+        content_type,
         input.map(|input| &*input.body),
+        step_sum(job, None),
+        asked_sum(job, queue, options.as_deref()),
+        history_sum(job, history.as_deref()),
+        input.map(|input| sum::of(
+            [Some(key(job.id))],
+            [content_type.map(str::as_bytes), Some(&input.body)]
+        )),
     ];
     for (index, value) in common.iter().enumerate() {
         insert.raw_bind_parameter(index + 1, value)?;
@@ -134,10 +144,43 @@ fn options_text(job: &Job) -> rusqlite::Result<Option<String>> {
     }
 }
 
+/// The sum of what each step of the job changes.
+fn step_sum(job: &Job, lease: Option<&str>) -> i64 {
+    let (state, finished_at, expires_at) = phase_columns(job);
+    let settled = settled_bytes(job);
+    let numbers = [
+        Some(key(job.id)),
+        Some(state),
+        Some(job.priority.into()),
+        Some(job.version.into()),
+        Some(job.attempt.into()),
+        Some(job.fence.0.into()),
+        Some(job.cancel_requested.into()),
+        Some(job.run_at.as_millis()),
+        job.started_at.map(Timestamp::as_millis),
+        finished_at,
+        expires_at,
+    ];
+    let settled = settled.as_ref().map(<[u8; 28]>::as_slice);
+    sum::of(numbers, [lease.map(str::as_bytes), settled])
+}
+
+fn asked_sum(job: &Job, queue: QueueKey, options: Option<&str>) -> i64 {
+    let whose = [Some(key(job.id)), Some(job.id.tail().cast_signed()), Some(queue)];
+    let group = job.group.as_ref().map(|group| group.as_str().as_bytes());
+    sum::of(whose, [group, options.map(str::as_bytes)])
+}
+
+fn history_sum(job: &Job, history: Option<&str>) -> i64 {
+    sum::of([Some(key(job.id))], [history.map(str::as_bytes)])
+}
+
 /// Writes a job's options back, which only a patch changes.
-pub(crate) fn write_options(conn: &Connection, job: &Job) -> rusqlite::Result<()> {
-    let mut update = conn.prepare_cached("UPDATE jobs SET options = ?2 WHERE seq = ?1")?;
-    update.execute(params![key(job.id), options_text(job)?])?;
+pub(crate) fn write_options(conn: &Connection, queue: QueueKey, job: &Job) -> rusqlite::Result<()> {
+    let mut update = conn.prepare_cached("UPDATE jobs SET options = ?2, asked_sum = ?3 WHERE seq = ?1")?;
+    let options = options_text(job)?;
+    let sum = asked_sum(job, queue, options.as_deref());
+    update.execute(params![key(job.id), options, sum])?;
     Ok(())
 }
 
@@ -163,16 +206,18 @@ pub(crate) fn write(
 
 fn write_claimed(conn: &Connection, job: &Job, lease: &Lease) -> rusqlite::Result<()> {
     let mut update = conn.prepare_cached(
-        "UPDATE jobs SET state = 1, version = ?2, attempt = ?3, fence = ?4, started_at = ?5, lease = ?6, settled = NULL \
-         WHERE seq = ?1",
+        "UPDATE jobs SET state = 1, version = ?2, attempt = ?3, fence = ?4, started_at = ?5, lease = ?6, settled = NULL, \
+         sum = ?7 WHERE seq = ?1",
     )?;
+    let lease = lease_text(lease)?;
     update.execute(params![
         key(job.id),
         job.version,
         job.attempt,
         job.fence.0,
         job.started_at.map(Timestamp::as_millis),
-        lease_text(lease)?,
+        lease,
+        step_sum(job, Some(&lease)),
     ])?;
     Ok(())
 }
@@ -182,7 +227,7 @@ macro_rules! end_job {
     ($more:literal) => {
         concat!(
             "UPDATE jobs SET state = ?2, version = ?3, attempt = ?4, cancelling = ?5, finished_at = ?6, ",
-            "expires_at = ?7, lease = NULL, history = ?8, settled = ?9",
+            "expires_at = ?7, lease = NULL, history = ?8, settled = ?9, sum = ?10, history_sum = ?11",
             $more,
             " WHERE seq = ?1"
         )
@@ -192,14 +237,18 @@ macro_rules! end_job {
 fn write_ended(conn: &Connection, job: &Job, result: Option<&JobResult>) -> rusqlite::Result<()> {
     let (state, finished_at, expires_at) = phase_columns(job);
     let mut update = conn.prepare_cached(if result.is_some() {
-        end_job!(", result_status = ?10, result_type = ?11, result = ?12")
+        end_job!(", result_status = ?12, result_type = ?13, result = ?14, result_sum = ?15")
     } else {
         end_job!("")
     })?;
     if let Some(result) = result {
-        update.raw_bind_parameter(10, result.status)?;
-        update.raw_bind_parameter(11, result.content_type.as_deref())?;
-        update.raw_bind_parameter(12, &*result.body)?;
+        let content_type = result.content_type.as_deref();
+        update.raw_bind_parameter(12, result.status)?;
+        update.raw_bind_parameter(13, content_type)?;
+        update.raw_bind_parameter(14, &*result.body)?;
+        let numbers = [Some(key(job.id)), Some(result.status.into())];
+        let sum = sum::of(numbers, [content_type.map(str::as_bytes), Some(&result.body)]);
+        update.raw_bind_parameter(15, sum)?;
     }
     update.raw_bind_parameter(1, key(job.id))?;
     update.raw_bind_parameter(2, state)?;
@@ -208,8 +257,11 @@ fn write_ended(conn: &Connection, job: &Job, result: Option<&JobResult>) -> rusq
     update.raw_bind_parameter(5, job.cancel_requested)?;
     update.raw_bind_parameter(6, finished_at)?;
     update.raw_bind_parameter(7, expires_at)?;
-    update.raw_bind_parameter(8, history_text(job)?)?;
+    let history = history_text(job)?;
+    update.raw_bind_parameter(8, history.as_deref())?;
     update.raw_bind_parameter(9, settled_bytes(job))?;
+    update.raw_bind_parameter(10, step_sum(job, None))?;
+    update.raw_bind_parameter(11, history_sum(job, history.as_deref()))?;
     update.raw_execute()?;
     Ok(())
 }
@@ -218,8 +270,10 @@ fn write_all(conn: &Connection, job: &Job) -> rusqlite::Result<()> {
     let (state, finished_at, expires_at) = phase_columns(job);
     let mut update = conn.prepare_cached(
         "UPDATE jobs SET state = ?2, version = ?3, attempt = ?4, fence = ?5, cancelling = ?6, run_at = ?7, started_at = ?8, \
-         finished_at = ?9, expires_at = ?10, lease = ?11, history = ?12, settled = ?13, priority = ?14 WHERE seq = ?1",
+         finished_at = ?9, expires_at = ?10, lease = ?11, history = ?12, settled = ?13, priority = ?14, sum = ?15, \
+         history_sum = ?16 WHERE seq = ?1",
     )?;
+    let (lease, history) = (job.lease().map(lease_text).transpose()?, history_text(job)?);
     update.execute(params![
         key(job.id),
         state,
@@ -231,10 +285,12 @@ fn write_all(conn: &Connection, job: &Job) -> rusqlite::Result<()> {
         job.started_at.map(Timestamp::as_millis),
         finished_at,
         expires_at,
-        job.lease().map(lease_text).transpose()?,
-        history_text(job)?,
+        lease,
+        history,
         settled_bytes(job),
         job.priority,
+        step_sum(job, lease.as_deref()),
+        history_sum(job, history.as_deref()),
     ])?;
     Ok(())
 }

@@ -286,6 +286,8 @@ fn open(directory: &Path) -> Result<Arc<dyn Store>, Failed> {
             OpenError::Directory { .. }
             | OpenError::Database { .. }
             | OpenError::Row { .. }
+            | OpenError::Damaged { .. }
+            | OpenError::Log { .. }
             | OpenError::Foreign { .. }
             | OpenError::Newer { .. }
             | OpenError::NoWal { .. }

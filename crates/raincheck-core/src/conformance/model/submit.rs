@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::state::{Key, Line, LineName, Model, Row};
 use crate::content::Input;
 use crate::decide::{
-    Backlog, Contest, IdempotencyMatch, NewJob, admit, contest, holds, idempotency, retry, submit,
+    Backlog, Contest, IdempotencyMatch, NewJob, admit, contest, holds, idempotency, retry, submit_at,
 };
 use crate::job::{Job, Phase};
 use crate::name::{Namespace, QueueName};
@@ -151,7 +151,7 @@ impl Model {
             }
             Some(Contest::Attached | Contest::TakenOver) | None => admit(&queue, backlog, None, size)?,
         }
-        let job = Arc::new(submit(new));
+        let job = Arc::new(submit_at(new, now));
         let row = Row {
             job: job.clone(),
             input,

@@ -1,22 +1,20 @@
-//! `cargo xtask trouble`: the real server on a disk that fills up.
+//! The real server on a disk that fills up: nothing new is taken, what is there is finished, and it goes on by itself.
 //!
 //! Invariant: a disk of our own that cannot be had is a failure that says so, never a proof that was skipped.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use bytes::Bytes;
-use hyper::HeaderMap;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::Instant;
 
+use super::ask::{Answer, Asker};
 use crate::rng::Rng;
-use crate::soak::http::{Client, Sent};
-use crate::soak::server::{self, Server, Start};
+use crate::soak::server::{Server, Start};
 
 /// The disk's size in MiB, and what lies on it that is taken away later.
 const DISK_MIB: usize = 64;
@@ -29,10 +27,10 @@ const JOBS_MAX: usize = 4_000;
 const RESUMES_WITHIN: Duration = Duration::from_secs(5);
 
 /// A disk in memory, gone when dropped.
-struct Disk(PathBuf);
+pub(super) struct Disk(pub(super) PathBuf);
 
 impl Disk {
-    fn mount(at: &Path) -> Result<Self> {
+    pub(super) fn mount(at: &Path) -> Result<Self> {
         std::fs::create_dir_all(at)?;
         let size = format!("size={DISK_MIB}m");
         let mounted = Command::new("mount")
@@ -47,6 +45,16 @@ impl Disk {
         );
         Ok(Self(at.to_owned()))
     }
+
+    /// From now on nothing on it can be changed.
+    pub(super) fn read_only(&self) -> Result<()> {
+        let mounted = Command::new("mount")
+            .args(["-o", "remount,ro"])
+            .arg(&self.0)
+            .status()?;
+        ensure!(mounted.success(), "the disk cannot be made read-only");
+        Ok(())
+    }
 }
 
 impl Drop for Disk {
@@ -57,102 +65,56 @@ impl Drop for Disk {
 }
 
 /// Runs the proof `cycles` times.
-///
-/// # Errors
-/// When it fails, or a disk cannot be mounted.
-pub fn prove(binary: &Path, cycles: u64, seed: u64, say: &dyn Fn(&str)) -> Result<()> {
-    let dir = tempfile::Builder::new().prefix("raincheck-trouble-").tempdir()?;
-    let binary = server::copy(binary, dir.path())?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+pub(super) async fn prove(
+    binary: &str,
+    dir: &Path,
+    cycles: u64,
+    seed: u64,
+    say: &dyn Fn(&str),
+) -> Result<()> {
     for cycle in 0..cycles {
-        let disk = Disk::mount(&dir.path().join(format!("disk-{cycle}")))?;
+        let disk = Disk::mount(&dir.join(format!("disk-{cycle}")))?;
         let mut run = Run {
-            to: SocketAddr::from(([127, 0, 0, 1], 0)),
-            client: Client::default(),
+            asker: Asker::default(),
             rng: Rng::new(seed.wrapping_add(cycle)),
             kept: HashMap::new(),
         };
-        let went = runtime.block_on(run.full(&binary, &disk.0));
+        let went = run.full(binary, &disk.0).await;
         say(&went.with_context(|| format!("a disk that fills up, seed {seed}, cycle {cycle}"))?);
     }
     Ok(())
 }
 
-/// An answer.
-struct Answer {
-    status: u16,
-    headers: HeaderMap,
-    body: Bytes,
-}
-
-impl Answer {
-    fn header(&self, name: &str) -> &str {
-        let value = self.headers.get(name).and_then(|value| value.to_str().ok());
-        value.unwrap_or_default()
+/// Whether it is a refusal for want of space, as it should be.
+fn full(answer: &Answer) -> Result<bool> {
+    if answer.status != 507 {
+        return Ok(false);
     }
-
-    fn json(&self) -> Result<Value> {
-        serde_json::from_slice(&self.body).context("the answer is JSON")
-    }
-
-    /// A refusal for want of space, as it should be.
-    fn full(&self) -> Result<bool> {
-        if self.status != 507 {
-            return Ok(false);
-        }
-        let problem = self.json()?;
-        ensure!(problem["code"] == "disk-full", "507 is {problem}");
-        ensure!(
-            !self.header("retry-after").is_empty(),
-            "507 says when to try again"
-        );
-        ensure!(self.header("raincheck-job").is_empty(), "a refusal names no job");
-        Ok(true)
-    }
+    let problem = answer.json()?;
+    ensure!(problem["code"] == "disk-full", "507 is {problem}");
+    ensure!(
+        !answer.header("retry-after").is_empty(),
+        "507 says when to try again"
+    );
+    ensure!(
+        answer.header("raincheck-job").is_empty(),
+        "a refusal names no job"
+    );
+    Ok(true)
 }
 
 struct Run {
-    to: SocketAddr,
-    client: Client,
+    asker: Asker,
     rng: Rng,
     /// What was promised: each job's input.
     kept: HashMap<String, Bytes>,
 }
 
 impl Run {
-    async fn ask(&mut self, method: &str, path: &str, body: impl Into<Bytes>) -> Result<Answer> {
-        let json = [("Content-Type", "application/json".to_owned())];
-        let headers = if path.ends_with("/jobs") {
-            &[][..]
-        } else {
-            &json[..]
-        };
-        match self
-            .client
-            .send(self.to, method, path, headers, body.into())
-            .await
-        {
-            Sent::Answered {
-                status,
-                headers,
-                body: Some(body),
-            } => Ok(Answer {
-                status,
-                headers,
-                body,
-            }),
-            other @ (Sent::Unsent | Sent::Lost | Sent::Silent | Sent::Answered { .. }) => {
-                bail!("{method} {path} was not answered: {other:?}")
-            }
-        }
-    }
-
     async fn submit(&mut self) -> Result<Answer> {
         let size = usize::try_from(self.rng.below(INPUT_BYTES_MAX as u64))?;
         let input: Bytes = (0..size).map(|_| self.rng.next().to_le_bytes()[7]).collect();
-        let answer = self.ask("POST", "/v1/queues/q/jobs", input.clone()).await?;
+        let answer = self.asker.ask("POST", "/v1/queues/q/jobs", input.clone()).await?;
         if answer.status == 202 {
             self.kept.insert(answer.header("raincheck-job").to_owned(), input);
         }
@@ -163,7 +125,7 @@ impl Run {
     async fn fill(&mut self) -> Result<usize> {
         for taken in 0..JOBS_MAX {
             let answer = self.submit().await?;
-            if answer.full()? {
+            if full(&answer)? {
                 return Ok(taken);
             }
             ensure!(
@@ -178,7 +140,7 @@ impl Run {
     /// What is there is claimed, finished, read and deleted.
     async fn finish(&mut self, count: usize) -> Result<()> {
         let claim = json!({"worker": "w", "max": count}).to_string();
-        let claimed = self.ask("POST", "/v1/queues/q/claim", claim).await?;
+        let claimed = self.asker.ask("POST", "/v1/queues/q/claim", claim).await?;
         ensure!(
             claimed.status == 200,
             "a claim was answered with {}",
@@ -191,16 +153,19 @@ impl Run {
                 "/v1/leases/{}/succeed",
                 lease["lease"].as_str().unwrap_or_default()
             );
-            let done = self.ask("POST", &path, "\"done\"").await?;
+            let done = self.asker.ask("POST", &path, "\"done\"").await?;
             ensure!(done.status == 200, "a success was answered with {}", done.status);
             let id = lease["job"]["id"].as_str().unwrap_or_default().to_owned();
-            let read = self.ask("GET", &format!("/v1/jobs/{id}/result"), "").await?;
+            let read = self
+                .asker
+                .ask("GET", &format!("/v1/jobs/{id}/result"), "")
+                .await?;
             ensure!(
                 (read.status, &*read.body) == (200, b"\"done\"".as_slice()),
                 "the result of {id}"
             );
             if n % 2 == 0 {
-                let deleted = self.ask("DELETE", &format!("/v1/jobs/{id}"), "").await?;
+                let deleted = self.asker.ask("DELETE", &format!("/v1/jobs/{id}"), "").await?;
                 ensure!(
                     deleted.status == 204,
                     "a deletion was answered with {}",
@@ -220,7 +185,7 @@ impl Run {
             .map(|(id, input)| (id.clone(), input.clone()))
             .collect();
         for (id, input) in kept {
-            let read = self.ask("GET", &format!("/v1/jobs/{id}/input"), "").await?;
+            let read = self.asker.ask("GET", &format!("/v1/jobs/{id}/input"), "").await?;
             ensure!(
                 read.status == 200 && read.body == input,
                 "the input of {id}: {}",
@@ -239,16 +204,16 @@ impl Run {
             queues: vec!["q".to_owned()],
         };
         let mut server = Server::start(&how)?;
-        self.to = server.ready().await?;
+        self.asker = Asker::to(server.ready().await?);
         let first = self.fill().await?;
-        let ready = self.ask("GET", "/readyz", "").await?;
+        let ready = self.asker.ask("GET", "/readyz", "").await?;
         ensure!(ready.status == 503, "a full server says that it is ready");
         ensure!(ready.json()?["checks"]["store"] == "full", "readiness says why");
         self.finish(16).await.context("on a full disk")?;
 
         std::fs::remove_file(&filler)?;
         let since = Instant::now();
-        while self.submit().await?.full()? {
+        while full(&self.submit().await?)? {
             ensure!(
                 since.elapsed() < RESUMES_WITHIN,
                 "there is space, and it is not noticed"
@@ -263,8 +228,7 @@ impl Run {
         server.kill().await?;
         let mut server = Server::start(&how)?;
         // It is not ready for new work, and says so to whoever asks.
-        self.to = server.listening().await?;
-        self.client = Client::default();
+        self.asker = Asker::to(server.listening().await?);
         self.audit().await.context("after a crash on a full disk")?;
         self.finish(8).await.context("after a crash on a full disk")?;
         server.kill().await?;
