@@ -365,6 +365,12 @@ impl Node {
         &self.0.pull
     }
 
+    /// Has every queue that this node works itself look for jobs.
+    #[cfg(feature = "testing")]
+    pub(crate) fn wake_lines(&self) {
+        self.0.dispatch.wake();
+    }
+
     /// The queues that this node works itself, and how many attempts of each run now.
     pub(crate) fn lines(&self) -> Vec<(Arc<Queue>, usize)> {
         self.0.dispatch.lines()

@@ -141,6 +141,14 @@ impl Dispatch {
         queues.collect()
     }
 
+    /// Has every line look for jobs.
+    #[cfg(feature = "testing")]
+    pub(crate) fn wake(&self) {
+        for slots in self.wakes.wakes().values() {
+            slots.wake.notify_one();
+        }
+    }
+
     /// Stops claiming, and returns once no claim is under way: at most after `bound`.
     pub(crate) async fn stop(&self, bound: Duration) {
         self.tasks.shutdown(bound).await;

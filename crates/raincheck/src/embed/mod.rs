@@ -43,6 +43,8 @@ mod raincheck;
 mod reply;
 mod serve;
 mod submit;
+#[cfg(feature = "testing")]
+mod testing;
 
 pub use self::builder::{Builder, JobName, OpenFailed};
 pub use self::ctx::{Ctx, JobRequest};
@@ -54,3 +56,5 @@ pub use self::raincheck::{Raincheck, ResultError};
 pub use self::reply::{IntoReply, Reply};
 pub use self::serve::ServeFailed;
 pub use self::submit::{Accepted, JobType, Submit, SubmitError};
+#[cfg(feature = "testing")]
+pub use self::testing::Testing;

@@ -3,6 +3,7 @@
 mod handlers;
 mod leaving;
 mod submits;
+mod testing;
 
 use std::net::SocketAddr;
 

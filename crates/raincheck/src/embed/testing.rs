@@ -1,0 +1,164 @@
+//! Aids for the tests of an application: a store that is gone with the test, a clock that is turned by hand, jobs run to
+//! their end.
+//!
+//! ```
+//! use std::time::Duration;
+//! use raincheck::embed::{Args, JobType, Raincheck, queue};
+//!
+//! const GREET: JobType<String, String> = JobType::new("greet");
+//!
+//! async fn greet(Args(name): Args<String>) -> String {
+//!     format!("Hello, {name}!")
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! let test = Raincheck::builder().handle(GREET, queue(), greet).open_for_test().await.unwrap();
+//! let job = test.submit(&GREET, &"Ada".to_owned()).delay(Duration::from_secs(3600)).send().await.unwrap();
+//! test.drain().await; // nothing is due
+//! assert_eq!(test.submitted(&GREET).await, ["Ada"]);
+//! test.advance(Duration::from_secs(3600));
+//! test.drain().await;
+//! assert_eq!(job.result().await.unwrap(), "Hello, Ada!");
+//! # }
+//! ```
+//!
+//! Invariant: what is tested is the store and the engine that applications run on, but for the clock.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use raincheck_core::clock::ManualClock;
+use raincheck_core::list::{Filter, PAGE_MAX, Page};
+use raincheck_core::name::QueueName;
+use raincheck_core::worker::Worker;
+use serde::de::DeserializeOwned;
+use tokio::time::{Instant, sleep};
+
+use super::builder::{Builder, OpenFailed};
+use super::raincheck::Raincheck;
+use super::submit::JobType;
+
+/// How long [`Testing::drain`] waits for jobs that do not end.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long it waits between two looks.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// A [`Raincheck`] for one test, with its clock.
+pub struct Testing {
+    rc: Raincheck,
+    clock: Arc<ManualClock>,
+    folder: tempfile::TempDir,
+}
+
+impl fmt::Debug for Testing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Testing")
+            .field("rc", &self.rc)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Deref for Testing {
+    type Target = Raincheck;
+
+    fn deref(&self) -> &Raincheck {
+        &self.rc
+    }
+}
+
+impl<S: Clone + Send + Sync + 'static> Builder<S> {
+    /// Opens a store that is gone when the test is over, under a clock that stands still.
+    ///
+    /// # Errors
+    /// What cannot be.
+    pub async fn open_for_test(self) -> Result<Testing, OpenFailed> {
+        let wrong = |error: std::io::Error| OpenFailed::Address(format!("a temporary folder ({error})"));
+        let folder = tempfile::tempdir().map_err(wrong)?;
+        let clock = Arc::new(ManualClock::default());
+        let store = crate::store::open(folder.path().join("jobs"), clock.clone())?;
+        let rc = self.open_store(store).await?;
+        Ok(Testing { rc, clock, folder })
+    }
+}
+
+impl Testing {
+    /// The handle that the application under test gets.
+    #[must_use]
+    pub fn raincheck(&self) -> &Raincheck {
+        &self.rc
+    }
+
+    /// Where its store lies, until it is dropped.
+    #[must_use]
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
+    /// Turns the clock: what is due by then is due now. Attempts that run are not hurried.
+    pub fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+        self.rc.node().wake_lines();
+    }
+
+    /// Lets every job of the application's handlers that is due run to its end, and those that they submit. Jobs that wait for
+    /// a later time stay.
+    ///
+    /// # Panics
+    /// When some do not end within half a minute, or the store has failed.
+    pub async fn drain(&self) {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            self.rc.node().wake_lines();
+            let queues = self.rc.node().store().queues(self.rc.namespace()).await;
+            let queues = queues.expect("the store of a test does not fail");
+            let busy = queues.iter().find(|status| {
+                let worked = status.queue.worker() == Worker::Function && status.queue.paused.is_none();
+                worked && status.counts.queued + status.counts.running > 0
+            });
+            let Some(busy) = busy else { return };
+            assert!(
+                Instant::now() < until,
+                "queue {} still has jobs after {PATIENCE:?}: {:?}",
+                busy.queue.name,
+                busy.counts
+            );
+            sleep(LOOK).await;
+        }
+    }
+
+    /// The inputs of all jobs of this type that there are, in the order in which they were submitted.
+    ///
+    /// # Panics
+    /// When the store has failed, or an input is not of the type.
+    pub async fn submitted<A: DeserializeOwned, O>(&self, job: &JobType<A, O>) -> Vec<A> {
+        let store = self.rc.node().store();
+        let (mut inputs, mut cursor) = (Vec::new(), None);
+        loop {
+            let page = Page {
+                filter: Filter {
+                    queue: QueueName::new(job.name()).ok(),
+                    ..Filter::default()
+                },
+                cursor,
+                limit: PAGE_MAX,
+            };
+            let listed = store.list(self.rc.namespace(), page).await;
+            let listed = listed.expect("the store of a test does not fail");
+            for job in &listed.jobs {
+                let input = store.input(self.rc.namespace(), job.id).await;
+                let input = input.expect("the store of a test does not fail");
+                // A job that was deleted meanwhile has none.
+                let Ok(input) = input else { continue };
+                inputs.push(serde_json::from_slice(&input.body).expect("an input of the type"));
+            }
+            cursor = listed.cursor;
+            if cursor.is_none() {
+                inputs.reverse();
+                return inputs;
+            }
+        }
+    }
+}
