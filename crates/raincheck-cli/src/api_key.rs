@@ -3,10 +3,10 @@
 //! Invariant: no output and no `Debug` shows it, and it goes to the server that was named and to no other.
 
 use std::convert::Infallible;
-use std::fmt;
 
 use http::HeaderValue;
 use raincheck::core::key::Token;
+use raincheck::core::secret::Secret;
 
 use crate::exit::Failed;
 
@@ -14,34 +14,28 @@ use crate::exit::Failed;
 const FILE: &str = "RAINCHECK_API_KEY_FILE";
 
 /// A key as its owner has it.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct ApiKey(String);
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ApiKey(Secret<String>);
 
 impl std::str::FromStr for ApiKey {
     type Err = Infallible;
 
     /// Takes any text: a refusal of the command line's parser would show it. [`ApiKey::checked`] looks at it.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(Self(text.trim().to_owned()))
-    }
-}
-
-impl fmt::Debug for ApiKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ApiKey(…)")
+        Ok(Self(Secret::new(text.trim().to_owned())))
     }
 }
 
 impl ApiKey {
     /// The key itself, for programs that are given it.
     pub(crate) fn reveal(&self) -> &str {
-        &self.0
+        self.0.reveal()
     }
 
     /// The header that presents it.
     pub(crate) fn header(&self) -> HeaderValue {
         let mut value =
-            HeaderValue::from_str(&format!("Bearer {}", self.0)).expect("a key is letters and digits");
+            HeaderValue::from_str(&format!("Bearer {}", self.reveal())).expect("a key is letters and digits");
         value.set_sensitive(true);
         value
     }
@@ -51,10 +45,10 @@ impl ApiKey {
     /// # Errors
     /// When it is mistyped; it is not shown.
     pub(crate) fn checked(self) -> Result<Option<Self>, Failed> {
-        if self.0.is_empty() {
+        if self.reveal().is_empty() {
             return Ok(None);
         }
-        match Token::read(self.0.as_bytes()) {
+        match Token::read(self.reveal().as_bytes()) {
             Some(_) => Ok(Some(self)),
             None => Err(Failed::usage(
                 "the API key is none, or mistyped: a key begins with rck_ and has 62 characters",
@@ -82,7 +76,6 @@ impl ApiKey {
 mod tests {
     use super::*;
     use raincheck::core::key::KeyId;
-    use raincheck::core::secret::Secret;
 
     #[test]
     fn a_key_is_sent_and_never_shown() {
@@ -93,7 +86,10 @@ mod tests {
         .reveal();
         let key: ApiKey = format!("{text}\n").parse().unwrap();
         assert_eq!(key.header().to_str().unwrap(), format!("Bearer {text}"));
-        assert_eq!(format!("{key:?} {:?}", key.header()), "ApiKey(…) Sensitive");
+        assert_eq!(
+            format!("{key:?} {:?}", key.header()),
+            "ApiKey(Secret(…)) Sensitive"
+        );
         let checked = |text: &str| text.parse::<ApiKey>().unwrap().checked();
         assert_eq!(checked(&text).unwrap(), Some(key));
         assert_eq!(checked(" ").unwrap(), None);

@@ -9,8 +9,8 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use crate::api_key::ApiKey;
 use crate::client::{Address, URL_DEFAULT};
 use crate::commands::{
-    audit, batch, bench, completions, config, doctor, job, key, openapi, queue, serve, submit, version,
-    webhook, work,
+    audit, batch, bench, completions, config, doctor, job, key, master_key, openapi, queue, serve, submit,
+    version, webhook, work,
 };
 use crate::exit::{Failed, TABLE};
 use crate::output::Output;
@@ -104,6 +104,9 @@ enum Command {
     /// Make API keys, list and revoke them
     #[command(subcommand)]
     Key(key::Key),
+    /// Make the master key that the store's secrets are encrypted under, replace it
+    #[command(subcommand)]
+    MasterKey(master_key::MasterKey),
     /// Look at what administrators did
     #[command(subcommand)]
     Audit(audit::Audit),
@@ -148,6 +151,7 @@ impl Cli {
             self.command,
             Command::Serve(_)
                 | Command::Config(_)
+                | Command::MasterKey(_)
                 | Command::Openapi(_)
                 | Command::Completions(_)
                 | Command::Guard
@@ -172,6 +176,7 @@ impl Cli {
             Command::Work(work) => block_on(work.run(&session())),
             Command::Webhook(webhook) => block_on(webhook.run(&session())),
             Command::Key(key) => block_on(key.run(&session())),
+            Command::MasterKey(master_key) => block_on(master_key.run(output)),
             Command::Audit(audit) => block_on(audit.run(&session())),
             Command::Config(config) => config.run(output),
             Command::Doctor(doctor) => block_on(doctor.run(&session())),

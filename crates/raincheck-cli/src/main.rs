@@ -18,6 +18,7 @@ mod document;
 mod exit;
 mod follow;
 mod input;
+mod master_key;
 mod named;
 mod options;
 mod output;

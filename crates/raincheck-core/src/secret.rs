@@ -1,6 +1,7 @@
-//! The secrets that push requests and webhooks are signed with (Standard Webhooks 1.0.0).
+//! Secrets: what nobody may see who has no business with it, and what pushes and webhooks are signed with (Standard
+//! Webhooks 1.0.0).
 //!
-//! Invariant: a secret shows only where [`Secret::reveal`] is written; no log, no `Debug` and no error holds it.
+//! Invariant: a secret shows only where [`Secret::reveal`] is written; no log, no `Debug`, no `Display` and no error holds it.
 
 use std::fmt;
 use std::time::Duration;
@@ -13,27 +14,33 @@ pub const BOTH_SIGN: Duration = Duration::from_secs(24 * 3600);
 /// So many former secrets sign at most; where secrets change more often than that, the oldest goes early.
 pub const FORMER_MAX: usize = 3;
 
-/// 32 random bytes that sign.
+/// What must not be shown: 32 random bytes that sign or open something, or any other value, such as the text of a setting.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret([u8; 32]);
+pub struct Secret<T = [u8; 32]>(T);
 
-impl Secret {
-    /// These bytes, which must be random and known to nobody.
+impl<T> Secret<T> {
+    /// This value. Bytes that sign must be random and known to nobody.
     #[must_use]
-    pub const fn new(bytes: [u8; 32]) -> Self {
-        Self(bytes)
+    pub const fn new(value: T) -> Self {
+        Self(value)
     }
 
-    /// The bytes themselves: to sign with, to keep, or to show to those who may verify.
+    /// The value itself: to sign with, to keep, or to show to those who may see it.
     #[must_use]
-    pub const fn reveal(&self) -> &[u8; 32] {
+    pub const fn reveal(&self) -> &T {
         &self.0
     }
 }
 
-impl fmt::Debug for Secret {
+impl<T> fmt::Debug for Secret<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(…)")
+    }
+}
+
+impl<T> fmt::Display for Secret<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(set)")
     }
 }
 

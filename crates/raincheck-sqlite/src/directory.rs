@@ -75,6 +75,16 @@ pub enum OpenError {
         /// The newest version known here.
         known: usize,
     },
+    /// Its secrets are sealed under a master key that is not at hand.
+    #[error("the secrets in {} are encrypted under the master key {wanted}, {}", .path.display(), instead(.given.as_deref()))]
+    MasterKey {
+        /// The file.
+        path: PathBuf,
+        /// The id of the key that they are sealed under.
+        wanted: String,
+        /// The id of the key that was given, if any.
+        given: Option<String>,
+    },
     /// The file system cannot hold a write-ahead log.
     #[error("{} lies on a file system without shared memory, which the write-ahead log needs", .path.display())]
     NoWal {
@@ -90,6 +100,14 @@ pub enum OpenError {
     /// A thread could not be started.
     #[error("a thread could not be started")]
     Thread(#[source] std::io::Error),
+}
+
+/// What is at hand instead of the master key.
+fn instead(given: Option<&str>) -> String {
+    given.map_or_else(
+        || "and no master key was given".to_owned(),
+        |given| format!("and the one that was given is {given}"),
+    )
 }
 
 /// An open directory; the lock ends when it is dropped.

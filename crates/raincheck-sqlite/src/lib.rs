@@ -33,9 +33,11 @@ mod store;
 mod sum;
 mod told;
 mod tx;
+mod vault;
 mod writer;
 
 pub use directory::OpenError;
 pub use handle::SqliteStore;
 pub use open::Options;
 pub use schema::SQLITE_VERSION_MIN;
+pub use vault::{MasterKeys, master_key_id};

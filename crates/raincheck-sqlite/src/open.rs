@@ -18,7 +18,9 @@ use crate::handover::Handover;
 use crate::memory::Memory;
 use crate::reader::Readers;
 use crate::schema;
+use crate::seal::Seal;
 use crate::space::Space;
+use crate::vault::{MasterKeys, Unlocked};
 
 use crate::writer::{Shared, Writer};
 
@@ -40,6 +42,8 @@ pub struct Options {
     /// So many bytes of the disk are kept free: where there are fewer, no new work is taken, and what is there is finished.
     /// Unless said: 5 % of the disk, at most 256 MiB.
     pub reserve: Option<u64>,
+    /// What secrets are sealed under; with none they lie in the clear, and a store that has sealed ones is not opened.
+    pub master_keys: MasterKeys,
 }
 
 impl Options {
@@ -52,6 +56,7 @@ impl Options {
             log_pages: 16_000,
             recent_jobs: 4_096,
             reserve: None,
+            master_keys: MasterKeys::default(),
         }
     }
 }
@@ -61,11 +66,25 @@ impl SqliteStore {
     /// and makes the queues that its configuration managed ordinary ones. Blocks: some tenths of a second for each million of jobs.
     ///
     /// # Errors
-    /// When the directory is in use or cannot be used, or the database is damaged, foreign or newer.
+    /// When the directory is in use or cannot be used, the database is damaged, foreign or newer, or its secrets are sealed
+    /// under another master key.
     pub fn open(options: Options) -> Result<Self, OpenError> {
         let directory = Directory::open(&options.dir)?;
         let database = directory.database();
-        let (conn, seal) = schema::open_writer(&database, options.cache_kib)?;
+        let (mut conn, mut seal) = schema::open_writer(&database, options.cache_kib)?;
+        let unlocked = Unlocked::open(&conn, &database, &options.master_keys)?;
+        if unlocked.stale() {
+            // The note goes before the log, which is emptied.
+            seal.lift().map_err(|source| OpenError::Directory {
+                path: database.clone(),
+                source,
+            })?;
+            unlocked
+                .reseal(&mut conn)
+                .map_err(|source| row_error(&database, source))?;
+            seal = Seal::open(&database)?;
+        }
+        let sealer = unlocked.sealer;
         let failed = |source| row_error(&database, source);
         let now = options.clock.now();
         // Whoever opens the store says anew which queues its configuration defines.
@@ -82,7 +101,7 @@ impl SqliteStore {
         let memory = Memory::load(&conn, options.recent_jobs, now).map_err(failed)?;
         let vitals = Vitals::new(Box::new(OnDisk(database.clone())));
         let space = Space::new(&database, options.reserve);
-        let shared = Arc::new(Shared::new(options.recent_jobs, vitals, space));
+        let shared = Arc::new(Shared::new(options.recent_jobs, vitals, space, sealer));
         let handover = Arc::new(Handover::default());
         let checkpoint = Checkpoint::start(&database, options.log_pages, &handover, &shared)?;
         let readers = Arc::new(Readers::start(&database, options.cache_kib / 4, &shared)?);

@@ -19,7 +19,7 @@ pub const SQLITE_VERSION_MIN: i32 = 3_051_003;
 const APPLICATION_ID: i32 = 0x5261_696e;
 
 /// The migrations, oldest first. Only ever append.
-const MIGRATIONS: [&str; 14] = [
+const MIGRATIONS: [&str; 15] = [
     include_str!("sql/0001_jobs.sql"),
     include_str!("sql/0002_output.sql"),
     include_str!("sql/0003_signing_secrets.sql"),
@@ -34,6 +34,7 @@ const MIGRATIONS: [&str; 14] = [
     include_str!("sql/0012_groups.sql"),
     include_str!("sql/0013_acts.sql"),
     include_str!("sql/0014_sums.sql"),
+    include_str!("sql/0015_sealed.sql"),
 ];
 
 /// Opens the writing connection and brings the file to the newest version.

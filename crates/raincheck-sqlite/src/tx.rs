@@ -21,6 +21,7 @@ use crate::fresh::{Fresh, Step};
 use crate::memory::Memory;
 use crate::row::{self, QueueKey};
 use crate::told::Told;
+use crate::vault::Sealer;
 
 /// What an operation works with inside the transaction.
 pub(crate) struct Tx<'a> {
@@ -32,6 +33,8 @@ pub(crate) struct Tx<'a> {
     pub(crate) told: &'a mut Told,
     /// What was committed before.
     pub(crate) fresh: &'a Fresh,
+    /// Seals what must not lie in the clear.
+    pub(crate) sealer: &'a Sealer,
 }
 
 impl Tx<'_> {

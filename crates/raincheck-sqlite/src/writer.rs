@@ -24,6 +24,7 @@ use crate::seal::Seal;
 use crate::space::Space;
 use crate::told::Told;
 use crate::tx::Tx;
+use crate::vault::Sealer;
 
 /// What the writer shares with the handles of the store.
 #[derive(Debug)]
@@ -36,11 +37,14 @@ pub(crate) struct Shared {
     pub(crate) vitals: Arc<Vitals>,
     /// Whether there is space for new work.
     pub(crate) space: Space,
+    /// Seals secrets.
+    pub(crate) sealer: Sealer,
 }
 
 impl Shared {
-    pub(crate) fn new(recent_jobs: usize, vitals: Vitals, space: Space) -> Self {
+    pub(crate) fn new(recent_jobs: usize, vitals: Vitals, space: Space, sealer: Sealer) -> Self {
         Self {
+            sealer,
             space,
             vitals: Arc::new(vitals),
             names: RwLock::default(),
@@ -124,6 +128,7 @@ impl Writer {
             now,
             told: &mut self.told,
             fresh: &self.shared.fresh,
+            sealer: &self.shared.sealer,
         }
     }
 

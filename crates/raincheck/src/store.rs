@@ -6,15 +6,39 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use raincheck_core::clock::Clock;
+use raincheck_core::secret::Secret;
 use raincheck_core::store::Store;
-pub use raincheck_sqlite::OpenError;
+pub use raincheck_sqlite::{MasterKeys, OpenError, master_key_id};
 use raincheck_sqlite::{Options, SqliteStore};
 
 /// Opens the embedded store in this directory, making it where it is not there. Blocks: some tenths of a second for
-/// each million of jobs.
+/// each million of jobs. Its secrets lie in the clear.
 ///
 /// # Errors
 /// When another process has it open, or it cannot be used: see [`OpenError`].
 pub fn open(dir: impl Into<PathBuf>, clock: Arc<dyn Clock>) -> Result<Arc<dyn Store>, OpenError> {
     Ok(Arc::new(SqliteStore::open(Options::new(dir, clock))?))
+}
+
+/// A master key that nobody knows yet.
+#[must_use]
+pub fn fresh_master_key() -> Secret {
+    Secret::new(rand::random())
+}
+
+/// The same with a master key, under which its secrets are encrypted; what is not encrypted under it, because there was no
+/// key or the former one, is when this returns.
+///
+/// # Errors
+/// As above, and when secrets are encrypted under a key that is not at hand.
+pub fn open_with(
+    dir: impl Into<PathBuf>,
+    clock: Arc<dyn Clock>,
+    master_keys: MasterKeys,
+) -> Result<Arc<dyn Store>, OpenError> {
+    let options = Options {
+        master_keys,
+        ..Options::new(dir, clock)
+    };
+    Ok(Arc::new(SqliteStore::open(options)?))
 }

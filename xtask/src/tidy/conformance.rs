@@ -5,9 +5,10 @@ use super::{Finding, Text};
 const PAGE: &str = "docs/conformance.md";
 
 /// What the page calls the folders in which the tests are.
-const FOLDERS: [(&str, &str); 4] = [
+const FOLDERS: [(&str, &str); 5] = [
     ("it/", "crates/raincheck/tests/it/"),
     ("cli/", "crates/raincheck-cli/tests/it/"),
+    ("sqlite/", "crates/raincheck-sqlite/tests/it/"),
     ("promises/", "crates/raincheck-core/src/conformance/promises/"),
     ("src/", "crates/raincheck/src/"),
 ];

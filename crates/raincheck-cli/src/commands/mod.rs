@@ -8,6 +8,7 @@ pub(crate) mod config;
 pub(crate) mod doctor;
 pub(crate) mod job;
 pub(crate) mod key;
+pub(crate) mod master_key;
 pub(crate) mod openapi;
 pub(crate) mod queue;
 pub(crate) mod serve;

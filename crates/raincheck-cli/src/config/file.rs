@@ -18,7 +18,7 @@ use super::fields::fields_of;
 use super::near::hint;
 use super::origin::{Found, Origin};
 use super::queues::{Fields, Said};
-use super::table::{TABLE, Values, row};
+use super::table::{self, TABLE, Values, row};
 
 /// Where the file is looked for when nobody names one; the first that exists is read.
 pub(crate) const PLACES: [&str; 2] = ["raincheck.toml", "/etc/raincheck/raincheck.toml"];
@@ -130,7 +130,8 @@ impl Reader<'_> {
             if name == "queues" {
                 self.queues(at, value.get_ref());
             } else if let Some(row) = row(name) {
-                match texts(value.get_ref(), row.many).and_then(|texts| (row.check)(&texts).map(|()| texts)) {
+                let said = texts(value.get_ref(), row.many).and_then(|said| row.texts(said));
+                match said.and_then(|texts| (row.check)(&texts).map(|()| texts)) {
                     Ok(texts) => {
                         let origin = self.origin(at);
                         self.file.values.insert(row.name, Found { texts, origin });
@@ -138,7 +139,8 @@ impl Reader<'_> {
                     Err(why) => self.mistake(at, format!("{name}: {why}")),
                 }
             } else {
-                let names = TABLE.iter().map(|row| row.name).chain(["queues"]);
+                let names: Vec<_> = TABLE.iter().map(table::Row::key).collect();
+                let names = names.iter().map(AsRef::as_ref).chain(["queues"]);
                 self.mistake(at, format!("there is no setting {name:?}{}", hint(name, names)));
             }
         }

@@ -60,14 +60,16 @@ fn arg(row: &'static Row) -> Arg {
         Some(default) if !row.switch => format!(" [default: {default}]"),
         _ => String::new(),
     };
-    let help = format!("{}{named} [env: {}]", row.meaning(), row.variable());
+    let file = if row.secret { "_FILE" } else { "" };
+    let help = format!("{}{named} [env: {}{file}]", row.meaning(), row.variable());
     let check = move |text: &str| {
         let text = text.to_owned();
-        (row.check)(std::slice::from_ref(&text)).map(|()| text)
+        let texts = row.texts(vec![text.clone()])?;
+        (row.check)(&texts).map(|()| text)
     };
     let arg = Arg::new(row.name)
         .long(row.flag())
-        .value_name(row.value)
+        .value_name(row.said_as())
         .help(help)
         .value_parser(ValueParser::new(check));
     if row.switch {
@@ -91,7 +93,8 @@ impl FromArgMatches for Flags {
         };
         for row in TABLE {
             if let Some(texts) = matches.get_many::<String>(row.name) {
-                let texts = texts.cloned().collect();
+                let texts = row.texts(texts.cloned().collect());
+                let texts = texts.map_err(|why| clap::Error::raw(clap::error::ErrorKind::Io, why))?;
                 let origin = Origin::Flag(format!("--{}", row.flag()));
                 flags.values.insert(row.name, Found { texts, origin });
             }

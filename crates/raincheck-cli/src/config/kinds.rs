@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::ValueEnum as _;
 use raincheck::api::Allowance;
+use raincheck::core::secret::Secret;
 use raincheck::core::time::parse_duration;
 use raincheck::outward::target::Range;
 
@@ -19,6 +20,8 @@ pub(crate) trait Kind: Sized {
     const MANY: bool = false;
     /// Whether it is on or off.
     const SWITCH: bool = false;
+    /// Whether nobody may see it: it is said by a file or a variable, never by a flag, and never shown.
+    const SECRET: bool = false;
 
     /// Reads the value from its texts: one, or for many any number; none for one that has no default.
     ///
@@ -36,6 +39,8 @@ fn one(texts: &[String]) -> Result<&str, String> {
 }
 
 impl<T: Kind> Kind for Option<T> {
+    const SECRET: bool = T::SECRET;
+
     fn read(texts: &[String]) -> Result<Self, String> {
         if texts.is_empty() {
             return Ok(None);
@@ -53,6 +58,15 @@ impl Kind for Allowance {
 impl Kind for String {
     fn read(texts: &[String]) -> Result<Self, String> {
         one(texts).map(str::to_owned)
+    }
+}
+
+/// A master key.
+impl Kind for Secret {
+    const SECRET: bool = true;
+
+    fn read(texts: &[String]) -> Result<Self, String> {
+        crate::master_key::read(one(texts)?)
     }
 }
 

@@ -163,16 +163,60 @@ fn read_file(path: &Path) -> Result<file::File, Failed> {
     })
 }
 
+/// What is shown of a secret.
+const SET: &str = "(set)";
+
 /// A setting's value as JSON.
 fn shown(row: &table::Row, texts: Option<&[String]>) -> Json {
     let default = row.default.map(|text| vec![text.to_owned()]);
     let texts = texts.map(<[String]>::to_vec).or(default);
     let on = |text: &String| ["true", "yes", "on", "1"].contains(&text.as_str());
     match texts {
+        Some(_) if row.secret => SET.into(),
         Some(texts) if row.many => texts.into(),
         Some(texts) if row.switch => texts.first().is_some_and(on).into(),
         Some(texts) => texts.into_iter().next().into(),
         None if row.many => Json::Array(Vec::new()),
         None => Json::Null,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::origin::Found;
+
+    #[test]
+    fn no_structure_of_the_configuration_shows_a_secret() {
+        let planted = "q7Jm1vT0bX2cZ4nL6kR8sD5fG3hW9yAaEeIiOoUuPp8=";
+        let found = Found {
+            texts: vec![planted.to_owned()],
+            origin: Origin::Variable("RAINCHECK_MASTER_KEY".to_owned()),
+        };
+        let values = Values::from([("master_key", found)]);
+        let settings = Settings::of(&values).unwrap();
+        assert!(settings.master_key.is_some());
+        let flags = Flags {
+            values: values.clone(),
+            ..Flags::default()
+        };
+        let config = Config {
+            file: None,
+            settings,
+            queues: Queues::new(),
+            values,
+        };
+        let environment =
+            environment::read([("RAINCHECK_MASTER_KEY".to_owned(), planted.to_owned())], &[]).unwrap();
+        let file = file::File {
+            values: config.values.clone(),
+            ..file::File::default()
+        };
+        let all = format!(
+            "{config:?} {flags:?} {environment:?} {file:?} {:?}",
+            config.shown()
+        );
+        assert!(!all.contains(planted), "{all}");
+        assert!(all.contains("(set)") && all.contains("Secret(…)"), "{all}");
     }
 }

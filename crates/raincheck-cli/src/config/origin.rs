@@ -42,11 +42,19 @@ impl Origin {
     }
 }
 
-/// A setting's texts as they were written somewhere.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A setting's texts as they were written somewhere. `Debug` tells where, and not what: it may be a secret.
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Found {
     /// One, or for a setting that takes several, any number.
     pub(crate) texts: Vec<String>,
     /// Where.
     pub(crate) origin: Origin,
+}
+
+impl fmt::Debug for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Found")
+            .field("origin", &self.origin)
+            .finish_non_exhaustive()
+    }
 }

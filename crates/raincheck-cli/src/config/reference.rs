@@ -21,6 +21,8 @@ one whole. An empty variable is an unset one. Relative paths are relative to the
 
 - `RAINCHECK_X_FILE` names a file whose content is the value of `RAINCHECK_X`, for every setting: how Docker and Kubernetes
   hand out secrets. Saying both is an error.
+- A secret is said by a file that holds it, or by its variable: command lines are seen by who lists processes. `config show` tells
+  that it is set, and not what it is.
 - `PORT`, as platforms set it, is the port of all addresses that is listened on where no setting names one.
 - What means nothing is refused with its place and, where one is near, the name that was meant: keys of the file,
   flags, and variables that almost name a setting. Other `RAINCHECK_*` variables are left alone.
@@ -68,14 +70,14 @@ pub(crate) fn reference() -> String {
         let value = if row.switch {
             String::new()
         } else {
-            format!(" {}", row.value)
+            format!(" {}", row.said_as())
         };
         let live = if row.live { "live" } else { "" };
         let (flag, variable, meaning) = (row.flag(), row.variable(), row.meaning().replace('|', "\\|"));
         let _ = writeln!(
             page,
             "| `{}` | `--{flag}{value}` | `{variable}` | {default} | {live} | {meaning} |",
-            row.name
+            row.key()
         );
     }
     page.push('\n');

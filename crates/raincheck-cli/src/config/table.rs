@@ -3,11 +3,13 @@
 //! Invariant: flags, environment variables, keys of the file and `docs/configuration.md` all come from this table, so
 //! that a setting has the same name and the same values wherever it is written.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use raincheck::api::Allowance;
+use raincheck::core::secret::Secret;
 use raincheck::outward::target::Range;
 
 use crate::exit::Failed;
@@ -34,6 +36,8 @@ pub(crate) struct Row {
     pub(crate) many: bool,
     /// Whether it is on or off.
     pub(crate) switch: bool,
+    /// Whether nobody may see its value.
+    pub(crate) secret: bool,
     /// Whether it is followed when the configuration is read again, without a restart.
     pub(crate) live: bool,
     /// Whether its texts are values of it.
@@ -56,6 +60,7 @@ macro_rules! settings {
             doc: concat!($($doc),+).trim_ascii(),
             many: <$kind as Kind>::MANY,
             switch: <$kind as Kind>::SWITCH,
+            secret: <$kind as Kind>::SECRET,
             live: settings!(@when $when),
             check: |texts| <$kind as Kind>::read(texts).map(drop),
         }),+];
@@ -99,6 +104,9 @@ settings! {
     host_concurrency: u32 = Some("8"), "COUNT", restart;
     /// The directory of the embedded store [default: $STATE_DIRECTORY, else ./raincheck-data]
     store: Option<PathBuf> = None, "DIRECTORY", restart;
+    /// The key that the store's secrets (what webhooks, tickets and API keys are signed and hashed with) are encrypted under;
+    /// `raincheck master-key new` makes one [default: they are not encrypted]
+    master_key: Option<Secret> = None, "KEY", restart;
     /// How often one API key may come: 100/s, 6000/m, or off [default: 10000/s]
     rate_per_key: Option<Allowance> = None, "RATE", restart;
     /// How often one address may come without an API key: 100/s, 6000/m, or off [default: 200/s for addresses of other
@@ -123,9 +131,9 @@ settings! {
     log_format: LogFormat = Some("auto"), "FORMAT", restart;
 }
 
-/// The setting of this name.
-pub(crate) fn row(name: &str) -> Option<&'static Row> {
-    TABLE.iter().find(|row| row.name == name)
+/// The setting that this key of a file says.
+pub(crate) fn row(key: &str) -> Option<&'static Row> {
+    TABLE.iter().find(|row| row.key() == key)
 }
 
 fn read<T: Kind>(values: &Values, name: &'static str, default: Option<&str>) -> Result<T, Failed> {
@@ -138,9 +146,39 @@ fn read<T: Kind>(values: &Values, name: &'static str, default: Option<&str>) -> 
 }
 
 impl Row {
-    /// The flag, without its dashes in front.
+    /// The flag, without its dashes in front. That of a secret names a file: who lists processes sees command lines.
     pub(crate) fn flag(&self) -> String {
-        self.name.replace('_', "-")
+        self.key().replace('_', "-")
+    }
+
+    /// The key of the configuration's file; that of a secret names another file.
+    pub(crate) fn key(&self) -> Cow<'static, str> {
+        if self.secret {
+            Cow::Owned(format!("{}_file", self.name))
+        } else {
+            Cow::Borrowed(self.name)
+        }
+    }
+
+    /// What stands for the value of the flag and of the file's key.
+    pub(crate) fn said_as(&self) -> &'static str {
+        if self.secret { "FILE" } else { self.value }
+    }
+
+    /// The texts that were said in this way: of a secret, what the file holds that was named.
+    ///
+    /// # Errors
+    /// When there is no such file.
+    pub(crate) fn texts(&self, said: Vec<String>) -> Result<Vec<String>, String> {
+        if !self.secret {
+            return Ok(said);
+        }
+        let read = |path: String| {
+            let text =
+                std::fs::read_to_string(&path).map_err(|error| format!("{path} cannot be read: {error}"))?;
+            Ok(text.trim_end_matches(['\n', '\r']).to_owned())
+        };
+        said.into_iter().map(read).collect()
     }
 
     /// The environment variable.

@@ -29,6 +29,8 @@ fn the_help_of_every_command_is_as_reviewed() {
         ("batch_results", &["batch", "results"]),
         ("batch_cancel", &["batch", "cancel"]),
         ("audit_list", &["audit", "list"]),
+        ("master_key_new", &["master-key", "new"]),
+        ("master_key_rotate", &["master-key", "rotate"]),
         ("config", &["config"]),
         ("config_check", &["config", "check"]),
         ("queue", &["queue"]),

@@ -14,6 +14,7 @@ mod keys;
 mod listing;
 mod queues;
 mod rig;
+mod secrets;
 mod serve;
 mod stopping;
 mod systemd;

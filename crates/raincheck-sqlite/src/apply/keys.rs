@@ -9,18 +9,14 @@ use raincheck_core::time::Timestamp;
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
+use super::secrets::one_secret;
 use crate::row::{self, QueueNames};
 use crate::tx::Tx;
+use crate::vault::Place;
 
 /// What keys are hashed with; `fresh` becomes it where there is nothing.
 pub(crate) fn pepper(tx: &Tx<'_>, fresh: &Secret) -> rusqlite::Result<Secret> {
-    tx.conn
-        .prepare_cached("INSERT OR IGNORE INTO key_pepper (id, secret) VALUES (1, ?1)")?
-        .execute([fresh.reveal()])?;
-    let mut select = tx
-        .conn
-        .prepare_cached("SELECT secret FROM key_pepper WHERE id = 1")?;
-    select.query_row([], |row| Ok(Secret::new(row.get(0)?)))
+    one_secret(tx, Place::KeyPepper, "key_pepper", fresh)
 }
 
 /// Makes a key.

@@ -4,52 +4,69 @@ use raincheck_core::decide;
 use raincheck_core::name::Namespace;
 use raincheck_core::secret::{Former, Secret, SigningSecrets};
 use raincheck_core::time::Timestamp;
-use rusqlite::{Connection, params};
+use rusqlite::{OptionalExtension as _, params};
 
 use crate::tx::Tx;
+use crate::vault::{Kept, Place};
 
 /// The namespace's secrets; `fresh` becomes the first where there are none.
 pub(crate) fn get(tx: &Tx<'_>, ns: &Namespace, fresh: &Secret) -> rusqlite::Result<SigningSecrets> {
-    if let Some(kept) = read(tx.conn, ns)? {
+    if let Some(kept) = read(tx, ns)? {
         return Ok(kept);
     }
     let first = decide::first_secret(fresh.clone(), tx.now);
-    write(tx.conn, ns, &first)?;
+    write(tx, ns, &first)?;
     Ok(first)
 }
 
 /// Makes `fresh` the namespace's secret.
 pub(crate) fn rotate(tx: &Tx<'_>, ns: &Namespace, fresh: &Secret) -> rusqlite::Result<SigningSecrets> {
-    let next = match read(tx.conn, ns)? {
+    let next = match read(tx, ns)? {
         Some(kept) => decide::rotate_secret(&kept, fresh.clone(), tx.now),
         None => decide::first_secret(fresh.clone(), tx.now),
     };
-    write(tx.conn, ns, &next)?;
+    write(tx, ns, &next)?;
     Ok(next)
 }
 
 /// The key of tickets; `fresh` becomes it where there is none.
 pub(crate) fn ticket_key(tx: &Tx<'_>, fresh: &Secret) -> rusqlite::Result<Secret> {
-    tx.conn
-        .prepare_cached("INSERT OR IGNORE INTO ticket_key (id, secret) VALUES (1, ?1)")?
-        .execute([fresh.reveal()])?;
-    let mut select = tx
-        .conn
-        .prepare_cached("SELECT secret FROM ticket_key WHERE id = 1")?;
-    select.query_row([], |row| Ok(Secret::new(row.get(0)?)))
+    one_secret(tx, Place::TicketKey, "ticket_key", fresh)
 }
 
-fn read(conn: &Connection, ns: &Namespace) -> rusqlite::Result<Option<SigningSecrets>> {
+/// The secret of a table that has one; `fresh` becomes it where there is none.
+pub(super) fn one_secret(
+    tx: &Tx<'_>,
+    place: Place<'_>,
+    table: &str,
+    fresh: &Secret,
+) -> rusqlite::Result<Secret> {
+    let sql = format!("SELECT secret, sealed_by FROM {table} WHERE id = 1");
+    let mut select = tx.conn.prepare_cached(&sql)?;
+    let kept = select.query_row([], |row| Kept::read(row, 0)).optional()?;
+    if let Some(kept) = kept {
+        return tx.sealer.open(place, &kept);
+    }
+    let kept = tx.sealer.seal(place, fresh);
+    let sql = format!("INSERT INTO {table} (id, secret, sealed_by) VALUES (1, ?1, ?2)");
+    tx.conn
+        .prepare_cached(&sql)?
+        .execute(params![kept.bytes, kept.sealed_by])?;
+    Ok(fresh.clone())
+}
+
+fn read(tx: &Tx<'_>, ns: &Namespace) -> rusqlite::Result<Option<SigningSecrets>> {
     // They were written in their order.
-    let mut select = conn.prepare_cached(
-        "SELECT secret, since, until FROM signing_secrets WHERE namespace = ?1 ORDER BY rowid",
+    let mut select = tx.conn.prepare_cached(
+        "SELECT secret, sealed_by, since, until FROM signing_secrets WHERE namespace = ?1 ORDER BY rowid",
     )?;
     let mut rows = select.query([ns.as_str()])?;
     let (mut current, mut former) = (None, Vec::new());
     while let Some(row) = rows.next()? {
-        let secret = Secret::new(row.get(0)?);
-        match row.get::<_, Option<i64>>(2)?.map(Timestamp::from_millis) {
-            None => current = Some((secret, Timestamp::from_millis(row.get(1)?))),
+        let (since, until): (Option<i64>, Option<i64>) = (row.get(2)?, row.get(3)?);
+        let secret = tx.sealer.open(place(ns, since, until), &Kept::read(row, 0)?)?;
+        match until.map(Timestamp::from_millis) {
+            None => current = Some((secret, Timestamp::from_millis(row.get(2)?))),
             Some(until) => former.push(Former { secret, until }),
         }
     }
@@ -60,17 +77,28 @@ fn read(conn: &Connection, ns: &Namespace) -> rusqlite::Result<Option<SigningSec
     }))
 }
 
-fn write(conn: &Connection, ns: &Namespace, secrets: &SigningSecrets) -> rusqlite::Result<()> {
-    conn.prepare_cached("DELETE FROM signing_secrets WHERE namespace = ?1")?
+fn place(ns: &Namespace, since: Option<i64>, until: Option<i64>) -> Place<'_> {
+    Place::Signing {
+        namespace: ns.as_str(),
+        since,
+        until,
+    }
+}
+
+fn write(tx: &Tx<'_>, ns: &Namespace, secrets: &SigningSecrets) -> rusqlite::Result<()> {
+    tx.conn
+        .prepare_cached("DELETE FROM signing_secrets WHERE namespace = ?1")?
         .execute([ns.as_str()])?;
-    let mut insert = conn.prepare_cached(
-        "INSERT INTO signing_secrets (namespace, secret, until, since) VALUES (?1, ?2, ?3, ?4)",
+    let mut insert = tx.conn.prepare_cached(
+        "INSERT INTO signing_secrets (namespace, secret, sealed_by, until, since) VALUES (?1, ?2, ?3, ?4, ?5)",
     )?;
-    let since = secrets.since.as_millis();
-    insert.execute(params![ns.as_str(), secrets.current.reveal(), None::<i64>, since])?;
+    let mut keep = |secret: &Secret, since: Option<i64>, until: Option<i64>| {
+        let kept = tx.sealer.seal(place(ns, since, until), secret);
+        insert.execute(params![ns.as_str(), kept.bytes, kept.sealed_by, until, since])
+    };
+    keep(&secrets.current, Some(secrets.since.as_millis()), None)?;
     for former in &secrets.former {
-        let until = former.until.as_millis();
-        insert.execute(params![ns.as_str(), former.secret.reveal(), until, None::<i64>])?;
+        keep(&former.secret, None, Some(former.until.as_millis()))?;
     }
     Ok(())
 }

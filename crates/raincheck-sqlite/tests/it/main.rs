@@ -5,4 +5,5 @@ mod clock;
 mod durable;
 mod kit;
 mod output;
+mod sealed;
 mod space;

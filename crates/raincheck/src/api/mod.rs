@@ -51,7 +51,7 @@ pub use crate::throttle::Allowance;
 
 pub use gate::Gate;
 pub use openapi::openapi_json;
-pub use text::base64 as from_base64;
+pub use text::{base64 as from_base64, to_base64};
 
 /// How the API behaves.
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 pub use crate::base64::decode as base64;
-pub(crate) use crate::base64::encode as to_base64;
+pub use crate::base64::encode as to_base64;
 
 /// So many characters of a caller's text are repeated to them.
 const SHOWN: usize = 64;

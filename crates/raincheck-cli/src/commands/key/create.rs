@@ -14,11 +14,13 @@ use raincheck::core::key::{Grants, QueueGlob, Scope};
 use raincheck::core::name::{KeyName, Namespace};
 use raincheck::core::time::{format_duration, parse_duration};
 use raincheck::keys::{KeyWish, create};
+use raincheck::store::{MasterKeys, OpenError, open_with};
 use serde::Deserialize;
 use serde_json::json;
 
 use crate::client::Request;
 use crate::exit::{Exit, Failed};
+use crate::master_key::{MasterKeyFile, not_opened};
 use crate::output::Shape;
 use crate::session::{About, Session};
 
@@ -53,6 +55,8 @@ pub(crate) struct Create {
     /// Make it in this directory, whose server is stopped
     #[arg(long, value_name = "DIRECTORY")]
     store: Option<PathBuf>,
+    #[command(flatten)]
+    master_key: MasterKeyFile,
 }
 
 fn span(text: &str) -> Result<Duration, String> {
@@ -97,7 +101,14 @@ impl Create {
 
     /// Makes it in the directory itself.
     async fn offline(self, directory: PathBuf, session: &Session) -> Result<(), Failed> {
-        let store = raincheck::store::open(directory, Arc::new(SystemClock::new())).map_err(|error| {
+        let keys = MasterKeys {
+            current: self.master_key.key()?,
+            former: None,
+        };
+        let store = open_with(directory, Arc::new(SystemClock::new()), keys).map_err(|error| {
+            if matches!(error, OpenError::MasterKey { .. }) {
+                return not_opened(&error);
+            }
             Failed::new(Exit::Failure, format!("the store cannot be opened: {error}"))
                 .next("Stop its server, or leave --store out to ask the server for the key")
         })?;

@@ -19,10 +19,11 @@ use clap::Args;
 use raincheck::api::ApiOptions;
 use raincheck::clock::SystemClock;
 use raincheck::core::audit::ActsKept;
+use raincheck::core::secret::Secret;
 use raincheck::core::store::Store;
 use raincheck::core::time::format_duration;
 use raincheck::outward::target::Targets;
-use raincheck::store::OpenError;
+use raincheck::store::{MasterKeys, open_with};
 use raincheck::tasks::Group;
 use raincheck::{Node, NodeOptions, TraceOptions};
 use tracing::{error, info, warn};
@@ -33,6 +34,7 @@ use self::logs::LogFilter;
 use self::reload::Follower;
 use crate::config::{Config, Flags, Settings};
 use crate::exit::{Exit, Failed};
+use crate::master_key::not_opened;
 use crate::output::Output;
 use crate::signals::{Hangups, Signals};
 
@@ -117,7 +119,13 @@ impl Serving {
         // From here on signals are ours, so that none can end the process between two steps.
         let (mut signals, mut hangups) = (Signals::new()?, Hangups::new()?);
         let fresh = !directory.join("raincheck.db").exists();
-        let (store, door) = opened(plan, &directory, fresh).await?;
+        let master_key = self.config.settings.master_key.clone();
+        if plan.public() && master_key.is_none() {
+            warn!(
+                "others can reach this server and its secrets are not encrypted on the disk: make a key with `raincheck master-key new`, name its file with --master-key-file"
+            );
+        }
+        let (store, door) = opened(plan, &directory, fresh, master_key).await?;
         let (url, own_url) = (door.url.clone(), door.own_url.clone());
         let (public, tls) = (door.public, door.tls.clone());
         let queues = queues::put(&*store, &self.config.queues).await?;
@@ -235,13 +243,14 @@ async fn opened(
     plan: door::Plan,
     directory: &Path,
     fresh: bool,
+    master_key: Option<Secret>,
 ) -> Result<(Arc<dyn Store>, door::Bound), Failed> {
     if fresh || !plan.public() {
         plan.check(false)?;
         let door = plan.bind().await?;
-        return Ok((open(directory)?, door));
+        return Ok((open(directory, master_key)?, door));
     }
-    let store = open(directory)?;
+    let store = open(directory, master_key)?;
     let keys = raincheck::keys::any(&*store).await;
     plan.check(keys.map_err(|error| store_failed(&error.to_string()))?)?;
     Ok((store, plan.bind().await?))
@@ -278,30 +287,13 @@ pub(crate) fn directory(told: Option<PathBuf>) -> Result<PathBuf, Failed> {
     Ok(std::path::absolute(directory)?)
 }
 
-/// Opens the store; a store that is in use or damaged is told apart.
-fn open(directory: &Path) -> Result<Arc<dyn Store>, Failed> {
-    raincheck::store::open(directory, Arc::new(SystemClock::new())).map_err(|error| {
-        let exit = match &error {
-            OpenError::InUse { .. } => Exit::Conflict,
-            OpenError::Directory { .. }
-            | OpenError::Database { .. }
-            | OpenError::Row { .. }
-            | OpenError::Damaged { .. }
-            | OpenError::Log { .. }
-            | OpenError::Foreign { .. }
-            | OpenError::Newer { .. }
-            | OpenError::NoWal { .. }
-            | OpenError::OldSqlite { .. }
-            | OpenError::Thread(_) => Exit::StoreFailed,
-        };
-        let mut text = error.to_string();
-        let mut cause = std::error::Error::source(&error);
-        while let Some(reason) = cause {
-            text = format!("{text} ({reason})");
-            cause = reason.source();
-        }
-        Failed::new(exit, text)
-    })
+/// Opens the store; a store that is in use, damaged or encrypted is told apart.
+fn open(directory: &Path, master_key: Option<Secret>) -> Result<Arc<dyn Store>, Failed> {
+    let keys = MasterKeys {
+        current: master_key,
+        former: None,
+    };
+    open_with(directory, Arc::new(SystemClock::new()), keys).map_err(|error| not_opened(&error))
 }
 
 /// As many threads as there are cores for us; with one, everything runs on this thread.
