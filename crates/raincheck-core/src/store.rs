@@ -34,6 +34,7 @@ use crate::secret::{Secret, SigningSecrets};
 use crate::time::Timestamp;
 
 mod counts;
+mod lag;
 mod observer;
 mod outbox;
 mod refused;
@@ -41,6 +42,7 @@ mod vitals;
 mod work;
 
 pub use counts::{Counts, GroupStatus, QueueStatus, Standing};
+pub use lag::{Lag, LimitWaits, QueueLag};
 pub use observer::{Change, Observer};
 pub use outbox::{About, DueDeliveries, EndTry, Outgoing};
 pub use refused::{ChangeRefused, PatchError, QueueRefused, SubmitRefused};
@@ -255,6 +257,9 @@ pub trait Store: Debug + Send + Sync + 'static {
 
     /// All queues of all namespaces, for those who work them.
     fn all_queues(&self) -> Answer<Vec<Arc<Queue>>>;
+
+    /// How far behind its work is, for those who watch it. May be a moment old.
+    fn lag(&self) -> Answer<Lag>;
 
     /// A group of the queue and what bounds it, whether or not it has jobs; `None` where the queue does not exist.
     fn group(&self, ns: &Namespace, queue: &QueueName, group: &GroupName) -> Answer<Option<GroupStatus>>;

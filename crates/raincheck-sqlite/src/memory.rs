@@ -76,6 +76,9 @@ pub(crate) struct Memory {
     pub(crate) batches: Numbered<BatchKey, LiveBatch>,
     /// Those of them whose rows are older.
     touched_batches: Vec<BatchKey>,
+    /// How often a group's limits were looked at.
+    #[cfg(test)]
+    looked: std::sync::atomic::AtomicU64,
 }
 
 /// The largest input kept with its job.
@@ -109,6 +112,8 @@ impl Memory {
             marks: Numbered::default(),
             batches: Numbered::default(),
             touched_batches: Vec::new(),
+            #[cfg(test)]
+            looked: std::sync::atomic::AtomicU64::default(),
         }
     }
 

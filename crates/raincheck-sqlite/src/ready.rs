@@ -9,39 +9,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use raincheck_core::name::GroupName;
 
-/// A job's place within its group: priority, `run_at` in milliseconds, the id's first half. 24 bytes.
-pub(crate) type Place = (u8, i64, u64);
+mod line;
 
-/// Most groups have one job waiting, or none: those do not need a tree.
-#[derive(Debug)]
-enum Line {
-    One(Place),
-    Many(BTreeSet<Place>),
-}
-
-impl Line {
-    fn len(&self) -> usize {
-        match self {
-            Self::One(_) => 1,
-            Self::Many(places) => places.len(),
-        }
-    }
-
-    fn first(&self) -> Option<Place> {
-        match self {
-            Self::One(place) => Some(*place),
-            Self::Many(places) => places.first().copied(),
-        }
-    }
-
-    /// How many are before this one, counted up to a bound.
-    fn before(&self, place: &Place) -> usize {
-        match self {
-            Self::One(only) => usize::from(only < place),
-            Self::Many(places) => places.range(..place).take(COUNTED_MAX + 1).count(),
-        }
-    }
-}
+use line::Line;
+pub(crate) use line::Place;
 
 /// The turn of a group that has none: a limit of its own keeps its jobs back.
 const HELD: u64 = 0;
@@ -170,6 +141,16 @@ impl Ready {
             entry.0 = turn;
         }
         true
+    }
+
+    /// Whether the group is kept back.
+    pub(crate) fn holds(&self, group: &Option<GroupName>) -> bool {
+        matches!(self.lines.get(group), Some((HELD, _)))
+    }
+
+    /// The earliest `run_at` of all, in milliseconds: looks at each group that has jobs.
+    pub(crate) fn oldest(&self) -> Option<i64> {
+        self.lines.values().filter_map(|(_, line)| line.oldest()).min()
     }
 
     /// The groups that have jobs.

@@ -23,7 +23,7 @@ use raincheck_core::queue::{Queue, QueueSpec};
 use raincheck_core::secret::{Secret, SigningSecrets};
 use raincheck_core::store::{
     Answer, Change, ChangeRefused, Claim, DueDeliveries, Emit, Emitted, EndTry, GroupStatus, Idempotency,
-    Leased, Missing, Observer, Output, PatchError, QueueRefused, QueueStatus, Reclaimed, Renew, Retry,
+    Lag, Leased, Missing, Observer, Output, PatchError, QueueRefused, QueueStatus, Reclaimed, Renew, Retry,
     Settle, Slice, Standing, Store, StoreError, Submission, SubmitRefused, Submitted, Vitals,
 };
 use raincheck_core::time::Timestamp;
@@ -231,12 +231,12 @@ impl Store for SqliteStore {
     }
 
     fn all_queues(&self) -> Answer<Vec<Arc<Queue>>> {
-        self.ask(move |tx| {
-            Ok(queues::list(tx, None)
-                .into_iter()
-                .map(|status| status.queue)
-                .collect())
-        })
+        self.ask(|tx| Ok(queues::all(tx)))
+    }
+
+    fn lag(&self) -> Answer<Lag> {
+        let pending = self.read(|conn, _| deliveries::pending(conn));
+        queues::behind(self.ask(|tx| Ok(queues::lag(tx))), pending)
     }
 
     fn group(&self, ns: &Namespace, queue: &QueueName, group: &GroupName) -> Answer<Option<GroupStatus>> {

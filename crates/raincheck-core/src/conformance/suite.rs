@@ -392,6 +392,9 @@ macro_rules! conformance_promises {
                 a_patch_that_changes_nothing_is_no_transition
                 progress_is_told_until_the_attempt_ends
             }
+            lag {
+                a_store_tells_how_far_behind_its_work_is
+            }
             deliveries {
                 every_way_to_end_makes_its_deliveries
                 a_job_that_goes_on_makes_none

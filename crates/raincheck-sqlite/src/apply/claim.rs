@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use raincheck_core::decide::{self, Renewed};
 use raincheck_core::job::{Job, Phase};
-use raincheck_core::limit;
+use raincheck_core::limit::{self, HeldBy};
 use raincheck_core::name::Namespace;
 use raincheck_core::store::{Claim, Leased, Renew};
 
@@ -73,6 +73,16 @@ pub(crate) fn claim(tx: &mut Tx<'_>, ns: &Namespace, claim: &Claim) -> rusqlite:
         leased.push(Leased { job: next, input });
     }
     let started = u32::try_from(leased.len()).unwrap_or(u32::MAX);
+    if started < wanted
+        && let Some(memory) = tx.memory.queues.get_mut(&key)
+        && memory.ready.any()
+    {
+        let by = room
+            .held
+            .filter(|_| grant.count == room.count)
+            .map(|held| held.by);
+        memory.waits.of_queue(by.unwrap_or(HeldBy::Concurrency));
+    }
     if let Some(rate) = decide::charge(&limits, used, started, tx.now) {
         tx.memory.rates.set((key, None), rate);
     }

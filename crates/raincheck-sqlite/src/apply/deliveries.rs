@@ -300,6 +300,13 @@ pub(crate) fn end(tx: &mut Tx<'_>, wanted: &EndTry) -> rusqlite::Result<bool> {
     Ok(true)
 }
 
+/// How many are to be sent, now or later.
+pub(crate) fn pending(conn: &Connection) -> rusqlite::Result<u64> {
+    let mut count = conn.prepare_cached("SELECT count(*) FROM deliveries WHERE next_at IS NOT NULL")?;
+    let count: i64 = count.query_row([], |row| row.get(0))?;
+    Ok(u64::try_from(count).unwrap_or_default())
+}
+
 /// A page of the namespace's deliveries, newest job first.
 pub(crate) fn list(
     conn: &Connection,

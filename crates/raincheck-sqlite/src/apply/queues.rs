@@ -6,7 +6,7 @@ use raincheck_core::decide::room;
 use raincheck_core::id::JobId;
 use raincheck_core::name::{GroupName, Namespace, QueueName};
 use raincheck_core::queue::{Queue, QueueSpec};
-use raincheck_core::store::{QueueRefused, QueueStatus, Slice, Standing};
+use raincheck_core::store::{Answer, Lag, QueueLag, QueueRefused, QueueStatus, Slice, Standing};
 use raincheck_core::time::Timestamp;
 use rusqlite::params;
 
@@ -187,6 +187,38 @@ pub(crate) fn standing(
         held,
         group_held: group.and_then(|group| tx.memory.group_held(key, group, tx.now)),
     })
+}
+
+/// How far behind each queue is, by namespace and name.
+pub(crate) fn lag(tx: &Tx<'_>) -> Vec<QueueLag> {
+    let there = tx.memory.queues.values().filter_map(|memory| {
+        let queue = memory.queue.as_ref()?;
+        Some(QueueLag {
+            namespace: queue.namespace.clone(),
+            queue: queue.name.clone(),
+            due_since: memory.ready.oldest().map(Timestamp::from_millis),
+            waits: memory.waits,
+        })
+    });
+    let mut lag: Vec<_> = there.collect();
+    lag.sort_by(|a, b| (&a.namespace, &a.queue).cmp(&(&b.namespace, &b.queue)));
+    lag
+}
+
+/// That, and how many webhooks are pending.
+pub(crate) fn behind(queues: Answer<Vec<QueueLag>>, webhooks: Answer<u64>) -> Answer<Lag> {
+    Box::pin(async move {
+        Ok(Lag {
+            queues: queues.await?,
+            webhooks: webhooks.await?,
+        })
+    })
+}
+
+/// All queues of all namespaces.
+pub(crate) fn all(tx: &Tx<'_>) -> Vec<Arc<Queue>> {
+    let all = list(tx, None).into_iter();
+    all.map(|status| status.queue).collect()
 }
 
 /// All queues of a namespace, or of all, by name.

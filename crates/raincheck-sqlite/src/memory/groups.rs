@@ -87,6 +87,8 @@ impl Memory {
 
     /// Which limit of its own keeps this group back; none where none is counted.
     pub(crate) fn group_held(&self, key: QueueKey, group: &GroupName, now: Timestamp) -> Option<Held> {
+        #[cfg(test)]
+        self.looked.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         if !self.queues.get(&key)?.groups.counted() {
             return None;
         }
@@ -103,12 +105,18 @@ impl Memory {
     pub(crate) fn weigh(&mut self, key: QueueKey, group: &GroupName, now: Timestamp) -> bool {
         let held = self.group_held(key, group, now);
         let named = Some(group.clone());
-        let ready = &mut self.at(key).ready;
+        let memory = self.at(key);
         let Some(held) = held else {
-            return ready.open(&named);
+            return memory.ready.open(&named);
         };
-        if let (true, Some(until)) = (ready.hold(&named), held.until) {
-            self.rates.look_again((key, named), until);
+        let before = memory.ready.holds(&named);
+        if memory.ready.hold(&named) {
+            if !before {
+                memory.waits.of_group(held.by);
+            }
+            if let Some(until) = held.until {
+                self.rates.look_again((key, named), until);
+            }
         }
         false
     }
@@ -152,5 +160,68 @@ impl Memory {
         {
             self.weigh(key, &group, now);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::Ordering;
+
+    use raincheck_core::name::{Namespace, QueueName};
+    use raincheck_core::queue::{Queue, QueueSpec};
+
+    use super::*;
+
+    fn group(n: u64) -> GroupName {
+        GroupName::new(&format!("g{n}")).unwrap()
+    }
+
+    #[test]
+    fn ten_thousand_groups_at_their_limit_cost_a_claim_nothing() {
+        let (mut memory, now) = (Memory::new(0), Timestamp::from_millis(1_000));
+        let (ns, name) = (Namespace::default(), QueueName::new("q").unwrap());
+        let spec = QueueSpec {
+            group_defaults: Some(GroupSpec {
+                concurrency: Some(1),
+                rate: None,
+                burst: None,
+            }),
+            ..QueueSpec::default()
+        };
+        let queue = Arc::new(Queue::new(ns.clone(), name.clone(), spec, now));
+        memory.set_queue(1, &ns, &name, Some(queue));
+        memory.count_groups(1, Some(&[]));
+        // One of each runs and two wait.
+        for n in 0..10_000 {
+            memory.at(1).groups.ran(Some(&group(n)), true);
+            memory.push_ready(1, Some(group(n)), (5, 0, 2 * n), now);
+            memory.push_ready(1, Some(group(n)), (5, 0, 2 * n + 1), now);
+        }
+        assert_eq!(
+            memory.queues[&1].waits.group_concurrency, 10_000,
+            "each was held back once"
+        );
+        memory.push_ready(1, Some(group(10_000)), (9, 0, 77_777), now);
+        let looked = |memory: &Memory| memory.looked.load(Ordering::Relaxed);
+        let before = looked(&memory);
+        // What a claim does: take the first, count it, ask its group, and no other.
+        assert_eq!(memory.at(1).ready.pop(), Some(77_777));
+        memory.at(1).groups.ran(Some(&group(10_000)), true);
+        memory.weigh(1, &group(10_000), now);
+        assert_eq!(
+            memory.at(1).ready.pop(),
+            None,
+            "the queue has nothing more to look at"
+        );
+        assert_eq!(looked(&memory) - before, 1);
+        // And what an end does: it lets in the next of its own group, and no other.
+        memory.at(1).groups.ran(Some(&group(4_000)), false);
+        assert!(memory.weigh(1, &group(4_000), now));
+        assert_eq!(memory.at(1).ready.pop(), Some(8_000));
+        memory.at(1).groups.ran(Some(&group(4_000)), true);
+        memory.weigh(1, &group(4_000), now);
+        assert_eq!(memory.at(1).ready.pop(), None);
+        assert_eq!(looked(&memory) - before, 3);
     }
 }

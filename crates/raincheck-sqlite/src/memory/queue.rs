@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use raincheck_core::job::Outcome;
 use raincheck_core::queue::Queue;
-use raincheck_core::store::Counts;
+use raincheck_core::store::{Counts, LimitWaits};
 
 use super::groups::Groups;
 use crate::ready::Ready;
@@ -27,6 +27,8 @@ pub(crate) struct QueueMemory {
     pub(super) running: u32,
     pub(super) finished: [u64; 4],
     pub(crate) groups: Groups,
+    /// How often its limits and those of its groups kept jobs back, since this was built.
+    pub(crate) waits: LimitWaits,
     /// How many bytes the inputs of waiting jobs have; counted where the queue bounds them.
     pub(crate) bytes: Option<u64>,
 }
@@ -42,6 +44,7 @@ impl QueueMemory {
             running: 0,
             finished: [0; 4],
             groups: Groups::default(),
+            waits: LimitWaits::default(),
             bytes: None,
         }
     }

@@ -30,6 +30,14 @@ pub(super) const RECLAIMED: Name = Name(
 
 pub(super) const JOBS: Name = Name("raincheck_jobs", "Jobs in the store, by where they stand");
 pub(super) const PAUSED: Name = Name("raincheck_queue_paused", "Whether the queue is paused: 1 or 0");
+pub(super) const OLDEST: Name = Name(
+    "raincheck_queue_oldest_job_age_seconds",
+    "How long the oldest job that could be claimed has waited; 0 where none does",
+);
+pub(super) const LIMIT_WAITS: Name = Name(
+    "raincheck_queue_limit_waits",
+    "How often a limit kept jobs back that waited; the limit is named as in waiting_for",
+);
 pub(super) const WORKERS: Name = Name(
     "raincheck_workers",
     "Workers elsewhere that this node heard of lately",
@@ -54,6 +62,11 @@ pub(super) const CIRCUITS: Name = Name(
 pub(super) const DELIVERIES: Name = Name(
     "raincheck_webhook_deliveries",
     "Tries of webhooks, by result: taken, failed or gone",
+);
+
+pub(super) const PENDING: Name = Name(
+    "raincheck_webhook_pending",
+    "Webhooks that are to be sent, now or later",
 );
 
 pub(super) const REQUESTS: Name = Name(

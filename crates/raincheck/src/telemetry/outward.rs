@@ -2,7 +2,8 @@
 //!
 //! Invariant: labels are queues and statuses; where a request went is not told.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::StatusCode;
@@ -12,6 +13,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use raincheck_core::decide::TryEnd;
+use raincheck_core::host::HostHeldBy;
 use raincheck_core::queue::Queue;
 
 use super::labels::Labels;
@@ -28,12 +30,17 @@ struct Tried {
     result: &'static str,
 }
 
+/// How often something held jobs back, by their queue's label and by what.
+type Held = BTreeMap<(Arc<str>, &'static str), u64>;
+
 /// The numbers of requests to others. Cloning gives another handle.
 #[derive(Clone, Debug)]
 pub(crate) struct Outward {
     pushes: Family<Pushed, Counter>,
     push_time: Family<OfQueue, Histogram, fn() -> Histogram>,
     tries: Family<Tried, Counter>,
+    /// By queue and limit: how often hosts had no room.
+    held: Arc<Mutex<Held>>,
     labels: Labels,
 }
 
@@ -49,6 +56,7 @@ impl Outward {
             pushes,
             push_time,
             tries,
+            held: Arc::default(),
             labels,
         }
     }
@@ -60,6 +68,18 @@ impl Outward {
         let of = OfQueue { queue: queue.clone() };
         self.push_time.get_or_create(&of).observe(took.as_secs_f64());
         self.pushes.get_or_create(&Pushed { queue, code }).inc();
+    }
+
+    /// Counts that a queue's jobs had nowhere to go.
+    pub(crate) fn held(&self, queue: &Queue, by: HostHeldBy) {
+        let queue = self.labels.of(&queue.namespace, &queue.name);
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        *held.entry((queue, by.as_str())).or_default() += 1;
+    }
+
+    /// How often that was so, by the queue's label and the limit.
+    pub(super) fn all_held(&self) -> Held {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Counts a try of a webhook.

@@ -4,6 +4,7 @@
 //! that need no store are told all the same.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use prometheus_client::collector::Collector;
@@ -15,7 +16,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
-use raincheck_core::store::{QueueStatus, Spread, Store, StoreError, Vitals};
+use raincheck_core::store::{Lag, QueueStatus, Spread, Store, StoreError, Vitals};
+use raincheck_core::time::Timestamp;
 
 use super::names::{self, Name};
 use super::process::Process;
@@ -42,6 +44,12 @@ struct OfState {
 struct OfKind {
     queue: Arc<str>,
     kind: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfLimit {
+    queue: Arc<str>,
+    limit: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -73,8 +81,10 @@ impl Metrics {
     /// Everything, in the OpenMetrics 1.0 text format.
     pub(crate) async fn scrape(&self, node: &Node, waiting: Waiting) -> String {
         let mut now = Registry::default();
-        let statuses = tokio::time::timeout(PATIENCE, statuses(&**node.store())).await;
-        if let Ok(Ok(statuses)) = statuses {
+        let store = node.store();
+        let asked = async { Ok::<_, StoreError>((statuses(&**store).await?, store.lag().await?)) };
+        if let Ok(Ok((statuses, lag))) = tokio::time::timeout(PATIENCE, asked).await {
+            self.lag(&mut now, &lag, store.now());
             self.queues(&mut now, &statuses);
             self.workers(&mut now, node, &statuses);
         }
@@ -131,6 +141,36 @@ impl Metrics {
                 .get_or_create(&of)
                 .inc_by(i64::from(status.queue.paused.is_some()));
         }
+    }
+
+    fn lag(&self, registry: &mut Registry, lag: &Lag, now: Timestamp) {
+        let oldest = Family::<OfQueue, Gauge<f64, AtomicU64>>::default();
+        register(registry, names::OLDEST, oldest.clone());
+        let waits = Family::<OfLimit, Counter>::default();
+        register(registry, names::LIMIT_WAITS, waits.clone());
+        let count = |queue: &Arc<str>, limit, count| {
+            if count > 0 {
+                let queue = queue.clone();
+                waits.get_or_create(&OfLimit { queue, limit }).inc_by(count);
+            }
+        };
+        for behind in &lag.queues {
+            let queue = self.0.labels.of(&behind.namespace, &behind.queue);
+            for (limit, times) in behind.waits.named() {
+                count(&queue, limit, times);
+            }
+            let age = behind
+                .due_since
+                .map_or(0.0, |since| now.since(since).as_secs_f64());
+            let gauge = oldest.get_or_create(&OfQueue { queue });
+            gauge.set(gauge.get().max(age));
+        }
+        for ((queue, limit), times) in self.0.outward.all_held() {
+            count(&queue, limit, times);
+        }
+        let pending = Gauge::<i64>::default();
+        pending.set(whole(lag.webhooks));
+        register(registry, names::PENDING, pending);
     }
 
     fn workers(&self, registry: &mut Registry, node: &Node, statuses: &[QueueStatus]) {

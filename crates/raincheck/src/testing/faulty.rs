@@ -23,7 +23,7 @@ use raincheck_core::queue::{Queue, QueueSpec};
 use raincheck_core::secret::{Secret, SigningSecrets};
 use raincheck_core::store::{
     Answer, Change, ChangeRefused, Claim, DueDeliveries, Emit, Emitted, EndTry, GroupStatus, Idempotency,
-    Leased, Missing, Observer, Output, PatchError, QueueRefused, QueueStatus, Reclaimed, Renew, Retry,
+    Lag, Leased, Missing, Observer, Output, PatchError, QueueRefused, QueueStatus, Reclaimed, Renew, Retry,
     Settle, Slice, Standing, Store, StoreError, Submission, SubmitRefused, Submitted,
 };
 use raincheck_core::time::Timestamp;
@@ -346,6 +346,9 @@ impl Store for Faulty {
     }
     fn keys(&self, ns: &Namespace) -> Answer<Vec<ApiKey>> {
         self.inner.keys(ns)
+    }
+    fn lag(&self) -> Answer<Lag> {
+        self.inner.lag()
     }
     fn all_keys(&self) -> Answer<Vec<ApiKey>> {
         self.inner.all_keys()

@@ -186,7 +186,10 @@ impl Runner for Push {
                 let places = places.into_iter();
                 Room::At(places.map(|(url, permit)| Place { url, permit }).collect())
             }
-            Err(held) => Room::Held(held),
+            Err(held) => {
+                self.pusher.metrics.held(queue, held.by);
+                Room::Held(held)
+            }
         }
     }
 

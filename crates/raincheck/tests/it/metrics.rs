@@ -1,13 +1,15 @@
 //! What the server tells Prometheus.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::StatusCode;
 use axum::response::IntoResponse as _;
+use raincheck::core::clock::ManualClock;
 use serde_json::json;
 
-use crate::harness::{Server, failure, success};
+use crate::harness::{Server, Setup, failure, success};
 use crate::push::Endpoint;
 
 /// The samples of a look, by name and labels as they are written.
@@ -240,6 +242,62 @@ async fn pushes_and_webhooks_are_counted_by_what_came_of_them() {
 }
 
 #[tokio::test]
+async fn what_is_held_back_is_told_by_what_and_how_long_the_oldest_waits() {
+    let clock = Arc::new(ManualClock::default());
+    let setup = Setup {
+        clock: Some(clock.clone()),
+        ..Setup::default()
+    };
+    let (server, mut endpoint) = (Server::with(setup).await, Endpoint::start().await);
+    let limits = json!({"rate": "1/h", "group_defaults": {"concurrency": 1}}).to_string();
+    server.ask("PUT", "/v1/queues/thumbs").json(&limits).send().await;
+    let hook = format!("\"http://{}/hook\"", endpoint.addr);
+    for callback in [Some(&hook), None] {
+        let mut ask = server
+            .post("/v1/queues/thumbs/jobs")
+            .header("raincheck-group", "a");
+        if let Some(hook) = callback {
+            ask = ask.header("raincheck-callback", hook);
+        }
+        assert_eq!(ask.body("x").send().await.status, 202);
+    }
+    server.submit("alone").await;
+    let claimed = server.claim("thumbs").await.unwrap();
+    assert!(server.claim("thumbs").await.is_none());
+    clock.advance(Duration::from_secs(90));
+    server.settle(&claimed, success("x")).await;
+    let webhook = endpoint.next().await;
+    endpoint.works(&server).await;
+    for _ in 0..9 {
+        let post = server.post("/v1/queues/pushed/jobs");
+        assert_eq!(post.body("x").send().await.status, 202);
+    }
+    for _ in 0..8 {
+        endpoint
+            .next()
+            .await
+            .answer(StatusCode::BAD_GATEWAY.into_response());
+    }
+    let circuit = "raincheck_push_circuit_open{queue=\"pushed\"}";
+    let waits =
+        |queue, limit| format!("raincheck_queue_limit_waits_total{{queue=\"{queue}\",limit=\"{limit}\"}}");
+    let samples = until(&server, circuit, 1.0).await;
+    shown(
+        &samples,
+        &[
+            ("raincheck_queue_oldest_job_age_seconds{queue=\"thumbs\"}", 90.0),
+            ("raincheck_queue_oldest_job_age_seconds{queue=\"pushed\"}", 0.0),
+            ("raincheck_webhook_pending", 1.0),
+            (&waits("thumbs", "rate"), 1.0),
+            (&waits("thumbs", "group_concurrency"), 1.0),
+        ],
+    );
+    assert!(samples[&waits("pushed", "host_concurrency")] >= 1.0);
+    webhook.answer(StatusCode::OK.into_response());
+    until(&server, "raincheck_webhook_pending", 0.0).await;
+}
+
+#[tokio::test]
 async fn names_kinds_and_help_are_those_that_dashboards_know() {
     let server = Server::start().await;
     server.finished(success("x")).await;
@@ -275,9 +333,14 @@ async fn all_names() -> BTreeSet<String> {
         1.0,
     )
     .await;
+    let limited = server.ask("PUT", "/v1/queues/thumbs").json(r#"{"rate": "1/h"}"#);
+    assert_eq!(limited.send().await.status, 200);
     server.submit("x").await;
-    let claim = server.post("/v1/queues/thumbs/claim").json(r#"{"worker": "w1"}"#);
-    assert_eq!(claim.send().await.status, 200);
+    server.submit("x").await;
+    for status in [200, 204] {
+        let claim = server.post("/v1/queues/thumbs/claim").json(r#"{"worker": "w1"}"#);
+        assert_eq!(claim.send().await.status, status);
+    }
     let samples = look(&server).await;
     let names = samples.keys().filter_map(|name| name.split('{').next());
     names.map(str::to_owned).collect()

@@ -22,7 +22,7 @@ use raincheck_core::queue::{Queue, QueueSpec};
 use raincheck_core::secret::{Secret, SigningSecrets};
 use raincheck_core::store::{
     Answer, Change, ChangeRefused, Claim, DueDeliveries, Emit, Emitted, EndTry, GroupStatus, Idempotency,
-    Leased, Missing, Observer, Output, PatchError, QueueRefused, QueueStatus, Reclaimed, Renew, Retry,
+    Lag, Leased, Missing, Observer, Output, PatchError, QueueRefused, QueueStatus, Reclaimed, Renew, Retry,
     Settle, Slice, Standing, Store, Submission, SubmitRefused, Submitted,
 };
 use raincheck_core::time::Timestamp;
@@ -505,6 +505,10 @@ impl Store for Door {
             move |store| store.keys(&ns),
             |_, _, _, _| "keys listed",
         )
+    }
+
+    fn lag(&self) -> Answer<Lag> {
+        self.ask((Op::Read, "lag", None), |store| store.lag(), |_, _, _, _| "")
     }
 
     fn all_keys(&self) -> Answer<Vec<ApiKey>> {

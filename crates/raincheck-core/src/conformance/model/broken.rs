@@ -30,7 +30,7 @@ use crate::queue::{Queue, QueueSpec};
 use crate::secret::{Secret, SigningSecrets};
 use crate::store::{
     Answer, Change, ChangeRefused, Claim, DueDeliveries, Emit, Emitted, EndTry, GroupStatus, Idempotency,
-    Leased, Missing, Observer, Output, PatchError, QueueRefused, QueueStatus, Reclaimed, Renew, Retry,
+    Lag, Leased, Missing, Observer, Output, PatchError, QueueRefused, QueueStatus, Reclaimed, Renew, Retry,
     Settle, Slice, Standing, Store, Submission, SubmitRefused, Submitted,
 };
 use crate::time::Timestamp;
@@ -101,6 +101,7 @@ impl Store for Broken {
         fn standing(ns: &Namespace, job: &Job) -> Answer<Option<Standing>>;
         fn queues(ns: &Namespace) -> Answer<Vec<QueueStatus>>;
         fn all_queues() -> Answer<Vec<Arc<Queue>>>;
+        fn lag() -> Answer<Lag>;
         fn group(ns: &Namespace, queue: &QueueName, group: &GroupName) -> Answer<Option<GroupStatus>>;
         fn put_group(ns: &Namespace, queue: &QueueName, group: &GroupName, spec: Option<GroupSpec>) -> Answer<Result<GroupStatus, QueueRefused>>;
         fn pause(ns: &Namespace, name: &QueueName, paused: bool) -> Answer<Result<Arc<Queue>, QueueRefused>>;

@@ -48,7 +48,7 @@ use crate::retry::mix;
 use crate::secret::{Secret, SigningSecrets};
 use crate::store::{
     Answer, Change, ChangeRefused, Claim, DueDeliveries, Emit, Emitted, EndTry, GroupStatus, Idempotency,
-    Leased, Missing, Observer, Output, PatchError, QueueRefused, QueueStatus, Reclaimed, Renew, Retry,
+    Lag, Leased, Missing, Observer, Output, PatchError, QueueRefused, QueueStatus, Reclaimed, Renew, Retry,
     Settle, Slice, Standing, Store, StoreError, Submission, SubmitRefused, Submitted,
 };
 use crate::time::Timestamp;
@@ -321,6 +321,10 @@ impl Store for ModelStore {
 
     fn all_queues(&self) -> Answer<Vec<Arc<Queue>>> {
         self.look(|model, _| model.all_queues())
+    }
+
+    fn lag(&self) -> Answer<Lag> {
+        self.look(|model, now| model.lag(now))
     }
 
     fn group(&self, ns: &Namespace, queue: &QueueName, group: &GroupName) -> Answer<Option<GroupStatus>> {

@@ -6,11 +6,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::state::{Line, Model};
+use crate::decide::claimable;
 use crate::id::JobId;
 use crate::job::{Job, Phase};
 use crate::name::{Namespace, QueueName};
 use crate::queue::{Queue, QueueSpec};
-use crate::store::{QueueRefused, QueueStatus, Slice, Standing};
+use crate::store::{Lag, LimitWaits, QueueLag, QueueRefused, QueueStatus, Slice, Standing};
 use crate::time::Timestamp;
 
 impl Model {
@@ -106,6 +107,24 @@ impl Model {
 
     pub(in crate::conformance) fn all_queues(&self) -> Vec<Arc<Queue>> {
         self.lines.values().map(|line| line.queue.clone()).collect()
+    }
+
+    pub(in crate::conformance) fn lag(&self, now: Timestamp) -> Lag {
+        let queues = self.lines.iter().map(|((namespace, queue), _)| {
+            let ours = self.jobs.values().map(|kept| &kept.job);
+            let ours = ours.filter(|job| job.namespace == *namespace && job.queue == *queue);
+            QueueLag {
+                namespace: namespace.clone(),
+                queue: queue.clone(),
+                due_since: ours.filter(|job| claimable(job, now)).map(|job| job.run_at).min(),
+                waits: LimitWaits::default(),
+            }
+        });
+        let pending = self.deliveries.values();
+        Lag {
+            queues: queues.collect(),
+            webhooks: pending.filter(|delivery| delivery.next_at().is_some()).count() as u64,
+        }
     }
 
     pub(in crate::conformance) fn pause(

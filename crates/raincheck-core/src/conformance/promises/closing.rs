@@ -60,6 +60,7 @@ pub async fn a_closed_store_takes_nothing(kit: Kit) {
         ("queue", error(store.queue(ns, &name).await)),
         ("queues", error(store.queues(ns).await)),
         ("all_queues", error(store.all_queues().await)),
+        ("lag", error(store.lag().await)),
         ("pause", error(store.pause(ns, &name, true).await)),
         ("purge", error(store.purge(ns, &name, 9).await)),
         ("delete_queue", error(store.delete_queue(ns, &name).await)),

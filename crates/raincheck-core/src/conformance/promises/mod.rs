@@ -20,6 +20,7 @@ pub mod groups;
 pub mod idempotency;
 pub mod keys;
 pub mod kit;
+pub mod lag;
 pub mod lease;
 pub mod listing;
 pub mod namespaces;
