@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use raincheck_core::group::GroupSpec;
 use raincheck_core::queue::{QueueSpec, Worker};
 
 use crate::rng::Rng;
@@ -17,6 +18,9 @@ pub(crate) const OWN: &str = "own";
 const SQLITE_ONE_IN: u64 = 100;
 /// So many of a hundred schedules on the model have a whole node; the others work the store alone.
 const NODE_PERCENT: u64 = 25;
+
+/// What tells the stream of groups' limits from a seed's own.
+const GROUPS: u64 = 0x6772_6f75_7073;
 
 /// How likely what goes wrong with one operation, of a thousand.
 #[derive(Clone, Copy, Debug, Default)]
@@ -76,6 +80,11 @@ impl Plan {
             let worker = Worker::Process(vec!["simulated".to_owned()]);
             queues.push((OWN, spec(&mut rng, Some(worker), sqlite)));
         }
+        // From a stream of their own, so that what else a seed decides stays.
+        let mut limits = Rng::new(seed ^ GROUPS);
+        for (_, spec) in &mut queues {
+            spec.group_defaults = group_defaults(&mut limits, sqlite);
+        }
         let endings = (0..rng.below(3)).map(|_| {
             let ending = if rng.chance(75) {
                 Ending::Crash
@@ -98,6 +107,20 @@ impl Plan {
             rng,
         }
     }
+}
+
+/// What bounds each group, where something does.
+fn group_defaults(rng: &mut Rng, sqlite: bool) -> Option<GroupSpec> {
+    let concurrency = rng
+        .chance(25)
+        .then(|| u32::try_from(rng.between(1, 2)).unwrap_or(1));
+    // The same holds for it as for a queue's rate.
+    let rate = (rng.chance(15) && !sqlite).then(|| "2/s".parse().ok()).flatten();
+    (concurrency.is_some() || rate.is_some()).then_some(GroupSpec {
+        concurrency,
+        rate,
+        burst: None,
+    })
 }
 
 fn faults(rng: &mut Rng) -> Faults {

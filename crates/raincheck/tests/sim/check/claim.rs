@@ -1,10 +1,12 @@
 //! Rules of claims: who gets what, in which order, and how much at once (G5, G8, G10).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use raincheck_core::id::JobId;
 use raincheck_core::job::{Job, Phase};
-use raincheck_core::name::QueueName;
+use raincheck_core::limit::{Limits, Rate};
+use raincheck_core::name::{GroupName, QueueName};
 use raincheck_core::queue::Queue;
 use raincheck_core::store::{Claim, Leased};
 use raincheck_core::time::Timestamp;
@@ -36,7 +38,7 @@ impl Checker {
         for one in leased {
             self.leased(claim, one, now);
         }
-        self.concurrency(claim, leased.len(), now);
+        self.limits(claim, leased, now);
         match leased.len() {
             0 => "nothing",
             1 => "one",
@@ -111,8 +113,9 @@ impl Checker {
         }
     }
 
-    /// A claim takes what concurrency lets it, no more and no less.
-    fn concurrency(&mut self, claim: &Claim, got: usize, now: Timestamp) {
+    /// A claim takes what limits let it, no more and no less.
+    fn limits(&mut self, claim: &Claim, leased: &[Leased], now: Timestamp) {
+        let got = leased.len();
         let Some(queue) = self.queues.get(&claim.queue).cloned() else {
             self.rule(got == 0, "an unknown queue has no jobs", || {
                 claim.queue.to_string()
@@ -138,9 +141,13 @@ impl Checker {
         if running >= limit {
             self.cover.hit("claim at full concurrency");
         }
-        let saved = self.rate(&queue, got, now);
+        let saved = queue
+            .limits()
+            .rate
+            .is_none_or(|rate| self.rate((queue.name.clone(), None), rate, got, now));
+        let full = self.full_groups(&queue, leased, now);
         if got < claim.nonces.len() && running < limit && saved {
-            let left = self.startable(&queue.name, now);
+            let left = self.startable(&queue.name, &full, now);
             self.rule(
                 left.is_none(),
                 "a claim leaves nothing it could have taken (G4)",
@@ -149,13 +156,49 @@ impl Checker {
         }
     }
 
+    /// What limits let each group have, too. The groups that may start nothing now.
+    fn full_groups(&mut self, queue: &Queue, leased: &[Leased], now: Timestamp) -> BTreeSet<GroupName> {
+        let limits = queue.group_limits(None);
+        let mut full = BTreeSet::new();
+        if limits == Limits::default() {
+            return full;
+        }
+        let groups: BTreeSet<_> = self.of(&queue.name).filter_map(|job| job.group.clone()).collect();
+        for group in groups {
+            let ours = |job: &Job| job.group.as_ref() == Some(&group);
+            let got = leased.iter().filter(|leased| ours(&leased.job)).count();
+            let running = self
+                .of(&queue.name)
+                .filter(|job| ours(job) && job.lease().is_some());
+            let running = running.count();
+            let most = limits.concurrency.map_or(usize::MAX, |most| most as usize);
+            self.rule(
+                running <= most || got == 0,
+                "no more of a group run than it may have (G8)",
+                || format!("{running} of {most} of {group:?}"),
+            );
+            let key = (queue.name.clone(), Some(group.clone()));
+            let saved = limits.rate.is_none_or(|rate| self.rate(key, rate, got, now));
+            if running >= most || !saved {
+                if self.of(&queue.name).any(|job| ours(job) && may_start(job, now)) {
+                    self.cover.hit("claim past a group at its limit");
+                }
+                full.insert(group);
+            }
+        }
+        full
+    }
+
     /// A claim takes what the rate lets it: time saves up starts, as many as the burst. Whether one is left.
-    fn rate(&mut self, queue: &Queue, got: usize, now: Timestamp) -> bool {
-        let Some((rate, burst)) = queue.limits().rate else {
-            return true;
-        };
+    fn rate(
+        &mut self,
+        key: (QueueName, Option<GroupName>),
+        (rate, burst): (Rate, u32),
+        got: usize,
+        now: Timestamp,
+    ) -> bool {
         let (interval, most) = (rate.span(1), rate.span(burst));
-        let (saved, since) = self.saved.get(&queue.name).copied().unwrap_or((most, now));
+        let (saved, since) = self.saved.get(&key).copied().unwrap_or((most, now));
         let saved = saved.saturating_add(now.since(since)).min(most);
         let spent = interval * u32::try_from(got).unwrap_or(u32::MAX);
         self.rule(
@@ -164,14 +207,17 @@ impl Checker {
             || format!("{got} at {now}, {saved:?} saved of {interval:?} each"),
         );
         let saved = saved.saturating_sub(spent);
-        self.saved.insert(queue.name.clone(), (saved, now));
+        self.saved.insert(key, (saved, now));
         if saved < interval {
             self.cover.hit("claim at the end of a rate");
         }
         saved >= interval
     }
 
-    fn startable(&self, queue: &QueueName, now: Timestamp) -> Option<Arc<Job>> {
-        self.of(queue).find(|job| may_start(job, now)).cloned()
+    fn startable(&self, queue: &QueueName, full: &BTreeSet<GroupName>, now: Timestamp) -> Option<Arc<Job>> {
+        let open = |job: &Job| job.group.as_ref().is_none_or(|group| !full.contains(group));
+        self.of(queue)
+            .find(|job| may_start(job, now) && open(job))
+            .cloned()
     }
 }

@@ -24,7 +24,7 @@ use raincheck_core::decide::Fingerprint;
 use raincheck_core::id::{JobId, Nonce};
 use raincheck_core::job::Job;
 use raincheck_core::lease::Lease;
-use raincheck_core::name::QueueName;
+use raincheck_core::name::{GroupName, QueueName};
 use raincheck_core::queue::Queue;
 use raincheck_core::store::{Change, Missing};
 use raincheck_core::time::Timestamp;
@@ -48,8 +48,8 @@ pub(crate) struct Checker {
     gone: BTreeMap<JobId, (Missing, Timestamp)>,
     keys: BTreeMap<(QueueName, String), (Fingerprint, JobId)>,
     queues: BTreeMap<QueueName, Arc<Queue>>,
-    /// What time has saved up for each queue's rate, and when that was told.
-    saved: BTreeMap<QueueName, (Duration, Timestamp)>,
+    /// What time has saved up for the rate of each queue and group, and when that was told.
+    saved: BTreeMap<(QueueName, Option<GroupName>), (Duration, Timestamp)>,
     /// What each job has emitted.
     chunks: BTreeMap<JobId, Vec<emit::Kept>>,
     /// Ids whose submission was refused for good.
