@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum as _;
-use raincheck::api::Allowance;
+use raincheck::api::{Allowance, Origin};
 use raincheck::core::secret::Secret;
 use raincheck::core::time::parse_duration;
 use raincheck::outward::target::Range;
@@ -111,6 +111,15 @@ impl Kind for Vec<Range> {
     fn read(texts: &[String]) -> Result<Self, String> {
         let range = |text: &String| text.parse().map_err(|error| format!("{text:?}: {error}"));
         texts.iter().map(range).collect()
+    }
+}
+
+impl Kind for Vec<Origin> {
+    const MANY: bool = true;
+
+    fn read(texts: &[String]) -> Result<Self, String> {
+        let origin = |text: &String| text.parse().map_err(|why| format!("{text:?}: {why}"));
+        texts.iter().map(origin).collect()
     }
 }
 

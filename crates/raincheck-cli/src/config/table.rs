@@ -8,14 +8,14 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use raincheck::api::Allowance;
+use raincheck::api::{Allowance, Origin};
 use raincheck::core::secret::Secret;
 use raincheck::outward::target::Range;
 
 use crate::exit::Failed;
 
 use super::kinds::{Kind, Listen, PublicUrl, Share};
-use super::origin::{Found, Origin};
+use super::origin::{Found, Origin as Source};
 use crate::commands::serve::logs::LogFormat;
 
 /// What settings say, by their names.
@@ -94,6 +94,9 @@ settings! {
     behind_proxy: Vec<Range> = None, "RANGE", restart;
     /// Serve others than this machine without TLS: whoever sees the traffic can read keys, inputs and results
     insecure_http: bool = Some("false"), "BOOL", restart;
+    /// An origin, such as https://app.example, whose pages may call the API from a browser; may be repeated, or separated by
+    /// commas
+    cors_origin: Vec<Origin> = None, "ORIGIN", restart;
     /// The server's own URL as those whom it pushes jobs to reach it [default: that of --listen]
     public_url: Option<PublicUrl> = None, "URL", restart;
     /// Addresses, or ranges such as 10.1.0.0/16, to which URLs that come over the API may lead although they are not
@@ -139,8 +142,8 @@ pub(crate) fn row(key: &str) -> Option<&'static Row> {
 fn read<T: Kind>(values: &Values, name: &'static str, default: Option<&str>) -> Result<T, Failed> {
     let (texts, origin) = match (values.get(name), default) {
         (Some(found), _) => (found.texts.clone(), &found.origin),
-        (None, Some(default)) => (vec![default.to_owned()], &Origin::Default),
-        (None, None) => (Vec::new(), &Origin::Default),
+        (None, Some(default)) => (vec![default.to_owned()], &Source::Default),
+        (None, None) => (Vec::new(), &Source::Default),
     };
     T::read(&texts).map_err(|why| Failed::usage(format!("{}: {why}", origin.about(name))))
 }
@@ -207,7 +210,7 @@ mod tests {
 
     #[test]
     fn a_value_that_is_none_is_refused_with_its_origin() {
-        let origin = Origin::Variable("RAINCHECK_DRAIN".to_owned());
+        let origin = Source::Variable("RAINCHECK_DRAIN".to_owned());
         let texts = vec!["soon".to_owned()];
         let values = Values::from([("drain", Found { texts, origin })]);
         let refused = Settings::of(&values).unwrap_err().to_string();

@@ -9,7 +9,6 @@
 use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::hash::{BuildHasher, RandomState};
-use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -28,13 +27,13 @@ use crate::server::{Client, LengthTwice};
 use crate::telemetry::Metrics;
 use crate::telemetry::http::{Routes, method};
 
-use super::answer::RAINCHECK_JOB;
+use super::access::Asked;
 use super::audit::{Audit, OnItsWay, Recording};
 use super::code::Code;
+use super::cors::{Cors, preflight};
 use super::door::Door;
 use super::options;
 use super::problem::{Problem, Unwritten};
-use super::text;
 use super::throttling::Held;
 
 /// The longest URI, in bytes.
@@ -53,13 +52,21 @@ struct Rules {
     door: Option<Door>,
     /// What administrators do is recorded; nothing where nobody administers.
     audit: Option<Audit>,
-    /// Whether only requests of this host for this host are let in.
-    closed: bool,
+    lets: Lets,
     /// Request ids are this server's number and a counter.
     origin: u64,
     count: AtomicU64,
     routes: Routes,
     metrics: Metrics,
+}
+
+/// Which hosts and pages are let in.
+#[derive(Debug)]
+pub(crate) struct Lets {
+    /// Whether only requests of this host for this host are let in.
+    pub(crate) closed: bool,
+    /// Pages of others that are let in all the same.
+    pub(crate) cors: Option<Cors>,
 }
 
 /// All routes behind the gate. It stands around the router, not around each route: one box less for every request.
@@ -72,7 +79,7 @@ pub struct Gate<S> {
 impl<S> Gate<S> {
     pub(crate) fn new(
         inner: S,
-        closed: bool,
+        lets: Lets,
         door: Option<Door>,
         audit: Option<Audit>,
         routes: Routes,
@@ -81,7 +88,7 @@ impl<S> Gate<S> {
         let rules = Rules {
             door,
             audit,
-            closed,
+            lets,
             origin: RandomState::new().hash_one(0),
             count: AtomicU64::new(0),
             routes,
@@ -107,7 +114,9 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let looked = look(&request, self.rules.closed);
+        let cors = self.rules.lets.cors.as_ref();
+        let page = cors.and_then(|cors| cors.admit(request.headers()));
+        let looked = look(&request, self.rules.lets.closed, page.is_some());
         let asked = tracing::enabled!(tracing::Level::DEBUG).then(|| Asked::of(&request));
         let counted = Counted {
             route: self.rules.routes.of(request.uri().path()).clone(),
@@ -117,7 +126,12 @@ where
         };
         let request_id = looked.request_id.unwrap_or_else(|| self.rules.mint());
         let (mut held, mut act) = (None, None);
+        // A browser that asks first has no key to show yet.
+        let preflight = page.as_ref().and_then(|_| preflight(&request));
         let verdict = looked.verdict.and_then(|()| {
+            if preflight.is_some() {
+                return Ok(());
+            }
             let Some(door) = &self.rules.door else {
                 return Ok(());
             };
@@ -134,9 +148,10 @@ where
             }
             seen.verdict
         });
-        let answer = match verdict {
-            Ok(()) => Ok(Box::pin(self.inner.call(request))),
-            Err(problem) => Err(Some(problem)),
+        let answer = match (verdict, preflight) {
+            (Err(problem), _) => Err(Box::new(problem.into_response())),
+            (Ok(()), Some(response)) => Err(response),
+            (Ok(()), None) => Ok(Box::pin(self.inner.call(request))),
         };
         Passing {
             answer,
@@ -146,6 +161,7 @@ where
             asked,
             counted,
             recording: None,
+            page,
         }
     }
 }
@@ -166,7 +182,7 @@ struct Looked {
 }
 
 /// Looks at the head once.
-fn look<B>(request: &Request<B>, closed: bool) -> Looked {
+fn look<B>(request: &Request<B>, closed: bool, named_page: bool) -> Looked {
     let mut bytes = 0;
     let mut hosts = 0;
     let (mut host, mut origin, mut fetch_site, mut request_id) = (None, None, None, None);
@@ -208,7 +224,9 @@ fn look<B>(request: &Request<B>, closed: bool) -> Looked {
                 .extensions()
                 .get::<Client>()
                 .is_some_and(|client| client.secure);
-            own_page(host, secure, origin, fetch_site)?;
+            if !named_page {
+                own_page(host, secure, origin, fetch_site)?;
+            }
         }
         match unknown_option.filter(|_| uri.path().starts_with("/v1/")) {
             Some(name) => Err(options::unknown(name.as_str())),
@@ -308,7 +326,9 @@ fn own_page(
 /// A request on its way through a route.
 #[derive(Debug)]
 pub struct Passing<F> {
-    answer: Result<Pin<Box<F>>, Option<Problem>>,
+    answer: Result<Pin<Box<F>>, Box<Response>>,
+    /// The origin of the page that asks, where it is one that was named.
+    page: Option<Box<HeaderValue>>,
     /// What the caller is held to, told in the answer.
     held: Option<Held>,
     act: Option<Box<OnItsWay>>,
@@ -340,39 +360,6 @@ impl Counted {
     }
 }
 
-/// What the log says of a request: never its query, headers or body.
-#[derive(Debug)]
-struct Asked {
-    method: Method,
-    path: String,
-    /// Who asks, where that is told apart.
-    client: Option<IpAddr>,
-    received: Instant,
-}
-
-impl Asked {
-    fn of<B>(request: &Request<B>) -> Self {
-        Self {
-            method: request.method().clone(),
-            path: text::short(request.uri().path()).into_owned(),
-            client: request.extensions().get::<Client>().map(|client| client.address),
-            received: Instant::now(),
-        }
-    }
-
-    /// One line for each request.
-    fn log(&self, response: &Response, request_id: &HeaderValue) {
-        let status = response.status().as_u16();
-        let millis = self.received.elapsed().as_millis();
-        let job = response
-            .headers()
-            .get(RAINCHECK_JOB)
-            .and_then(|id| id.to_str().ok());
-        let client = self.client.map(tracing::field::display);
-        tracing::debug!(?request_id, client, method = %self.method, path = %self.path, status, millis, job.id = job, "answered");
-    }
-}
-
 impl<F: Future<Output = Result<Response, Infallible>>> Future for Passing<F> {
     type Output = Result<Response, Infallible>;
 
@@ -381,7 +368,7 @@ impl<F: Future<Output = Result<Response, Infallible>>> Future for Passing<F> {
             return recording.poll(cx).map(Ok);
         }
         let mut response = match &mut self.answer {
-            Err(problem) => problem.take().map(Problem::into_response).unwrap_or_default(),
+            Err(response) => std::mem::take(&mut **response),
             Ok(future) => match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
                 Ok(Poll::Pending) => return Poll::Pending,
                 Ok(Poll::Ready(Ok(response))) => response,
@@ -405,6 +392,9 @@ impl<F: Future<Output = Result<Response, Infallible>>> Future for Passing<F> {
             asked.log(&response, &request_id);
         }
         response.headers_mut().insert(X_REQUEST_ID, request_id);
+        if self.counted.rules.lets.cors.is_some() {
+            Cors::tell(&mut response, self.page.take());
+        }
         let Some(row) = row else {
             return Poll::Ready(Ok(response));
         };

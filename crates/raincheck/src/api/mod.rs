@@ -6,6 +6,7 @@
 //! Invariants: a 202 is built only from something [committed](committed::Committed); every answer about a stored job
 //! says which and how it ended; every refusal is a problem with a stable code.
 
+mod access;
 mod acts;
 mod answer;
 mod audit;
@@ -13,6 +14,7 @@ mod caller;
 pub mod code;
 mod committed;
 mod conditional;
+mod cors;
 mod delivered;
 mod door;
 pub(crate) mod embedded;
@@ -49,6 +51,7 @@ use crate::server::BodyPace;
 use crate::telemetry::http::Routes;
 pub use crate::throttle::Allowance;
 
+pub use cors::Origin;
 pub use gate::Gate;
 pub use openapi::openapi_json;
 pub use text::{base64 as from_base64, to_base64};
@@ -71,6 +74,8 @@ pub struct ApiOptions {
     /// Whether only requests for this very host, and from no foreign page, are let in. A server without keys must be
     /// closed.
     pub closed: bool,
+    /// Whose pages may call the API from a browser, beside the server's own.
+    pub cors_origins: Vec<Origin>,
 }
 
 impl Default for ApiOptions {
@@ -85,6 +90,7 @@ impl Default for ApiOptions {
             per_key: Allowance::Usual,
             per_address: Allowance::Usual,
             closed: true,
+            cors_origins: Vec::new(),
         }
     }
 }
@@ -122,7 +128,7 @@ pub fn service(node: Node) -> Service {
 
 /// The whole API over a node.
 pub fn service_with(node: Node, options: ApiOptions) -> Service {
-    let closed = options.closed;
+    let (closed, cors) = (options.closed, cors::Cors::new(&options.cors_origins));
     let throttling = throttling::Throttling::new(&options);
     let door = door::Door::new(node.keys().clone(), node.store().clone(), throttling);
     let (store, random) = (node.store().clone(), node.options().random.clone());
@@ -142,5 +148,12 @@ pub fn service_with(node: Node, options: ApiOptions) -> Service {
         .method_not_allowed_fallback(gate::method_not_allowed)
         .with_state(api);
     let audit = audit::Audit::new(store, random, &paths, openapi::declared(&document));
-    Gate::new(router, closed, Some(door), Some(audit), paths, metrics)
+    Gate::new(
+        router,
+        gate::Lets { closed, cors },
+        Some(door),
+        Some(audit),
+        paths,
+        metrics,
+    )
 }

@@ -164,7 +164,17 @@ async fn a_panic_in_a_handler_is_a_problem_like_any_other() {
         .body(Body::empty())
         .unwrap();
     let routes = Routes::new(std::iter::empty());
-    let gate = Gate::new(panics, true, None, None, routes, Metrics::default());
+    let gate = Gate::new(
+        panics,
+        super::gate::Lets {
+            closed: true,
+            cors: None,
+        },
+        None,
+        None,
+        routes,
+        Metrics::default(),
+    );
     let answer = gate.oneshot(request).await.unwrap();
     assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
     assert!(answer.headers().contains_key("x-request-id"));

@@ -9,6 +9,7 @@ mod bad;
 mod batches;
 mod bulk;
 mod client;
+mod cors;
 mod documents;
 mod embed;
 mod events;

@@ -155,6 +155,7 @@ impl Serving {
         let api = ApiOptions {
             per_key: settings.rate_per_key.unwrap_or_default(),
             per_address: settings.rate_per_address.unwrap_or_default(),
+            cors_origins: settings.cors_origin.clone(),
             ..ApiOptions::default()
         };
         let door = door.open(&node, api);
