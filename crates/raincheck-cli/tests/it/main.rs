@@ -12,6 +12,7 @@ mod help;
 mod jobs;
 mod keys;
 mod listing;
+mod proxied;
 mod queues;
 mod rig;
 mod secrets;
