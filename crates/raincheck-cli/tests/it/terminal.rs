@@ -135,3 +135,35 @@ fn colour_in_a_pipe_comes_only_when_it_is_forced() {
     assert!(!colour("NO_COLOR", "1"));
     server.stop();
 }
+
+#[test]
+fn the_first_start_that_others_can_reach_shows_the_first_key_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    let serve = || {
+        let mut serve = crate::rig::raincheck();
+        // An address of documentation: nothing is listened on in the end.
+        serve.args([
+            "serve",
+            "--insecure-http",
+            "--listen",
+            "192.0.2.1:7246",
+            "--store",
+        ]);
+        serve.arg(&store).current_dir(folder.path());
+        serve
+    };
+    let (code, said) = shown(&serve());
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("shown this once"), "{said}");
+    let at = said.find("rck_").unwrap_or_else(|| panic!("{said}"));
+    let key = said[at..at + 62].to_owned();
+    let (_, again) = shown(&serve());
+    assert!(!again.contains("rck_"), "{again}");
+    let server = Server::start_in(folder, &[]);
+    assert_eq!(server.run(&["queue", "list"]).code, 4);
+    let mut list = server.command(&["key", "list", "--json"]);
+    let keys = Ran::of(list.env("RAINCHECK_API_KEY", &key)).json();
+    assert_eq!(keys[0]["id"], key[4..12]);
+    server.stop();
+}

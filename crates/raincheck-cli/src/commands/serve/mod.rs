@@ -11,6 +11,7 @@ mod queues;
 mod reload;
 mod systemd;
 
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +36,7 @@ use self::reload::Follower;
 use crate::config::{Config, Flags, Settings};
 use crate::exit::{Exit, Failed};
 use crate::master_key::not_opened;
-use crate::output::Output;
+use crate::output::{Output, say};
 use crate::signals::{Hangups, Signals};
 
 const EXAMPLES: &str = "\
@@ -246,6 +247,12 @@ async fn opened(
     fresh: bool,
     master_key: Option<Secret>,
 ) -> Result<(Arc<dyn Store>, door::Bound), Failed> {
+    if fresh && plan.public() && std::io::stderr().is_terminal() {
+        plan.check(true)?;
+        let store = open(directory, master_key)?;
+        first_key(&*store).await?;
+        return Ok((store, plan.bind().await?));
+    }
     if fresh || !plan.public() {
         plan.check(false)?;
         let door = plan.bind().await?;
@@ -255,6 +262,20 @@ async fn opened(
     let keys = raincheck::keys::any(&*store).await;
     plan.check(keys.map_err(|error| store_failed(&error.to_string()))?)?;
     Ok((store, plan.bind().await?))
+}
+
+/// Makes the first key of a new store that others are to reach, and shows it to whoever sits at the terminal; a log, which
+/// is kept and read by others, is not where a key belongs.
+async fn first_key(store: &dyn Store) -> Result<(), Failed> {
+    let made = raincheck::keys::create_first(store).await;
+    if let Some((_, token)) = made.map_err(|error| store_failed(&error.to_string()))? {
+        say(&format!(
+            "The first API key, shown this once; it may do everything:\n\n  {}\n\n\
+             export RAINCHECK_API_KEY=…, and make others with less: raincheck key create ci --scope submit",
+            token.reveal()
+        ));
+    }
+    Ok(())
 }
 
 /// How long answers may take that were under way when the store failed.
