@@ -16,8 +16,8 @@ The project's own chores.
       the real server under load, killed N times; every promise checked by what its clients saw
   cargo xtask strace [--binary PATH] [--seed S] [--points N]
       what the kernel saw: the sync returns before the 202, syncs are shared, a failed one is fatal
-  cargo xtask trouble [--binary PATH] [--seed S] [--only disk,clock,damage] [--disks N] [--damages N]
-      a disk that fills up, a clock that jumps by hours, files that are damaged or foreign: nothing promised is lost
+  cargo xtask trouble [--binary PATH] [--seed S] [--only disk,clock,damage,memory] [--disks N] [--damages N]
+      a disk that fills up, a clock that jumps by hours, files that are damaged, more clients than it takes: nothing promised is lost
   cargo xtask soak trouble [the same]
       the same, long
   cargo xtask schema [--binary PATH]

@@ -16,6 +16,8 @@ pub mod clock;
 mod dispatch;
 pub mod embed;
 mod feed;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzz;
 mod hashing;
 pub mod intake;
 pub mod keys;

@@ -6,6 +6,7 @@ mod ask;
 mod clock;
 mod damage;
 mod disk;
+mod memory;
 
 use std::path::{Path, PathBuf};
 
@@ -29,7 +30,7 @@ pub struct Options {
 }
 
 /// The kinds.
-const KINDS: [&str; 3] = ["disk", "clock", "damage"];
+const KINDS: [&str; 4] = ["disk", "clock", "damage", "memory"];
 
 /// Runs the proofs.
 ///
@@ -61,6 +62,7 @@ async fn one(kind: &str, binary: &str, dir: &Path, options: &Options, say: &dyn 
         "disk" => disk::prove(binary, dir, options.disks, seed, say).await,
         "clock" => clock::prove(binary, dir, say).await,
         "damage" => damage::prove(binary, dir, options.damages, seed, say).await,
+        "memory" => memory::prove(binary, dir, say).await,
         other => bail!("no such trouble: {other}; there are: {}", KINDS.join(" ")),
     }
 }

@@ -120,6 +120,8 @@ codes! {
     NotFound = "not-found", NOT_FOUND, "There is nothing at this path";
     /// An attempt would emit more than its queue allows.
     OutputTooLarge = "output-too-large", PAYLOAD_TOO_LARGE, "The attempt emits too much";
+    /// What others are sending takes all the memory that there is for it.
+    Overloaded = "overloaded", SERVICE_UNAVAILABLE, "The server has no room now";
     /// Commands come from the server's own flags and files only.
     ProcessWorkerForbidden = "process-worker-forbidden", FORBIDDEN, "Commands cannot be set over the API";
     /// As many jobs wait as the queue takes.

@@ -125,13 +125,13 @@ pub(crate) async fn body(
     limit: u64,
     whose: &str,
 ) -> Result<Bytes, Problem> {
-    let read = read_body(body, limit, api.options.body_pace).await;
+    let read = read_body(body, limit, api.options.body_pace, &api.room).await;
     read.map_err(|error| match error {
         BodyError::TooLarge { limit } => closing(Problem::new(
             Code::BodyTooLarge,
             format!("the body is larger than {limit} bytes, the limit of {whose}"),
         )),
-        BodyError::TooSlow | BodyError::Broken => body_problem(api, &error),
+        BodyError::TooSlow | BodyError::Broken | BodyError::NoRoom => body_problem(api, &error),
     })
 }
 
@@ -147,6 +147,10 @@ pub(crate) fn body_problem(api: &Api, error: &BodyError) -> Problem {
             let (rate, grace) = (pace.bytes_per_second, pace.grace.as_secs());
             let detail = format!("the body came slower than {rate} bytes per second after {grace} s");
             Problem::new(Code::RequestTimeout, detail)
+        }
+        BodyError::NoRoom => {
+            let detail = "bodies that others are sending take all the memory that there is for them; nothing was stored, try again";
+            Problem::new(Code::Overloaded, detail).retry_after(1)
         }
         BodyError::Broken => Problem::bad_request("the body broke off or is not well-formed"),
     })

@@ -13,7 +13,7 @@ mod audit;
 mod caller;
 pub mod code;
 mod committed;
-mod conditional;
+pub(crate) mod conditional;
 mod cors;
 mod delivered;
 mod door;
@@ -23,9 +23,9 @@ mod extract;
 mod gate;
 mod needs;
 mod openapi;
-mod options;
+pub(crate) mod options;
 mod outlook;
-mod prefer;
+pub(crate) mod prefer;
 mod problem;
 mod query;
 mod redeem;
@@ -33,12 +33,12 @@ mod routes;
 mod sandbox;
 #[cfg(test)]
 mod tests;
-mod text;
+pub(crate) mod text;
 mod throttling;
 mod ticket;
 mod wait;
 pub(crate) mod webhook;
-mod wire;
+pub(crate) mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,7 +47,7 @@ use axum::Router;
 use raincheck_core::name::Namespace;
 
 use crate::node::Node;
-use crate::server::BodyPace;
+use crate::server::{BodyPace, Room};
 use crate::telemetry::http::Routes;
 pub use crate::throttle::Allowance;
 
@@ -67,6 +67,8 @@ pub struct ApiOptions {
     pub ping: Duration,
     /// How slowly a request's body may come.
     pub body_pace: BodyPace,
+    /// How many bytes the bodies that are being read may take together.
+    pub bodies_bytes_max: u64,
     /// How often one API key may come.
     pub per_key: Allowance,
     /// How often one address may come without a key; an IPv6 network of 64 bits counts as one.
@@ -79,7 +81,8 @@ pub struct ApiOptions {
 }
 
 impl Default for ApiOptions {
-    /// 10,000 waiters, 10,000 streams, a comment every 15 s, bodies of at least 1 KiB/s after 5 s, closed; with keys
+    /// 10,000 waiters, 10,000 streams, a comment every 15 s, bodies of at least 1 KiB/s after 5 s and of 256 MiB
+    /// together, closed; with keys
     /// 10,000 requests a second by one of them, and 200 a second from one address without.
     fn default() -> Self {
         Self {
@@ -87,6 +90,7 @@ impl Default for ApiOptions {
             streams_max: 10_000,
             ping: Duration::from_secs(15),
             body_pace: BodyPace::default(),
+            bodies_bytes_max: 256 << 20,
             per_key: Allowance::Usual,
             per_address: Allowance::Usual,
             closed: true,
@@ -106,6 +110,8 @@ pub(crate) struct Shared {
     pub(crate) waiters: wait::Waiters,
     pub(crate) tickets: ticket::TicketKey,
     pub(crate) streams: events::Streams,
+    /// For the bodies that are being read.
+    pub(crate) room: Room,
     /// Whose requests all are while there are no keys.
     pub(crate) namespace: Namespace,
 }
@@ -137,6 +143,7 @@ pub fn service_with(node: Node, options: ApiOptions) -> Service {
         waiters: wait::Waiters::new(options.waiters_max),
         tickets: ticket::TicketKey::default(),
         streams: events::Streams::new(options.streams_max),
+        room: Room::new(options.bodies_bytes_max),
         options,
         namespace: Namespace::default(),
     }));

@@ -13,6 +13,8 @@ use bytes::{Bytes, BytesMut};
 use http_body::Body;
 use tokio::time::Instant;
 
+use super::room::Room;
+
 /// How slow a body may come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BodyPace {
@@ -47,6 +49,9 @@ pub enum BodyError {
     /// It broke off or is malformed.
     #[error("the body is incomplete or malformed")]
     Broken,
+    /// Bodies that others are sending take all the memory that there is for them.
+    #[error("there is no room for the body")]
+    NoRoom,
 }
 
 /// The most that is reserved on the word of a `Content-Length` alone.
@@ -59,7 +64,7 @@ const RESERVE_MAX: u64 = 64 << 10;
 ///
 /// # Cancel safety
 /// Not safe: what was read is lost with the future.
-pub async fn read_body<B>(body: B, limit: u64, pace: BodyPace) -> Result<Bytes, BodyError>
+pub async fn read_body<B>(body: B, limit: u64, pace: BodyPace, room: &Room) -> Result<Bytes, BodyError>
 where
     B: Body<Data = Bytes>,
 {
@@ -73,6 +78,8 @@ where
     let mut body = pin!(body);
     let mut reader = Pacer::new(pace);
     let mut whole = BytesMut::new();
+    // Most bodies come in one piece, and take none.
+    let mut part = None;
     while let Some(frame) = reader.next(body.as_mut()).await? {
         // Trailers are of no use here.
         let Ok(data) = frame.into_data() else { continue };
@@ -85,7 +92,14 @@ where
                 return Ok(Bytes::copy_from_slice(&data));
             }
             let reserve = announced.min(RESERVE_MAX).max(data.len() as u64);
+            part.insert(room.part()).hold(reserve)?;
             whole.reserve(usize::try_from(reserve).unwrap_or(0));
+        }
+        if let Some(part) = &mut part
+            && (whole.len() + data.len()) > whole.capacity()
+        {
+            // It grows by as much as it has, or by what has come.
+            part.hold((2 * whole.capacity()).max(whole.len() + data.len()) as u64)?;
         }
         whole.extend_from_slice(&data);
     }
@@ -172,11 +186,16 @@ mod tests {
     async fn a_body_over_the_limit_is_refused_by_its_announcement() {
         let body = Full::new(Bytes::from_static(b"12345"));
         assert!(matches!(
-            read_body(body, 4, BodyPace::default()).await,
+            read_body(body, 4, BodyPace::default(), &Room::new(1_000)).await,
             Err(BodyError::TooLarge { limit: 4 })
         ));
         let body = Full::new(Bytes::from_static(b"1234"));
-        assert_eq!(read_body(body, 4, BodyPace::default()).await.unwrap(), "1234");
+        assert_eq!(
+            read_body(body, 4, BodyPace::default(), &Room::new(1_000))
+                .await
+                .unwrap(),
+            "1234"
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -186,7 +205,7 @@ mod tests {
             feed.send(Bytes::from_static(b"xx")).await.unwrap();
         }
         assert!(matches!(
-            read_body(body, 5, BodyPace::default()).await,
+            read_body(body, 5, BodyPace::default(), &Room::new(1_000)).await,
             Err(BodyError::TooLarge { .. })
         ));
     }
@@ -196,7 +215,7 @@ mod tests {
         let (feed, body) = fed();
         feed.send(Bytes::from_static(b"x")).await.unwrap();
         let started = Instant::now();
-        let read = read_body(body, 100, BodyPace::default()).await;
+        let read = read_body(body, 100, BodyPace::default(), &Room::new(1_000)).await;
         assert!(matches!(read, Err(BodyError::TooSlow)));
         assert_eq!(started.elapsed(), Duration::from_secs(5));
         drop(feed);
@@ -206,7 +225,8 @@ mod tests {
     async fn a_body_that_keeps_its_pace_may_take_long() {
         let (feed, body) = fed();
         let started = Instant::now();
-        let read = read_body(body, 1 << 20, BodyPace::default());
+        let room = Room::new(1 << 20);
+        let read = read_body(body, 1 << 20, BodyPace::default(), &room);
         let fed = async move {
             for _ in 0..60 {
                 tokio::time::sleep(Duration::from_secs(1)).await;

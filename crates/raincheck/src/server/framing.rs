@@ -28,7 +28,7 @@ enum At {
 
 /// Watches one connection's incoming bytes.
 #[derive(Debug, Default)]
-pub(super) struct Framing {
+pub(crate) struct Framing {
     at: At,
     line: Vec<u8>,
     /// Whether the head's first line was there.
@@ -42,7 +42,7 @@ pub(super) struct Framing {
 
 impl Framing {
     /// Takes in the next bytes; gives back which head said its length twice, counted from 1.
-    pub(super) fn watch(&mut self, mut bytes: &[u8]) -> Option<u32> {
+    pub(crate) fn watch(&mut self, mut bytes: &[u8]) -> Option<u32> {
         let mut twice = None;
         while let Some(first) = bytes.first() {
             match &mut self.at {

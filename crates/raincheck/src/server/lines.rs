@@ -12,6 +12,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use http_body::Body;
 
 use super::body::{BodyError, BodyPace, Pacer};
+use super::room::{Part, Room};
 
 /// What comes next.
 #[derive(Debug, PartialEq, Eq)]
@@ -37,11 +38,12 @@ pub struct Lines<B> {
     skipping: bool,
     paused: bool,
     ended: bool,
+    part: Part,
 }
 
 impl<B: Body<Data = Bytes>> Lines<B> {
     /// The lines of this body, each at most so many bytes long.
-    pub fn new(body: B, line_max: u64, pace: BodyPace) -> Self {
+    pub fn new(body: B, line_max: u64, pace: BodyPace, room: &Room) -> Self {
         Self {
             body: Box::pin(body),
             pacer: Pacer::new(pace),
@@ -51,6 +53,7 @@ impl<B: Body<Data = Bytes>> Lines<B> {
             skipping: false,
             paused: false,
             ended: false,
+            part: room.part(),
         }
     }
 
@@ -83,6 +86,7 @@ impl<B: Body<Data = Bytes>> Lines<B> {
             match frame.map(http_body::Frame::into_data) {
                 Some(Ok(data)) => {
                     self.pacer.bytes += data.len() as u64;
+                    self.part.hold((self.read.len() + data.len()) as u64)?;
                     self.read.extend_from_slice(&data);
                 }
                 // Trailers are of no use here.
@@ -162,7 +166,7 @@ mod tests {
             feed.send(*piece).await.unwrap();
         }
         drop(feed);
-        let mut lines = Lines::new(Fed(body), line_max, BodyPace::default());
+        let mut lines = Lines::new(Fed(body), line_max, BodyPace::default(), &Room::new(1_000));
         let mut told = Vec::new();
         loop {
             match lines.next().await {
@@ -214,7 +218,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_reads_is_told_before_it_has_to_wait() {
         let (feed, body) = mpsc::channel(64);
-        let mut lines = Lines::new(Fed(body), 100, BodyPace::default());
+        let mut lines = Lines::new(Fed(body), 100, BodyPace::default(), &Room::new(1_000));
         feed.send("one\ntw").await.unwrap();
         assert_eq!(lines.next().await.unwrap(), Some(Piece::Line("one".into())));
         assert_eq!(lines.next().await.unwrap(), Some(Piece::Pause));
@@ -231,7 +235,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn time_that_the_reader_takes_is_not_the_senders() {
         let (feed, body) = mpsc::channel(64);
-        let mut lines = Lines::new(Fed(body), 100, BodyPace::default());
+        let mut lines = Lines::new(Fed(body), 100, BodyPace::default(), &Room::new(1_000));
         for _ in 0..4 {
             feed.send("one\n").await.unwrap();
             assert!(matches!(lines.next().await, Ok(Some(Piece::Line(_)))));

@@ -16,12 +16,13 @@ mod body;
 mod caps;
 mod client;
 mod connection;
-mod framing;
+pub(crate) mod framing;
 mod line;
 mod lines;
 mod listen;
 mod multiplex;
 mod pulse;
+mod room;
 mod streams;
 mod tls;
 mod wire;
@@ -45,6 +46,7 @@ pub use body::{BodyError, BodyPace, read_body};
 pub use client::{Client, Exposed};
 pub use lines::{Lines, Piece};
 pub use listen::{ListenRefused, Protection, check_listen};
+pub use room::Room;
 pub use tls::{Tls, TlsError};
 
 /// In an answer's extensions: it hands something out that is lost with it, so a client that has closed its side does not

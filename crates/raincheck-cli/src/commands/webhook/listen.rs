@@ -15,7 +15,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use raincheck::clock::SystemClock;
 use raincheck::core::clock::Clock as _;
-use raincheck::server::{BodyError, BodyPace, ServerOptions, read_body, serve};
+use raincheck::server::{BodyError, BodyPace, Room, ServerOptions, read_body, serve};
 use raincheck::webhooks::verify::Verifier;
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, mpsc, oneshot};
@@ -224,11 +224,11 @@ async fn taken(
         return StatusCode::METHOD_NOT_ALLOWED;
     }
     let (parts, body) = request.into_parts();
-    let body = match read_body(body, BODY_MAX, BodyPace::default()).await {
+    let body = match read_body(body, BODY_MAX, BodyPace::default(), &Room::new(2 * BODY_MAX)).await {
         Ok(body) => body,
         Err(BodyError::TooLarge { .. }) => return StatusCode::PAYLOAD_TOO_LARGE,
         Err(BodyError::TooSlow) => return StatusCode::REQUEST_TIMEOUT,
-        Err(BodyError::Broken) => return StatusCode::BAD_REQUEST,
+        Err(BodyError::Broken | BodyError::NoRoom) => return StatusCode::BAD_REQUEST,
     };
     let received = receiver.receive(&parts.headers, body).await;
     let status = received.status;

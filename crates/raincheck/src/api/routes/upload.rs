@@ -86,7 +86,12 @@ impl<'a> Upload<'a> {
     /// When the body breaks off, the node leaves, or the store or the batch takes no more. What was committed until then
     /// stays, and the rest is unread.
     pub(super) async fn run(mut self, content: Body) -> Result<u64, Problem> {
-        let mut lines = Lines::new(content, LINE_BYTES_MAX, self.api.options.body_pace);
+        let mut lines = Lines::new(
+            content,
+            LINE_BYTES_MAX,
+            self.api.options.body_pace,
+            &self.api.room,
+        );
         let mut index = 0;
         loop {
             let piece = tokio::select! {

@@ -1,7 +1,10 @@
 //! Bodies that are not what their head says: larger, smaller, none, announced and never sent.
 
+use raincheck::api::ApiOptions;
+
 use super::{After, Bed, NEXT};
 use crate::client::Line;
+use crate::harness::{Server, Setup};
 
 const SUBMIT: &str = "POST /v1/queues/thumbs/jobs HTTP/1.1\r\nHost: localhost\r\n";
 /// The limit of a queue's bodies, and one more.
@@ -255,4 +258,62 @@ async fn a_body_where_none_belongs_is_read_over_or_ends_the_connection() {
         assert_eq!(statuses.len(), 1, "{method} {path}: {statuses:?}");
     }
     bed.sound("bodies where none belong").await;
+}
+
+/// Clients that send most of a body and wait take no more memory than there is for all bodies together.
+#[tokio::test]
+async fn half_bodies_take_no_more_than_there_is_for_all() {
+    let api = ApiOptions {
+        bodies_bytes_max: 1 << 20,
+        ..ApiOptions::default()
+    };
+    let mut bed = Bed::of(
+        Server::with(Setup {
+            api,
+            ..Setup::default()
+        })
+        .await,
+    );
+    let most = vec![b'x'; LIMIT - 1];
+    let mut held = Vec::new();
+    let refused = loop {
+        assert!(held.len() < 8, "nobody is refused");
+        let mut line = Line::open(bed.server.addr).await;
+        line.send(format!("{SUBMIT}Content-Length: {LIMIT}\r\n\r\n").as_bytes())
+            .await;
+        line.send(&most).await;
+        tokio::select! {
+            biased;
+            answer = line.answer() => break answer.unwrap(),
+            () = tokio::time::sleep(std::time::Duration::from_millis(300)) => held.push(line),
+        }
+    };
+    assert_eq!((refused.status, refused.code().as_str()), (503, "overloaded"));
+    assert_eq!(
+        (
+            refused.header("retry-after"),
+            refused.header("connection"),
+            refused.outcome()
+        ),
+        (Some("1"), Some("close"), None)
+    );
+    // What fits into one read is taken meanwhile, and the others once there is room.
+    let small = bed.ask("POST", "/v1/queues/thumbs/jobs", "", b"small").await;
+    assert_eq!(small.status, 202);
+    for line in &mut held {
+        line.send(b"x").await;
+        let answer = line.answer().await.unwrap();
+        bed.note(&answer, "a body that was held back");
+        assert_eq!(answer.status, 202);
+    }
+    let large = bed
+        .ask(
+            "POST",
+            "/v1/queues/thumbs/jobs",
+            "",
+            &[most, b"x".to_vec()].concat(),
+        )
+        .await;
+    assert_eq!(large.status, 202);
+    bed.sound("half bodies").await;
 }
