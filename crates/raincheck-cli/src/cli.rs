@@ -2,6 +2,8 @@
 //!
 //! Invariant: one file per command under `commands/`; this file only names them.
 
+use std::path::PathBuf;
+
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::parser::ValueSource;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
@@ -15,6 +17,7 @@ use crate::commands::{
 use crate::exit::{Failed, TABLE};
 use crate::output::Output;
 use crate::session::Session;
+use crate::trust::Trust;
 
 use raincheck::workers::process::{guard_by, run_guard};
 
@@ -63,6 +66,15 @@ pub(crate) struct Global {
         help_heading = "Global options"
     )]
     api_key: Option<ApiKey>,
+    /// Certificates in PEM form of authorities to trust beside the usual ones
+    #[arg(
+        long,
+        global = true,
+        env = "RAINCHECK_CA_FILE",
+        value_name = "FILE",
+        help_heading = "Global options"
+    )]
+    ca_file: Option<PathBuf>,
     /// One JSON document on standard output
     #[arg(
         long,
@@ -162,7 +174,14 @@ impl Cli {
             None if client => ApiKey::from_file()?,
             Some(_) | None => None,
         };
-        let session = || Session::new(self.global.url.clone(), output).with_key(key.clone());
+        let trust = match self.global.ca_file.as_deref().filter(|_| client) {
+            Some(file) => Trust::with(file)?,
+            None => Trust::default(),
+        };
+        let session = || {
+            let address = self.global.url.clone();
+            Session::trusting(trust.clone(), address, output).with_key(key.clone())
+        };
         match self.command {
             Command::Serve(serve) => serve.run(output),
             Command::Submit(submit) => block_on(submit.run(&session())),
@@ -170,7 +189,7 @@ impl Cli {
             Command::Batch(batch) => block_on(batch.run(&session())),
             Command::Queue(queue) => block_on(queue.run(&session())),
             Command::Bench(bench) => {
-                let named = self.url_given.then(|| self.global.url.clone());
+                let named = self.url_given.then(session);
                 block_on(bench.run(output, named))
             }
             Command::Work(work) => block_on(work.run(&session())),

@@ -22,6 +22,7 @@ use serde::de::DeserializeOwned;
 
 use crate::api_key::ApiKey;
 use crate::exit::Failed;
+use crate::trust::Trust;
 
 pub(crate) use lines::{Lines, Opened};
 
@@ -187,26 +188,28 @@ pub(crate) struct Client {
     pool: Pool<HttpsConnector<HttpConnector>, Content>,
     /// Where the server is.
     pub(crate) address: Address,
+    /// By whose word a server is the one that it says it is.
+    pub(crate) trust: Trust,
     /// What opens it.
     pub(crate) key: Option<ApiKey>,
 }
 
 impl Client {
     /// A client of the API at `address`. Connects when needed.
-    pub(crate) fn new(address: Address) -> Self {
+    pub(crate) fn new(address: Address, trust: Trust) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(CONNECT_MAX));
         connector.set_nodelay(true);
         connector.enforce_http(false);
         let connector = HttpsConnectorBuilder::new()
-            .with_provider_and_webpki_roots(rustls::crypto::ring::default_provider())
-            .expect("ring has the protocol versions that are asked for")
+            .with_tls_config(trust.config())
             .https_or_http()
             .enable_http1()
             .wrap_connector(connector);
         Self {
             pool: Pool::builder(TokioExecutor::new()).build(connector),
             address,
+            trust,
             key: None,
         }
     }

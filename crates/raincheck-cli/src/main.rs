@@ -31,6 +31,7 @@ mod refused;
 mod session;
 mod signals;
 mod table;
+mod trust;
 mod when;
 
 use std::process::ExitCode;

@@ -10,6 +10,7 @@ use crate::exit::{Exit, Failed};
 use crate::named::Named;
 use crate::output::Output;
 use crate::refused::refused;
+use crate::trust::Trust;
 
 /// What a request is about, so that its refusal can say what to type next.
 #[derive(Clone, Copy, Debug)]
@@ -36,11 +37,16 @@ pub(crate) struct Session {
 impl Session {
     /// A session with the server at `address`.
     pub(crate) fn new(address: Address, output: Output) -> Self {
+        Self::trusting(Trust::default(), address, output)
+    }
+
+    /// The same, trusting others than the usual.
+    pub(crate) fn trusting(trust: Trust, address: Address, output: Output) -> Self {
         let text = address.to_string();
         let ambient = std::env::var("RAINCHECK_URL").is_ok_and(|url| url.trim_end_matches('/') == text);
         Self {
             named: text != URL_DEFAULT && !ambient,
-            client: Client::new(address),
+            client: Client::new(address, trust),
             output,
         }
     }
@@ -56,7 +62,7 @@ impl Session {
     pub(crate) fn with(&self, server: Address) -> Self {
         let key = self.client.key.clone();
         let key = key.filter(|_| server == self.client.address);
-        Self::new(server, self.output).with_key(key)
+        Self::trusting(self.client.trust.clone(), server, self.output).with_key(key)
     }
 
     /// The command line that runs `arguments` against the same server. A link in them names it already.

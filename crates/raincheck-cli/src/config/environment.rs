@@ -17,9 +17,10 @@ use crate::commands::queue::set::change;
 use crate::exit::Failed;
 
 /// Variables of other commands, of the programs that a server starts, and of the project's tests.
-const OTHERS: [&str; 14] = [
+const OTHERS: [&str; 15] = [
     "URL",
     "API_KEY",
+    "CA",
     "PROFILE",
     "CONFIG",
     "QUEUE",

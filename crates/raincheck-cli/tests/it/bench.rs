@@ -134,3 +134,19 @@ fn a_round_that_cannot_be_says_why() {
         assert_eq!(ran(words).0, 2, "{words:?}");
     }
 }
+
+#[test]
+fn a_server_with_keys_is_measured_with_one() {
+    let server = Server::start(&[]);
+    let key = server
+        .run(&["key", "create", "ops", "--scope", "admin", "-q"])
+        .ok();
+    let bench = |more: &[&str]| {
+        let words = ["bench", "submit", "--quick", "--json", "--url", &server.url];
+        server.run(&[&words, more].concat())
+    };
+    assert_eq!(bench(&["--api-key", &key]).code, 0);
+    let ran = bench(&[]);
+    assert_eq!(ran.code, 4, "{ran:?}");
+    server.stop();
+}

@@ -176,3 +176,28 @@ fn a_local_socket_is_this_users_alone_and_goes_with_its_server() {
     server.stop();
     assert!(!socket.exists());
 }
+
+#[test]
+fn commands_trust_the_authority_that_is_named_and_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    certify(folder.path());
+    let server = Server::start_in(folder, &TLS);
+    let url = server.url.replace("127.0.0.1", "localhost");
+    let list = |more: &[&str]| server.run(&[&["queue", "list", "--json", "--url", &url], more].concat());
+    let ran = list(&[]);
+    assert_eq!(ran.code, 69, "{ran:?}");
+    assert!(
+        ran.stderr.contains("UnknownIssuer") || ran.stderr.contains("invalid peer certificate"),
+        "{ran:?}"
+    );
+    assert_eq!(list(&["--ca-file", "cert.pem"]).ok(), "[]");
+    for (file, why) in [
+        ("nowhere.pem", "--ca-file: nowhere.pem"),
+        ("key.pem", "it has no certificate"),
+    ] {
+        let ran = list(&["--ca-file", file]);
+        assert_eq!(ran.code, 2, "{ran:?}");
+        assert!(ran.stderr.contains(why), "{ran:?}");
+    }
+    server.stop();
+}

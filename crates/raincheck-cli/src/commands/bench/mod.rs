@@ -33,10 +33,10 @@ use clap::{Args, ValueEnum};
 use self::figures::{Row, Setting};
 use self::rig::{Choice, Rig, Sizes};
 use self::spawn::How;
-use crate::client::Address;
 use crate::disk::{self, Disk};
 use crate::exit::{Exit, Failed};
 use crate::output::Output;
+use crate::session::Session;
 
 const EXAMPLES: &str = "\
 Workloads:
@@ -157,7 +157,7 @@ fn cores(text: &str) -> Result<(usize, usize), String> {
 
 impl Bench {
     /// Runs the command; `named` is the server that the command line itself names.
-    pub(crate) async fn run(self, output: Output, named: Option<Address>) -> Result<(), Failed> {
+    pub(crate) async fn run(self, output: Output, named: Option<Session>) -> Result<(), Failed> {
         let sizes = self.sizes();
         let nobody_named = named.is_none();
         let choice = self.choice(named)?;
@@ -179,7 +179,7 @@ impl Bench {
         }
         let setting = Setting {
             server: match &choice {
-                Choice::Running(address, _) => address.to_string().into(),
+                Choice::Running(session, _) => session.client.address.to_string().into(),
                 Choice::ThrowAway(_) => "throw-away".into(),
             },
             pinned: self.pin,
@@ -228,8 +228,8 @@ impl Bench {
         }
     }
 
-    fn choice(&self, named: Option<Address>) -> Result<Choice, Failed> {
-        if let Some(address) = named {
+    fn choice(&self, named: Option<Session>) -> Result<Choice, Failed> {
+        if let Some(session) = named {
             if self.folder.is_some() {
                 return Err(Failed::usage(
                     "--folder is for a server that is started here, and --url names another",
@@ -238,7 +238,7 @@ impl Bench {
             if let Some((_, client)) = self.pin {
                 spawn::pin(client)?;
             }
-            return Ok(Choice::Running(address, self.server_pid));
+            return Ok(Choice::Running(Box::new(session), self.server_pid));
         }
         if self.server_pid.is_some() {
             return Err(Failed::usage(

@@ -18,7 +18,7 @@ use super::drive::Window;
 use super::meter::Meter;
 use super::spawn::{How, Spawned};
 use super::wire::Target;
-use crate::client::{Address, Request};
+use crate::client::Request;
 use crate::exit::{Exit, Failed};
 use crate::output::Output;
 use crate::progress::Progress;
@@ -87,7 +87,7 @@ pub(super) fn input(bytes: usize) -> Bytes {
 #[derive(Clone, Debug)]
 pub(super) enum Choice {
     /// One that is running, and its process where that is known.
-    Running(Address, Option<u32>),
+    Running(Box<Session>, Option<u32>),
     /// A new one for every workload.
     ThrowAway(How),
 }
@@ -111,20 +111,21 @@ pub(super) struct Rig {
 impl Rig {
     /// Starts a server, or sees that the one that was named answers.
     pub(super) async fn open(choice: &Choice, sizes: &Sizes, output: Output) -> Result<Self, Failed> {
-        let (address, pid, spawned) = match choice {
-            Choice::Running(address, pid) => (address.clone(), *pid, None),
+        let (session, pid, spawned) = match choice {
+            Choice::Running(session, pid) => (Session::clone(session), *pid, None),
             Choice::ThrowAway(how) => {
                 let spawned = Spawned::start(how).await?;
-                (spawned.address.clone(), spawned.pid(), Some(spawned))
+                let session = Session::new(spawned.address.clone(), output);
+                (session, spawned.pid(), Some(spawned))
             }
         };
         let rig = Self {
-            session: Session::new(address.clone(), output),
+            target: Target::of(&session.client).await?,
+            session,
             spawned,
             pid,
             queues: Mutex::default(),
             made: AtomicU32::default(),
-            target: Target::of(&address).await?,
             sizes: sizes.clone(),
             progress: Progress::new(output),
         };
@@ -173,7 +174,7 @@ impl Rig {
         let spawned = spawned.restart().await?;
         let since = Instant::now();
         self.session = Session::new(spawned.address.clone(), self.session.output);
-        self.target = Target::of(&spawned.address).await?;
+        self.target = Target::of(&self.session.client).await?;
         self.pid = spawned.pid();
         let started_in = spawned.started_in;
         self.spawned = Some(spawned);

@@ -12,7 +12,8 @@ use http::Uri;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::client::Address;
+use crate::api_key::ApiKey;
+use crate::client::{Address, Client};
 use crate::exit::{Exit, Failed};
 
 /// How long connecting may take.
@@ -30,11 +31,13 @@ pub(super) struct Target {
     address: SocketAddr,
     host: String,
     prefix: String,
+    key: Option<ApiKey>,
 }
 
 impl Target {
-    /// Finds out where the API at this address is.
-    pub(super) async fn of(address: &Address) -> Result<Self, Failed> {
+    /// Finds out where the API is that a client asks.
+    pub(super) async fn of(client: &Client) -> Result<Self, Failed> {
+        let address = &client.address;
         let uri: Uri = address.to_string().parse().map_err(|_| unknown(address))?;
         if uri.scheme_str() != Some("http") {
             return Err(Failed::usage(
@@ -52,14 +55,17 @@ impl Target {
             address: found.next().ok_or_else(|| unknown(address))?,
             host: authority.as_str().to_owned(),
             prefix: uri.path().trim_end_matches('/').to_owned(),
+            key: client.key.clone(),
         })
     }
 
     /// A request without a body.
     pub(super) fn get(&self, path: &str) -> Bytes {
         format!(
-            "GET {}{path} HTTP/1.1\r\nHost: {}\r\n\r\n",
-            self.prefix, self.host
+            "GET {}{path} HTTP/1.1\r\nHost: {}\r\n{}\r\n",
+            self.prefix,
+            self.host,
+            self.presented()
         )
         .into()
     }
@@ -76,9 +82,17 @@ impl Target {
 
     fn post_of(&self, path: &str, content_type: &str) -> Head {
         Head(format!(
-            "POST {}{path} HTTP/1.1\r\nHost: {}\r\nContent-Type: {content_type}\r\n",
-            self.prefix, self.host
+            "POST {}{path} HTTP/1.1\r\nHost: {}\r\nContent-Type: {content_type}\r\n{}",
+            self.prefix,
+            self.host,
+            self.presented()
         ))
+    }
+
+    /// The line that presents the key, where there is one.
+    fn presented(&self) -> String {
+        let line = |key: &ApiKey| format!("Authorization: Bearer {}\r\n", key.reveal());
+        self.key.as_ref().map(line).unwrap_or_default()
     }
 }
 
@@ -89,9 +103,15 @@ fn unknown(address: &Address) -> Failed {
     )
 }
 
-/// What requests have in common.
-#[derive(Clone, Debug)]
+/// What requests have in common; there may be a key in it.
+#[derive(Clone)]
 pub(super) struct Head(String);
+
+impl std::fmt::Debug for Head {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Head")
+    }
+}
 
 impl Head {
     /// Adds a header; neither name nor value may hold a line end.
@@ -365,6 +385,7 @@ mod tests {
             address: ([127, 0, 0, 1], 1).into(),
             host: "localhost:1".to_owned(),
             prefix: "/jobs".to_owned(),
+            key: None,
         };
         let message = target.post("/v1/jobs").header("A", "b").with(b"{}");
         assert_eq!(
