@@ -9,7 +9,7 @@ use rcgen::{CertificateParams, KeyPair};
 use crate::rig::{Ran, Server, raincheck};
 
 /// A certificate for localhost that vouches for itself, and its key, in `cert.pem` and `key.pem`.
-fn certify(folder: &Path) {
+pub(crate) fn certify(folder: &Path) {
     let key = KeyPair::generate().expect("a key can be made");
     let params = CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
     let cert = params.self_signed(&key).expect("a certificate can be made");
@@ -48,7 +48,7 @@ fn serve_with(folder: &Path, words: &[&str], variables: &[(&str, &str)]) -> Ran 
     Ran::of(command.envs(variables.iter().copied()).current_dir(folder))
 }
 
-const TLS: [&str; 4] = ["--tls-cert", "cert.pem", "--tls-key", "key.pem"];
+pub(crate) const TLS: [&str; 4] = ["--tls-cert", "cert.pem", "--tls-key", "key.pem"];
 
 #[test]
 fn an_address_that_others_can_reach_is_refused_without_a_safe_way_and_a_key() {

@@ -77,13 +77,15 @@ pub(crate) struct Plan {
     places: Vec<Place>,
     exposed: Exposed,
     protection: Protection,
+    /// Whether programs of this server are to reach it.
+    programs: bool,
     /// What TLS is spoken with.
     pub(crate) tls: Option<Tls>,
 }
 
 impl Plan {
     /// Reads the settings and the certificate, and takes the sockets that were handed over: they stand for --listen.
-    pub(crate) fn new(settings: &Settings) -> Result<Self, Failed> {
+    pub(crate) fn new(settings: &Settings, programs: bool) -> Result<Self, Failed> {
         let tls = match (&settings.tls_cert, &settings.tls_key) {
             (None, None) => None,
             (Some(cert), Some(key)) => {
@@ -103,6 +105,7 @@ impl Plan {
         }
         Ok(Self {
             places,
+            programs,
             protection: Protection {
                 keys: false,
                 tls: tls.is_some(),
@@ -161,10 +164,18 @@ impl Plan {
                 None => listener,
             });
         }
+        let mut own_url = url.clone();
+        if self.programs && !url.as_deref().is_some_and(|url| url.starts_with("http:")) {
+            // No certificate covers a loopback address, and not every program can speak over a socket in the file system: they
+            // have a port of their own, which only this machine reaches and which asks for keys as the others do.
+            let listener = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
+            own_url = Some(format!("http://{}", listener.local_addr()?));
+            listeners.push(Listener::from(listener));
+        }
         Ok(Bound {
             listeners,
-            url: url.clone().or(local).unwrap_or_default(),
-            own_url: url,
+            url: url.or(local).unwrap_or_default(),
+            own_url,
             public,
             exposed: (public || self.tls.is_some()).then_some(self.exposed),
             tls: self.tls,
@@ -190,7 +201,7 @@ pub(crate) struct Bound {
     listeners: Vec<Listener>,
     /// The API's URL, with the port that it really is; `unix:PATH` where there is only a local socket.
     pub(crate) url: String,
-    /// The same where it is a URL.
+    /// Where the programs that the server keeps alive reach it.
     pub(crate) own_url: Option<String>,
     /// Whether others than this machine are served.
     pub(crate) public: bool,

@@ -20,6 +20,7 @@ use clap::Args;
 use raincheck::api::ApiOptions;
 use raincheck::clock::SystemClock;
 use raincheck::core::audit::ActsKept;
+use raincheck::core::queue::Worker;
 use raincheck::core::secret::Secret;
 use raincheck::core::store::Store;
 use raincheck::core::time::format_duration;
@@ -78,10 +79,12 @@ impl Serve {
     pub(crate) fn run(self, output: Output) -> Result<(), Failed> {
         let config = Config::load(&self.flags)?;
         let settings = &config.settings;
-        let plan = door::Plan::new(settings)?;
-        plan.check(true)?;
         // What cannot be is refused before anything is made.
-        crate::config::queues::wanted(&config.queues, &[])?;
+        let wanted = crate::config::queues::wanted(&config.queues, &[])?;
+        let mut workers = wanted.iter().filter_map(|queue| queue.spec.worker.as_ref());
+        let programs = workers.any(|worker| matches!(worker, Worker::KeepAlive(_)));
+        let plan = door::Plan::new(settings, programs)?;
+        plan.check(true)?;
         let directory = directory(settings.store.clone())?;
         let log = logs::start(&settings.log, settings.log_format, output.stderr_colour)?;
         let json_log = settings.log_format.is_json();
@@ -141,7 +144,7 @@ impl Serving {
                 allowed: settings.allow_targets.clone(),
             }),
             host_concurrency: settings.host_concurrency,
-            public_url: public_url.or_else(|| own_url.clone()),
+            public_url: public_url.or_else(|| Some(url.clone()).filter(|url| url.starts_with("http"))),
             own_url,
             traces: traces(settings),
             acts_kept: ActsKept {

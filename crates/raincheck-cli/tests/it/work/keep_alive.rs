@@ -3,6 +3,7 @@
 use std::process::{Command, Stdio};
 
 use super::{Worker, alive, lines, served};
+use crate::door::{TLS, certify};
 use crate::rig::{Ran, Server, signal, until};
 
 /// A worker that says where it is to work, and does nothing until it is told to leave.
@@ -138,4 +139,28 @@ fn a_program_of_the_server_that_dies_is_started_again_and_leaves_with_it() {
     assert!(!alive(last_word(&second)));
     let left = std::fs::read_to_string(folder.path().join("left")).unwrap_or_default();
     assert_eq!(left, "left\n", "{log}");
+}
+
+#[test]
+fn a_server_that_speaks_tls_keeps_programs_alive_that_need_not_speak_it() {
+    let python = Command::new("python3")
+        .arg("--version")
+        .stdout(Stdio::null())
+        .status();
+    if !python.is_ok_and(|status| status.success()) {
+        eprintln!("SKIPPED: python3 is missing");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    certify(folder.path());
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/workers/worker.py");
+    let flag = format!("words=keep-alive:{example}");
+    let server = Server::start_in(folder, &[&TLS[..], &["--queue", &flag]].concat());
+    assert!(server.url.starts_with("https://"), "{}", server.url);
+    let url = server.url.replace("127.0.0.1", "localhost");
+    let trusting = ["--ca-file", "cert.pem", "--url", &url];
+    let words = ["submit", "words", "-", "--content-type", "text/plain", "--wait"];
+    let mut submit = server.command(&[&words[..], &trusting].concat());
+    assert_eq!(Ran::fed(&mut submit, b"cats and dogs").ok(), r#"{"words": 3}"#);
+    server.stop();
 }
