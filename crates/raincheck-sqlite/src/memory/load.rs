@@ -116,17 +116,20 @@ impl Memory {
     fn load_job(&mut self, conn: &Connection, row: &Row<'_>, now: Timestamp) -> rusqlite::Result<()> {
         let key: QueueKey = row.get(2)?;
         let state = row.get(3)?;
-        if state != state::DELETED && state != state::PRUNED {
-            row::check_sums(row, row.get(0)?, key, state)?;
-        }
         let outcome = match state {
             2 => Outcome::Succeeded,
             3 => Outcome::Failed,
             4 => Outcome::Cancelled,
             5 => Outcome::Expired,
             state::DELETED | state::PRUNED => return Ok(()),
-            state => return self.load_live(conn, row, key, state, now),
+            state => {
+                // The rest is checked when the job is read.
+                row::check_step(row, row.get(0)?, state)?;
+                row::check_asked(row, row.get(0)?, key)?;
+                return self.load_live(conn, row, key, state, now);
+            }
         };
+        row::check_step(row, row.get(0)?, state)?;
         self.at(key).finished[super::slot(outcome)] += 1;
         Ok(())
     }
