@@ -10,6 +10,20 @@ use crate::rig::{Ran, Server, signal, until};
 const IDLE: &str = "echo $RAINCHECK_WORKER $RAINCHECK_QUEUE $RAINCHECK_URL $$ >> started; \
                     trap 'echo left >> left; kill $!; exit' TERM; sleep 1000 & wait";
 
+/// What has the queue `words` worked by the example in Python, where there is Python.
+fn words_by_python() -> Option<String> {
+    let python = Command::new("python3")
+        .arg("--version")
+        .stdout(Stdio::null())
+        .status();
+    if !python.is_ok_and(|status| status.success()) {
+        eprintln!("SKIPPED: python3 is missing");
+        return None;
+    }
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/workers/worker.py");
+    Some(format!("words=keep-alive:{example}"))
+}
+
 fn last_word(line: &str) -> &str {
     line.rsplit(' ').next().expect("a line has words")
 }
@@ -86,16 +100,7 @@ fn a_program_that_does_not_leave_is_killed_after_the_drain_with_all_that_it_star
 
 #[test]
 fn the_server_keeps_programs_alive_and_they_work() {
-    let python = Command::new("python3")
-        .arg("--version")
-        .stdout(Stdio::null())
-        .status();
-    if !python.is_ok_and(|status| status.success()) {
-        eprintln!("SKIPPED: python3 is missing");
-        return;
-    }
-    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/workers/worker.py");
-    let flag = format!("words=keep-alive:{example}");
+    let Some(flag) = words_by_python() else { return };
     let server = Server::start(&["--queue", &flag, "--set", "words.concurrency=2"]);
     let queue = server.run(&["queue", "get", "words", "--json"]).json();
     assert_eq!(queue["worker"]["keep_alive"], true, "{queue}");
@@ -143,18 +148,9 @@ fn a_program_of_the_server_that_dies_is_started_again_and_leaves_with_it() {
 
 #[test]
 fn a_server_that_speaks_tls_keeps_programs_alive_that_need_not_speak_it() {
-    let python = Command::new("python3")
-        .arg("--version")
-        .stdout(Stdio::null())
-        .status();
-    if !python.is_ok_and(|status| status.success()) {
-        eprintln!("SKIPPED: python3 is missing");
-        return;
-    }
+    let Some(flag) = words_by_python() else { return };
     let folder = tempfile::tempdir().unwrap();
     certify(folder.path());
-    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/workers/worker.py");
-    let flag = format!("words=keep-alive:{example}");
     let server = Server::start_in(folder, &[&TLS[..], &["--queue", &flag]].concat());
     assert!(server.url.starts_with("https://"), "{}", server.url);
     let url = server.url.replace("127.0.0.1", "localhost");
