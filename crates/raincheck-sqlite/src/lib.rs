@@ -18,6 +18,7 @@ mod fresh;
 mod handle;
 mod handover;
 mod list;
+mod look;
 mod memory;
 mod open;
 mod operation;

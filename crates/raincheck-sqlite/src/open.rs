@@ -15,6 +15,7 @@ use crate::checkpoint::Checkpoint;
 use crate::directory::{Directory, OpenError, row_error};
 use crate::handle::{Inner, SqliteStore};
 use crate::handover::Handover;
+use crate::look::Look;
 use crate::memory::Memory;
 use crate::reader::Readers;
 use crate::schema;
@@ -22,7 +23,7 @@ use crate::seal::Seal;
 use crate::space::Space;
 use crate::vault::{MasterKeys, Unlocked};
 
-use crate::writer::{Shared, Writer};
+use crate::writer::{Beside, Shared, Writer};
 
 /// How to open a store.
 #[derive(Clone, Debug)]
@@ -42,6 +43,9 @@ pub struct Options {
     /// So many bytes of the disk are kept free: where there are fewer, no new work is taken, and what is there is finished.
     /// Unless said: 5 % of the disk, at most 256 MiB.
     pub reserve: Option<u64>,
+    /// A store of at most so many bytes is looked through for damage before it is served, a larger one right after. 128 MiB unless
+    /// changed, some tenths of a second.
+    pub look_at: u64,
     /// What secrets are sealed under; with none they lie in the clear, and a store that has sealed ones is not opened.
     pub master_keys: MasterKeys,
 }
@@ -56,6 +60,7 @@ impl Options {
             log_pages: 16_000,
             recent_jobs: 4_096,
             reserve: None,
+            look_at: 128 << 20,
             master_keys: MasterKeys::default(),
         }
     }
@@ -71,7 +76,8 @@ impl SqliteStore {
     pub fn open(options: Options) -> Result<Self, OpenError> {
         let directory = Directory::open(&options.dir)?;
         let database = directory.database();
-        let (mut conn, mut seal) = schema::open_writer(&database, options.cache_kib)?;
+        let (mut conn, mut seal, looked_at) =
+            schema::open_writer(&database, options.cache_kib, options.look_at)?;
         let unlocked = Unlocked::open(&conn, &database, &options.master_keys)?;
         if unlocked.stale() {
             // The note goes before the log, which is emptied.
@@ -104,6 +110,9 @@ impl SqliteStore {
         let shared = Arc::new(Shared::new(options.recent_jobs, vitals, space, sealer));
         let handover = Arc::new(Handover::default());
         let checkpoint = Checkpoint::start(&database, options.log_pages, &handover, &shared)?;
+        let look = (!looked_at)
+            .then(|| Look::start(&database, &handover))
+            .transpose()?;
         let readers = Arc::new(Readers::start(&database, options.cache_kib / 4, &shared)?);
         let mut writer = Writer::new(
             conn,
@@ -111,7 +120,7 @@ impl SqliteStore {
             Arc::clone(&handover),
             Arc::clone(&options.clock),
             &shared,
-            checkpoint,
+            Beside { checkpoint, look },
             seal,
         );
         writer.end_former_attempts(now).map_err(failed)?;

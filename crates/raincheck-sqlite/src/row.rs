@@ -252,16 +252,7 @@ fn phase(row: &Row<'_>, seq: i64, state: i64, member: Option<Member>) -> rusqlit
 }
 
 /// Refuses a row, selected by [`select_jobs`], that is not as it was written.
-fn check_sums(row: &Row<'_>, seq: i64, queue: QueueKey, state: i64) -> rusqlite::Result<()> {
-    check_step(row, seq, state)?;
-    check_asked(row, seq, queue)?;
-    let history = sum::raw(row, 16)?;
-    let written = row.get::<_, Option<i64>>(24)?;
-    sum::check("the history", seq, written, || sum::of([Some(seq)], [history]))
-}
-
-/// The same for where the job stands.
-pub(crate) fn check_step(row: &Row<'_>, seq: i64, state: i64) -> rusqlite::Result<()> {
+pub(crate) fn check_sums(row: &Row<'_>, seq: i64, queue: QueueKey, state: i64) -> rusqlite::Result<()> {
     let number = |column| row.get::<_, Option<i64>>(column);
     let step = [
         Some(seq),
@@ -277,14 +268,16 @@ pub(crate) fn check_step(row: &Row<'_>, seq: i64, state: i64) -> rusqlite::Resul
         number(12)?,
     ];
     let (lease, settled) = (sum::raw(row, 15)?, sum::raw(row, 17)?);
-    sum::check("the state", seq, number(22)?, || sum::of(step, [lease, settled]))
-}
-
-/// The same for what was asked.
-pub(crate) fn check_asked(row: &Row<'_>, seq: i64, queue: QueueKey) -> rusqlite::Result<()> {
-    let whose = [Some(seq), row.get(1)?, Some(queue)];
-    let asked = [sum::raw(row, 13)?, sum::raw(row, 14)?];
-    sum::check("the options", seq, row.get(23)?, || sum::of(whose, asked))
+    sum::check("the state", seq, number(22)?, || sum::of(step, [lease, settled]))?;
+    let (whose, asked) = (
+        [Some(seq), number(1)?, Some(queue)],
+        [sum::raw(row, 13)?, sum::raw(row, 14)?],
+    );
+    sum::check("the options", seq, number(23)?, || sum::of(whose, asked))?;
+    let history = sum::raw(row, 16)?;
+    sum::check("the history", seq, number(24)?, || {
+        sum::of([Some(seq)], [history])
+    })
 }
 
 /// Reads the row that a query by [`select_jobs`] gave.

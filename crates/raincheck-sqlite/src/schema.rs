@@ -8,7 +8,8 @@ use std::path::Path;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use crate::directory::OpenError;
+use crate::directory::{OpenError, row_error};
+use crate::look;
 use crate::seal::Seal;
 
 /// The oldest SQLite that is safe here, as `MAJOR * 1_000_000 + MINOR * 1_000 + PATCH`: before 3.51.3 a writer and a
@@ -38,7 +39,13 @@ const MIGRATIONS: [&str; 15] = [
 ];
 
 /// Opens the writing connection and brings the file to the newest version.
-pub(crate) fn open_writer(path: &Path, cache_kib: u32) -> Result<(Connection, Seal), OpenError> {
+///
+/// What it gives back last is whether all of it was looked at.
+pub(crate) fn open_writer(
+    path: &Path,
+    cache_kib: u32,
+    look_at: u64,
+) -> Result<(Connection, Seal, bool), OpenError> {
     let version = rusqlite::version_number();
     if version < SQLITE_VERSION_MIN {
         return Err(OpenError::OldSqlite {
@@ -73,27 +80,29 @@ pub(crate) fn open_writer(path: &Path, cache_kib: u32) -> Result<(Connection, Se
         .map_err(corrupt(path))?;
     let seal = Seal::open(path)?;
     migrate(&mut conn, path)?;
-    sound(&conn, path)?;
-    Ok((conn, seal))
+    let looked_at = sound(&conn, path, look_at)?;
+    Ok((conn, seal, looked_at))
 }
 
-/// Up to so many pages are looked at one by one before a store is served: 128 MiB, some tenths of a second. The rows of a larger
-/// one are checked by their sums as they are read.
-const LOOKED_AT_PAGES_MAX: i64 = 32_768;
-
-/// Refuses a database whose pages do not fit together.
-fn sound(conn: &Connection, path: &Path) -> Result<(), OpenError> {
-    let pages: i64 = conn
-        .query_row("PRAGMA page_count", [], |row| row.get(0))
-        .map_err(corrupt(path))?;
-    if pages > LOOKED_AT_PAGES_MAX {
-        return Ok(());
+/// Refuses a database whose pages do not fit together, or a row of which is not as it was written; one that has more bytes than
+/// this is not looked at here.
+fn sound(conn: &Connection, path: &Path, look_at: u64) -> Result<bool, OpenError> {
+    let pragma = |name| {
+        conn.query_row(name, [], |row| row.get::<_, i64>(0))
+            .map_err(corrupt(path))
+    };
+    let bytes = pragma("PRAGMA page_count")?.saturating_mul(pragma("PRAGMA page_size")?);
+    if bytes.cast_unsigned() > look_at {
+        return Ok(false);
     }
     let found: String = conn
         .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
         .map_err(corrupt(path))?;
     if found == "ok" {
-        return Ok(());
+        return match look::at_once(conn) {
+            Ok(()) => Ok(true),
+            Err(error) => Err(row_error(path, error)),
+        };
     }
     Err(OpenError::Damaged {
         path: path.to_owned(),

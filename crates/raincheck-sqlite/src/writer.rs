@@ -17,6 +17,7 @@ use crate::apply::settle;
 use crate::checkpoint::Checkpoint;
 use crate::fresh::Fresh;
 use crate::handover::{Handover, Round, Taken};
+use crate::look::Look;
 use crate::memory::Memory;
 use crate::operation::Operation;
 use crate::row::QueueNames;
@@ -83,6 +84,29 @@ fn fault(error: rusqlite::Error, committing: bool) -> Fault {
     }
 }
 
+/// The threads that work beside the writer, each of which may find that nothing can be relied on any more.
+#[derive(Debug)]
+pub(crate) struct Beside {
+    /// Moves the log.
+    pub(crate) checkpoint: Checkpoint,
+    /// Looks through the rows, where that was not done before.
+    pub(crate) look: Option<Look>,
+}
+
+impl Beside {
+    fn failure(&self) -> Option<String> {
+        let look = self.look.as_ref().and_then(Look::failure);
+        look.or_else(|| self.checkpoint.failure())
+    }
+
+    fn stop(&mut self) {
+        if let Some(look) = &mut self.look {
+            look.stop();
+        }
+        self.checkpoint.stop();
+    }
+}
+
 /// The writing thread's state.
 pub(crate) struct Writer {
     conn: Connection,
@@ -90,7 +114,7 @@ pub(crate) struct Writer {
     handover: Arc<Handover>,
     clock: Arc<dyn Clock>,
     shared: Arc<Shared>,
-    checkpoint: Checkpoint,
+    beside: Beside,
     failed: Option<String>,
     told: Told,
     seal: Seal,
@@ -103,7 +127,7 @@ impl Writer {
         handover: Arc<Handover>,
         clock: Arc<dyn Clock>,
         shared: &Arc<Shared>,
-        checkpoint: Checkpoint,
+        beside: Beside,
         seal: Seal,
     ) -> Self {
         *shared.names.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&memory.names);
@@ -114,7 +138,7 @@ impl Writer {
             handover,
             clock,
             shared,
-            checkpoint,
+            beside,
             failed: None,
             told: Told::default(),
             seal,
@@ -157,7 +181,7 @@ impl Writer {
                 Taken::Closing => break,
             }
         }
-        self.checkpoint.stop();
+        self.beside.stop();
         if self.failed.is_some() || !self.shared.space.measure(&self.conn) {
             // Nothing is written after a failure, and a disk is not filled to the brim: a clean open recovers from the log.
             let _ = self
@@ -176,7 +200,7 @@ impl Writer {
     fn pass(&mut self, mut rounds: Vec<Round>) {
         let now = self.clock.now();
         self.told.woken.extend(self.memory.promote(now));
-        if let Some(reason) = self.checkpoint.failure() {
+        if let Some(reason) = self.beside.failure() {
             self.fail(reason);
         }
         if self.failed.is_none() {
@@ -196,7 +220,7 @@ impl Writer {
             .into_iter()
             .for_each(|round| round.finish(&self.handover.outbox));
         if self.failed.is_none()
-            && let Err(error) = self.checkpoint.after_commit(&self.conn)
+            && let Err(error) = self.beside.checkpoint.after_commit(&self.conn)
         {
             self.fail(error.to_string());
         }

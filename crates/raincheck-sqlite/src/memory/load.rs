@@ -61,7 +61,8 @@ impl Memory {
         }
         // Every page is looked at once: it is not copied for that.
         conn.pragma_update(None, "mmap_size", MAPPED_BYTES_MAX)?;
-        let mut jobs = conn.prepare(row::select_jobs!(""))?;
+        let mut jobs =
+            conn.prepare("SELECT seq, queue, state, priority, run_at, job_group, options, batch FROM jobs")?;
         let mut rows = jobs.query([])?;
         while let Some(row) = rows.next()? {
             memory.load_job(conn, row, now)?;
@@ -114,22 +115,15 @@ impl Memory {
     }
 
     fn load_job(&mut self, conn: &Connection, row: &Row<'_>, now: Timestamp) -> rusqlite::Result<()> {
-        let key: QueueKey = row.get(2)?;
-        let state = row.get(3)?;
-        let outcome = match state {
+        let key: QueueKey = row.get(1)?;
+        let outcome = match row.get(2)? {
             2 => Outcome::Succeeded,
             3 => Outcome::Failed,
             4 => Outcome::Cancelled,
             5 => Outcome::Expired,
             state::DELETED | state::PRUNED => return Ok(()),
-            state => {
-                // The rest is checked when the job is read.
-                row::check_step(row, row.get(0)?, state)?;
-                row::check_asked(row, row.get(0)?, key)?;
-                return self.load_live(conn, row, key, state, now);
-            }
+            state => return self.load_live(conn, row, key, state, now),
         };
-        row::check_step(row, row.get(0)?, state)?;
         self.at(key).finished[super::slot(outcome)] += 1;
         Ok(())
     }
@@ -144,19 +138,19 @@ impl Memory {
     ) -> rusqlite::Result<()> {
         let seq: i64 = row.get(0)?;
         let plain = row
-            .get_ref(14)?
+            .get_ref(6)?
             .as_str_or_null()
-            .map_err(|e| unreadable(14, e))?
+            .map_err(|e| unreadable(6, e))?
             .is_none();
         if state == state::WAITING && plain {
             // The common case, without reading the job: no options, so it is never overdue.
-            let group = row.get_ref(13)?.as_str_or_null().map_err(|e| unreadable(13, e))?;
+            let group = row.get_ref(5)?.as_str_or_null().map_err(|e| unreadable(5, e))?;
             let group = group
                 .map(GroupName::new)
                 .transpose()
-                .map_err(|e| unreadable(13, e))?;
-            let batch = row.get::<_, Option<i64>>(18)?.map(i64::unsigned_abs);
-            let place = (row.get(4)?, row.get(9)?, seq.cast_unsigned());
+                .map_err(|e| unreadable(5, e))?;
+            let batch = row.get::<_, Option<i64>>(7)?.map(i64::unsigned_abs);
+            let place = (row.get(3)?, row.get(4)?, seq.cast_unsigned());
             if place.1 > now.as_millis() {
                 self.enter_waiting(key, place, group, batch, now);
             } else {

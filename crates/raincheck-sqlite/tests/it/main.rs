@@ -2,6 +2,7 @@
 
 mod bodies;
 mod clock;
+mod damage;
 mod durable;
 mod kit;
 mod output;
