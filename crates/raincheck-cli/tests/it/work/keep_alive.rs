@@ -11,6 +11,7 @@ const IDLE: &str = "echo $RAINCHECK_WORKER $RAINCHECK_QUEUE $RAINCHECK_URL $$ >>
                     trap 'echo left >> left; kill $!; exit' TERM; sleep 1000 & wait";
 
 /// What has the queue `words` worked by the example in Python, where there is Python.
+#[expect(clippy::print_stderr, reason = "a test that could not run says so")]
 fn words_by_python() -> Option<String> {
     let python = Command::new("python3")
         .arg("--version")
