@@ -20,7 +20,7 @@ use tracing::{debug, warn};
 use crate::api::code::Code;
 use crate::tasks::{Group, TaskKind};
 
-use super::caps::Caps;
+use super::caps::{Admission, Caps};
 use super::connection::{Peer, drive};
 use super::line::bare_answer;
 use super::wire::{Kept, Wire};
@@ -144,8 +144,7 @@ where
         };
         let (hall, tls) = (self.hall.clone(), self.listener.tls.clone());
         self.hall.group.spawn(TaskKind::Connection, async move {
-            hall.serve(accepted, address, tls).await;
-            drop(admission);
+            hall.serve(accepted, address, tls, admission).await;
         });
     }
 
@@ -171,7 +170,7 @@ where
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    async fn serve(self, accepted: Accepted, address: IpAddr, tls: Option<Tls>) {
+    async fn serve(self, accepted: Accepted, address: IpAddr, tls: Option<Tls>, admission: Admission) {
         let peer = Peer {
             address,
             tls: tls.is_some(),
@@ -180,7 +179,7 @@ where
         let stream = match accepted {
             Accepted::Local(stream) => {
                 let wire: Box<dyn Wire> = Box::new(Kept::new(stream));
-                return Box::pin(drive(wire, peer, self.service, self.options, stopping)).await;
+                return Box::pin(drive(wire, peer, self.service, self.options, stopping, admission)).await;
             }
             Accepted::Tcp(stream, _) => stream,
         };
@@ -189,13 +188,20 @@ where
             debug!(%error, "cannot set TCP_NODELAY");
         }
         match tls {
-            None => drive(stream, peer, self.service, self.options, stopping).await,
+            None => drive(stream, peer, self.service, self.options, stopping, admission).await,
             // Boxed, as above: else each plain connection took the room of the largest kind.
-            Some(tls) => Box::pin(self.serve_tls(stream, peer, &tls, stopping)).await,
+            Some(tls) => Box::pin(self.serve_tls(stream, peer, &tls, stopping, admission)).await,
         }
     }
 
-    async fn serve_tls(self, stream: TcpStream, peer: Peer, tls: &Tls, stopping: CancellationToken) {
+    async fn serve_tls(
+        self,
+        stream: TcpStream,
+        peer: Peer,
+        tls: &Tls,
+        stopping: CancellationToken,
+        admission: Admission,
+    ) {
         let address = peer.address;
         let shaking = TlsAcceptor::from(tls.config()).accept(stream);
         let stream = tokio::select! {
@@ -208,10 +214,11 @@ where
         };
         if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
             let group = self.group.clone();
-            return multiplex::drive(stream, peer, self.service, self.options, group, stopping).await;
+            multiplex::drive(stream, peer, self.service, self.options, group, stopping).await;
+            return drop(admission);
         }
         let wire: Box<dyn Wire> = Box::new(Kept::new(stream));
-        drive(wire, peer, self.service, self.options, stopping).await;
+        drive(wire, peer, self.service, self.options, stopping, admission).await;
     }
 }
 

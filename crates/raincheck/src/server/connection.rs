@@ -10,7 +10,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -19,6 +19,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceExt as _};
 
+use super::caps::Admission;
 use super::framing::LengthTwice;
 use super::line::Line;
 use super::pulse::{Phase, Pulse};
@@ -48,21 +49,23 @@ impl Peer {
     }
 }
 
-/// Serves one connection until it ends, its time is up, or `stopping` is cancelled and its answer sent.
+/// Serves one connection until it ends, its time is up, or `stopping` is cancelled and its answer sent; or until an answer
+/// hands it on to another protocol, such as WebSocket.
 pub(super) async fn drive<S, B, W>(
     stream: W,
     peer: Peer,
     service: S,
     options: Arc<ServerOptions>,
     stopping: CancellationToken,
+    admission: Admission,
 ) where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone,
     B: Body + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    W: Wire,
+    W: Wire + 'static,
 {
     let pulse = Arc::new(Pulse::new());
-    let line = TokioIo::new(Line::new(stream, pulse.clone()));
+    let line = TokioIo::new(Line::new(stream, pulse.clone(), admission));
     let handling = Handling {
         service,
         pulse: pulse.clone(),
@@ -76,7 +79,8 @@ pub(super) async fn drive<S, B, W>(
         .max_buf_size(BUFFER_BYTES_MAX)
         // hyper would allocate a read buffer for every waiter to notice a client that is gone; the line peeks.
         .half_close(true)
-        .serve_connection(line, handling);
+        .serve_connection(line, handling)
+        .with_upgrades();
     let mut connection = pin!(connection);
     let mut stopped = pin!(stopping.cancelled());
     let mut stopping_told = false;
@@ -187,7 +191,10 @@ where
             self.answer = None;
             return Poll::Pending;
         }
-        self.pulse.enter(Phase::Answering);
+        self.pulse.enter(match response.status() {
+            StatusCode::SWITCHING_PROTOCOLS => Phase::Handed,
+            _ => Phase::Answering,
+        });
         let pulse = self.pulse.clone();
         Poll::Ready(Ok(response.map(|body| Tracked {
             body: Box::pin(body),
@@ -204,7 +211,9 @@ struct Tracked<B> {
 
 impl<B> Drop for Tracked<B> {
     fn drop(&mut self) {
-        self.pulse.enter(Phase::Idle);
+        if self.pulse.phase() != Phase::Handed {
+            self.pulse.enter(Phase::Idle);
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::api::code::Code;
 
+use super::caps::Admission;
 use super::framing::Framing;
 use super::pulse::{Phase, Pulse};
 use super::wire::Wire;
@@ -21,16 +22,19 @@ use super::wire::Wire;
 pub(super) struct Line<W> {
     stream: W,
     pulse: Arc<Pulse>,
+    /// Counted for as long as the socket is open, in whosever hands.
+    _admission: Admission,
     framing: Framing,
     /// Set when more bytes are there than the request being worked on: then the client is there as well.
     ahead: bool,
 }
 
 impl<W: Wire> Line<W> {
-    pub(super) fn new(stream: W, pulse: Arc<Pulse>) -> Self {
+    pub(super) fn new(stream: W, pulse: Arc<Pulse>, admission: Admission) -> Self {
         Self {
             stream,
             pulse,
+            _admission: admission,
             framing: Framing::default(),
             ahead: false,
         }
@@ -97,6 +101,9 @@ impl<W: Wire> AsyncRead for Line<W> {
         let before = buf.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
         let this = &mut *self;
+        if this.pulse.phase() == Phase::Handed {
+            return read;
+        }
         if let Some(heard) = buf.filled().get(before..).filter(|heard| !heard.is_empty()) {
             this.ahead = false;
             if this.pulse.phase() == Phase::Idle {

@@ -1,7 +1,7 @@
 //! What a connection is doing, and since when: one small value that its parts write and its driver reads.
 //!
 //! Invariant: whatever a connection does, [`Pulse::deadline`] names the instant at which it is given up, except while
-//! this server itself is at work.
+//! this server itself is at work, or has handed the connection on.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
@@ -29,6 +29,8 @@ pub(super) enum Phase {
     Answering = 3,
     /// All is said; what the client still sends is thrown away.
     Leaving = 4,
+    /// It speaks another protocol, with somebody else.
+    Handed = 5,
 }
 
 /// The state of one connection. All parts run in one task, so the atomics only satisfy `Sync`.
@@ -80,7 +82,8 @@ impl Pulse {
             1 => Phase::Head,
             2 => Phase::Busy,
             3 => Phase::Answering,
-            _ => Phase::Leaving,
+            4 => Phase::Leaving,
+            _ => Phase::Handed,
         }
     }
 
@@ -178,6 +181,7 @@ impl Pulse {
             Phase::Idle if self.requests() > 0 => at(since, options.idle_time),
             Phase::Idle | Phase::Head => at(since, options.head_time),
             Phase::Leaving => at(since, LEAVE_TIME),
+            Phase::Handed => None,
             Phase::Busy | Phase::Answering => match self.closed.load(Ordering::Relaxed) {
                 0 => None,
                 closed => at(closed - 1, options.gone_time),
