@@ -21,6 +21,7 @@ pub mod fuzz;
 mod hashing;
 pub mod intake;
 pub mod keys;
+pub mod links;
 pub mod node;
 mod observe;
 pub mod outward;

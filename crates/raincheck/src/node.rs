@@ -5,16 +5,14 @@
 
 mod change;
 mod hosts;
+mod options;
 mod stop;
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-use raincheck_core::audit::ActsKept;
-use raincheck_core::host::HOST_CONCURRENCY;
-use raincheck_core::name::{Namespace, QueueName, WorkerName};
+use raincheck_core::name::{Namespace, QueueName};
 use raincheck_core::queue::Queue;
 use raincheck_core::secret::SigningSecrets;
 use raincheck_core::store::{Store, StoreError};
@@ -25,78 +23,27 @@ use crate::dispatch::{Dispatch, Wakes};
 use crate::feed::Feeds;
 use crate::intake::Intake;
 use crate::keys::Keys;
+use crate::links::Links;
 use crate::observe::{Fault, Listener};
 use crate::outward::Client;
 use crate::outward::hosts::Hosts;
-use crate::outward::target::Targets;
 use crate::pace::Paces;
 use crate::pull::{self, Pull};
 use crate::queues::Queues;
-use crate::random::Randomness;
 use crate::settle::{self, Gatherer};
 use crate::tasks::{Group, TaskKind};
 use crate::telemetry::Metrics;
-use crate::telemetry::traces::{TraceOptions, Traces};
+use crate::telemetry::traces::Traces;
 use crate::upkeep::{acts, prune, reclaim, tend};
 use crate::watch::Watch;
 use crate::webhooks::courier::{Bell, Courier};
 use crate::webhooks::secrets::Secrets;
 use crate::workers::Shop;
 use crate::workers::crews::Crews;
-use crate::workers::function::Functions;
 use crate::workers::process::Member;
 use crate::workers::push::Pusher;
 
-/// How a node behaves.
-#[derive(Clone, Debug)]
-pub struct NodeOptions {
-    /// How long a drain may take: attempts that run longer are given back.
-    pub drain: Duration,
-    /// How many processes a queue runs at once unless it says otherwise.
-    pub cores: u32,
-    /// Whether a submit to an unknown queue creates it.
-    pub dev: bool,
-    /// The server's own URL as handlers reach it, for the URLs in push requests.
-    pub public_url: Option<String>,
-    /// Where URLs that come over the API may lead, beside public addresses.
-    pub targets: Arc<Targets>,
-    /// So many pushes go to one host at once, unless a queue's own concurrency is larger; and webhooks to one that is slow.
-    pub host_concurrency: u32,
-    /// The server's own URL on this machine, for the programs that it keeps alive; without one there are none.
-    pub own_url: Option<String>,
-    /// Where traces are sent, if anywhere.
-    pub traces: Option<TraceOptions>,
-    /// How long what administrators did is kept.
-    pub acts_kept: ActsKept,
-    /// How this node calls itself in the attempts it runs.
-    pub worker: WorkerName,
-    /// Where its randomness comes from.
-    #[doc(hidden)]
-    pub random: Randomness,
-    /// What stands in for the workers of queues.
-    #[doc(hidden)]
-    pub functions: Functions,
-}
-
-impl Default for NodeOptions {
-    fn default() -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self {
-            drain: Duration::from_secs(25),
-            cores: u32::try_from(cores).unwrap_or(u32::MAX),
-            dev: false,
-            public_url: None,
-            targets: Arc::default(),
-            host_concurrency: HOST_CONCURRENCY,
-            own_url: None,
-            traces: None,
-            acts_kept: ActsKept::default(),
-            worker: WorkerName::new("node").expect("a plain word is a worker's name"),
-            random: Randomness::default(),
-            functions: Functions::default(),
-        }
-    }
-}
+pub use self::options::NodeOptions;
 
 struct Inner {
     store: Arc<dyn Store>,
@@ -169,6 +116,7 @@ impl Node {
         let (settler, gatherer) = settle::settler(store.clone(), &options.random);
         let secrets = Secrets::new(store.clone(), options.random.clone());
         let hosts = Hosts::new(options.host_concurrency, options.random.clone());
+        let outside = options.outside();
         let shop = Arc::new(Shop::new(
             store.clone(),
             settler,
@@ -176,7 +124,7 @@ impl Node {
             options.random.clone(),
             options.functions.clone(),
             Pusher::new(
-                options.public_url.as_deref(),
+                outside.as_deref(),
                 secrets.clone(),
                 &options.targets,
                 hosts.clone(),
@@ -278,7 +226,10 @@ impl Node {
             secrets: node.secrets.clone(),
             client: Client::guarded(&node.options.targets),
             hosts: node.hosts.clone(),
-            public_url: node.options.public_url.clone(),
+            outside: node
+                .options
+                .outside()
+                .unwrap_or_else(|| node.options.mount.to_string()),
             random: node.shop.random.clone(),
             bell: node.webhooks.clone(),
             tasks: node.upkeep.clone(),
@@ -399,6 +350,11 @@ impl Node {
     #[must_use]
     pub fn options(&self) -> &NodeOptions {
         &self.0.options
+    }
+
+    /// Writes the URLs that answers hold.
+    pub(crate) fn links(&self) -> Links<'_> {
+        self.0.options.mount.links()
     }
 
     /// Whether the node is leaving: readiness is red, new submits are refused.

@@ -1,22 +1,31 @@
 //! The HTTP contract for those who are in the same process: submitting without a request, and the routes without the door.
 //!
-//! Invariant: an option, a refusal and a 202 are made by the same code as over the network.
+//! Invariants: an option, a refusal and a 202 are made by the same code as over the network; where the routes stand elsewhere than
+//! their URLs say, nothing is answered but that.
 
 use std::borrow::Cow;
+use std::convert::Infallible;
+use std::future::ready;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::{MatchedPath, NestedPath};
 use axum::response::{IntoResponse as _, Response};
+use http::Request;
 use http::header::HeaderValue;
 use raincheck_core::content::Input;
 use raincheck_core::id::JobId;
 use raincheck_core::job::Job;
 use raincheck_core::name::{Namespace, QueueName};
+use tower::Service;
 
 use super::answer::{
     IDEMPOTENCY_REPLAYED, RAINCHECK_ATTACHED, retry_after, seconds_until, stamp, unknown_queue,
 };
+use super::code::Code;
 use super::committed::{self, Accepted, Committed};
 use super::options::{Asked, plain_key, row_of_field};
 use super::prefer::Prefer;
@@ -25,25 +34,68 @@ use super::routes::submit::{accepted, admit, fits, order};
 use super::wire::accepted::AcceptedDocument;
 use super::wire::job::JobDocument;
 use super::{ApiOptions, service_with};
+use crate::links::{Links, Mount};
 use crate::node::Node;
 
 /// The paths beside those below `/v1`.
-const BESIDE: [&str; 6] = [
+const BESIDE: [&str; 7] = [
     "/docs",
     "/openapi.json",
     "/metrics",
     "/healthz",
     "/readyz",
+    "/problems",
     "/problems/{code}",
 ];
 
-/// The API as routes that are merged with others.
+/// The API as routes that are merged with others, or nested below the mount.
 pub(crate) fn router<S: Clone + Send + Sync + 'static>(node: &Node, options: ApiOptions) -> Router<S> {
-    let api = service_with(node.clone(), options);
+    let api = Below {
+        api: service_with(node.clone(), options),
+        mount: node.options().mount.clone(),
+    };
     let below = Router::new().route_service("/v1/{*path}", api.clone());
     BESIDE
         .iter()
         .fold(below, |router, path| router.route_service(path, api.clone()))
+}
+
+/// The API below the router of an application.
+#[derive(Clone)]
+struct Below {
+    api: super::Service,
+    mount: Mount,
+}
+
+impl Service<Request<Body>> for Below {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Service::<Request<Body>>::poll_ready(&mut self.api, cx)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        // What the application's router matched is no route of the API: scopes are asked for by those.
+        request.extensions_mut().remove::<MatchedPath>();
+        let nested = request.extensions().get::<NestedPath>();
+        let nested = nested.map_or("", NestedPath::as_str);
+        if self.mount.ends_with(nested) {
+            return Box::pin(self.api.call(request));
+        }
+        let detail = format!(
+            "the application nests these routes at {nested:?}, but their URLs begin with {:?}: its builder has to say \
+             mounted_at({nested:?})",
+            self.mount.as_str()
+        );
+        tracing::error!(nested, mount = %self.mount, "the API is nested elsewhere than its URLs say");
+        let refused = Refused {
+            problem: Problem::new(Code::Internal, detail),
+            mount: self.mount.clone(),
+        };
+        Box::pin(ready(Ok(refused.into_response())))
+    }
 }
 
 /// What a submitter asks, beside the input.
@@ -57,11 +109,14 @@ pub(crate) struct Wish {
 
 /// A refusal.
 #[derive(Debug)]
-pub(crate) struct Refused(Problem);
+pub(crate) struct Refused {
+    problem: Problem,
+    mount: Mount,
+}
 
 impl std::fmt::Display for Refused {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.0.detail())
+        f.write_str(self.problem.detail())
     }
 }
 
@@ -69,28 +124,32 @@ impl std::error::Error for Refused {}
 
 impl Refused {
     /// An input that cannot be written.
-    pub(crate) fn input(error: &serde_json::Error) -> Self {
-        Self(Problem::bad_request(format!(
-            "the input cannot be written as JSON: {error}"
-        )))
+    pub(crate) fn input(node: &Node, error: &serde_json::Error) -> Self {
+        let problem = Problem::bad_request(format!("the input cannot be written as JSON: {error}"));
+        Self::by(node, problem)
+    }
+
+    fn by(node: &Node, problem: Problem) -> Self {
+        let mount = node.options().mount.clone();
+        Self { problem, mount }
     }
 
     pub(crate) fn code(&self) -> &'static str {
-        self.0.code().as_str()
+        self.problem.code().as_str()
     }
 
     pub(crate) fn detail(&self) -> &str {
-        self.0.detail()
+        self.problem.detail()
     }
 
     pub(crate) fn in_doubt(&self) -> bool {
-        self.0.in_doubt()
+        self.problem.in_doubt()
     }
 
     /// The answer, which no gate has still to write.
     pub(crate) fn into_response(self) -> Response {
-        let body = self.0.render("");
-        let mut response = self.0.into_response();
+        let body = self.problem.render(self.mount.links(), "");
+        let mut response = self.problem.into_response();
         *response.body_mut() = Body::from(body);
         response
     }
@@ -122,10 +181,10 @@ impl Placed {
         matches!(self, Self::There { .. })
     }
 
-    pub(crate) fn into_response(self) -> Response {
+    pub(crate) fn into_response(self, links: Links<'_>) -> Response {
         match self {
             Self::New(id, document, seconds) => {
-                accepted(&id, document, Some(seconds), Prefer::default(), None)
+                accepted(links, &id, document, Some(seconds), Prefer::default(), None)
             }
             Self::There {
                 job,
@@ -134,7 +193,7 @@ impl Placed {
                 retry_after,
             } => {
                 let id = Committed::read(job.get());
-                let mut response = accepted(&id, document, retry_after, Prefer::default(), None);
+                let mut response = accepted(links, &id, document, retry_after, Prefer::default(), None);
                 let headers = response.headers_mut();
                 stamp(headers, job.get().id, job.get().outcome());
                 let how = if replayed {
@@ -160,7 +219,8 @@ pub(crate) async fn place(
     wish: Wish,
     input: Input,
 ) -> Result<Placed, Refused> {
-    submit(node, namespace, queue, wish, input).await.map_err(Refused)
+    let placed = submit(node, namespace, queue, wish, input).await;
+    placed.map_err(|problem| Refused::by(node, problem))
 }
 
 async fn submit(
@@ -192,7 +252,7 @@ async fn submit(
     let fate = committed::submit(&**node.store(), node.intake(), namespace, submission).await?;
     Ok(match fate {
         Accepted::New(new) => {
-            let document = AcceptedDocument::of(id, &queue, starts_at).render();
+            let document = AcceptedDocument::of(node.links(), id, &queue, starts_at).render();
             Placed::New(new, document, seconds_until(starts_at, id.created_at()))
         }
         Accepted::Replayed(job) => was_there(node, job, true, there.as_deref()),
@@ -207,7 +267,7 @@ fn was_there(
     queue: Option<&raincheck_core::queue::Queue>,
 ) -> Placed {
     let now = node.store().now();
-    let document = JobDocument::of(job.get(), queue, now).render();
+    let document = JobDocument::of(node.links(), job.get(), queue, now).render();
     let retry_after = retry_after(job.get(), now);
     Placed::There {
         job,

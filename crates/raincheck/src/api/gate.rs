@@ -23,6 +23,7 @@ use http::{Method, Version};
 use tokio::time::Instant;
 use tower::Service;
 
+use crate::links::{Links, Mount};
 use crate::server::{Client, LengthTwice};
 use crate::telemetry::Metrics;
 use crate::telemetry::http::{Routes, method};
@@ -58,6 +59,7 @@ struct Rules {
     count: AtomicU64,
     routes: Routes,
     metrics: Metrics,
+    mount: Mount,
 }
 
 /// Which hosts and pages are let in.
@@ -84,6 +86,7 @@ impl<S> Gate<S> {
         audit: Option<Audit>,
         routes: Routes,
         metrics: Metrics,
+        mount: Mount,
     ) -> Self {
         let rules = Rules {
             door,
@@ -93,6 +96,7 @@ impl<S> Gate<S> {
             count: AtomicU64::new(0),
             routes,
             metrics,
+            mount,
         };
         Self {
             inner,
@@ -386,7 +390,7 @@ impl<F: Future<Output = Result<Response, Infallible>>> Future for Passing<F> {
         }
         let audit = self.counted.rules.audit.as_ref().zip(self.act.as_ref());
         let row = audit.and_then(|(audit, act)| audit.answered(act, &response));
-        write_problem(&mut response, &request_id);
+        write_problem(&mut response, self.counted.rules.mount.links(), &request_id);
         self.counted.count(&response);
         if let Some(asked) = &self.asked {
             asked.log(&response, &request_id);
@@ -404,11 +408,11 @@ impl<F: Future<Output = Result<Response, Infallible>>> Future for Passing<F> {
 }
 
 /// Writes the body of a problem.
-fn write_problem(response: &mut Response, request_id: &HeaderValue) {
+fn write_problem(response: &mut Response, links: Links<'_>, request_id: &HeaderValue) {
     let Some(Unwritten(problem)) = response.extensions_mut().remove::<Unwritten>() else {
         return;
     };
-    let body = problem.render(request_id.to_str().unwrap_or_default());
+    let body = problem.render(links, request_id.to_str().unwrap_or_default());
     // The route has measured the body that was not there yet.
     response.headers_mut().remove(header::CONTENT_LENGTH);
     *response.body_mut() = Body::from(body);

@@ -55,6 +55,7 @@ pub use cors::Origin;
 pub use gate::Gate;
 pub use openapi::openapi_json;
 pub use text::{base64 as from_base64, to_base64};
+pub(crate) use ticket::Ticket;
 
 /// How the API behaves.
 #[derive(Clone, Debug)]
@@ -147,7 +148,7 @@ pub fn service_with(node: Node, options: ApiOptions) -> Service {
         options,
         namespace: Namespace::default(),
     }));
-    let metrics = api.node.metrics().clone();
+    let (metrics, mount) = (api.node.metrics().clone(), api.node.options().mount.clone());
     let (router, document) = routes::all().split_for_parts();
     let paths = Routes::new(document.paths.paths.keys().map(String::as_str));
     let router = router
@@ -162,5 +163,6 @@ pub fn service_with(node: Node, options: ApiOptions) -> Service {
         Some(audit),
         paths,
         metrics,
+        mount,
     )
 }

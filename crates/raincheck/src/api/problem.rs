@@ -9,10 +9,11 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use raincheck_core::id::JobId;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
 use super::code::Code;
+use crate::links::Links;
 
 /// The media type of a problem.
 pub(crate) const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -46,8 +47,8 @@ pub(crate) struct Flaw {
 pub(crate) struct ProblemDocument<'a> {
     /// The URL of the code's page.
     #[serde(rename = "type")]
-    #[schema(example = "/problems/queue-full")]
-    kind: &'static str,
+    #[schema(value_type = String, example = "/problems/queue-full")]
+    kind: Page<'a>,
     /// The same for every occurrence of the code.
     #[schema(example = "The queue is full")]
     title: &'static str,
@@ -71,6 +72,15 @@ pub(crate) struct ProblemDocument<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, required = false)]
     job: Option<JobId>,
+}
+
+/// Where a code's page is.
+struct Page<'a>(Links<'a>, Code);
+
+impl Serialize for Page<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0.path(self.1.url()))
+    }
 }
 
 impl Problem {
@@ -134,15 +144,15 @@ impl Problem {
     }
 
     /// The body, once the request's id is known.
-    pub(crate) fn render(&self, request_id: &str) -> Vec<u8> {
-        serde_json::to_vec(&self.document(request_id)).expect("a problem is plain text and numbers")
+    pub(crate) fn render(&self, links: Links<'_>, request_id: &str) -> Vec<u8> {
+        serde_json::to_vec(&self.document(links, request_id)).expect("a problem is plain text and numbers")
     }
 
     /// The problem as it stands in its answer, or inside a list.
-    pub(crate) fn document<'a>(&'a self, request_id: &'a str) -> ProblemDocument<'a> {
+    pub(crate) fn document<'a>(&'a self, links: Links<'a>, request_id: &'a str) -> ProblemDocument<'a> {
         let code = self.0.code;
         ProblemDocument {
-            kind: code.url(),
+            kind: Page(links, code),
             title: code.title(),
             status: code.status().as_u16(),
             detail: &self.0.detail,

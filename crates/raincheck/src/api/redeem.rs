@@ -10,7 +10,6 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderValue};
 use raincheck_core::content::JobResult;
-use raincheck_core::id::JobId;
 use raincheck_core::job::{Job, Outcome, Phase};
 use raincheck_core::store::{Change, StoreError};
 
@@ -35,7 +34,7 @@ pub(crate) async fn document(
 ) -> Result<Response, StoreError> {
     let queue = api.node.queue(&job.namespace, &job.queue).await?;
     let now = api.node.store().now();
-    let document = JobDocument::of(job, queue.as_deref(), now).with(ticket);
+    let document = JobDocument::of(api.node.links(), job, queue.as_deref(), now).with(ticket);
     let mut response = json(status, document.render());
     describe(response.headers_mut(), job, api);
     Ok(response)
@@ -74,9 +73,10 @@ pub(crate) async fn result(
     let job = &*change.job;
     let Phase::Done { outcome, .. } = &job.phase else {
         let mut response = document(api, StatusCode::ACCEPTED, job, ticket).await?;
-        response
-            .headers_mut()
-            .insert(header::CONTENT_LOCATION, value(job_path(job.id, ticket)));
+        response.headers_mut().insert(
+            header::CONTENT_LOCATION,
+            value(api.node.links().job(job.id, ticket)),
+        );
         return Ok(response);
     };
     let mut response = match (outcome, &change.result) {
@@ -98,24 +98,6 @@ pub(crate) async fn result(
     };
     stamp(response.headers_mut(), job.id, Some(*outcome));
     Ok(response)
-}
-
-/// Where a job is.
-pub(crate) fn job_path(id: JobId, ticket: Option<Ticket>) -> String {
-    below(id, "", ticket)
-}
-
-/// Where a job's result is.
-pub(crate) fn result_path(id: JobId, ticket: Option<Ticket>) -> String {
-    below(id, "/result", ticket)
-}
-
-fn below(id: JobId, below: &str, ticket: Option<Ticket>) -> String {
-    let id = id.text();
-    match &ticket {
-        None => ["/v1/jobs/", id.as_str(), below].concat(),
-        Some(ticket) => ["/v1/jobs/", id.as_str(), below, "?ticket=", ticket.as_str()].concat(),
-    }
 }
 
 /// A job that failed without an answer of its handler.

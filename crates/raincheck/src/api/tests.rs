@@ -174,6 +174,7 @@ async fn a_panic_in_a_handler_is_a_problem_like_any_other() {
         None,
         routes,
         Metrics::default(),
+        crate::links::Mount::default(),
     );
     let answer = gate.oneshot(request).await.unwrap();
     assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);

@@ -15,6 +15,7 @@ use serde_json::value::RawValue;
 use super::wire::batch::BatchDocument;
 use super::wire::content::strict;
 use super::wire::job::JobDocument;
+use crate::links::Links;
 
 /// A webhook is smaller than this: a result that does not fit is redeemed at its URL.
 const BODY_MAX: usize = 20_000;
@@ -44,18 +45,14 @@ struct Inline<'a> {
 }
 
 /// The body of a webhook: the job as its document, and the result where it is JSON and fits; or the batch.
-pub(crate) fn body(
-    outgoing: &Outgoing,
-    queue: Option<&Queue>,
-    public_url: Option<&str>,
-    now: Timestamp,
-) -> Vec<u8> {
-    let base = public_url.map_or("", |url| url.trim_end_matches('/'));
+pub(crate) fn body(outgoing: &Outgoing, queue: Option<&Queue>, outside: &str, now: Timestamp) -> Vec<u8> {
+    let base = in_json(outside);
+    let links = Links::below(&base);
     let mut document = Vec::new();
     let data = match &outgoing.about {
         About::Job { job, result } => {
             document.reserve(1024);
-            JobDocument::of(job, queue, now).write(&mut document, &in_json(base));
+            JobDocument::of(links, job, queue, now).write(&mut document);
             Data {
                 job: serde_json::from_slice(&document).ok(),
                 batch: None,
@@ -64,7 +61,7 @@ pub(crate) fn body(
         }
         About::Batch(status) => Data {
             job: None,
-            batch: Some(batch(status, base)),
+            batch: Some(batch(status, Links::below(outside))),
             result: None,
         },
     };
@@ -88,14 +85,8 @@ fn in_json(text: &str) -> String {
 }
 
 /// A batch with URLs that can be followed from elsewhere, without what its rejected lines were where that does not fit.
-fn batch(status: &BatchStatus, base: &str) -> Value {
-    let mut document = serde_json::to_value(BatchDocument::of(status)).unwrap_or_default();
-    let urls = document.get_mut("urls").and_then(Value::as_object_mut);
-    for url in urls.into_iter().flat_map(|urls| urls.values_mut()) {
-        if let Some(path) = url.as_str() {
-            *url = format!("{base}{path}").into();
-        }
-    }
+fn batch(status: &BatchStatus, links: Links<'_>) -> Value {
+    let mut document = serde_json::to_value(BatchDocument::of(links, status)).unwrap_or_default();
     let lines = document.get_mut("rejected_lines").and_then(Value::as_array_mut);
     let mut left = BODY_MAX / 2;
     if let Some(lines) = lines {

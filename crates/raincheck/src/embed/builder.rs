@@ -21,6 +21,7 @@ use super::queue::QueueSettings;
 use super::raincheck::Raincheck;
 use super::reply::Reply;
 use super::submit::JobType;
+use crate::links::{BadMount, Mount};
 use crate::node::{Node, NodeOptions};
 use crate::workers::AttemptEnd;
 use crate::workers::function::{Function, Functions};
@@ -45,6 +46,9 @@ pub enum OpenFailed {
         /// Which, and what it must be.
         why: String,
     },
+    /// The API cannot be mounted there.
+    #[error(transparent)]
+    Mount(#[from] BadMount),
     /// The address of the store means nothing here.
     #[error("{0:?} is no store: name a folder, such as sqlite:./jobs")]
     Address(String),
@@ -86,6 +90,7 @@ pub struct Builder<S = ()> {
     state: S,
     queues: Vec<Wanted>,
     options: NodeOptions,
+    mount: String,
 }
 
 impl<S> std::fmt::Debug for Builder<S> {
@@ -103,6 +108,7 @@ impl Default for Builder {
             state: (),
             queues: Vec::new(),
             options: NodeOptions::default(),
+            mount: String::new(),
         }
     }
 }
@@ -115,6 +121,7 @@ impl<S: Clone + Send + Sync + 'static> Builder<S> {
             state,
             queues: self.queues,
             options: self.options,
+            mount: self.mount,
         }
     }
 
@@ -158,7 +165,16 @@ impl<S: Clone + Send + Sync + 'static> Builder<S> {
         self
     }
 
-    /// The URL at which others reach the API: what webhooks tell.
+    /// Where the application nests [`Raincheck::router`]: what the URLs in answers begin with. `/raincheck`, say, for
+    /// `.nest("/raincheck", rc.router())`; at the application's top unless said. Behind a proxy that takes away the beginning of
+    /// paths, that beginning comes first.
+    pub fn mounted_at(mut self, path: impl Into<String>) -> Self {
+        self.mount = path.into();
+        self
+    }
+
+    /// The URL at which others reach the application, without the path that the API is [mounted at](Self::mounted_at):
+    /// webhooks and pushes tell URLs below it.
     pub fn public_url(mut self, url: impl Into<String>) -> Self {
         self.options.public_url = Some(url.into());
         self
@@ -169,7 +185,7 @@ impl<S: Clone + Send + Sync + 'static> Builder<S> {
     /// # Errors
     /// What cannot be, or a store that is in use or cannot be used.
     #[cfg(feature = "sqlite")]
-    pub async fn open(self, store: impl AsRef<Path> + Send) -> Result<Raincheck, OpenFailed> {
+    pub async fn open(mut self, store: impl AsRef<Path> + Send) -> Result<Raincheck, OpenFailed> {
         let store = store.as_ref();
         let folder = match store.to_str().and_then(|text| text.split_once(':')) {
             Some(("sqlite", folder)) => PathBuf::from(folder),
@@ -191,13 +207,14 @@ impl<S: Clone + Send + Sync + 'static> Builder<S> {
     ///
     /// # Errors
     /// What cannot be, or when the store has failed.
-    pub async fn open_store(self, store: Arc<dyn Store>) -> Result<Raincheck, OpenFailed> {
+    pub async fn open_store(mut self, store: Arc<dyn Store>) -> Result<Raincheck, OpenFailed> {
         let wanted = self.checked()?;
         self.start(store, wanted).await
     }
 
     /// The queues with their settings, once it is certain that they can be.
-    fn checked(&self) -> Result<BTreeMap<QueueName, (QueueSpec, Function)>, OpenFailed> {
+    fn checked(&mut self) -> Result<BTreeMap<QueueName, (QueueSpec, Function)>, OpenFailed> {
+        self.options.mount = Mount::new(&self.mount)?;
         let mut checked = BTreeMap::new();
         for queue in &self.queues {
             let name = QueueName::new(&queue.name).map_err(|_| OpenFailed::Name(queue.name.clone()))?;

@@ -58,3 +58,4 @@ pub use self::serve::ServeFailed;
 pub use self::submit::{Accepted, JobType, Submit, SubmitError};
 #[cfg(feature = "testing")]
 pub use self::testing::Testing;
+pub use crate::links::BadMount;

@@ -164,7 +164,7 @@ impl Raincheck {
     }
 
     /// The HTTP API (`/v1/…`, `/docs`, `/openapi.json`, `/metrics`, `/healthz`, `/readyz`, `/problems/…`), to be merged with the
-    /// application's own routes. Until there is an API key it answers to this machine only.
+    /// application's own routes, or nested where [`Builder::mounted_at`] says. Until there is an API key it answers to this machine only.
     pub fn router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
         let options = ApiOptions {
             closed: !self.node().has_keys(),

@@ -175,7 +175,9 @@ impl<'a, O: DeserializeOwned> Submit<'a, O> {
     /// # Errors
     /// Why it was not accepted.
     pub async fn send(self) -> Result<Accepted<O>, SubmitError> {
-        let input = self.input.map_err(|error| SubmitError(Refused::input(&error)))?;
+        let input = self
+            .input
+            .map_err(|error| SubmitError(Refused::input(self.rc.node(), &error)))?;
         let placed = place(self.rc.node(), self.rc.namespace(), self.queue, self.wish, input).await;
         Ok(Accepted {
             rc: self.rc.clone(),
@@ -226,6 +228,6 @@ impl<O: DeserializeOwned> Accepted<O> {
 
 impl<O> IntoResponse for Accepted<O> {
     fn into_response(self) -> Response {
-        self.placed.into_response()
+        self.placed.into_response(self.rc.node().links())
     }
 }

@@ -56,7 +56,7 @@ const PUT_BACK_DOUBLED: u32 = 6;
 const POLL: Duration = Duration::from_secs(30);
 
 /// Makes a webhook's body: the only thing about it that is HTTP's.
-pub(crate) type Render = fn(&Outgoing, Option<&Queue>, Option<&str>, Timestamp) -> Vec<u8>;
+pub(crate) type Render = fn(&Outgoing, Option<&Queue>, &str, Timestamp) -> Vec<u8>;
 
 /// Rings when there may be webhooks to send. Cloning gives another handle.
 #[derive(Clone, Debug, Default)]
@@ -110,7 +110,8 @@ pub(crate) struct Courier {
     pub(crate) secrets: Secrets,
     pub(crate) client: Client,
     pub(crate) hosts: Hosts,
-    pub(crate) public_url: Option<String>,
+    /// What the URLs in webhooks begin with.
+    pub(crate) outside: String,
     pub(crate) random: Randomness,
     pub(crate) bell: Bell,
     pub(crate) tasks: Group,
@@ -293,7 +294,7 @@ impl Courier {
             About::Batch(_) => None,
         };
         let now = self.store.now();
-        let body = (self.render)(outgoing, queue.as_deref(), self.public_url.as_deref(), now);
+        let body = (self.render)(outgoing, queue.as_deref(), &self.outside, now);
         let body = Bytes::from(body);
         let mut request = Request::new(Full::new(body.clone()));
         *request.method_mut() = Method::POST;

@@ -49,17 +49,17 @@ pub(crate) struct Pusher {
     /// For the URLs of queues that were made over the API.
     guarded: Client,
     /// What the URLs of leases begin with.
-    public_url: Option<Arc<str>>,
+    outside: Option<Arc<str>>,
     secrets: Secrets,
     hosts: Hosts,
     metrics: Outward,
 }
 
 impl Pusher {
-    /// For a server that endpoints reach at `public_url`, that signs with these secrets, and whose callers may name these
+    /// For a server whose API endpoints reach at `outside`, that signs with these secrets, and whose callers may name these
     /// targets.
     pub(crate) fn new(
-        public_url: Option<&str>,
+        outside: Option<&str>,
         secrets: Secrets,
         targets: &Arc<Targets>,
         hosts: Hosts,
@@ -68,7 +68,7 @@ impl Pusher {
         Self {
             open: Client::open(),
             guarded: Client::guarded(targets),
-            public_url: public_url.map(|url| url.trim_end_matches('/').into()),
+            outside: outside.map(Into::into),
             secrets,
             hosts,
             metrics,
@@ -77,7 +77,7 @@ impl Pusher {
 
     /// Where an endpoint settles this attempt later.
     fn lease_url(&self, job: &Job) -> Option<String> {
-        let (url, lease) = (self.public_url.as_ref()?, job.lease_id()?);
+        let (url, lease) = (self.outside.as_ref()?, job.lease_id()?);
         Some(format!("{url}/v1/leases/{lease}"))
     }
 }

@@ -22,7 +22,7 @@ use crate::feed::{Event, Following, What};
 
 #[derive(Serialize)]
 struct RelistDocument {
-    url: &'static str,
+    url: String,
 }
 
 /// One reader of all jobs of a namespace, or of one of its queues.
@@ -70,7 +70,12 @@ impl AllStream {
             .flatten();
         event.written(self.form.index(), || {
             let now = self.api.node.store().now();
-            let document = render(&JobDocument::of(job, queue.as_deref(), now));
+            let document = render(&JobDocument::of(
+                self.api.node.links(),
+                job,
+                queue.as_deref(),
+                now,
+            ));
             self.form.event("state", None, &document)
         })
     }
@@ -96,7 +101,7 @@ impl Source for AllStream {
                 }
             };
             let Ok(event) = event else {
-                let url = "/v1/jobs";
+                let url = self.api.node.links().path("/v1/jobs");
                 return Some(self.form.say("relist", None, &RelistDocument { url }));
             };
             if let What::Job(job) = &event.what

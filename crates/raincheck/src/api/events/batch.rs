@@ -73,7 +73,7 @@ impl ResultsStream {
         for finished in &page.finished {
             self.after = finished.place;
             if self.caller.sees(&finished.job.queue) {
-                ResultDocument::of(finished).write(&mut lines);
+                ResultDocument::of(self.api.node.links(), finished).write(&mut lines);
             }
         }
         let all = page.finished.is_empty() && (page.batch.done() || !self.follow);

@@ -149,6 +149,7 @@ impl JobStream {
             .ok()
             .flatten();
         let document = render(&JobDocument::of(
+            self.api.node.links(),
             job,
             queue.as_deref(),
             self.api.node.store().now(),

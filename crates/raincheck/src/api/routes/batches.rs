@@ -27,7 +27,7 @@ use crate::api::options::{Fingerprinter, Head};
 use crate::api::prefer::{PREFERENCE_APPLIED, Prefer};
 use crate::api::problem::Problem;
 use crate::api::query::{self, NoQuery, once, pairs, unknown, yes_or_no};
-use crate::api::wire::batch::{BatchDocument, ResultDocument, batch_path};
+use crate::api::wire::batch::{BatchDocument, ResultDocument};
 use crate::upkeep::tend::SLICE;
 
 /// Submit any number of jobs as one batch: NDJSON, a submission a line, streamed.
@@ -70,9 +70,9 @@ pub(crate) async fn submit_batch(
     let lines = upload.run(content).await?;
     let status = api.node.store().seal_batch(namespace, id, lines).await?;
     let status = status.map_err(|why| refused(why, id))?;
-    let mut response = answer(StatusCode::ACCEPTED, &status);
+    let mut response = answer(&api, StatusCode::ACCEPTED, &status);
     let headers = response.headers_mut();
-    headers.insert(header::LOCATION, value(batch_path(id)));
+    headers.insert(header::LOCATION, value(api.node.links().batch(id)));
     if sealed {
         headers.insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
     }
@@ -105,8 +105,8 @@ fn new_batch(api: &Api, parts: &Parts, queue: Option<&QueueName>) -> Result<NewB
 /// After how many seconds it is worth looking again at a batch that is not done.
 const LOOK_AGAIN: u64 = 1;
 
-fn answer(code: StatusCode, status: &BatchStatus) -> Response {
-    let mut response = json(code, render(&BatchDocument::of(status)));
+fn answer(api: &Api, code: StatusCode, status: &BatchStatus) -> Response {
+    let mut response = json(code, render(&BatchDocument::of(api.node.links(), status)));
     if !status.batch.done() {
         response
             .headers_mut()
@@ -136,7 +136,11 @@ pub(crate) async fn get_batch(
     let prefer = Prefer::of(&request.into_parts().0)?;
     let id = id.ok_or_else(unknown_batch)?;
     let Some(wait) = prefer.wait else {
-        return Ok(answer(StatusCode::OK, &read(&api, &caller.namespace, id).await?));
+        return Ok(answer(
+            &api,
+            StatusCode::OK,
+            &read(&api, &caller.namespace, id).await?,
+        ));
     };
     let _place = api.waiters.place().ok_or_else(|| api.waiters.refused())?;
     let mut following = api.node.batches().follow(id);
@@ -152,7 +156,7 @@ pub(crate) async fn get_batch(
             () = following.changed() => {}
         }
     };
-    let mut response = answer(StatusCode::OK, &status);
+    let mut response = answer(&api, StatusCode::OK, &status);
     if let Some(applied) = prefer.applied(false) {
         response.headers_mut().insert(PREFERENCE_APPLIED, applied);
     }
@@ -250,6 +254,6 @@ pub(crate) async fn cancel_batch(
         } else {
             StatusCode::ACCEPTED
         };
-        return Ok(answer(code, &cancelled.status));
+        return Ok(answer(&api, code, &cancelled.status));
     }
 }

@@ -238,7 +238,7 @@ async fn preview(mut scan: Scan<'_>) -> Result<Response, Problem> {
         sample: sample
             .iter()
             .zip(&settings)
-            .map(|(job, queue)| JobDocument::of(job, queue.as_deref(), at))
+            .map(|(job, queue)| JobDocument::of(api.node.links(), job, queue.as_deref(), at))
             .collect(),
         confirm: (count > 0 || !exact).then(|| confirm.to_text()),
     });

@@ -137,7 +137,7 @@ fn answer(api: &Api, handed: Handed, queue: Option<&Queue>) -> Response {
     let Handed { leased, lent } = handed;
     let documents = leased
         .iter()
-        .filter_map(|leased| LeaseDocument::of(leased, queue, now, api.node.traces()));
+        .filter_map(|leased| LeaseDocument::of(api.node.links(), leased, queue, now, api.node.traces()));
     let document = LeasesDocument {
         leases: documents.collect(),
     };

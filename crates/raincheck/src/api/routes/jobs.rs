@@ -27,7 +27,7 @@ use crate::api::outlook::outlook;
 use crate::api::prefer::{PREFERENCE_APPLIED, Prefer};
 use crate::api::problem::Problem;
 use crate::api::query::NoQuery;
-use crate::api::redeem::{describe, document, job_path};
+use crate::api::redeem::{describe, document};
 use crate::api::ticket::Ticket;
 use crate::api::wait::Waiter;
 use crate::api::wire::job::JobDocument;
@@ -144,7 +144,7 @@ async fn full_document(api: &Api, job: &Job, ticket: Option<Ticket>) -> Result<R
     let now = api.node.store().now();
     let queue = api.node.queue(&job.namespace, &job.queue).await?;
     let outlook = outlook(api, job, queue.as_deref(), now).await?;
-    let mut document = JobDocument::of(job, queue.as_deref(), now).with(ticket);
+    let mut document = JobDocument::of(api.node.links(), job, queue.as_deref(), now).with(ticket);
     document.position = outlook.waiting_for.is_some().then_some(outlook.position);
     document.waiting_for = outlook.waiting_for;
     let mut response = json(StatusCode::OK, document.render());
@@ -211,7 +211,7 @@ pub(crate) async fn retry_job(
     let new = committed::retry(store, &caller.namespace, retry).await?;
     let mut response = document(&api, StatusCode::ACCEPTED, new.get(), None).await?;
     let headers = response.headers_mut();
-    headers.insert(header::LOCATION, value(job_path(new.get().id, None)));
+    headers.insert(header::LOCATION, value(api.node.links().job(new.get().id, None)));
     Ok(response)
 }
 

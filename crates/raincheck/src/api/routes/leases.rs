@@ -321,7 +321,7 @@ pub(crate) async fn many(
     Ok(leases(render_entries(&documents), lent))
 }
 
-fn shown<'a>(api: &Api, fate: &'a Result<Done, Problem>, now: Timestamp) -> Fate<'a> {
+fn shown<'a>(api: &'a Api, fate: &'a Result<Done, Problem>, now: Timestamp) -> Fate<'a> {
     let status = 200;
     match fate {
         Ok(Done::Renewed(job, renewed)) => Fate::Renewed {
@@ -341,13 +341,13 @@ fn shown<'a>(api: &Api, fate: &'a Result<Done, Problem>, now: Timestamp) -> Fate
             status,
             settled: settled(api, job, leased.as_deref(), queue.as_deref(), now),
         },
-        Err(problem) => Fate::refused(problem),
+        Err(problem) => Fate::refused(api.node.links(), problem),
     }
 }
 
 /// How a job stands that was settled, and what was claimed with it.
 fn settled<'a>(
-    api: &Api,
+    api: &'a Api,
     job: &'a Job,
     leased: Option<&'a [Leased]>,
     queue: Option<&'a Queue>,
@@ -357,7 +357,7 @@ fn settled<'a>(
     document.leases = leased.map(|leased| {
         let documents = leased.iter();
         documents
-            .filter_map(|leased| LeaseDocument::of(leased, queue, now, api.node.traces()))
+            .filter_map(|leased| LeaseDocument::of(api.node.links(), leased, queue, now, api.node.traces()))
             .collect()
     });
     document

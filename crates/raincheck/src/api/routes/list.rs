@@ -63,7 +63,7 @@ pub(crate) async fn list_jobs(
     let jobs = listed.jobs.iter().zip(&settings);
     let document = PageDocument {
         jobs: jobs
-            .map(|(job, queue)| JobDocument::of(job, queue.as_deref(), now))
+            .map(|(job, queue)| JobDocument::of(api.node.links(), job, queue.as_deref(), now))
             .collect(),
         cursor: listed.cursor.map(Cursor),
     };

@@ -30,6 +30,7 @@ use crate::api::wire::accepted::AcceptedDocument;
 use crate::api::wire::job::JobDocument;
 use crate::api::wire::many::Entries;
 use crate::api::wire::submit as wire;
+use crate::links::Links;
 
 /// So many entries make one batch of the store.
 const BATCH: usize = 1_000;
@@ -133,7 +134,7 @@ impl<'a> Desk<'a> {
         let mut drafts = Vec::with_capacity(heads.len() * ANSWER_BYTES);
         let mut ends = Vec::with_capacity(heads.len());
         for ((id, queue, starts_at), ticket) in heads.iter().zip(&tickets) {
-            AcceptedDocument::of(*id, queue, *starts_at)
+            AcceptedDocument::of(self.api.node.links(), *id, queue, *starts_at)
                 .with(*ticket)
                 .write(&mut drafts);
             ends.push(drafts.len());
@@ -194,7 +195,7 @@ impl<'a> Desk<'a> {
                 out.push(b',');
             }
             match entry {
-                Some(problem) => refuse(out, &problem, index),
+                Some(problem) => refuse(out, self.api.node.links(), &problem, index),
                 None => {
                     let (&end, span) = ends.next().expect("each that the store has is drafted");
                     match fates.next().expect("a store answers each entry of a batch") {
@@ -206,7 +207,7 @@ impl<'a> Desk<'a> {
                         Ok(Accepted::Attached(job)) => {
                             self.repeat(out, job.get(), span, r#""attached":true"#).await?;
                         }
-                        Err(problem) => refuse(out, &problem, index),
+                        Err(problem) => refuse(out, self.api.node.links(), &problem, index),
                     }
                     start = end;
                 }
@@ -231,7 +232,13 @@ impl<'a> Desk<'a> {
         let queue = self.queues.get(self.api, self.namespace, &job.queue).await?;
         write(
             out,
-            &JobDocument::of(job, queue.as_deref(), self.api.node.store().now()).with(ticket),
+            &JobDocument::of(
+                self.api.node.links(),
+                job,
+                queue.as_deref(),
+                self.api.node.store().now(),
+            )
+            .with(ticket),
         );
         add(out, why);
         Ok(())
@@ -252,8 +259,8 @@ fn add(out: &mut Vec<u8>, field: &str) {
 }
 
 /// A problem with the entry. The whole answer has a request's id, a problem in it has none.
-fn refuse(out: &mut Vec<u8>, problem: &Problem, index: usize) {
-    write(out, &problem.document(""));
+fn refuse(out: &mut Vec<u8>, links: Links<'_>, problem: &Problem, index: usize) {
+    write(out, &problem.document(links, ""));
     add(out, &format!("\"index\":{index}"));
     if problem.in_doubt() {
         add(out, r#""outcome":"unknown""#);

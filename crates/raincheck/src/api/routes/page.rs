@@ -2,12 +2,15 @@
 //!
 //! Invariant: both are the same text; the HTML runs no script and loads nothing.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use axum::body::Body;
 use axum::response::Response;
 use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+
+use crate::links::Links;
 
 /// Whether the caller would rather have HTML: browsers say so, programs do not.
 fn wants_html(headers: &HeaderMap) -> bool {
@@ -24,7 +27,8 @@ fn wants_html(headers: &HeaderMap) -> bool {
 }
 
 /// A page: as it is written, or as HTML.
-pub(super) fn page(headers: &HeaderMap, title: &str, markdown: &'static str) -> Response {
+pub(super) fn page(links: Links<'_>, headers: &HeaderMap, title: &str, markdown: &'static str) -> Response {
+    let markdown = below(links, markdown);
     const SECURITY: [(HeaderName, &str); 3] = [
         (
             header::CONTENT_SECURITY_POLICY,
@@ -34,7 +38,7 @@ pub(super) fn page(headers: &HeaderMap, title: &str, markdown: &'static str) -> 
         (header::VARY, "accept"),
     ];
     let (kind, body) = if wants_html(headers) {
-        ("text/html; charset=utf-8", Body::from(html(title, markdown)))
+        ("text/html; charset=utf-8", Body::from(html(title, &markdown)))
     } else {
         ("text/markdown; charset=utf-8", Body::from(markdown))
     };
@@ -46,6 +50,14 @@ pub(super) fn page(headers: &HeaderMap, title: &str, markdown: &'static str) -> 
         headers.insert(name, HeaderValue::from_static(value));
     }
     response
+}
+
+/// The page with its links leading where the API stands.
+fn below(links: Links<'_>, markdown: &'static str) -> Cow<'static, str> {
+    match links.base() {
+        "" => Cow::Borrowed(markdown),
+        base => Cow::Owned(markdown.replace("](/", &format!("]({base}/"))),
+    }
 }
 
 const STYLE: &str = ":root{color-scheme:light dark}\

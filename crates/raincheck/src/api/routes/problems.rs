@@ -6,12 +6,13 @@ use std::fmt::Write as _;
 use std::sync::LazyLock;
 
 use axum::body::Body;
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::response::Response;
 use http::header::{self, HeaderMap, HeaderValue};
 
 use super::page::page;
 use super::reference::reference;
+use crate::api::Api;
 use crate::api::code::Code;
 use crate::api::openapi_json;
 use crate::api::problem::Problem;
@@ -39,8 +40,8 @@ static LIST: LazyLock<String> = LazyLock::new(|| {
     responses((status = 200, description = "Their codes; HTML for browsers.", body = String,
                content_type = "text/markdown"))
 )]
-pub(crate) async fn list_problems(headers: HeaderMap) -> Response {
-    page(&headers, "Problems", &LIST)
+pub(crate) async fn list_problems(State(api): State<Api>, headers: HeaderMap) -> Response {
+    page(api.node.links(), &headers, "Problems", &LIST)
 }
 
 /// Explain a problem: what it means, how to see it, what to do.
@@ -50,7 +51,7 @@ pub(crate) async fn list_problems(headers: HeaderMap) -> Response {
     responses((status = 200, description = "The page; HTML for browsers.", body = String,
                content_type = "text/markdown"))
 )]
-pub(crate) async fn get_problem(request: Request) -> Result<Response, Problem> {
+pub(crate) async fn get_problem(State(api): State<Api>, request: Request) -> Result<Response, Problem> {
     let name = request.uri().path().rsplit('/').next().unwrap_or_default();
     let Some(code) = Code::find(name) else {
         let detail = format!(
@@ -59,7 +60,12 @@ pub(crate) async fn get_problem(request: Request) -> Result<Response, Problem> {
         );
         return Err(Problem::new(Code::NotFound, detail));
     };
-    Ok(page(request.headers(), code.as_str(), code.page()))
+    Ok(page(
+        api.node.links(),
+        request.headers(),
+        code.as_str(),
+        code.page(),
+    ))
 }
 
 /// Describe the API (OpenAPI 3.1).
@@ -67,8 +73,15 @@ pub(crate) async fn get_problem(request: Request) -> Result<Response, Problem> {
     get, path = "/openapi.json", operation_id = "openapi", tag = "server",
     responses((status = 200, description = "This document.", body = Object, content_type = "application/json"))
 )]
-pub(crate) async fn openapi() -> Response {
-    let mut response = Response::new(Body::from(OPENAPI.as_str()));
+pub(crate) async fn openapi(State(api): State<Api>) -> Response {
+    let document = match api.node.links().base() {
+        "" => Body::from(OPENAPI.as_str()),
+        // Its paths are those below a server's URL.
+        base => {
+            Body::from(OPENAPI.replacen('{', &format!("{{\n  \"servers\": [{{\"url\": \"{base}\"}}],"), 1))
+        }
+    };
+    let mut response = Response::new(document);
     response
         .headers_mut()
         .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -81,6 +94,6 @@ pub(crate) async fn openapi() -> Response {
     responses((status = 200, description = "The reference; HTML for browsers.", body = String,
                content_type = "text/markdown"))
 )]
-pub(crate) async fn docs(headers: HeaderMap) -> Response {
-    page(&headers, "Raincheck: the API", &REFERENCE)
+pub(crate) async fn docs(State(api): State<Api>, headers: HeaderMap) -> Response {
+    page(api.node.links(), &headers, "Raincheck: the API", &REFERENCE)
 }

@@ -32,12 +32,13 @@ use crate::api::extract::{QueuePath, body, json_or_lines};
 use crate::api::options::{Asked, Fingerprinter, Head, describing, named, trace_context};
 use crate::api::prefer::{PREFERENCE_APPLIED, Prefer};
 use crate::api::problem::Problem;
-use crate::api::redeem::{self, Asking, job_path, result_path};
+use crate::api::redeem::{self, Asking};
 use crate::api::ticket::{self, Ticket};
 use crate::api::wire::accepted::AcceptedDocument;
 use crate::api::wire::job::JobDocument;
 use crate::api::wire::many::{Entries, LIST_BYTES_MAX, is_list};
 use crate::api::wire::submit::{self as wire, SubmissionSchema};
+use crate::links::Links;
 use crate::node::Node;
 
 /// The largest input of a queue that does not exist yet.
@@ -293,7 +294,10 @@ async fn place(
     }
     let ticket = wish.ticket(api, namespace, id).await?;
     let fate = committed::submit(&**api.node.store(), api.node.intake(), namespace, submission);
-    let document = AcceptedDocument::of(id, &queue, starts_at).with(ticket).render();
+    let links = api.node.links();
+    let document = AcceptedDocument::of(links, id, &queue, starts_at)
+        .with(ticket)
+        .render();
     let new = match fate.await? {
         Accepted::New(new) => new,
         Accepted::Replayed(job) => {
@@ -314,7 +318,7 @@ async fn place(
     };
     let Some(mut waiter) = waiter else {
         let seconds = seconds_until(starts_at, id.created_at());
-        return Ok(accepted(&new, document, Some(seconds), prefer, ticket));
+        return Ok(accepted(links, &new, document, Some(seconds), prefer, ticket));
     };
     if let Some(change) = waiter.done().await {
         return finished(api, &change, prefer, ticket).await;
@@ -322,12 +326,13 @@ async fn place(
     // The job was accepted a while ago: tell how it stands now.
     match api.node.store().get(namespace, id).await {
         Ok(Ok(job)) => standing(api, &job, prefer, ticket).await,
-        Ok(Err(_)) | Err(_) => Ok(accepted(&new, document, Some(1), prefer, ticket)),
+        Ok(Err(_)) | Err(_) => Ok(accepted(links, &new, document, Some(1), prefer, ticket)),
     }
 }
 
 /// The 202 of a job that is on stable storage. Nothing else builds one for a new job.
 pub(crate) fn accepted(
+    links: Links<'_>,
     new: &Committed<JobId>,
     document: Vec<u8>,
     retry_after: Option<u64>,
@@ -337,7 +342,7 @@ pub(crate) fn accepted(
     let id = *new.get();
     let mut response = json(StatusCode::ACCEPTED, document);
     let headers = response.headers_mut();
-    headers.insert(header::LOCATION, value(job_path(id, ticket)));
+    headers.insert(header::LOCATION, value(links.job(id, ticket)));
     stamp(headers, id, None);
     if let Some(seconds) = retry_after {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
@@ -352,9 +357,11 @@ pub(crate) fn accepted(
 async fn standing(api: &Api, job: &Job, prefer: Prefer, ticket: Option<Ticket>) -> Result<Response, Problem> {
     let queue = api.node.queue(&job.namespace, &job.queue).await?;
     let now = api.node.store().now();
-    let document = JobDocument::of(job, queue.as_deref(), now).with(ticket).render();
-    let committed = Committed::read(job);
-    let mut response = accepted(&committed, document, retry_after(job, now), prefer, ticket);
+    let links = api.node.links();
+    let document = JobDocument::of(links, job, queue.as_deref(), now);
+    let (document, committed) = (document.with(ticket).render(), Committed::read(job));
+    let retry_after = retry_after(job, now);
+    let mut response = accepted(links, &committed, document, retry_after, prefer, ticket);
     stamp(response.headers_mut(), job.id, job.outcome());
     Ok(response)
 }
@@ -413,11 +420,9 @@ async fn finished(
 ) -> Result<Response, Problem> {
     let mut response = redeem::result(api, change, Asking::Submit, ticket).await?;
     let headers = response.headers_mut();
-    headers.insert(header::LOCATION, value(job_path(change.job.id, ticket)));
-    headers.insert(
-        header::CONTENT_LOCATION,
-        value(result_path(change.job.id, ticket)),
-    );
+    let (links, id) = (api.node.links(), change.job.id);
+    headers.insert(header::LOCATION, value(links.job(id, ticket)));
+    headers.insert(header::CONTENT_LOCATION, value(links.result(id, ticket)));
     if let Some(applied) = prefer.applied(false) {
         headers.insert(PREFERENCE_APPLIED, applied);
     }

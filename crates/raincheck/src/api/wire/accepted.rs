@@ -9,10 +9,12 @@ use raincheck_core::time::Timestamp;
 
 use super::pieces::Pieces;
 use crate::api::ticket::Ticket;
+use crate::links::Links;
 
 /// A job that was just accepted: the start of its document.
 #[derive(Debug)]
 pub(crate) struct AcceptedDocument<'a> {
+    links: Links<'a>,
     id: JobId,
     queue: &'a QueueName,
     run_at: Timestamp,
@@ -21,8 +23,9 @@ pub(crate) struct AcceptedDocument<'a> {
 
 impl<'a> AcceptedDocument<'a> {
     /// The document of a job that is about to be accepted.
-    pub(crate) const fn of(id: JobId, queue: &'a QueueName, run_at: Timestamp) -> Self {
+    pub(crate) const fn of(links: Links<'a>, id: JobId, queue: &'a QueueName, run_at: Timestamp) -> Self {
         Self {
+            links,
             id,
             queue,
             run_at,
@@ -57,7 +60,7 @@ impl<'a> AcceptedDocument<'a> {
         pieces.time(Some(if later { self.run_at } else { created_at }));
         pieces
             .raw(r#","urls":"#)
-            .urls("", self.id, self.ticket.as_ref())
+            .urls(self.links, self.id, self.ticket.as_ref())
             .raw("}");
     }
 }
@@ -89,8 +92,8 @@ mod tests {
             member: None,
         };
         let job = decide::submit(&new);
-        let short = AcceptedDocument::of(new.id, &new.queue, new.starts_at()).render();
-        let long = JobDocument::of(&job, None, job.created_at);
+        let short = AcceptedDocument::of(Links::default(), new.id, &new.queue, new.starts_at()).render();
+        let long = JobDocument::of(Links::default(), &job, None, job.created_at);
         (
             serde_json::from_slice(&short).unwrap(),
             serde_json::to_value(long).unwrap(),

@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::content::{Shown, shown};
-use crate::api::redeem::result_path;
+use crate::links::Links;
 
 /// A group of jobs that came in one upload.
 #[derive(Debug, Serialize, ToSchema)]
@@ -125,14 +125,9 @@ struct UrlsDocument {
     cancel: String,
 }
 
-/// The path of a batch.
-pub(crate) fn batch_path(id: BatchId) -> String {
-    format!("/v1/batches/{id}")
-}
-
 impl<'a> BatchDocument<'a> {
     /// The document of a batch.
-    pub(crate) fn of(status: &'a BatchStatus) -> Self {
+    pub(crate) fn of(links: Links<'_>, status: &'a BatchStatus) -> Self {
         let batch = &*status.batch;
         let (open_until, finished_at, expires_at) = match batch.stage {
             Stage::Open { until } => (Some(until), None, None),
@@ -142,7 +137,7 @@ impl<'a> BatchDocument<'a> {
                 expires_at,
             } => (None, Some(finished_at), Some(expires_at)),
         };
-        let path = batch_path(batch.id);
+        let path = links.batch(batch.id);
         Self {
             id: batch.id,
             sealed: batch.sealed(),
@@ -159,7 +154,7 @@ impl<'a> BatchDocument<'a> {
             expires_at,
             urls: UrlsDocument {
                 results: format!("{path}/results"),
-                jobs: format!("/v1/jobs?batch={}", batch.id),
+                jobs: format!("{}/v1/jobs?batch={}", links.base(), batch.id),
                 cancel: format!("{path}/cancel"),
                 this: path,
             },
@@ -228,7 +223,7 @@ struct FailureDocument<'a> {
 
 impl<'a> ResultDocument<'a> {
     /// The result of a job that has ended.
-    pub(crate) fn of(finished: &'a Finished) -> Self {
+    pub(crate) fn of(links: Links<'_>, finished: &'a Finished) -> Self {
         let job = &finished.job;
         let mut document = Self {
             seq: finished.place,
@@ -255,7 +250,7 @@ impl<'a> ResultDocument<'a> {
                 Shown::Json(json) => document.json = Some(in_one_line(json)),
                 Shown::Text(text) => document.text = Some(text),
                 Shown::Base64(base64) => document.base64 = Some(base64),
-                Shown::TooLarge => document.url = Some(result_path(job.id, None)),
+                Shown::TooLarge => document.url = Some(links.result(job.id, None)),
             }
         }
         document

@@ -18,6 +18,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use crate::api::text;
+use crate::links::Links;
 
 /// More bytes than these are fetched by themselves.
 const INLINE_BYTES_MAX: usize = 64 << 10;
@@ -71,7 +72,7 @@ fn kind(content_type: &str) -> Kind {
 
 impl<'a> ContentDocument<'a> {
     /// The input of this job.
-    pub(crate) fn of(id: JobId, input: &'a Input) -> Self {
+    pub(crate) fn of(links: Links<'_>, id: JobId, input: &'a Input) -> Self {
         let mut headers: BTreeMap<&str, Cow<'_, str>> = BTreeMap::new();
         for (name, value) in &input.headers {
             let entry = headers.entry(name).or_default();
@@ -99,7 +100,7 @@ impl<'a> ContentDocument<'a> {
             Shown::Json(json) => document.json = Some(json),
             Shown::Text(text) => document.text = Some(text),
             Shown::Base64(base64) => document.base64 = Some(base64),
-            Shown::TooLarge => document.url = Some(format!("/v1/jobs/{id}/input")),
+            Shown::TooLarge => document.url = Some(links.of_job(id, "/input", None)),
         }
         document
     }
@@ -237,7 +238,12 @@ mod tests {
                 .collect(),
             body: Bytes::copy_from_slice(body),
         };
-        serde_json::to_string(&ContentDocument::of(JobId::from_parts(1 << 40, 1), &input)).unwrap()
+        serde_json::to_string(&ContentDocument::of(
+            Links::default(),
+            JobId::from_parts(1 << 40, 1),
+            &input,
+        ))
+        .unwrap()
     }
 
     #[test]

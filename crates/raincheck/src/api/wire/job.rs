@@ -5,7 +5,7 @@
 use std::sync::LazyLock;
 
 use raincheck_core::batch::BatchId;
-use raincheck_core::id::{IdText, JobId};
+use raincheck_core::id::JobId;
 use raincheck_core::job::{ATTEMPTS_SHOWN, Attempt, AttemptOutcome, Failure, Job, Phase, State};
 use raincheck_core::lease::Lease;
 use raincheck_core::name::{GroupName, Namespace, QueueName, Tag, WorkerName};
@@ -16,58 +16,53 @@ use utoipa::ToSchema;
 
 use super::pieces::Pieces;
 use crate::api::ticket::Ticket;
+use crate::links::Links;
 
 /// Where a job is found; paths on this server.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
-struct Urls {
+struct Urls<'a> {
     /// The job document; DELETE forgets the finished job.
     #[serde(rename = "self")]
     #[schema(value_type = String, example = "/v1/jobs/job_01jd8zq3k5e7rv2m4n6p8s0t1w")]
-    own: Path,
+    own: Path<'a>,
     /// The result, once there is one.
     #[schema(value_type = String)]
-    result: Path,
+    result: Path<'a>,
     /// The input as it came.
     #[schema(value_type = String)]
-    input: Path,
+    input: Path<'a>,
     /// What happens to it, as a stream.
     #[schema(value_type = String)]
-    events: Path,
+    events: Path<'a>,
     /// POST here to cancel.
     #[schema(value_type = String)]
-    cancel: Path,
+    cancel: Path<'a>,
     /// POST here to submit the finished job again.
     #[schema(value_type = String)]
-    retry: Path,
+    retry: Path<'a>,
 }
 
 /// A path below a job's.
 #[derive(Clone, Copy, Debug)]
-struct Path(IdText, &'static str, Option<Ticket>);
+struct Path<'a>(Links<'a>, JobId, &'static str, Option<Ticket>);
 
-impl Serialize for Path {
+impl Serialize for Path<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let (id, below) = (self.0.as_str(), self.1);
-        match &self.2 {
-            None => serializer.serialize_str(&["/v1/jobs/", id, below].concat()),
-            Some(ticket) => {
-                serializer.serialize_str(&["/v1/jobs/", id, below, "?ticket=", ticket.as_str()].concat())
-            }
-        }
+        let Self(links, id, below, ticket) = *self;
+        serializer.serialize_str(&links.of_job(id, below, ticket))
     }
 }
 
-impl Urls {
+impl<'a> Urls<'a> {
     /// With a ticket in each URL that it opens.
-    fn of(id: JobId, ticket: Option<Ticket>) -> Self {
-        let id = id.text();
+    const fn of(links: Links<'a>, id: JobId, ticket: Option<Ticket>) -> Self {
         Self {
-            own: Path(id, "", ticket),
-            result: Path(id, "/result", ticket),
-            input: Path(id, "/input", ticket),
-            events: Path(id, "/events", ticket),
-            cancel: Path(id, "/cancel", ticket),
-            retry: Path(id, "/retry", None),
+            own: Path(links, id, "", ticket),
+            result: Path(links, id, "/result", ticket),
+            input: Path(links, id, "/input", ticket),
+            events: Path(links, id, "/events", ticket),
+            cancel: Path(links, id, "/cancel", ticket),
+            retry: Path(links, id, "/retry", None),
         }
     }
 }
@@ -152,7 +147,7 @@ pub(crate) struct JobDocument<'a> {
     #[schema(value_type = Option<u64>)]
     pub(crate) position: Option<Option<u64>>,
     /// Where everything about it is found; paths on this server.
-    urls: Urls,
+    urls: Urls<'a>,
 }
 
 /// How far an attempt is, as its worker tells.
@@ -324,19 +319,19 @@ static NO_QUEUE: LazyLock<Queue> = LazyLock::new(|| {
 impl JobDocument<'_> {
     /// With the ticket in its URLs.
     pub(crate) fn with(mut self, ticket: Option<Ticket>) -> Self {
-        self.urls = Urls::of(self.id, ticket);
+        self.urls = Urls::of(self.urls.own.0, self.id, ticket);
         self
     }
 
     /// The document as JSON.
     pub(crate) fn render(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(1024);
-        self.write(&mut out, "");
+        self.write(&mut out);
         out
     }
 
-    /// Appends the document as JSON, its URLs below `base`: nothing, or the server's URL as it stands in JSON.
-    pub(crate) fn write(&self, out: &mut Vec<u8>, base: &str) {
+    /// Appends the document as JSON.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
         let mut pieces = Pieces(out);
         pieces.raw(r#"{"id":""#).raw(self.id.text().as_bytes());
         pieces.raw(r#"","queue":""#).raw(self.queue.as_str());
@@ -374,14 +369,14 @@ impl JobDocument<'_> {
         }
         pieces
             .raw(r#","urls":"#)
-            .urls(base, self.id, self.urls.own.2.as_ref())
+            .urls(self.urls.own.0, self.id, self.urls.own.3.as_ref())
             .raw("}");
     }
 }
 
 impl<'a> JobDocument<'a> {
     /// The document of `job` as it stands at `now`.
-    pub(crate) fn of(job: &'a Job, queue: Option<&Queue>, now: Timestamp) -> Self {
+    pub(crate) fn of(links: Links<'a>, job: &'a Job, queue: Option<&Queue>, now: Timestamp) -> Self {
         let (finished_at, expires_at) = match &job.phase {
             Phase::Done {
                 finished_at,
@@ -416,7 +411,7 @@ impl<'a> JobDocument<'a> {
             retried_as: job.retried_as,
             waiting_for: None,
             position: None,
-            urls: Urls::of(job.id, None),
+            urls: Urls::of(links, job.id, None),
         }
     }
 }

@@ -18,6 +18,7 @@ use super::content::ContentDocument;
 use super::job::{JobDocument, JobState};
 use super::pieces::Pieces;
 use crate::api::problem::{Problem, ProblemDocument};
+use crate::links::Links;
 use crate::telemetry::traces::Traces;
 
 /// The time left, to the next whole second: what is left of `30s` when its claim is answered is still `30s`.
@@ -67,6 +68,7 @@ pub(crate) struct LeaseDocument<'a> {
 impl<'a> LeaseDocument<'a> {
     /// The lease; `None` where the job is in nobody's hands.
     pub(crate) fn of(
+        links: Links<'a>,
         leased: &'a Leased,
         queue: Option<&Queue>,
         now: Timestamp,
@@ -83,8 +85,8 @@ impl<'a> LeaseDocument<'a> {
             cancel_requested: job.cancel_requested,
             traceparent: traces.traceparent(job),
             tracestate: job.options.tracestate.as_deref(),
-            job: JobDocument::of(job, queue, now),
-            input: ContentDocument::of(job.id, &leased.input),
+            job: JobDocument::of(links, job, queue, now),
+            input: ContentDocument::of(links, job.id, &leased.input),
         })
     }
 }
@@ -109,7 +111,7 @@ impl LeaseDocument<'_> {
             }
         }
         pieces.raw(r#","job":"#);
-        self.job.write(pieces.0, "");
+        self.job.write(pieces.0);
         pieces.raw(r#","input":"#).json(&self.input).raw("}");
     }
 }
@@ -308,8 +310,8 @@ pub(crate) enum Fate<'a> {
 }
 
 impl<'a> Fate<'a> {
-    pub(crate) fn refused(problem: &'a Problem) -> Self {
-        Self::Refused(problem.document(""))
+    pub(crate) fn refused(links: Links<'a>, problem: &'a Problem) -> Self {
+        Self::Refused(problem.document(links, ""))
     }
 }
 

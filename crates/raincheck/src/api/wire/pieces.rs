@@ -10,6 +10,7 @@ use raincheck_core::time::Timestamp;
 use serde::Serialize;
 
 use crate::api::ticket::Ticket;
+use crate::links::Links;
 
 /// The names of a job's URLs, and what each adds to the job's own.
 const URLS: [(&str, &str); 6] = [
@@ -59,14 +60,13 @@ impl Pieces<'_> {
         self.raw(if value { "true" } else { "false" })
     }
 
-    /// Appends the object of a job's URLs, below `base` (nothing, or a server's URL as it stands in JSON), with a ticket in
-    /// each that it opens.
-    pub(super) fn urls(&mut self, base: &str, id: JobId, ticket: Option<&Ticket>) -> &mut Self {
+    /// Appends the object of a job's URLs, with a ticket in each that it opens.
+    pub(super) fn urls(&mut self, links: Links<'_>, id: JobId, ticket: Option<&Ticket>) -> &mut Self {
         let id = id.text();
         self.raw("{");
         for (name, below) in URLS {
             self.raw(name)
-                .raw(base)
+                .raw(links.base())
                 .raw("/v1/jobs/")
                 .raw(id.as_bytes())
                 .raw(below);

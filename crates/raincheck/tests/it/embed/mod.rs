@@ -2,8 +2,10 @@
 
 mod handlers;
 mod leaving;
+mod mounted;
 mod submits;
 mod testing;
+mod upgrade;
 
 use std::net::SocketAddr;
 

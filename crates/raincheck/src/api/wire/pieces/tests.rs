@@ -144,7 +144,8 @@ fn text(json: Vec<u8>) -> String {
 fn a_job_is_written_as_its_serializer_writes_it() {
     for job in jobs() {
         for ticket in [None, Some(Ticket::sample())] {
-            let mut document = JobDocument::of(&job, Some(&queue()), now()).with(ticket);
+            let mut document =
+                JobDocument::of(Links::below("/mount"), &job, Some(&queue()), now()).with(ticket);
             assert_eq!(text(document.render()), serde_json::to_string(&document).unwrap());
             document.waiting_for = Some(WaitingFor::RunAt);
             document.position = Some(None);
@@ -179,8 +180,15 @@ fn leases_are_written_as_their_serializer_writes_them() {
     assert!(leased.len() > 2);
     for count in 0..=leased.len() {
         let leases = leased.iter().take(count);
-        let leases =
-            leases.filter_map(|leased| LeaseDocument::of(leased, Some(&queue), now(), &Traces::default()));
+        let leases = leases.filter_map(|leased| {
+            LeaseDocument::of(
+                Links::below("/mount"),
+                leased,
+                Some(&queue),
+                now(),
+                &Traces::default(),
+            )
+        });
         let document = LeasesDocument {
             leases: leases.collect(),
         };
@@ -198,7 +206,15 @@ fn what_became_of_leases_is_written_as_its_serializer_writes_it() {
         settled.leases = (index % 2 == 0).then(|| {
             let leases = leased.iter();
             leases
-                .filter_map(|leased| LeaseDocument::of(leased, Some(&queue), now(), &Traces::default()))
+                .filter_map(|leased| {
+                    LeaseDocument::of(
+                        Links::below("/mount"),
+                        leased,
+                        Some(&queue),
+                        now(),
+                        &Traces::default(),
+                    )
+                })
                 .collect()
         });
         assert_eq!(text(settled.render()), serde_json::to_string(&settled).unwrap());
@@ -210,7 +226,7 @@ fn what_became_of_leases_is_written_as_its_serializer_writes_it() {
     let problem = Problem::new(Code::LeaseLost, "over");
     entries.push(EntryDocument {
         lease: Some("l_1"),
-        fate: Fate::refused(&problem),
+        fate: Fate::refused(Links::below("/mount"), &problem),
     });
     assert_eq!(
         text(render_entries(&entries)),
