@@ -1,28 +1,12 @@
 //! `key …`, and how the other commands open a server that has keys.
 
-use crate::rig::{Ran, Server, raincheck};
-
-/// A server whose first key was made before it ever ran, and that key.
-fn locked(arguments: &[&str]) -> (Server, String) {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let mut create = raincheck();
-    create
-        .args(["key", "create", "ops", "--scope", "admin", "--store"])
-        .arg(folder.path().join("store"));
-    let key = Ran::of(&mut create).ok();
-    assert!(key.starts_with("rck_") && key.len() == 62, "{key}");
-    (Server::start_in(folder, arguments), key)
-}
-
-fn by(server: &Server, key: &str, arguments: &[&str]) -> Ran {
-    Ran::of(server.command(arguments).env("RAINCHECK_API_KEY", key))
-}
+use crate::rig::{Ran, Server, locked, locked_in, raincheck};
 
 #[test]
 fn an_address_of_others_is_served_where_there_is_a_key_and_asks_for_it() {
     let (server, key) = locked(&["--queue", "q", "--listen", "0.0.0.0:0", "--insecure-http"]);
     assert_eq!(server.run(&["submit", "q", "-q"]).code, 4);
-    assert!(by(&server, &key, &["submit", "q", "-q"]).ok().starts_with("job_"));
+    assert!(server.by(&key, &["submit", "q", "-q"]).ok().starts_with("job_"));
     let keyless = raincheck()
         .args(["serve", "--listen", "0.0.0.0:0", "--insecure-http", "--store"])
         .arg(server.folder().join("fresh"))
@@ -40,10 +24,11 @@ fn an_address_of_others_is_served_where_there_is_a_key_and_asks_for_it() {
 #[test]
 fn the_first_key_is_made_before_the_server_runs_and_opens_it() {
     let (server, key) = locked(&["--queue", "q"]);
+    assert!(key.starts_with("rck_") && key.len() == 62, "{key}");
     let shut_out = server.run(&["queue", "list"]);
     assert_eq!((shut_out.code, shut_out.text()), (4, ""), "{shut_out:?}");
     assert!(shut_out.stderr.contains("RAINCHECK_API_KEY"), "{shut_out:?}");
-    assert!(by(&server, &key, &["queue", "list"]).ok().starts_with("q\t"));
+    assert!(server.by(&key, &["queue", "list"]).ok().starts_with("q\t"));
     assert!(
         server
             .run(&["queue", "list", "--api-key", &key])
@@ -58,7 +43,7 @@ fn the_first_key_is_made_before_the_server_runs_and_opens_it() {
             .ok()
             .starts_with("q\t")
     );
-    let mistyped = by(&server, &key[..61], &["queue", "list"]);
+    let mistyped = server.by(&key[..61], &["queue", "list"]);
     assert_eq!(mistyped.code, 2, "{mistyped:?}");
     assert!(
         !mistyped.stderr.contains(&key[13..61]),
@@ -70,40 +55,37 @@ fn the_first_key_is_made_before_the_server_runs_and_opens_it() {
 #[test]
 fn keys_are_made_listed_and_revoked() {
     let (server, key) = locked(&["--queue", "q"]);
-    let made = by(
-        &server,
-        &key,
-        &[
-            "key",
-            "create",
-            "ci",
-            "--scope",
-            "submit",
-            "--queue",
-            "q*",
-            "--expires-in",
-            "90d",
-            "--json",
-        ],
-    )
-    .json();
+    let made = server
+        .by(
+            &key,
+            &[
+                "key",
+                "create",
+                "ci",
+                "--scope",
+                "submit",
+                "--queue",
+                "q*",
+                "--expires-in",
+                "90d",
+                "--json",
+            ],
+        )
+        .json();
     let (id, ci) = (made["id"].as_str().unwrap(), made["key"].as_str().unwrap());
-    let submitted = by(&server, ci, &["submit", "q", "x=1"]);
+    let submitted = server.by(ci, &["submit", "q", "x=1"]);
     assert_eq!(submitted.code, 0, "{submitted:?}");
-    let refused = by(&server, ci, &["job", "list"]);
+    let refused = server.by(ci, &["job", "list"]);
     assert_eq!(refused.code, 4, "{refused:?}");
-    let listed = by(&server, &key, &["key", "list"]).ok();
+    let listed = server.by(&key, &["key", "list"]).ok();
     let rows: Vec<Vec<&str>> = listed.lines().map(|line| line.split('\t').collect()).collect();
     assert_eq!(rows[1][..5], [id, "ci", "default", "submit", "q*"]);
     assert!(!listed.contains(&ci[13..]));
-    let revoked = by(&server, &key, &["key", "revoke", id, "--yes"]).ok();
+    let revoked = server.by(&key, &["key", "revoke", id, "--yes"]).ok();
     assert_eq!(revoked, format!("{id}\trevoked"));
-    assert_eq!(by(&server, ci, &["submit", "q", "x=1"]).code, 4);
-    assert_eq!(by(&server, &key, &["key", "revoke", id, "--yes"]).code, 5);
-    assert_eq!(
-        by(&server, &key, &["key", "revoke", &key[4..12], "--yes"]).code,
-        7
-    );
+    assert_eq!(server.by(ci, &["submit", "q", "x=1"]).code, 4);
+    assert_eq!(server.by(&key, &["key", "revoke", id, "--yes"]).code, 5);
+    assert_eq!(server.by(&key, &["key", "revoke", &key[4..12], "--yes"]).code, 7);
     server.stop();
 }
 
@@ -135,13 +117,8 @@ fn programs_that_the_server_keeps_alive_work_on_a_server_with_keys() {
                   $RAINCHECK_API_KEY\" \"$RAINCHECK_URL/v1/leases/$lease/succeed\"; done; done";
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("worker.sh"), script).unwrap();
-    let mut create = raincheck();
-    create
-        .args(["key", "create", "ops", "--scope", "admin", "--store"])
-        .arg(folder.path().join("store"));
-    let key = Ran::of(&mut create).ok();
-    let server = Server::start_in(folder, &["--queue", "q=keep-alive:sh worker.sh"]);
-    let done = by(&server, &key, &["submit", "q", "x=1", "--wait=50s"]);
+    let (server, key) = locked_in(folder, &["--queue", "q=keep-alive:sh worker.sh"]);
+    let done = server.by(&key, &["submit", "q", "x=1", "--wait=50s"]);
     assert_eq!((done.code, done.text()), (0, "done"), "{done:?}");
     server.stop();
 }
@@ -149,11 +126,11 @@ fn programs_that_the_server_keeps_alive_work_on_a_server_with_keys() {
 #[test]
 fn what_administrators_did_is_listed() {
     let (server, key) = locked(&["--queue", "q"]);
-    by(&server, &key, &["queue", "pause", "q"]).ok();
-    let read = by(&server, &key, &["key", "create", "r", "--scope", "read"]).ok();
-    let refused = by(&server, &read, &["queue", "resume", "q"]);
+    server.by(&key, &["queue", "pause", "q"]).ok();
+    let read = server.by(&key, &["key", "create", "r", "--scope", "read"]).ok();
+    let refused = server.by(&read, &["queue", "resume", "q"]);
     assert_eq!(refused.code, 4, "{refused:?}");
-    let listed = by(&server, &key, &["audit", "list"]).ok();
+    let listed = server.by(&key, &["audit", "list"]).ok();
     let rows: Vec<Vec<&str>> = listed.lines().map(|line| line.split('\t').collect()).collect();
     let told: Vec<_> = rows.iter().map(|row| (row[1], row[2], row[4], row[6])).collect();
     let (root, reader) = (&key[4..12], &read[4..12]);
@@ -169,23 +146,20 @@ fn what_administrators_did_is_listed() {
     );
     assert_eq!(rows[1][5], format!("/v1/keys/{reader}"));
     assert!(!listed.contains(&read[13..]) && !listed.contains(&key[13..]));
-    let of_reader = by(
-        &server,
-        &key,
-        &["audit", "list", "--key", reader, "--since", "1h", "--json"],
-    )
-    .json();
+    let of_reader = server
+        .by(
+            &key,
+            &["audit", "list", "--key", reader, "--since", "1h", "--json"],
+        )
+        .json();
     assert_eq!(of_reader[0]["action"], "resumeQueue");
     assert_eq!(of_reader[0]["outcome"], "refused");
     assert_eq!(of_reader.as_array().unwrap().len(), 1);
-    let none = by(
-        &server,
-        &key,
-        &["audit", "list", "--action", "deleteQueue", "--json"],
-    )
-    .ok();
+    let none = server
+        .by(&key, &["audit", "list", "--action", "deleteQueue", "--json"])
+        .ok();
     assert_eq!(none, "[]");
-    assert_eq!(by(&server, &read, &["audit", "list"]).code, 4);
+    assert_eq!(server.by(&read, &["audit", "list"]).code, 4);
     // The same in the log, as it happens.
     server.logged("administrative act", 3);
     server.signal("TERM");

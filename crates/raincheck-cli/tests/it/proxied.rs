@@ -2,16 +2,10 @@
 
 use std::process::Command;
 
-use crate::rig::{Ran, Server, raincheck};
+use crate::rig::{Ran, Server, locked};
 
 /// A server with a key behind proxies in this range, which lets an address come three times a minute without one.
 fn behind(range: &str) -> (Server, String) {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let mut create = raincheck();
-    create
-        .args(["key", "create", "ops", "--scope", "admin", "--store"])
-        .arg(folder.path().join("store"));
-    let key = Ran::of(&mut create).ok();
     let arguments = [
         "--queue",
         "q",
@@ -20,7 +14,7 @@ fn behind(range: &str) -> (Server, String) {
         "--rate-per-address",
         "3/m",
     ];
-    (Server::start_in(folder, &arguments), key)
+    locked(&arguments)
 }
 
 /// The status of a request without a key that brings these headers.

@@ -94,6 +94,26 @@ impl Ran {
     }
 }
 
+/// The command that makes the first key of the store in this folder.
+pub(crate) fn first_key(folder: &Path) -> Command {
+    let mut create = raincheck();
+    create
+        .args(["key", "create", "ops", "--scope", "admin", "--store"])
+        .arg(folder.join("store"));
+    create
+}
+
+/// A server whose first key was made before it ever ran, and that key.
+pub(crate) fn locked(arguments: &[&str]) -> (Server, String) {
+    locked_in(tempfile::tempdir().expect("a temporary folder"), arguments)
+}
+
+/// The same, in a folder that holds something already.
+pub(crate) fn locked_in(folder: TempDir, arguments: &[&str]) -> (Server, String) {
+    let key = Ran::of(&mut first_key(folder.path())).ok();
+    (Server::start_in(folder, arguments), key)
+}
+
 /// What a server says on stderr, as it comes.
 #[derive(Debug)]
 struct Log {
@@ -207,6 +227,11 @@ impl Server {
             .args(arguments)
             .current_dir(self.folder());
         command
+    }
+
+    /// What `raincheck` with these arguments and this key says to it.
+    pub(crate) fn by(&self, key: &str, arguments: &[&str]) -> Ran {
+        Ran::of(self.command(arguments).env("RAINCHECK_API_KEY", key))
     }
 
     /// Runs one of the other commands against this server.

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::rig::{Ran, Server, raincheck};
+use crate::rig::{Ran, Server, first_key, raincheck};
 
 /// A file with a fresh master key, and the key.
 fn master_key(folder: &Path, name: &str) -> (PathBuf, String) {
@@ -57,9 +57,7 @@ fn a_store_is_encrypted_at_the_first_start_with_a_key_and_opened_with_it_only() 
     let wrong = refused(&store, &["--master-key-file", text(&other)]);
     assert_eq!(wrong.code, 2, "{wrong:?}");
     assert!(wrong.stderr.contains("the one that was given is"), "{wrong:?}");
-    let mut key = raincheck();
-    key.args(["key", "create", "ops", "--scope", "admin", "--store"])
-        .arg(&store);
+    let mut key = first_key(folder.path());
     let shut_out = Ran::of(&mut key);
     assert_eq!((shut_out.code, shut_out.text()), (2, ""), "{shut_out:?}");
     let made = Ran::of(key.env("RAINCHECK_MASTER_KEY_FILE", &file)).ok();
@@ -189,10 +187,7 @@ fn nobody_but_its_owner_reads_the_store_whatever_the_umask() {
 fn no_secret_is_in_what_a_server_and_its_commands_say_at_debug_level() {
     let folder = tempfile::tempdir().unwrap();
     let (file, master) = master_key(folder.path(), "master.key");
-    let mut create = raincheck();
-    create
-        .args(["key", "create", "ops", "--scope", "admin", "--store"])
-        .arg(folder.path().join("store"));
+    let mut create = first_key(folder.path());
     let key = Ran::of(create.env("RAINCHECK_MASTER_KEY", &master)).ok();
     let server = Server::start_in(
         folder,
@@ -207,14 +202,14 @@ fn no_secret_is_in_what_a_server_and_its_commands_say_at_debug_level() {
             "text",
         ],
     );
-    let by = |key: &str, arguments: &[&str]| Ran::of(server.command(arguments).env("RAINCHECK_API_KEY", key));
-    let secret = by(&key, &["webhook", "secret"]).ok();
-    let rotated = by(&key, &["webhook", "rotate", "--yes"]).ok();
-    let worker = by(
-        &key,
-        &["key", "create", "gpu", "--scope", "work", "--scope", "submit"],
-    )
-    .ok();
+    let secret = server.by(&key, &["webhook", "secret"]).ok();
+    let rotated = server.by(&key, &["webhook", "rotate", "--yes"]).ok();
+    let worker = server
+        .by(
+            &key,
+            &["key", "create", "gpu", "--scope", "work", "--scope", "submit"],
+        )
+        .ok();
     let mut said = String::new();
     let planted = "planted-input-7d1f";
     for arguments in [
@@ -234,7 +229,7 @@ fn no_secret_is_in_what_a_server_and_its_commands_say_at_debug_level() {
         &["config", "show"],
     ] {
         for key in [&key, &worker, &key[..61].to_owned()] {
-            let ran = by(key, arguments);
+            let ran = server.by(key, arguments);
             said.push_str(&ran.stderr);
             if !arguments.contains(&"work") {
                 said.push_str(ran.text());

@@ -8,11 +8,10 @@ use super::draw::namespaces;
 use super::run::{Checked, Run, answered};
 use crate::decide::{EmitRefused, Patch, SettleRefused};
 use crate::id::JobId;
-use crate::job::{Outcome, Phase};
-use crate::limit::HeldBy;
+use crate::job::Outcome;
 use crate::list::{Filter, Page};
-use crate::name::{Namespace, QueueName};
-use crate::store::{Claim, Emit, Leased, Renew, Retry, Settle, Submission, SubmitRefused, Submitted};
+use crate::name::Namespace;
+use crate::store::{Emit, Renew, Retry, Settle, Submission, SubmitRefused, Submitted};
 
 impl Run {
     pub(super) async fn apply(&mut self, command: Command) -> Checked {
@@ -260,90 +259,6 @@ impl Run {
         same("a listing", found, self.model.list(ns, &all, now).jobs)
     }
 
-    async fn reclaim(&mut self, limit: u32, seed: u64) -> Checked {
-        let (store, now) = (self.store(), self.now());
-        let mut count = 0;
-        let next_at = loop {
-            let slice = answered(store.reclaim(limit, seed).await)?;
-            if slice.count > limit {
-                return Err(format!("a reclaim of at most {limit} ended {}", slice.count));
-            }
-            count += slice.count;
-            if slice.count < limit {
-                break slice.next_at;
-            }
-        };
-        let expected = self.model.reclaim(u32::MAX, seed, now);
-        equal("how many were reclaimed", &count, &expected.count)?;
-        if expected
-            .next_at
-            .is_some_and(|at| next_at.is_none_or(|told| told > at))
-        {
-            return Err(format!(
-                "the next end is at {:?}, not at {next_at:?}",
-                expected.next_at
-            ));
-        }
-        for _ in 0..count {
-            self.cover("reclaimed");
-        }
-        self.changed_agree().await
-    }
-
-    async fn purge(&mut self, ns: &Namespace, name: &QueueName, limit: u32) -> Checked {
-        let (store, now) = (self.store(), self.now());
-        let mut count = 0;
-        loop {
-            let slice = match answered(store.purge(ns, name, limit).await)? {
-                Ok(slice) => slice,
-                Err(refused) => return equal("a purge", &Err(refused), &self.model.purge(ns, name, 0, now)),
-            };
-            count += slice.count;
-            if slice.count > limit || slice.more && slice.count < limit {
-                return Err(format!("a purge of at most {limit} answered {slice:?}"));
-            }
-            if !slice.more {
-                break;
-            }
-        }
-        let purged = self.model.purge(ns, name, u32::MAX, now).map(|slice| slice.count);
-        self.cover("purged");
-        equal("how many were purged", &Ok(count), &purged)?;
-        self.changed_agree().await
-    }
-
-    /// Reads what the model changed in this operation.
-    async fn changed_agree(&mut self) -> Checked {
-        let store = self.store();
-        for change in self.model.changed() {
-            let (ns, id) = (change.job.namespace.clone(), change.job.id);
-            same(
-                "a job that was ended",
-                answered(store.result(&ns, id).await)?,
-                Ok(change),
-            )?;
-        }
-        Ok(())
-    }
-
-    async fn prune(&mut self, limit: u32) -> Checked {
-        let (store, now) = (self.store(), self.now());
-        let mut count = 0;
-        loop {
-            let slice = answered(store.prune(limit).await)?;
-            count += slice.count;
-            if slice.count > limit {
-                return Err(format!("a prune of at most {limit} took {}", slice.count));
-            }
-            if !slice.more {
-                break;
-            }
-        }
-        let expected = self.model.prune(u32::MAX, now).count;
-        (0..count).for_each(|_| self.cover("pruned"));
-        equal("how many were pruned", &count, &expected)
-    }
-
     /// Reads the job in its own namespace and in the other one.
     async fn read(&mut self, ns: &Namespace, id: JobId) -> Checked {
         let store = self.store();
@@ -364,111 +279,6 @@ impl Run {
                 self.model.result(ns, id),
             )?;
             self.output_agrees(ns, id, 2).await?;
-        }
-        Ok(())
-    }
-
-    async fn claim(&mut self, ns: &Namespace, claim: Claim) -> Checked {
-        let leased = answered(self.store().claim(ns, claim.clone()).await)?;
-        let mut repeated = self.model.repeated(ns, &claim);
-        if !repeated.is_empty() {
-            let mut leased = leased;
-            leased.sort_by_key(|leased| leased.job.id);
-            repeated.sort_by_key(|leased| leased.job.id);
-            self.cover("claim repeated");
-            return same("a repeated claim", leased, repeated);
-        }
-        let name = (ns.clone(), claim.queue.clone());
-        let startable = self.model.startable(&name, &claim, self.now());
-        if leased.len() > startable {
-            return Err(format!(
-                "{} jobs were claimed, {startable} may start",
-                leased.len()
-            ));
-        }
-        if let Some(by) = self.model.held(&name, self.now()) {
-            self.cover(match by {
-                HeldBy::Concurrency => "held by concurrency",
-                HeldBy::Rate => "held by a rate",
-            });
-        }
-        self.turns.claim(ns, &claim.queue);
-        let mut nonces = claim.nonces.clone();
-        for one in &leased {
-            let Some(lease) = one.job.lease_id() else {
-                return Err(format!("a claim gave {:?}, which does not run", one.job));
-            };
-            let Some(n) = nonces.iter().position(|nonce| *nonce == lease.nonce) else {
-                return Err(format!("{lease} has a nonce that did not come with the claim"));
-            };
-            nonces.remove(n);
-            self.follow(&claim, &name, one)?;
-            self.pool.leases.push((ns.clone(), lease));
-        }
-        let left = self.model.open(&name, self.now()).len();
-        if left < self.model.claimable(&name, self.now()).len() {
-            self.cover("held by a group's limit");
-        }
-        if leased.len() < startable && left > 0 {
-            return Err(format!(
-                "{} jobs were claimed of {startable} that may start, {left} are left",
-                leased.len()
-            ));
-        }
-        Ok(())
-    }
-
-    /// Checks that the store might lease this job, and leases it in the model too.
-    fn follow(&mut self, claim: &Claim, name: &(Namespace, QueueName), one: &Leased) -> Checked {
-        let now = self.now();
-        let (id, group) = (one.job.id, &one.job.group);
-        let open = self.model.open(name, now);
-        let fair = self
-            .model
-            .queue(&name.0, &name.1, now)
-            .is_some_and(|status| status.queue.fair());
-        let of_group = open.iter().filter(|job| !fair || job.group == *group);
-        let first = of_group
-            .min_by_key(|job| (job.priority, job.run_at, job.id))
-            .map(|job| job.id);
-        equal("the first job of its group", &Some(id), &first)?;
-        let groups = open
-            .iter()
-            .map(|job| &job.group)
-            .collect::<std::collections::BTreeSet<_>>()
-            .len();
-        let shown: Vec<_> = open
-            .iter()
-            .map(|job| (job.id, job.group.clone(), job.run_at))
-            .collect();
-        let Phase::Running(lease) = &one.job.phase else {
-            return Err(format!("{:?} does not run", one.job));
-        };
-        let leased = self.model.lease(id, &claim.claimer, lease.nonce, now);
-        let more = self.model.open(name, now).iter().any(|job| job.group == *group);
-        let place = (name.0.clone(), name.1.clone(), group.clone());
-        if !fair {
-            self.turns.serve_any(&place, more);
-        } else if let Err(unfair) = self.turns.serve(&place, more) {
-            return Err(format!("{unfair}; claimable were {shown:?}"));
-        }
-        equal(
-            "a claimed job",
-            &Some(&one.job),
-            &leased.as_ref().map(|leased| &leased.job),
-        )?;
-        equal(
-            "its input",
-            &Some(&one.input),
-            &leased.as_ref().map(|leased| &leased.input),
-        )?;
-        self.see(&one.job)?;
-        self.cover("claimed");
-        if groups > 1 {
-            self.cover("claimed in turn");
-        }
-        if one.job.fence.0 > 1 {
-            self.cover("claimed again");
         }
         Ok(())
     }

@@ -4,8 +4,9 @@
 
 use bytes::Bytes;
 
-use super::draw::{World, body, lease};
+use super::draw::{World, lease};
 use super::rng::Rng;
+use super::values::body;
 use crate::name::Namespace;
 use crate::output::{Piece, Stream};
 use crate::store::Emit;

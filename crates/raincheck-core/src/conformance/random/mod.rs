@@ -7,6 +7,7 @@
 //! `RAINCHECK_SEED=7` runs that seed alone; `RAINCHECK_SLOW_TESTS=1` runs many fresh seeds and longer ones.
 
 mod apply;
+mod claims;
 mod command;
 mod compare;
 mod draw;
@@ -15,6 +16,8 @@ mod reopen;
 mod rng;
 mod run;
 mod turns;
+mod upkeep;
+mod values;
 
 use std::collections::hash_map::RandomState;
 use std::future::IntoFuture;
