@@ -1,0 +1,77 @@
+//! `web`: every route, and the report beside them.
+
+use tungstenite::Message;
+
+use crate::rig::Program;
+
+#[test]
+fn every_route_answers_as_it_should() {
+    let web = Program::start("web", &[]);
+    let root = web.get("/");
+    assert_eq!((root.status, root.header("location")), (307, Some("/index")));
+    let index = web.get("/index");
+    assert_eq!(
+        (index.status, index.header("content-type")),
+        (200, Some("text/html; charset=utf-8"))
+    );
+    assert!(index.text().contains("EventSource"));
+    let empty = web.get("/empty");
+    assert_eq!((empty.status, empty.text()), (204, ""));
+    let json = web.get("/json/Ada%20L?a=1&b=%C3%A9").json();
+    assert_eq!(
+        json,
+        serde_json::json!({"name": "Ada L", "query": {"a": "1", "b": "é"}})
+    );
+    assert_eq!(web.get("/nothing").status, 404);
+    for path in ["/", "/index", "/empty", "/nothing", "/raincheck/v1/queues"] {
+        let timing = web.get(path);
+        assert!(
+            timing.header("server-timing").unwrap().starts_with("app;dur="),
+            "{path}"
+        );
+    }
+}
+
+#[test]
+fn a_websocket_says_what_is_said_to_it() {
+    let web = Program::start("web", &[]);
+    let url = web.url.replace("http", "ws") + "/ws";
+    let (mut socket, _) = tungstenite::connect(url).unwrap();
+    for word in ["cats", "dogs"] {
+        socket.send(Message::text(word)).unwrap();
+        assert_eq!(socket.read().unwrap(), Message::text(format!("you said {word}")));
+    }
+    socket.close(None).unwrap();
+    while socket.read().is_ok() {}
+    assert_eq!(web.get("/ws").status, 400, "no upgrade is asked for");
+}
+
+#[test]
+fn a_report_is_made_once_beside_the_routes_and_tells_how_far_it_is() {
+    let web = Program::start("web", &[("PAGE_MS", "100")]);
+    let job = web.post("/reports/2026-11", "").location();
+    assert!(job.starts_with("/raincheck/v1/jobs/"), "{job}");
+    let mut events = web.ask("GET", &format!("{job}/events")).follow();
+    assert!(
+        events.until("progress").data["message"]
+            .as_str()
+            .unwrap()
+            .starts_with("page ")
+    );
+    assert_eq!(web.get("/empty").status, 204, "no route waits for it");
+    assert_eq!(
+        web.post("/reports/2026-11", "").location(),
+        job,
+        "asked for twice"
+    );
+    events.until("done");
+    let report = web.get(&format!("{job}/result"));
+    assert_eq!(report.text(), "month,cats,dogs\n2026-11,12,7\n");
+    assert_eq!(report.header("content-type"), Some("text/csv"));
+    let none = web.post("/reports/November", "").location();
+    let none = web.get(&format!("{none}/result?wait=60"));
+    assert!(
+        none.status == 500 && none.text().contains("no-such-month"),
+        "{none:?}"
+    );
+}
