@@ -1,0 +1,278 @@
+//! The guides in `docs/guides`: what is to be typed is typed, with the real binary. What a block may be, and what is done with it, is
+//! said in the first of them.
+//!
+//! Invariant: a block of another kind than those is a mistake; what a machine cannot try is said, not passed over.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(
+    clippy::print_stderr,
+    reason = "whoever runs the tests shall know what was skipped"
+)]
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use crate::rig::raincheck;
+
+/// The page's own folder of guides.
+const GUIDES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/guides/src/");
+
+/// A fenced block.
+struct Block {
+    kind: String,
+    text: String,
+}
+
+fn blocks(page: &str) -> Vec<Block> {
+    let markdown = fs::read_to_string(format!("{GUIDES}{page}")).unwrap();
+    let (mut blocks, mut open) = (Vec::new(), None::<Block>);
+    for line in markdown.lines() {
+        match (&mut open, line.strip_prefix("```")) {
+            (None, Some(kind)) => {
+                let (kind, text) = (kind.to_owned(), String::new());
+                open = Some(Block { kind, text });
+            }
+            (Some(_), Some(_)) => blocks.extend(open.take()),
+            (Some(block), None) => {
+                block.text += line;
+                block.text.push('\n');
+            }
+            (None, None) => {}
+        }
+    }
+    assert!(open.is_none(), "{page}: a block does not end");
+    blocks
+}
+
+/// The file that a block is, by the comment in its first line.
+fn named(block: &Block) -> Option<&str> {
+    let first = block.text.lines().next()?;
+    let name = first.strip_prefix("# ").or_else(|| first.strip_prefix("// "))?;
+    let plain = !name.contains(' ') && name.contains('.');
+    plain.then_some(name)
+}
+
+/// Whether this program is on the machine.
+fn there(program: &str, page: &str) -> bool {
+    let found = Command::new("sh")
+        .args(["-c", &format!("command -v {program}")])
+        .output();
+    let there = found.is_ok_and(|found| found.status.success());
+    if !there {
+        eprintln!("SKIPPED: {page}: {program} is missing");
+    }
+    there
+}
+
+/// Runs a script in the page's folder with everything that it starts, and gives back what it printed.
+fn run(page: &str, folder: &Path, script: &str) -> String {
+    let bin = folder.join("bin");
+    fs::create_dir(&bin).unwrap();
+    std::os::unix::fs::symlink(raincheck().get_program(), bin.join("raincheck")).unwrap();
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    // A port that was free a moment ago; the guides' own may be taken.
+    let port = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let at = format!("127.0.0.1:{port}");
+    let mut command = Command::new("sh");
+    for (name, value) in raincheck().get_envs() {
+        if value.is_none() {
+            command.env_remove(name);
+        }
+    }
+    let mut shell = command
+        .args(["-eu", "-c", &script.replace("localhost:7246", &at)])
+        .env("PATH", path)
+        .env("RAINCHECK_LISTEN", &at)
+        .env("RAINCHECK_URL", format!("http://{at}"))
+        .env("NO_PROXY", "*")
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(fs::File::create(folder.join("printed")).unwrap())
+        .stderr(fs::File::create(folder.join("said")).unwrap())
+        .process_group(0)
+        .spawn()
+        .unwrap();
+    let status = shell.wait().unwrap();
+    let group = Pid::from_raw(i32::try_from(shell.id()).unwrap()).unwrap();
+    // What it left running in the background; nothing, where the page starts nothing.
+    let _ = kill_process_group(group, Signal::KILL);
+    let read = |name| fs::read_to_string(folder.join(name)).unwrap_or_default();
+    let printed = read("printed");
+    let (said, server) = (read("said"), read("server.log"));
+    assert!(status.success(), "{page}: {printed}\n{said}\n{server}");
+    printed
+}
+
+/// Tries everything on a page.
+fn check(page: &str) {
+    let (folder, blocks) = (tempfile::tempdir().unwrap(), blocks(page));
+    let mut script = String::new();
+    let mut promised = Vec::new();
+    for block in &blocks {
+        if let Some(name) = named(block) {
+            fs::write(
+                folder.path().join(name),
+                block.text.replace("localhost:7246", "127.0.0.1:PORT"),
+            )
+            .unwrap();
+        }
+        match &*block.kind {
+            "sh" => script += &block.text,
+            "text" => promised.extend(block.text.lines()),
+            "sh,host" => parsed(page, &block.text),
+            "nginx" => by_nginx(page, folder.path()),
+            "ini" => by_systemd(page, folder.path(), named(block).unwrap()),
+            "yaml" => by_kubectl(page, folder.path(), named(block).unwrap()),
+            "python" | "js" => assert!(named(block).is_some(), "{page}: a program without a name"),
+            "python,before" | "js,before" | "rust" | "rust,no_run" | "toml" => {}
+            other => panic!("{page}: what is a block of {other:?}?"),
+        }
+    }
+    if script.is_empty() || !["curl", "python3"].iter().all(|program| there(program, page)) {
+        return;
+    }
+    if script.contains("node ") && !there("node", page) {
+        return;
+    }
+    // Programs on the page learn the port as its shell does.
+    let ports = "for file in *.py *.mjs; do [ ! -f $file ] || sed -i \"s/127.0.0.1:PORT/$RAINCHECK_LISTEN/\" $file; done\n";
+    let printed = run(page, folder.path(), &(ports.to_owned() + &script));
+    for line in promised {
+        // A short one would be found in anything.
+        let kept = |said: &str| said == line || (line.len() > 8 && said.contains(line));
+        assert!(
+            printed.lines().any(kept),
+            "{page} promises {line:?}, printed was:\n{printed}"
+        );
+    }
+}
+
+fn parsed(page: &str, script: &str) {
+    let shell = Command::new("sh").args(["-n", "-c", script]).status();
+    assert!(shell.unwrap().success(), "{page}: {script}");
+}
+
+/// A server's block, within what every configuration of nginx needs around it.
+fn by_nginx(page: &str, folder: &Path) {
+    if !there("nginx", page) {
+        return;
+    }
+    let own = folder.join("raincheck.conf");
+    let at = folder.display();
+    let whole = format!(
+        "pid {at}/nginx.pid; error_log {at}/error.log; events {{}} http {{ access_log off; client_body_temp_path {at}/b; \
+         proxy_temp_path {at}/p; fastcgi_temp_path {at}/f; uwsgi_temp_path {at}/u; scgi_temp_path {at}/s; include {}; }}",
+        own.display()
+    );
+    fs::write(folder.join("nginx.conf"), whole).unwrap();
+    let tested = Command::new("nginx")
+        .arg("-t")
+        .arg("-c")
+        .arg(folder.join("nginx.conf"))
+        .output()
+        .unwrap();
+    assert!(tested.status.success(), "{page}: {tested:?}");
+}
+
+fn by_systemd(page: &str, folder: &Path, name: &str) {
+    if !there("systemd-analyze", page) {
+        return;
+    }
+    // The programs that it names are not on this machine.
+    let unit = fs::read_to_string(folder.join(name)).unwrap();
+    let unit = unit.replace("/usr/local/bin/raincheck", "/bin/sh");
+    fs::write(folder.join(name), unit).unwrap();
+    let verified = Command::new("systemd-analyze")
+        .args(["verify", "--man=no"])
+        .arg(folder.join(name))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&verified.stderr).into_owned();
+    assert!(
+        verified.status.success() && !said.contains(name),
+        "{page}: {said}"
+    );
+}
+
+fn by_kubectl(page: &str, folder: &Path, name: &str) {
+    if !there("kubectl", page) {
+        return;
+    }
+    let within = folder.join(format!("{name}.d"));
+    fs::create_dir(&within).unwrap();
+    let text = fs::read_to_string(folder.join(name)).unwrap();
+    if name == "kustomization.yaml" {
+        let base = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/kubernetes");
+        let copied = Command::new("cp")
+            .args(["-r", base])
+            .arg(within.join("base"))
+            .status();
+        assert!(copied.unwrap().success());
+        fs::write(within.join("raincheck.toml"), "").unwrap();
+        fs::write(within.join(name), text).unwrap();
+    } else {
+        fs::write(within.join(name), text).unwrap();
+        fs::write(
+            within.join("kustomization.yaml"),
+            format!("resources: [{name}]\n"),
+        )
+        .unwrap();
+    }
+    let built = Command::new("kubectl")
+        .arg("kustomize")
+        .arg(&within)
+        .output()
+        .unwrap();
+    assert!(
+        built.status.success(),
+        "{page}: {}",
+        String::from_utf8_lossy(&built.stderr)
+    );
+}
+
+macro_rules! guides {
+    ($($test:ident: $page:literal;)+) => {
+        $(
+            #[test]
+            fn $test() {
+                check($page);
+            }
+        )+
+
+        #[test]
+        fn every_guide_is_in_the_book_and_is_tried() {
+            let summary = fs::read_to_string(format!("{GUIDES}SUMMARY.md")).unwrap();
+            let mut pages: Vec<_> = fs::read_dir(GUIDES)
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .filter(|name| name != "SUMMARY.md" && name != "README.md")
+                .collect();
+            pages.sort();
+            for page in &pages {
+                assert!(summary.contains(&format!("({page})")), "{page} is not in the book");
+            }
+            let mut tried = vec![$($page),+];
+            tried.sort_unstable();
+            assert_eq!(pages, tried);
+        }
+    };
+}
+
+guides! {
+    what_the_guide_from_celery_says_works: "from-celery.md";
+    what_the_guide_from_bullmq_says_works: "from-bullmq.md";
+    what_the_guide_from_a_hand_made_queue_says_works: "from-a-hand-made-queue.md";
+    what_the_guide_to_nginx_says_works: "nginx.md";
+    what_the_guide_to_systemd_says_works: "systemd.md";
+    what_the_guide_to_kubernetes_says_works: "kubernetes.md";
+    what_the_guide_to_the_library_says_is_of_known_kinds: "library.md";
+}
