@@ -16,7 +16,7 @@ pub const LEASE_MIN: Duration = Duration::from_secs(1);
 /// The longest lease.
 pub const LEASE_MAX: Duration = Duration::from_secs(12 * 3600);
 
-/// Who holds a lease: one of the four ways to run an attempt, or the endpoint that a push was handed over to.
+/// Who holds a lease: one of the ways to run an attempt, or the endpoint that a push was handed over to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum WorkerKind {
@@ -28,6 +28,8 @@ pub enum WorkerKind {
     Process,
     /// A Rust function in the server's own process.
     Function,
+    /// The server asks the URL in the job's input.
+    Fetch,
     /// The endpoint that a job was pushed to has said that it settles later: [`Renew::defer`](crate::store::Renew::defer).
     Deferred,
 }

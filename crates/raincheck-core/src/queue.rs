@@ -18,6 +18,10 @@ pub use crate::size::{ByteSize, ParseSizeError};
 use crate::time::Timestamp;
 pub use crate::worker::Worker;
 
+/// How many URLs a queue fetches at once, unless it says otherwise.
+pub const FETCHES_DEFAULT: u32 = 100;
+/// How many of them at one host, unless it says otherwise.
+pub const PER_HOST_DEFAULT: u32 = 4;
 /// The largest input unless a queue says otherwise.
 const BODY_MAX: u64 = 1 << 20;
 /// The largest body that a queue may allow: larger ones will get files of their own.
@@ -134,7 +138,7 @@ impl QueueSpec {
                     "process takes a program and its arguments",
                 )?;
             }
-            Some(Worker::Pull | Worker::Function) | None => {}
+            Some(Worker::Pull | Worker::Function | Worker::Fetch) | None => {}
         }
         rule(
             self.concurrency.is_none_or(|n| (1..=100_000).contains(&n)),
@@ -253,14 +257,23 @@ impl Queue {
     }
 
     /// How many jobs may run at once, where `cores` are there: the cores for process (and so many programs are kept
-    /// alive), 16 for push and for functions, no bound for pull, unless written.
+    /// alive), 16 for push and for functions, 100 for fetch, no bound for pull, unless written.
     #[must_use]
     pub fn concurrency(&self, cores: u32) -> Option<u32> {
         self.spec.concurrency.or(match self.spec.worker {
             Some(Worker::Process(_) | Worker::KeepAlive(_)) => Some(cores),
             Some(Worker::Push(_) | Worker::Function) => Some(16),
+            Some(Worker::Fetch) => Some(FETCHES_DEFAULT),
             Some(Worker::Pull) | None => None,
         })
+    }
+
+    /// How many requests a queue that fetches has under way at one host: what a group may run, for the host is the group; 4
+    /// unless written.
+    #[must_use]
+    pub fn per_host(&self) -> u32 {
+        let written = self.spec.group_defaults.and_then(|group| group.concurrency);
+        written.unwrap_or(PER_HOST_DEFAULT)
     }
 
     /// How many jobs may start at once after a pause: one second of the rate unless written; `None` without a rate.

@@ -1,7 +1,8 @@
 //! How a queue is worked, as settings, rows and documents write it.
 //!
 //! Invariant: what was written by an earlier version reads as it was meant: `"pull"`, `{"push": ["http://…"]}`,
-//! `{"process": ["./resize.sh"]}` and, since, `{"process": ["./worker.py"], "keep_alive": true}` and `"function"`.
+//! `{"process": ["./resize.sh"]}` and, since, `{"process": ["./worker.py"], "keep_alive": true}`, `"function"` and
+//! `"fetch"`.
 
 use std::fmt;
 
@@ -24,6 +25,8 @@ pub enum Worker {
     KeepAlive(Vec<String>),
     /// A function of the application that the server is part of works each job.
     Function,
+    /// The server asks the URL that stands in each job's input, and keeps the answer.
+    Fetch,
 }
 
 impl Worker {
@@ -35,6 +38,7 @@ impl Worker {
             Self::Push(_) => "push",
             Self::Process(_) | Self::KeepAlive(_) => "process",
             Self::Function => "function",
+            Self::Fetch => "fetch",
         }
     }
 
@@ -49,7 +53,7 @@ impl Worker {
     pub const fn command(&self) -> Option<&Vec<String>> {
         match self {
             Self::Process(argv) | Self::KeepAlive(argv) => Some(argv),
-            Self::Pull | Self::Push(_) | Self::Function => None,
+            Self::Pull | Self::Push(_) | Self::Function | Self::Fetch => None,
         }
     }
 }
@@ -69,7 +73,7 @@ struct Written {
 impl Serialize for Worker {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let written = match self {
-            Self::Pull | Self::Function => return serializer.serialize_str(self.kind()),
+            Self::Pull | Self::Function | Self::Fetch => return serializer.serialize_str(self.kind()),
             Self::Push(urls) => Written {
                 push: Some(urls.clone()),
                 ..Written::default()
@@ -96,13 +100,16 @@ impl<'de> Deserialize<'de> for Worker {
             type Value = Worker;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(r#"a worker: "pull", {"push": ["http://…"]} or {"process": ["./program"]}"#)
+                f.write_str(
+                    r#"a worker: "pull", "fetch", {"push": ["http://…"]} or {"process": ["./program"]}"#,
+                )
             }
 
             fn visit_str<E: Error>(self, text: &str) -> Result<Worker, E> {
                 match text {
                     "pull" => Ok(Worker::Pull),
                     "function" => Ok(Worker::Function),
+                    "fetch" => Ok(Worker::Fetch),
                     _ => Err(E::invalid_value(serde::de::Unexpected::Str(text), &self)),
                 }
             }
@@ -135,6 +142,7 @@ mod tests {
         for (worker, written) in [
             (Worker::Pull, r#""pull""#),
             (Worker::Function, r#""function""#),
+            (Worker::Fetch, r#""fetch""#),
             (Worker::Push(words()), r#"{"push":["./a","b"]}"#),
             (Worker::Process(words()), r#"{"process":["./a","b"]}"#),
             (

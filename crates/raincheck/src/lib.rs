@@ -16,6 +16,7 @@ pub mod clock;
 mod dispatch;
 pub mod embed;
 mod feed;
+pub mod fetch;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzz;
 mod hashing;

@@ -38,10 +38,11 @@ use crate::upkeep::{acts, prune, reclaim, tend};
 use crate::watch::Watch;
 use crate::webhooks::courier::{Bell, Courier};
 use crate::webhooks::secrets::Secrets;
-use crate::workers::Shop;
 use crate::workers::crews::Crews;
+use crate::workers::fetch::Fetcher;
 use crate::workers::process::Member;
 use crate::workers::push::Pusher;
+use crate::workers::{Kinds, Shop};
 
 pub use self::options::NodeOptions;
 
@@ -122,14 +123,22 @@ impl Node {
             settler,
             group("attempts"),
             options.random.clone(),
-            options.functions.clone(),
-            Pusher::new(
-                outside.as_deref(),
-                secrets.clone(),
-                &options.targets,
-                hosts.clone(),
-                metrics.outward(),
-            ),
+            Kinds {
+                functions: options.functions.clone(),
+                push: Pusher::new(
+                    outside.as_deref(),
+                    secrets.clone(),
+                    &options.targets,
+                    hosts.clone(),
+                    metrics.outward(),
+                ),
+                fetch: Fetcher::new(
+                    &options.targets,
+                    hosts.clone(),
+                    metrics.outward(),
+                    options.bodies.clone(),
+                ),
+            },
             traces.clone(),
         ));
         let dispatch = Arc::new(Dispatch::new(

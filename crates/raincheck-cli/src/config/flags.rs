@@ -169,12 +169,15 @@ fn worker(text: &str) -> Result<Worker, String> {
             _ => Err(format!("after {form} comes a program and its arguments")),
         };
     }
+    if text == "fetch" {
+        return Ok(Worker::Fetch);
+    }
     if text.starts_with("http://") || text.starts_with("https://") {
         return Ok(Worker::Push(text.split(',').map(str::to_owned).collect()));
     }
     Err(
-        "write NAME for workers that ask, NAME=http://… to push, NAME='cmd:PROGRAM ARGUMENTS' or \
-         NAME='keep-alive:PROGRAM ARGUMENTS'"
+        "write NAME for workers that ask, NAME=http://… to push, NAME=fetch to fetch URLs, \
+         NAME='cmd:PROGRAM ARGUMENTS' or NAME='keep-alive:PROGRAM ARGUMENTS'"
             .to_owned(),
     )
 }

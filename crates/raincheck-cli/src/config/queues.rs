@@ -148,7 +148,7 @@ fn resolved(name: &QueueName, worker: Worker, origin: Option<&Origin>) -> Result
     let (mut words, form, back) = match worker {
         Worker::Process(words) => (words, "cmd", Worker::Process as fn(Vec<String>) -> Worker),
         Worker::KeepAlive(words) => (words, "keep-alive", Worker::KeepAlive as _),
-        other @ (Worker::Pull | Worker::Push(_)) => return Ok(other),
+        other @ (Worker::Pull | Worker::Push(_) | Worker::Fetch) => return Ok(other),
         Worker::Function => {
             let text =
                 format!("queue {name}: a function works a queue only within the application that has it");

@@ -11,6 +11,7 @@ mod claim;
 mod delivery;
 mod emit;
 mod expire;
+mod fetch;
 mod host;
 mod key;
 mod patch;
@@ -36,6 +37,9 @@ pub use delivery::{
 };
 pub use emit::{EmitRefused, EmitStep, emit, emitted_again};
 pub use expire::{expire, expires_at};
+pub use fetch::{
+    FetchAnswer, FetchMethod, REDIRECTS_DEFAULT, REDIRECTS_MAX, RedirectRefused, fetch_answer, redirect,
+};
 pub use host::{all_held, begin_probe, forgettable, host_answered, host_room, webhook_share};
 pub use key::{create_key, revoke_key};
 pub use patch::{Patch, PatchRefused, patch};

@@ -40,9 +40,11 @@ pub fn interrupt_on_open(job: &Job, policy: &Policy, seed: u64, now: Timestamp) 
     let mut lease = lease.clone();
     lease.expires_at = match lease.kind {
         WorkerKind::Deferred => lease.attempt_deadline,
-        WorkerKind::Push | WorkerKind::Process | WorkerKind::Function | WorkerKind::Pull => {
-            now.plus(lease.term).min(lease.attempt_deadline)
-        }
+        WorkerKind::Push
+        | WorkerKind::Process
+        | WorkerKind::Function
+        | WorkerKind::Fetch
+        | WorkerKind::Pull => now.plus(lease.term).min(lease.attempt_deadline),
     };
     let mut job = job.clone();
     job.phase = Phase::Running(lease);

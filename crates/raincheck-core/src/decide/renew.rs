@@ -49,7 +49,7 @@ pub fn renew(
             next.term = deadline.since(now);
             next.expires_at = deadline;
         }
-        WorkerKind::Push | WorkerKind::Process | WorkerKind::Function => {
+        WorkerKind::Push | WorkerKind::Process | WorkerKind::Function | WorkerKind::Fetch => {
             next.term = term;
             next.expires_at = end.max(held.expires_at);
         }

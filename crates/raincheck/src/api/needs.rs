@@ -66,6 +66,7 @@ pub(crate) const TABLE: &[(&str, &str, Scope, Reach)] = &[
     (POST, "/v1/jobs/{id}/retry", Scope::Submit, Reach::Job),
     (GET, "/v1/events", Scope::Read, Reach::Listed),
     (POST, "/v1/batches", Scope::Submit, Reach::Named),
+    (POST, "/v1/fetch", Scope::Submit, Reach::Named),
     (GET, "/v1/batches/{id}", Scope::Read, Reach::Batch),
     (GET, "/v1/batches/{id}/results", Scope::Read, Reach::Listed),
     (POST, "/v1/batches/{id}/cancel", Scope::Cancel, Reach::Whole),

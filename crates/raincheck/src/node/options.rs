@@ -43,6 +43,9 @@ pub struct NodeOptions {
     /// Where its randomness comes from.
     #[doc(hidden)]
     pub random: Randomness,
+    /// Where the bodies of what is fetched go, each into a file of its own, instead of with their results.
+    #[doc(hidden)]
+    pub bodies: Option<std::path::PathBuf>,
     /// What stands in for the workers of queues.
     #[doc(hidden)]
     pub functions: Functions,
@@ -64,6 +67,7 @@ impl Default for NodeOptions {
             acts_kept: ActsKept::default(),
             worker: WorkerName::new("node").expect("a plain word is a worker's name"),
             random: Randomness::default(),
+            bodies: None,
             functions: Functions::default(),
         }
     }

@@ -1,6 +1,6 @@
-//! Requests to others: push targets and webhooks.
+//! Requests to others: push targets, webhooks and URLs that are fetched.
 //!
-//! Invariants: no redirect is followed, nothing is decompressed, no proxy of the environment is asked, no cookie is kept;
+//! Invariants: no redirect is followed here (a fetch asks anew for each), nothing is decompressed, no proxy of the environment is asked, no cookie is kept;
 //! a URL that came over the API leads only where [`Targets`] says.
 
 mod connect;

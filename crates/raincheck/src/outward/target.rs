@@ -131,6 +131,21 @@ impl Default for Targets {
     }
 }
 
+impl Targets {
+    /// Everything: for whoever asks for URLs of his own on his own machine, as any program of his may.
+    #[must_use]
+    pub fn anywhere() -> Self {
+        let all = |base| Range { base, bits: 0 };
+        Self {
+            loopback: true,
+            allowed: vec![
+                all(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+                all(IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
+            ],
+        }
+    }
+}
+
 /// Why an address may not be asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refused {
@@ -309,6 +324,20 @@ mod tests {
             false,
             true,
         );
+    }
+
+    #[test]
+    fn anywhere_is_anywhere() {
+        for address in [
+            "127.0.0.1",
+            "10.0.0.1",
+            "8.8.8.8",
+            "::1",
+            "fe80::1",
+            "2606:2800:220:1::1",
+        ] {
+            check(&Targets::anywhere(), address, 8000, false, true);
+        }
     }
 
     #[test]

@@ -64,6 +64,12 @@ pub(super) const DELIVERIES: Name = Name(
     "Tries of webhooks, by result: taken, failed or gone",
 );
 
+pub(super) const FETCHES: Name = Name(
+    "raincheck_fetch_requests",
+    "Requests for URLs that are fetched, redirects included, by status; `none` where there was no answer",
+);
+pub(super) const FETCHED: Name = Name("raincheck_fetch_bytes", "Bytes of bodies that were fetched");
+
 pub(super) const PENDING: Name = Name(
     "raincheck_webhook_pending",
     "Webhooks that are to be sent, now or later",

@@ -1,4 +1,4 @@
-//! Requests that the server makes: pushes and webhooks.
+//! Requests that the server makes: pushes, webhooks and fetches.
 //!
 //! Invariant: labels are queues and statuses; where a request went is not told.
 
@@ -26,6 +26,11 @@ struct Pushed {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Asked {
+    code: Arc<str>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Tried {
     result: &'static str,
 }
@@ -39,6 +44,8 @@ pub(crate) struct Outward {
     pushes: Family<Pushed, Counter>,
     push_time: Family<OfQueue, Histogram, fn() -> Histogram>,
     tries: Family<Tried, Counter>,
+    fetches: Family<Asked, Counter>,
+    fetched: Counter,
     /// By queue and limit: how often hosts had no room.
     held: Arc<Mutex<Held>>,
     labels: Labels,
@@ -52,10 +59,16 @@ impl Outward {
         register(registry, names::PUSH_TIME, push_time.clone());
         let tries = Family::<Tried, Counter>::default();
         register(registry, names::DELIVERIES, tries.clone());
+        let fetches = Family::<Asked, Counter>::default();
+        register(registry, names::FETCHES, fetches.clone());
+        let fetched = Counter::default();
+        register(registry, names::FETCHED, fetched.clone());
         Self {
             pushes,
             push_time,
             tries,
+            fetches,
+            fetched,
             held: Arc::default(),
             labels,
         }
@@ -68,6 +81,17 @@ impl Outward {
         let of = OfQueue { queue: queue.clone() };
         self.push_time.get_or_create(&of).observe(took.as_secs_f64());
         self.pushes.get_or_create(&Pushed { queue, code }).inc();
+    }
+
+    /// Counts a request for a URL; no status where there was no answer.
+    pub(crate) fn fetched(&self, status: Option<StatusCode>) {
+        let code = status.map_or_else(|| Arc::from("none"), |status| Arc::from(status.as_str()));
+        self.fetches.get_or_create(&Asked { code }).inc();
+    }
+
+    /// Counts bytes of bodies.
+    pub(crate) fn fetched_bytes(&self, bytes: u64) {
+        self.fetched.inc_by(bytes);
     }
 
     /// Counts that a queue's jobs had nowhere to go.

@@ -7,6 +7,7 @@
 pub(crate) mod attempt;
 pub(crate) mod crews;
 pub(crate) mod emit;
+pub(crate) mod fetch;
 #[doc(hidden)]
 pub mod function;
 pub(crate) mod hold;
@@ -110,10 +111,17 @@ pub(crate) struct Shop {
     pub(crate) unrenewed: Marks,
     /// Those whose time is over and who wind down: a reclaim leaves them a moment to settle it themselves.
     pub(crate) timing_out: Marks,
-    pub(crate) push: push::Pusher,
+    kinds: Kinds,
     pub(crate) traces: Traces,
     pub(crate) random: Randomness,
-    functions: Functions,
+}
+
+/// What the runners of each kind share.
+#[derive(Debug)]
+pub(crate) struct Kinds {
+    pub(crate) functions: Functions,
+    pub(crate) push: push::Pusher,
+    pub(crate) fetch: fetch::Fetcher,
 }
 
 impl Shop {
@@ -122,8 +130,7 @@ impl Shop {
         settler: Settler,
         attempts: Group,
         random: Randomness,
-        functions: Functions,
-        push: push::Pusher,
+        kinds: Kinds,
         traces: Traces,
     ) -> Self {
         Self {
@@ -134,20 +141,20 @@ impl Shop {
             closing: watch::Sender::new(None),
             unrenewed: Marks::default(),
             timing_out: Marks::default(),
-            push,
+            kinds,
             traces,
             random,
-            functions,
         }
     }
 
     /// Who runs the attempts of a queue with these settings; `None` where workers come for its jobs.
     pub(crate) fn runner(&self, queue: &Queue) -> Option<Arc<dyn Runner>> {
-        let function = self.functions.runner(&queue.name);
+        let function = self.kinds.functions.runner(&queue.name);
         function.or_else(|| match queue.worker() {
             Worker::Pull | Worker::KeepAlive(_) | Worker::Function => None,
-            Worker::Push(urls) => Some(Arc::new(push::Push::new(self.push.clone(), queue, &urls))),
+            Worker::Push(urls) => Some(Arc::new(push::Push::new(self.kinds.push.clone(), queue, &urls))),
             Worker::Process(argv) => Some(Arc::new(process::Process::new(argv))),
+            Worker::Fetch => Some(Arc::new(fetch::Fetch::new(self.kinds.fetch.clone(), queue))),
         })
     }
 }
@@ -223,6 +230,11 @@ pub enum AttemptEnd {
     },
     /// The endpoint goes on by itself and settles over the lease later.
     Deferred,
+    /// It has not begun, and is to be offered again after this delay; the attempt is not charged.
+    Released {
+        /// How long from now.
+        delay: Duration,
+    },
     /// It stopped because it was told to.
     Stopped,
 }

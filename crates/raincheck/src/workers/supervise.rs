@@ -80,9 +80,14 @@ pub fn settlement(end: AttemptEnd, stopped: Option<StopReason>, time: Duration) 
     match (end, stopped) {
         (_, Some(StopReason::LeaseOver | StopReason::Settled)) | (AttemptEnd::Deferred, _) => None,
         (AttemptEnd::Succeeded(result), _) => Some(Settlement::Succeed(result)),
-        (AttemptEnd::Failed { .. } | AttemptEnd::Stopped, Some(StopReason::Cancelled)) => {
-            Some(Settlement::Cancel)
-        }
+        (
+            AttemptEnd::Failed { .. } | AttemptEnd::Released { .. } | AttemptEnd::Stopped,
+            Some(StopReason::Cancelled),
+        ) => Some(Settlement::Cancel),
+        (AttemptEnd::Released { delay }, _) => Some(Settlement::Release {
+            delay,
+            interrupted: false,
+        }),
         (
             AttemptEnd::Failed {
                 failure,

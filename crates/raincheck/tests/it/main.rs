@@ -13,6 +13,7 @@ mod cors;
 mod documents;
 mod embed;
 mod events;
+mod fetch;
 mod gate;
 mod harness;
 mod hosts;

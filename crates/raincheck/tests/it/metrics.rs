@@ -333,6 +333,10 @@ async fn all_names() -> BTreeSet<String> {
         1.0,
     )
     .await;
+    let fetch = format!("{{\"urls\":[\"http://{}/\"]}}", endpoint.addr);
+    assert_eq!(server.post("/v1/fetch").json(&fetch).send().await.status, 202);
+    endpoint.next().await.answer(StatusCode::OK.into_response());
+    until(&server, "raincheck_fetch_requests_total{code=\"200\"}", 1.0).await;
     let limited = server.ask("PUT", "/v1/queues/thumbs").json(r#"{"rate": "1/h"}"#);
     assert_eq!(limited.send().await.status, 200);
     server.submit("x").await;

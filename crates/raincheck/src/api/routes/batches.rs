@@ -105,7 +105,7 @@ fn new_batch(api: &Api, parts: &Parts, queue: Option<&QueueName>) -> Result<NewB
 /// After how many seconds it is worth looking again at a batch that is not done.
 const LOOK_AGAIN: u64 = 1;
 
-fn answer(api: &Api, code: StatusCode, status: &BatchStatus) -> Response {
+pub(super) fn answer(api: &Api, code: StatusCode, status: &BatchStatus) -> Response {
     let mut response = json(code, render(&BatchDocument::of(api.node.links(), status)));
     if !status.batch.done() {
         response

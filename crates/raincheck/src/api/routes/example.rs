@@ -4,7 +4,7 @@
 //! types all.
 
 /// What is asked beyond the path, by operation: a query, or a body and headers.
-const MORE: [(&str, &str, &str); 20] = [
+const MORE: [(&str, &str, &str); 21] = [
     (
         "submit",
         "?wait=5",
@@ -67,6 +67,11 @@ const MORE: [(&str, &str, &str); 20] = [
         "submitBatch",
         "?queue=thumbs",
         r#" -H 'Content-Type: application/x-ndjson' -d '{"input":{"month":"2026-11"}}'"#,
+    ),
+    (
+        "fetch",
+        "",
+        r#" --json '{"urls":["https://example.org/"],"per_host":4}'"#,
     ),
     ("getBatch", "?wait=30", ""),
 ];

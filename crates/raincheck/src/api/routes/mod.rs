@@ -9,6 +9,7 @@ mod claim;
 mod emit;
 mod events;
 mod example;
+mod fetch;
 mod groups;
 mod health;
 mod input;
@@ -48,6 +49,7 @@ pub(crate) fn all() -> OpenApiRouter<Api> {
         .routes(routes!(jobs::cancel_job))
         .routes(routes!(jobs::retry_job))
         .routes(routes!(batches::submit_batch))
+        .routes(routes!(fetch::fetch))
         .routes(routes!(batches::get_batch))
         .routes(routes!(batches::get_results))
         .routes(routes!(batches::cancel_batch))

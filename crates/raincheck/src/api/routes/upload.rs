@@ -14,6 +14,7 @@ use raincheck_core::name::{Namespace, QueueName};
 use raincheck_core::queue::BODY_MAX_LIMIT;
 use raincheck_core::store::Answer;
 
+use super::fetch::Fetching;
 use super::list::SomeQueues;
 use super::submit::{fits, order};
 use crate::api::Api;
@@ -24,6 +25,7 @@ use crate::api::extract::{body_problem, closing};
 use crate::api::options::{named, trace_context};
 use crate::api::problem::Problem;
 use crate::api::wire::submit as wire;
+use crate::fetch::blank;
 use crate::server::{Lines, Piece};
 
 /// The longest line: a body of the largest size as base64, and as much again for the rest as anyone needs.
@@ -46,6 +48,8 @@ pub(super) struct Upload<'a> {
     pub(super) id: BatchId,
     /// Lines that were taken before.
     pub(super) taken: u64,
+    /// What makes its lines jobs where they are URLs to be fetched.
+    fetching: Option<&'a Fetching>,
     group: Vec<Line>,
     bytes: usize,
     /// Settings of queues, as they were when the group began.
@@ -72,12 +76,34 @@ impl<'a> Upload<'a> {
             queue,
             id,
             taken,
+            fetching: None,
             group: Vec::with_capacity(GROUP_LINES),
             bytes: 0,
             queues: SomeQueues::default(),
             last: None,
             committing: None,
         }
+    }
+
+    /// The same with lines that are URLs to be fetched.
+    pub(super) const fn fetching(mut self, fetching: &'a Fetching) -> Self {
+        self.fetching = Some(fetching);
+        self
+    }
+
+    /// Has the store take these lines; how many there were.
+    ///
+    /// # Errors
+    /// As of [`Upload::run`].
+    pub(super) async fn run_list(mut self, lines: Vec<Bytes>) -> Result<u64, Problem> {
+        let mut index = 0;
+        for line in lines {
+            self.next(index, Ok(line)).await?;
+            index += 1;
+        }
+        self.hand_over(index).await?;
+        self.committed().await?;
+        Ok(index)
     }
 
     /// Reads the body to its end and has the store take its lines; how many there were.
@@ -100,6 +126,7 @@ impl<'a> Upload<'a> {
                 piece = lines.next() => piece,
             };
             let line = match piece.map_err(|error| body_problem(self.api, &error))? {
+                Some(Piece::Line(line)) if self.fetching.is_some() && blank(&line) => continue,
                 Some(Piece::Line(line)) => Ok(line),
                 Some(Piece::TooLong) => Err(too_long()),
                 Some(Piece::Pause) => {
@@ -108,20 +135,26 @@ impl<'a> Upload<'a> {
                 }
                 None => break,
             };
-            // What was taken before was read before.
-            if index >= self.taken {
-                self.take(line).await?;
-            }
+            self.next(index, line).await?;
             index += 1;
-            if self.group.len() >= GROUP_LINES || self.bytes >= GROUP_BYTES {
-                self.hand_over(index).await?;
-                // Others wait for this thread as well.
-                tokio::task::yield_now().await;
-            }
         }
         self.hand_over(index).await?;
         self.committed().await?;
         Ok(index)
+    }
+
+    /// Takes the line with this index, unless it was taken before, and hands the group over where it is large enough.
+    async fn next(&mut self, index: u64, line: Result<Bytes, Problem>) -> Result<(), Problem> {
+        // What was taken before was read before.
+        if index >= self.taken {
+            self.take(line).await?;
+        }
+        if self.group.len() >= GROUP_LINES || self.bytes >= GROUP_BYTES {
+            self.hand_over(index + 1).await?;
+            // Others wait for this thread as well.
+            tokio::task::yield_now().await;
+        }
+        Ok(())
     }
 
     /// Adds a line to the group.
@@ -148,6 +181,9 @@ impl<'a> Upload<'a> {
 
     /// One line, ready for the store.
     async fn read(&mut self, line: &[u8]) -> Result<Line, Problem> {
+        if let Some(fetching) = self.fetching {
+            return fetching.line(self.api, self.namespace, self.headers, line);
+        }
         let read = wire::Submission::read_line(line, self.last.as_ref(), self.queue)?;
         self.caller.queue(&read.queue)?;
         let mut asked = read.asked;

@@ -15,6 +15,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::content::{Shown, shown};
+use crate::fetch::fetched;
 use crate::links::Links;
 
 /// A group of jobs that came in one upload.
@@ -192,6 +193,11 @@ pub(crate) struct ResultDocument<'a> {
     /// The content type of the answer, where it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     content_type: Option<&'a str>,
+    /// Of a URL that was fetched: `url`, `final_url` where redirects led elsewhere, `headers` of the answer, `attempts`, `bytes`,
+    /// and `revalidated` where an earlier answer still holds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    fetched: Option<&'a RawValue>,
     /// The answer, where it is JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Value>)]
@@ -232,6 +238,7 @@ impl<'a> ResultDocument<'a> {
             outcome: job.outcome().map(Outcome::as_str),
             status: None,
             content_type: None,
+            fetched: None,
             json: None,
             text: None,
             base64: None,
@@ -244,6 +251,7 @@ impl<'a> ResultDocument<'a> {
         if let Some(result) = &finished.result {
             document.status = Some(result.status);
             document.content_type = result.content_type.as_deref();
+            document.fetched = fetched(result);
             let coded = |(name, _): &(String, String)| name == CONTENT_ENCODING.as_str();
             let coded = result.headers.iter().any(coded);
             match shown(document.content_type, coded, &result.body) {
@@ -264,7 +272,7 @@ impl<'a> ResultDocument<'a> {
 }
 
 /// The same JSON without line breaks: they only ever stand between its parts.
-fn in_one_line(json: &RawValue) -> Cow<'_, RawValue> {
+pub(crate) fn in_one_line(json: &RawValue) -> Cow<'_, RawValue> {
     if !json.get().contains(['\n', '\r']) {
         return Cow::Borrowed(json);
     }

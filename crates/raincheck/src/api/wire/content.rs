@@ -123,6 +123,11 @@ pub(crate) fn shown<'a>(content_type: Option<&str>, coded: bool, body: &'a [u8])
     if body.len() > INLINE_BYTES_MAX {
         return Shown::TooLarge;
     }
+    shown_whole(content_type, coded, body)
+}
+
+/// The same, however many they are.
+pub(crate) fn shown_whole<'a>(content_type: Option<&str>, coded: bool, body: &'a [u8]) -> Shown<'a> {
     let found = match kind(content_type.filter(|_| !coded).unwrap_or_default()) {
         Kind::Json => strict(body).map(Shown::Json),
         Kind::Text => std::str::from_utf8(body).ok().map(Shown::Text),

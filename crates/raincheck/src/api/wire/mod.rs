@@ -8,6 +8,7 @@ pub(crate) mod audit;
 pub(crate) mod batch;
 pub(crate) mod bulk;
 pub(crate) mod content;
+pub(crate) mod fetch;
 pub(crate) mod group;
 pub(crate) mod job;
 pub(crate) mod key;

@@ -1,16 +1,17 @@
 //! The hosts that this node sends requests to: how many are under way at each, and which are left alone for now.
 //!
-//! One bounded table for pushes and webhooks, keyed by host and port; what it makes of an answer is decided in
+//! One bounded table for pushes, webhooks and fetches, keyed by host and port; what it makes of an answer is decided in
 //! `raincheck_core::decide`. A [`Permit`] is the right to send one request, and is given back when it is dropped.
 //!
-//! Circuit and `Retry-After` are shared by all that goes to a host. How many go at once is counted for pushes and for webhooks
-//! apart: a handler that works on as many jobs as it may must still hear of those that have ended, or one that waits for
+//! Circuit and `Retry-After` are shared by all that goes to a host. How many go at once is counted for pushes, webhooks and
+//! fetches apart: a handler that works on as many jobs as it may must still hear of those that have ended, or one that waits for
 //! such a webhook would wait for ever.
 //!
 //! Invariants: no more permits of a kind are out for a host than it may have; a host that nothing is known of and nobody uses is
 //! forgotten.
 
 mod destinations;
+mod fetches;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -62,6 +63,7 @@ impl HostName {
 enum Lane {
     Push,
     Webhook,
+    Fetch,
 }
 
 /// One host's part of the table.
@@ -70,6 +72,7 @@ struct Host {
     state: HostState,
     pushes: u32,
     webhooks: u32,
+    fetches: u32,
     /// The queues that push here, by number, and the concurrency that is written for each.
     queues: Vec<(u64, Option<u32>)>,
     /// The bells of those who wait to push.
@@ -77,6 +80,8 @@ struct Host {
     /// How many webhooks wait, and their bell.
     waiting: u32,
     bell: Arc<Notify>,
+    /// The bell of fetches that wait for room.
+    places: Arc<Notify>,
 }
 
 impl Host {
@@ -88,6 +93,7 @@ impl Host {
                 (written.fold(concurrency, u32::max), &mut self.pushes)
             }
             Lane::Webhook => (webhook_share(&self.state, concurrency), &mut self.webhooks),
+            Lane::Fetch => (concurrency, &mut self.fetches),
         };
         let room = host_room(&self.state, limit, *in_flight, 1, now);
         if let Some(held) = room.held.filter(|_| room.count == 0) {
@@ -109,7 +115,11 @@ impl Host {
     }
 
     const fn in_use(&self) -> bool {
-        self.pushes > 0 || self.webhooks > 0 || self.waiting > 0 || !self.queues.is_empty()
+        self.pushes > 0
+            || self.webhooks > 0
+            || self.fetches > 0
+            || self.waiting > 0
+            || !self.queues.is_empty()
     }
 }
 
@@ -259,9 +269,10 @@ impl Hosts {
             return;
         };
         let host = entry.get_mut();
-        let (in_flight, pushed) = match permit.lane {
-            Lane::Push => (&mut host.pushes, true),
-            Lane::Webhook => (&mut host.webhooks, false),
+        let in_flight = match permit.lane {
+            Lane::Push => &mut host.pushes,
+            Lane::Webhook => &mut host.webhooks,
+            Lane::Fetch => &mut host.fetches,
         };
         *in_flight = in_flight.saturating_sub(1);
         let before = host.state.circuit;
@@ -269,26 +280,32 @@ impl Hosts {
         let (answer, took, now) = permit.ended.unwrap_or(nothing);
         let pace = host.state.pace;
         host.state = host_answered(&host.state, permit.probe, answer, took, seed, now);
-        if pushed {
+        if permit.lane != Lane::Webhook {
             // How long a job takes says nothing of webhooks.
             host.state.pace = pace;
         }
         let all = before != host.state.circuit;
         tell(&permit.host, before, host.state.circuit);
-        let lines = if all || pushed {
+        let lines = if all || permit.lane == Lane::Push {
             std::mem::take(&mut host.lines)
         } else {
             Vec::new()
         };
         let bell = (host.waiting > 0).then(|| host.bell.clone());
+        let places = (all || permit.lane == Lane::Fetch).then(|| host.places.clone());
         drop(table);
         for line in lines {
             line.notify_one();
         }
         match bell {
             Some(bell) if all => bell.notify_waiters(),
-            Some(bell) if !pushed => bell.notify_one(),
+            Some(bell) if permit.lane == Lane::Webhook => bell.notify_one(),
             Some(_) | None => {}
+        }
+        match places {
+            Some(places) if all => places.notify_waiters(),
+            Some(places) => places.notify_one(),
+            None => {}
         }
     }
 }

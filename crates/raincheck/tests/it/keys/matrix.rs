@@ -129,9 +129,8 @@ async fn a_key_for_other_queues_reaches_nothing_of_this_one() {
             path if path.starts_with("/v1/jobs/{id}") => &[404],
             path if path.starts_with("/v1/leases/") => &[409],
             // What these do with queues is a test of its own.
-            "/v1/jobs" | "/v1/queues" | "/v1/events" | "/v1/workers" | "/v1/batches" | "/v1/leases" => {
-                &[200, 202, 400, 415]
-            }
+            "/v1/jobs" | "/v1/queues" | "/v1/events" | "/v1/workers" | "/v1/batches" | "/v1/fetch"
+            | "/v1/leases" => &[200, 202, 400, 415],
             _ => &[403],
         };
         assert!(

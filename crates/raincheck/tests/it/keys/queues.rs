@@ -84,6 +84,16 @@ async fn a_queue_that_it_is_not_for_cannot_be_named() {
 }
 
 #[tokio::test]
+async fn urls_are_fetched_by_a_key_for_that_queue() {
+    let (locked, key) = two_queues().await;
+    for (key, status) in [(&key, 403), (&locked.root, 202)] {
+        let ask = locked.by(key, "POST", "/v1/fetch");
+        let answer = ask.json(r#"{"urls":["http://127.0.0.1:1/"]}"#).send().await;
+        assert_eq!(answer.status, status, "{answer:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_batch_takes_and_tells_the_lines_of_its_queues() {
     let (locked, key) = two_queues().await;
     let lines = "{\"queue\":\"thumbs\",\"input\":1}\n{\"queue\":\"mail\",\"input\":2}\n";

@@ -1,0 +1,23 @@
+//! Fetching URLs, each as a job: what is wanted, where redirects lead, what is told of the answer, which queue such jobs wait in.
+//! The attempt itself is `workers::fetch`.
+//!
+//! Invariant: a URL is checked and written in one spelling before it becomes a job; its host is the job's group, so that
+//! the limits of groups are those of hosts.
+
+mod file;
+mod line;
+mod run;
+mod since;
+mod terms;
+mod told;
+pub(crate) mod url;
+mod wanted;
+
+pub(crate) use file::file_name;
+pub use line::{FetchedBody, FetchedLine};
+pub use run::{Results, Run, RunFailed};
+pub use since::{Earlier, earlier};
+pub use terms::{ParseTermError, Terms};
+pub(crate) use told::Told;
+pub use told::{FETCHED, fetched};
+pub use wanted::{Checked, Wanted, blank};

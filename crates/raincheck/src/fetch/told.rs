@@ -1,0 +1,142 @@
+//! What is told of an answer that was fetched, beside its status, type and bytes: kept with the result in a header of our own.
+//!
+//! Invariant: it is made here from what was asked and from headers of an allow-list; no server can write into it.
+
+use std::collections::BTreeMap;
+
+use http::HeaderMap;
+use raincheck_core::content::JobResult;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+/// The header in which it is kept, as JSON. It is shown in the results of a batch, and never sent as a header.
+pub const FETCHED: &str = "raincheck-fetched";
+
+/// Headers of an answer that are told.
+const SHOWN: [&str; 14] = [
+    "age",
+    "cache-control",
+    "content-disposition",
+    "content-encoding",
+    "content-language",
+    "date",
+    "etag",
+    "expires",
+    "last-modified",
+    "link",
+    "location",
+    "retry-after",
+    "server",
+    "vary",
+];
+/// A longer value is left out.
+const VALUE_BYTES_MAX: usize = 1 << 10;
+
+/// See the module.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Told {
+    /// What was wanted.
+    pub(crate) url: String,
+    /// Where the answer came from, where redirects led elsewhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) final_url: Option<String>,
+    /// What the answer said of itself.
+    pub(crate) headers: BTreeMap<String, String>,
+    /// Which attempt it was.
+    pub(crate) attempts: u32,
+    /// How many bytes the body has.
+    pub(crate) bytes: u64,
+    /// The file that the body is in, where it is in one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) file: Option<String>,
+    /// Whether the server said that an earlier answer still holds, so that this is that one.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) revalidated: bool,
+}
+
+impl Told {
+    /// The headers of an answer that are told.
+    pub(crate) fn shown(headers: &HeaderMap) -> BTreeMap<String, String> {
+        let value = |name: &&'static str| {
+            let values: Vec<_> = headers
+                .get_all(*name)
+                .iter()
+                .filter_map(|value| value.to_str().ok())
+                .collect();
+            let value = values.join(", ");
+            (!value.is_empty() && value.len() <= VALUE_BYTES_MAX).then(|| ((*name).to_owned(), value))
+        };
+        SHOWN.iter().filter_map(value).collect()
+    }
+
+    /// Where the answer came from.
+    pub(crate) fn last_url(&self) -> &str {
+        self.final_url.as_deref().unwrap_or(&self.url)
+    }
+
+    /// By what it can be asked whether the answer still holds: an entity tag, a date, or both (RFC 9110 section 8.8).
+    pub(crate) fn validators(&self) -> Option<(Option<&str>, Option<&str>)> {
+        let header = |name: &str| self.headers.get(name).map(String::as_str);
+        let found = (header("etag"), header("last-modified"));
+        (found != (None, None)).then_some(found)
+    }
+
+    /// As it is kept with a result.
+    pub(crate) fn header(&self) -> (String, String) {
+        let text = serde_json::to_string(self).expect("its keys are text");
+        (FETCHED.to_owned(), text)
+    }
+
+    /// What was told of this result.
+    pub(crate) fn of(result: &JobResult) -> Option<Self> {
+        serde_json::from_str(header(result)?).ok()
+    }
+}
+
+fn header(result: &JobResult) -> Option<&str> {
+    let found = result.headers.iter().find(|(name, _)| name == FETCHED);
+    found.map(|(_, value)| value.as_str())
+}
+
+/// What is told of an answer that was fetched, as JSON: `{"url": …, "final_url": …, "headers": {…}, "attempts": …, "bytes": …}`.
+#[must_use]
+pub fn fetched(result: &JobResult) -> Option<&RawValue> {
+    serde_json::from_str(header(result)?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    #[test]
+    fn what_is_told_reads_back_and_holds_nothing_else() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("etag", "\"x\""),
+            ("set-cookie", "a=b"),
+            ("link", "<a>"),
+            ("link", "<b>"),
+            ("raincheck-fetched", "{}"),
+        ] {
+            headers.append(name, value.parse().unwrap());
+        }
+        let told = Told {
+            url: "http://a/".to_owned(),
+            headers: Told::shown(&headers),
+            attempts: 2,
+            bytes: 7,
+            ..Told::default()
+        };
+        let result = JobResult::new(200, None, vec![told.header()], Bytes::new());
+        assert_eq!(Told::of(&result), Some(told));
+        assert_eq!(
+            fetched(&result).map(RawValue::get),
+            Some(
+                r#"{"url":"http://a/","headers":{"etag":"\"x\"","link":"<a>, <b>"},"attempts":2,"bytes":7}"#
+            )
+        );
+    }
+}

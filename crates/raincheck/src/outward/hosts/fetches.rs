@@ -1,0 +1,52 @@
+//! Room for fetches: each takes its place at a host when it is about to ask there, whichever URL led it to it.
+//!
+//! Invariant: at no host are more fetches under way than the queue lets of which the last one is.
+
+use std::time::Duration;
+
+use raincheck_core::host::HostHeld;
+use raincheck_core::time::Timestamp;
+use tokio::time::{Instant, sleep_until};
+
+use super::{HostName, Hosts, Lane, Permit};
+
+impl Hosts {
+    /// Room for one request, where so many may be under way; waits for it as long as `patience` lasts, and no time for what
+    /// takes longer anyway.
+    ///
+    /// # Errors
+    /// What held it back all that time.
+    ///
+    /// # Cancel safety
+    /// Safe: whoever waits behind it goes on waiting.
+    pub(crate) async fn wait_fetch(
+        &self,
+        host: &HostName,
+        limit: u32,
+        patience: Duration,
+        now: impl Fn() -> Timestamp,
+    ) -> Result<Permit, HostHeld> {
+        let over = Instant::now() + patience;
+        loop {
+            let places = self.table().at(host, now()).places.clone();
+            // Made before the look: it wakes for whatever happens from here on.
+            let rung = places.notified();
+            let taken = self.table().at(host, now()).take(Lane::Fetch, limit, now());
+            let held = match taken {
+                Ok(probe) => return Ok(self.permit(host, Lane::Fetch, probe)),
+                Err(held) => held,
+            };
+            let until = held.until.map(|until| Instant::now() + until.since(now()));
+            if until.is_some_and(|until| until > over) {
+                return Err(held);
+            }
+            tokio::select! {
+                biased;
+                () = rung => {}
+                () = sleep_until(until.unwrap_or(over)) => if until.is_none() {
+                    return Err(held);
+                },
+            }
+        }
+    }
+}

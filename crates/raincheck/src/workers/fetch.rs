@@ -1,0 +1,298 @@
+//! Fetch: the URL in a job's input is asked, and the answer is kept (see `raincheck_core::decide`, fetch).
+//!
+//! Invariants: each request, also that after a redirect, has a place at its host and a connection that `outward` allows; an
+//! attempt that the host has no room for, or that it asked to come later, is given back uncharged; no more of a body is held than may
+//! be kept.
+
+mod answer;
+mod body;
+mod request;
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use raincheck_core::content::JobResult;
+use raincheck_core::decide::{FetchAnswer, FetchMethod, REDIRECTS_DEFAULT, fetch_answer, redirect};
+use raincheck_core::host::{HostAnswer, HostHeld, HostHeldBy};
+use raincheck_core::job::Failure;
+use raincheck_core::lease::WorkerKind;
+use raincheck_core::queue::Queue;
+use raincheck_core::time::Timestamp;
+use tokio::time::Instant;
+
+use self::body::Bodies;
+use super::{AttemptEnd, Ctx, Runner, StopReason};
+use crate::fetch::url::{normalised, resolved};
+use crate::fetch::{Checked, Told, Wanted};
+use crate::outward::hosts::{HostName, Hosts, Permit};
+use crate::outward::target::Targets;
+use crate::outward::{Client, refused_here, root_cause};
+use crate::telemetry::Outward;
+
+/// How long an attempt waits for its host before it is given back. Giving back costs two commits.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The least time after which it comes back where nobody knows when there is room.
+const BACK_AFTER: Duration = Duration::from_secs(1);
+
+/// What the fetching queues of a node share. Cloning gives another handle.
+#[derive(Clone, Debug)]
+pub(crate) struct Fetcher {
+    client: Client,
+    hosts: Hosts,
+    metrics: Outward,
+    /// Where bodies go, where that is not with their results.
+    bodies: Option<Bodies>,
+}
+
+impl Fetcher {
+    /// For URLs that may lead to these targets.
+    pub(crate) fn new(
+        targets: &Arc<Targets>,
+        hosts: Hosts,
+        metrics: Outward,
+        bodies: Option<PathBuf>,
+    ) -> Self {
+        Self {
+            client: Client::guarded(targets),
+            hosts,
+            metrics,
+            bodies: bodies.map(Bodies::new),
+        }
+    }
+}
+
+/// The runner of one fetching queue.
+#[derive(Debug)]
+pub(crate) struct Fetch {
+    fetcher: Fetcher,
+    per_host: u32,
+}
+
+/// An earlier answer that may still hold.
+struct Earlier {
+    result: Arc<JobResult>,
+    told: Told,
+}
+
+/// The request that is under way.
+struct Under {
+    permit: Permit,
+    sent: Instant,
+}
+
+impl Fetch {
+    pub(super) fn new(fetcher: Fetcher, queue: &Queue) -> Self {
+        Self {
+            fetcher,
+            per_host: queue.per_host(),
+        }
+    }
+
+    /// Asks, and follows where it is led.
+    async fn fetch(&self, ctx: &Ctx, under: &mut Option<Under>) -> AttemptEnd {
+        let checked = match Wanted::read(&ctx.input.body).and_then(Wanted::checked) {
+            Ok(checked) => checked,
+            Err(why) => return AttemptEnd::for_good(Failure::new("bad-request", why)),
+        };
+        let earlier = self.earlier(ctx, &checked).await;
+        let Checked { wanted, mut uri, .. } = checked;
+        let first = uri.clone();
+        let mut seen = vec![wanted.url.clone()];
+        loop {
+            let url = seen.last().map_or("", String::as_str);
+            let holds = earlier.as_ref().filter(|earlier| earlier.told.last_url() == url);
+            let request = request::request(
+                &wanted,
+                &uri,
+                request::same_origin(&first, &uri),
+                holds.map(|e| &e.told),
+            );
+            let host = HostName::of(&uri);
+            let place = self
+                .fetcher
+                .hosts
+                .wait_fetch(&host, self.per_host, PATIENCE, || ctx.store.now());
+            let permit = match place.await {
+                Ok(permit) => permit,
+                Err(held) => return later(&host, held, ctx.store.now()),
+            };
+            let sent = Instant::now();
+            *under = Some(Under { permit, sent });
+            let answered = self.fetcher.client.send(request).await;
+            self.fetcher
+                .metrics
+                .fetched(answered.as_ref().ok().map(http::Response::status));
+            let response = match answered {
+                Ok(response) => response,
+                Err(error) => return unanswered(under, &error, ctx),
+            };
+            let location = response.headers().get(http::header::LOCATION);
+            let location = location.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+            let means = fetch_answer(response.status().as_u16(), location.is_some(), holds.is_some());
+            match (means, location, holds) {
+                (FetchAnswer::Elsewhere, Some(location), _) => {
+                    let retry_after = crate::outward::retry_after(response.headers(), ctx.store.now());
+                    let told = HostAnswer::of(response.status().as_u16(), retry_after);
+                    body::discarded(response).await;
+                    over(under, told, ctx);
+                    let next = resolved(&uri, &location);
+                    let follow = wanted.follow.unwrap_or(REDIRECTS_DEFAULT);
+                    let allowed = normalised(&next)
+                        .map_err(|_| format!("a redirect leads to {}, which cannot be asked", short(&next)));
+                    let allowed = allowed.and_then(|(next, uri)| {
+                        redirect(&seen, &next, follow)
+                            .map_err(|why| format!("{why}, the last one to {next}"))?;
+                        Ok((next, uri))
+                    });
+                    match allowed {
+                        Ok((next, there)) => {
+                            seen.push(next);
+                            uri = there;
+                        }
+                        Err(why) => return AttemptEnd::for_good(Failure::new("handler-redirected", why)),
+                    }
+                }
+                (FetchAnswer::Unchanged, _, Some(holds)) => {
+                    over(under, HostAnswer::Answered { retry_after: None }, ctx);
+                    return AttemptEnd::Succeeded(answer::unchanged(
+                        &response,
+                        ctx,
+                        &holds.result,
+                        &holds.told,
+                    ));
+                }
+                _ => {
+                    let told = Told {
+                        final_url: (seen.len() > 1).then(|| seen.last().cloned().unwrap_or_default()),
+                        headers: Told::shown(response.headers()),
+                        attempts: ctx.job.attempt,
+                        url: wanted.url.clone(),
+                        ..Told::default()
+                    };
+                    let max = wanted.max_body.map(|size| size.0);
+                    let reading = answer::read(response, ctx, told, max, self.fetcher.bodies.as_ref());
+                    let (end, told, bytes) = reading.await;
+                    self.fetcher.metrics.fetched_bytes(bytes);
+                    over(under, told, ctx);
+                    return end;
+                }
+            }
+        }
+    }
+
+    /// The earlier answer that the job names, where it can be asked whether it still holds.
+    async fn earlier(&self, ctx: &Ctx, checked: &Checked) -> Option<Earlier> {
+        let wanted = &checked.wanted;
+        let id = wanted.since.filter(|_| wanted.method == FetchMethod::Get)?;
+        let change = ctx.store.result(&ctx.job.namespace, id).await.ok()?.ok()?;
+        let result = change.result.filter(|result| result.status == 200)?;
+        let told = Told::of(&result)?;
+        let bodies = self.fetcher.bodies.as_ref();
+        let whole = match &told.file {
+            Some(file) => bodies.is_some_and(|bodies| bodies.has(file, told.bytes)),
+            None => bodies.is_none(),
+        };
+        let holds = told.url == wanted.url && whole && told.validators().is_some();
+        holds.then_some(Earlier { result, told })
+    }
+}
+
+/// The beginning of a text of unknown length.
+fn short(text: &str) -> String {
+    text.chars().take(200).collect()
+}
+
+/// The request is over, and its place is free.
+fn over(under: &mut Option<Under>, told: HostAnswer, ctx: &Ctx) {
+    if let Some(Under { permit, sent }) = under.take() {
+        permit.ended(told, sent.elapsed(), ctx.store.now());
+    }
+}
+
+/// The host has no room. A pause that it asked for costs no attempt; that it is down does.
+fn later(host: &HostName, held: HostHeld, now: Timestamp) -> AttemptEnd {
+    let delay = held
+        .until
+        .map_or(BACK_AFTER, |until| until.since(now).max(BACK_AFTER));
+    match held.by {
+        HostHeldBy::Pause | HostHeldBy::Concurrency => AttemptEnd::Released { delay },
+        HostHeldBy::Circuit => AttemptEnd::Failed {
+            failure: Failure::new(
+                "handler-unreachable",
+                format!(
+                    "{} did not answer other requests and is left alone for now",
+                    host.as_str()
+                ),
+            ),
+            retry: Some(delay),
+            result: None,
+        },
+    }
+}
+
+/// There was no answer: refused by this server for good, else to be tried again.
+fn unanswered(under: &mut Option<Under>, error: &(dyn std::error::Error + 'static), ctx: &Ctx) -> AttemptEnd {
+    let why = root_cause(error);
+    if refused_here(error) {
+        over(under, HostAnswer::Nothing, ctx);
+        return AttemptEnd::for_good(Failure::new("handler-unreachable", why));
+    }
+    over(under, HostAnswer::BROKEN, ctx);
+    AttemptEnd::retry(Failure::new("handler-unreachable", format!("no answer: {why}")))
+}
+
+impl Runner for Fetch {
+    fn kind(&self) -> WorkerKind {
+        WorkerKind::Fetch
+    }
+
+    fn run(self: Arc<Self>, ctx: Ctx) -> Pin<Box<dyn Future<Output = AttemptEnd> + Send>> {
+        Box::pin(async move {
+            let mut stops = ctx.stops.clone();
+            let mut under = None;
+            let stopped = {
+                let fetching = self.fetch(&ctx, &mut under);
+                tokio::select! {
+                    biased;
+                    end = fetching => return end,
+                    // Dropping the exchange closes its connection.
+                    stop = stops.told() => stop,
+                }
+            };
+            if let Some(Under { permit, sent }) = under {
+                let told = if stopped.reason == StopReason::TimedOut {
+                    HostAnswer::none_within(sent.elapsed())
+                } else {
+                    HostAnswer::Nothing
+                };
+                permit.ended(told, sent.elapsed(), ctx.store.now());
+            }
+            AttemptEnd::Stopped
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_host_that_is_down_costs_an_attempt() {
+        for (by, costs) in [
+            (HostHeldBy::Pause, false),
+            (HostHeldBy::Concurrency, false),
+            (HostHeldBy::Circuit, true),
+        ] {
+            let uri: http::Uri = "http://a/".parse().unwrap();
+            let end = later(
+                &HostName::of(&uri),
+                HostHeld { by, until: None },
+                Timestamp::default(),
+            );
+            assert_eq!(matches!(end, AttemptEnd::Failed { .. }), costs, "{end:?}");
+        }
+    }
+}
