@@ -11,8 +11,8 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use crate::api_key::ApiKey;
 use crate::client::{Address, URL_DEFAULT};
 use crate::commands::{
-    audit, batch, bench, completions, config, doctor, job, key, master_key, openapi, queue, serve, submit,
-    version, webhook, work,
+    audit, batch, bench, completions, config, doctor, fetch, job, key, master_key, openapi, queue, serve,
+    submit, version, webhook, work,
 };
 use crate::exit::{Failed, TABLE};
 use crate::output::Output;
@@ -103,6 +103,8 @@ enum Command {
     /// Submit many jobs as one batch, look at it, redeem it, cancel it
     #[command(subcommand)]
     Batch(batch::Batch),
+    /// Fetch a list of URLs: bounded, retried, gone on with after a crash
+    Fetch(Box<fetch::Fetch>),
     /// Look at queues and change them
     #[command(subcommand)]
     Queue(queue::Queue),
@@ -187,6 +189,10 @@ impl Cli {
             Command::Submit(submit) => block_on(submit.run(&session())),
             Command::Job(job) => block_on(job.run(&session())),
             Command::Batch(batch) => block_on(batch.run(&session())),
+            Command::Fetch(fetch) => {
+                let named = self.url_given || std::env::var_os("RAINCHECK_URL").is_some();
+                fetch.run(output, named.then(session))
+            }
             Command::Queue(queue) => block_on(queue.run(&session())),
             Command::Bench(bench) => {
                 let named = self.url_given.then(session);

@@ -46,6 +46,13 @@ impl Progress {
         }
     }
 
+    /// The same with another label, drawn once.
+    pub(crate) fn draw(&self, label: &str, share: f64) {
+        if self.on {
+            draw(&line(label, share));
+        }
+    }
+
     /// Takes the bar away.
     pub(crate) fn clear(&self) {
         if self.on {

@@ -6,6 +6,7 @@ pub(crate) mod bench;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod doctor;
+pub(crate) mod fetch;
 pub(crate) mod job;
 pub(crate) mod key;
 pub(crate) mod master_key;

@@ -8,6 +8,7 @@ mod config;
 mod doctor;
 mod door;
 mod examples;
+mod fetch;
 mod follow;
 mod guides;
 mod help;

@@ -24,7 +24,7 @@ const WAITING: usize = 4;
 
 /// Where the lines come from. Cloning gives another handle.
 #[derive(Clone, Debug)]
-pub(super) struct Source {
+pub(crate) struct Source {
     inner: Arc<Mutex<Inner>>,
     /// How many bytes there are, where that is known.
     pub(super) size: Option<u64>,
@@ -39,7 +39,7 @@ struct Inner {
 
 impl Source {
     /// The file, or standard input where it is called `-`.
-    pub(super) fn open(path: &str) -> Result<Self, Failed> {
+    pub(crate) fn open(path: &str) -> Result<Self, Failed> {
         if path == "-" {
             let file = tempfile::tempfile()?;
             let inner = Inner { file, stdin: true };
@@ -68,7 +68,7 @@ impl Source {
     }
 
     /// The bytes from the beginning on, as a body; `told` hears of each chunk that is sent.
-    pub(super) fn body(&self, told: impl Fn(&[u8]) + Send + Sync + 'static) -> Upload {
+    pub(crate) fn body(&self, told: impl Fn(&[u8]) + Send + Sync + 'static) -> Upload {
         let (sender, chunks) = mpsc::channel(WAITING);
         let inner = self.inner.clone();
         // Reading blocks, standard input for as long as nobody writes.

@@ -1,0 +1,156 @@
+//! How far a run is, and how fast, on stderr.
+//!
+//! Invariant: where stderr is no terminal nothing is shown, and nothing is worked out for it.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Tally;
+use crate::output::Output;
+use crate::progress::Progress;
+use crate::when::span;
+
+/// How often the bar is drawn anew.
+const EVERY: Duration = Duration::from_millis(200);
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Meter {
+    bar: Option<Progress>,
+    all: u64,
+    tally: Tally,
+    /// What was written by runs before this one.
+    before: u64,
+    began: Instant,
+    drawn: Option<Instant>,
+}
+
+impl Meter {
+    pub(super) fn new(output: Output, all: u64, off: bool) -> Self {
+        Self {
+            bar: (!off).then(|| Progress::new(output)),
+            all,
+            tally: Tally::default(),
+            before: 0,
+            began: Instant::now(),
+            drawn: None,
+        }
+    }
+
+    /// All that was counted so far came in runs before this one.
+    pub(crate) const fn resume(&mut self) {
+        self.before = self.tally.done;
+    }
+
+    /// What the run has come to so far.
+    pub(crate) const fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    /// One more result: its status, where it has an answer that counts, and how many bytes came.
+    pub(crate) fn count(&mut self, ended: Ended) {
+        let tally = &mut self.tally;
+        tally.done += 1;
+        tally.answered += u64::from(ended.answered);
+        tally.other +=
+            u64::from(ended.answered && !ended.status.is_some_and(|status| (200..300).contains(&status)));
+        tally.revalidated += u64::from(ended.revalidated);
+        tally.bytes += ended.bytes;
+    }
+
+    /// Draws the bar where it is time.
+    pub(crate) fn show(&mut self) {
+        let Some(bar) = &self.bar else { return };
+        let now = Instant::now();
+        if self.drawn.is_some_and(|drawn| now - drawn < EVERY) {
+            return;
+        }
+        self.drawn = Some(now);
+        let tally = self.tally;
+        bar.draw(
+            &label(tally, self.all, tally.done - self.before, now - self.began),
+            share(tally.done, self.all),
+        );
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn clear(&self) {
+        if let Some(bar) = &self.bar {
+            bar.clear();
+        }
+    }
+}
+
+/// What a meter is told of a result.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Ended {
+    pub(crate) status: Option<u16>,
+    pub(crate) answered: bool,
+    pub(crate) revalidated: bool,
+    pub(crate) bytes: u64,
+}
+
+/// How many bytes an answer has, and whether it is an earlier one: what is told of it as JSON.
+pub(super) fn told_of(told: &str) -> (u64, bool) {
+    #[derive(Default, serde::Deserialize)]
+    #[serde(default)]
+    struct Told {
+        bytes: u64,
+        revalidated: bool,
+    }
+    let told: Told = serde_json::from_str(told).unwrap_or_default();
+    (told.bytes, told.revalidated)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a share is shown in 24 steps")]
+fn share(part: u64, whole: u64) -> f64 {
+    part as f64 / whole.max(1) as f64
+}
+
+#[expect(clippy::cast_precision_loss, reason = "people read three digits of it")]
+fn label(tally: Tally, all: u64, lately: u64, took: Duration) -> String {
+    let rate = lately as f64 / took.as_secs_f64().max(0.001);
+    let left = all.saturating_sub(tally.done);
+    let mut label = format!("{}/{all}  {rate:.0}/s  {}", tally.done, bytes(tally.bytes));
+    let failed = tally.done - tally.answered;
+    if failed > 0 {
+        label.push_str(&format!("  {failed} failed"));
+    }
+    if rate > 0.0 && left > 0 {
+        let seconds = (left as f64 / rate).min(1e9).round();
+        label.push_str(&format!("  {} left", span(Duration::from_secs_f64(seconds))));
+    }
+    label
+}
+
+/// So many bytes, for people.
+#[expect(clippy::cast_precision_loss, reason = "people read one digit after the point")]
+pub(super) fn bytes(count: u64) -> String {
+    match count {
+        0..1024 => format!("{count} B"),
+        1024..1_048_576 => format!("{:.1} KiB", count as f64 / 1024.0),
+        1_048_576..1_073_741_824 => format!("{:.1} MiB", count as f64 / 1_048_576.0),
+        _ => format!("{:.1} GiB", count as f64 / 1_073_741_824.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_label_says_how_far_how_fast_and_how_long_yet() {
+        let tally = Tally {
+            done: 50,
+            answered: 48,
+            bytes: 3 << 19,
+            ..Tally::default()
+        };
+        assert_eq!(
+            label(tally, 200, 50, Duration::from_secs(10)),
+            "50/200  5/s  1.5 MiB  2 failed  30s left"
+        );
+        assert_eq!(label(Tally::default(), 3, 0, Duration::ZERO), "0/3  0/s  0 B");
+    }
+}
