@@ -10,6 +10,7 @@
 #![expect(clippy::disallowed_methods, reason = "processes run under the host's clock")]
 
 mod chat;
+mod fetch_all;
 mod hello;
 mod ingest;
 mod predict;

@@ -16,11 +16,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How long it waits between two looks.
 const LOOK: Duration = Duration::from_millis(5);
 
-fn binary(name: &str) -> &'static str {
+pub(crate) fn binary(name: &str) -> &'static str {
     match name {
         "hello" => env!("CARGO_BIN_EXE_hello"),
         "web" => env!("CARGO_BIN_EXE_web"),
         "queue" => env!("CARGO_BIN_EXE_queue"),
+        "fetch_all" => env!("CARGO_BIN_EXE_fetch_all"),
         "chat" => env!("CARGO_BIN_EXE_chat"),
         "ingest" => env!("CARGO_BIN_EXE_ingest"),
         "predict" => env!("CARGO_BIN_EXE_predict"),
