@@ -48,3 +48,8 @@ pub mod workers;
 pub use embed::{Accepted, JobError, JobType, Raincheck};
 pub use node::{Node, NodeOptions};
 pub use telemetry::traces::TraceOptions;
+
+/// The guide's programs are compiled as they stand there.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guides/src/library.md")]
+mod guide {}

@@ -1,5 +1,6 @@
 //! Raincheck within an axum application: its own functions work the jobs, its own routes submit them.
 
+mod beside;
 mod handlers;
 mod leaving;
 mod mounted;
