@@ -11,8 +11,8 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use crate::api_key::ApiKey;
 use crate::client::{Address, URL_DEFAULT};
 use crate::commands::{
-    audit, batch, bench, completions, config, doctor, fetch, job, key, master_key, openapi, queue, serve,
-    submit, version, webhook, work,
+    audit, batch, bench, completions, config, doctor, fetch, job, key, master_key, openapi, proxy, queue,
+    serve, submit, version, webhook, work,
 };
 use crate::exit::{Failed, TABLE};
 use crate::output::Output;
@@ -95,6 +95,8 @@ pub(crate) struct Global {
 enum Command {
     /// Run a server
     Serve(Box<serve::Serve>),
+    /// Put a server in front of a service, and turn its slow calls into jobs
+    Proxy(Box<proxy::Proxy>),
     /// Submit a job
     Submit(Box<submit::Submit>),
     /// Look at a job, redeem it, cancel it
@@ -164,6 +166,7 @@ impl Cli {
         let client = !matches!(
             self.command,
             Command::Serve(_)
+                | Command::Proxy(_)
                 | Command::Config(_)
                 | Command::MasterKey(_)
                 | Command::Openapi(_)
@@ -186,6 +189,7 @@ impl Cli {
         };
         match self.command {
             Command::Serve(serve) => serve.run(output),
+            Command::Proxy(proxy) => proxy.run(output),
             Command::Submit(submit) => block_on(submit.run(&session())),
             Command::Job(job) => block_on(job.run(&session())),
             Command::Batch(batch) => block_on(batch.run(&session())),

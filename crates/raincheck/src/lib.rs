@@ -27,6 +27,7 @@ pub mod node;
 mod observe;
 pub mod outward;
 mod pace;
+pub mod proxy;
 mod pull;
 mod queues;
 pub mod random;

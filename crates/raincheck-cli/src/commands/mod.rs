@@ -11,6 +11,7 @@ pub(crate) mod job;
 pub(crate) mod key;
 pub(crate) mod master_key;
 pub(crate) mod openapi;
+pub(crate) mod proxy;
 pub(crate) mod queue;
 pub(crate) mod serve;
 pub(crate) mod submit;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use raincheck::core::name::QueueName;
 use raincheck::core::queue::QueueSpec;
+use raincheck::proxy::Rule;
 use serde_json::Value as Json;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -129,6 +130,8 @@ impl Reader<'_> {
             let (name, at) = (key.get_ref().as_ref(), key.span().start);
             if name == "queues" {
                 self.queues(at, value.get_ref());
+            } else if name == "proxy" && tables(value.get_ref()) {
+                self.rules(at, value.get_ref());
             } else if let Some(row) = row(name) {
                 let said = texts(value.get_ref(), row.many).and_then(|said| row.texts(said));
                 match said.and_then(|texts| (row.check)(&texts).map(|()| texts)) {
@@ -160,6 +163,70 @@ impl Reader<'_> {
         }
     }
 
+    /// `[[proxy]]` tables, each a rule as its flag writes it.
+    fn rules(&mut self, at: usize, value: &DeValue<'_>) {
+        let DeValue::Array(tables) = value else { return };
+        let origin = self.origin(at);
+        let mut texts = Vec::new();
+        for value in tables.iter() {
+            let at = value.span().start;
+            let DeValue::Table(table) = value.get_ref() else {
+                self.mistake(at, "proxy: write a table for each rule: [[proxy]]".to_owned());
+                continue;
+            };
+            match self.rule(table) {
+                Some(Ok(text)) => texts.push(text),
+                Some(Err(why)) => self.mistake(at, format!("proxy: {why}")),
+                None => {}
+            }
+        }
+        self.file.values.insert("proxy", Found { texts, origin });
+    }
+
+    /// The text of one rule; `None` where a mistake was told.
+    fn rule(&mut self, table: &DeTable<'_>) -> Option<Result<String, String>> {
+        let (mut path, mut upstream, mut rest, mut sound) = (None, None, String::new(), true);
+        for (key, value) in table {
+            let (name, at) = (key.get_ref().as_ref(), key.span().start);
+            let said = texts(value.get_ref(), name == "retry_codes").map(|texts| texts.join(" "));
+            let fits = |text: &String| !text.contains(';');
+            match (name, said) {
+                (_, Err(why)) => {
+                    self.mistake(at, format!("proxy.{name}: {why}"));
+                    sound = false;
+                }
+                (_, Ok(text)) if !fits(&text) => {
+                    self.mistake(at, format!("proxy.{name}: the value holds a semicolon"));
+                    sound = false;
+                }
+                ("path", Ok(text)) if text.contains('=') => {
+                    self.mistake(
+                        at,
+                        "proxy.path: the path holds an equals sign; write * for it".to_owned(),
+                    );
+                    sound = false;
+                }
+                ("path", Ok(text)) => path = Some(text),
+                ("upstream", Ok(text)) => upstream = Some(text),
+                (name, Ok(text)) if Rule::FIELDS.contains(&name) => {
+                    rest.push_str(&format!(";{name}={text}"));
+                }
+                (name, Ok(_)) => {
+                    let known = ["path", "upstream"].into_iter().chain(Rule::FIELDS);
+                    let hint = hint(name, known);
+                    self.mistake(at, format!("proxy: there is no setting {name:?}{hint}"));
+                    sound = false;
+                }
+            }
+        }
+        let text = match (path, upstream) {
+            (Some(path), Some(upstream)) => format!("{path}={upstream}{rest}"),
+            (None, _) => return sound.then(|| Err("path is missing".to_owned())),
+            (_, None) => return sound.then(|| Err("upstream is missing".to_owned())),
+        };
+        sound.then(|| text.parse::<Rule>().map(|_| text))
+    }
+
     fn queue(&mut self, at: usize, name: QueueName, table: &DeTable<'_>) {
         let mut fields = Fields {
             defined: Some(self.origin(at)),
@@ -184,6 +251,16 @@ impl Reader<'_> {
         }
         self.file.queues.insert(name, fields);
     }
+}
+
+/// Whether a value is a list of tables.
+fn tables(value: &DeValue<'_>) -> bool {
+    let DeValue::Array(values) = value else {
+        return false;
+    };
+    values
+        .iter()
+        .any(|value| matches!(value.get_ref(), DeValue::Table(_)))
 }
 
 /// Whether a value is one of a queue's setting, by its type.
@@ -258,6 +335,40 @@ mod tests {
         let queue = &file.queues[&QueueName::new("thumbs").unwrap()];
         assert_eq!(queue.said["concurrency"].value, Some(16.into()));
         assert_eq!(queue.said["timeout"].origin.to_string(), "f.toml:9");
+    }
+
+    #[test]
+    fn the_rules_of_a_proxy_are_tables() {
+        let text = "[[proxy]]\npath = \"/reports/**\"\nupstream = \"http://localhost:8000\"\nmode = \"prefer\"\nafter = \"2s\"\n\
+                    retry_codes = [429, 503]\nretry_unsafe = true\n[[proxy]]\npath = \"/**\"\nupstream = \"https://a\"\n";
+        let file = parse(&"f.toml".into(), text).unwrap();
+        assert_eq!(
+            file.values["proxy"].texts,
+            [
+                "/reports/**=http://localhost:8000;after=2s;mode=prefer;retry_codes=429 503;retry_unsafe=true",
+                "/**=https://a",
+            ]
+        );
+        for (text, part) in [
+            ("[[proxy]]\npath = \"/a\"", "upstream is missing"),
+            ("[[proxy]]\npath = \"/a\"\nupstream = \"x\"", ":1: proxy: "),
+            (
+                "[[proxy]]\npath = \"/a=b\"\nupstream = \"http://x\"",
+                ":2: proxy.path: ",
+            ),
+            (
+                "[[proxy]]\npath = \"/a\"\nupstream = \"http://x\"\nafer = \"2s\"",
+                "did you mean after?",
+            ),
+            (
+                "[[proxy]]\npath = \"/a\"\nupstream = \"http://x\"\nmode = \"x\"",
+                "prefer, always or never",
+            ),
+            ("[proxy]\npath = \"/a\"", ":1: proxy: "),
+        ] {
+            let all = mistakes(text);
+            assert!(all.len() == 1 && all[0].contains(part), "{text:?}: {all:?}");
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ use raincheck::api::{Allowance, Origin};
 use raincheck::core::secret::Secret;
 use raincheck::core::time::parse_duration;
 use raincheck::outward::target::Range;
+use raincheck::proxy::Rule;
 
 use crate::commands::serve::logs::LogFormat;
 
@@ -120,6 +121,15 @@ impl Kind for Vec<Origin> {
     fn read(texts: &[String]) -> Result<Self, String> {
         let origin = |text: &String| text.parse().map_err(|why| format!("{text:?}: {why}"));
         texts.iter().map(origin).collect()
+    }
+}
+
+impl Kind for Vec<Rule> {
+    const MANY: bool = true;
+
+    fn read(texts: &[String]) -> Result<Self, String> {
+        let rule = |text: &String| text.parse().map_err(|why| format!("{text:?}: {why}"));
+        texts.iter().map(rule).collect()
     }
 }
 

@@ -29,7 +29,7 @@ use crate::exit::Failed;
 pub(crate) use self::file::Mistake;
 pub(crate) use self::flags::Flags;
 pub(crate) use self::kinds::Listen;
-pub(crate) use self::origin::Origin;
+pub(crate) use self::origin::{Found, Origin};
 use self::queues::Queues;
 pub(crate) use self::reference::reference;
 pub(crate) use self::table::Settings;
@@ -78,11 +78,15 @@ impl Config {
             values.entry("listen").or_insert(port);
         }
         queues::lay_over(&mut queues, environment.queues);
+        let settings = Settings::of(&values)?;
+        let mut all = queues::of_proxy(&settings.proxy);
+        queues::lay_over(&mut all, queues);
+        let mut queues = all;
         flags.check_strays(&queues)?;
         queues::lay_over(&mut queues, flags.queues.clone());
         Ok(Self {
             file: path,
-            settings: Settings::of(&values)?,
+            settings,
             queues,
             values,
         })

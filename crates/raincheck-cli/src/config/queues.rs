@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use raincheck::core::name::{Namespace, QueueName};
 use raincheck::core::queue::{Queue, QueueSpec, Worker};
+use raincheck::proxy::Rule;
 use serde_json::{Map, Value as Json};
 
 use super::origin::Origin;
@@ -54,6 +55,30 @@ pub(crate) fn lay_over(queues: &mut Queues, stronger: Queues) {
         queue.defined = fields.defined.or(queue.defined.take());
         queue.said.extend(fields.said);
     }
+}
+
+/// The queues that the jobs of a proxy wait in, weaker than what is said of them.
+pub(crate) fn of_proxy(rules: &[Rule]) -> Queues {
+    let fields = |spec: &QueueSpec| {
+        let said = match serde_json::to_value(spec) {
+            Ok(Json::Object(fields)) => fields,
+            Ok(_) | Err(_) => Map::new(),
+        };
+        let said = said.into_iter().map(|(field, value)| {
+            let value = Some(value);
+            let origin = Origin::Default;
+            (field, Said { value, origin })
+        });
+        Fields {
+            defined: None,
+            said: said.collect(),
+        }
+    };
+    let queues = raincheck::proxy::queues(rules.iter());
+    queues
+        .iter()
+        .map(|(name, spec)| (name.clone(), fields(spec)))
+        .collect()
 }
 
 /// What has to be written, given the queues that are there. A program that an earlier configuration named and this one
@@ -149,6 +174,8 @@ fn resolved(name: &QueueName, worker: Worker, origin: Option<&Origin>) -> Result
         Worker::Process(words) => (words, "cmd", Worker::Process as fn(Vec<String>) -> Worker),
         Worker::KeepAlive(words) => (words, "keep-alive", Worker::KeepAlive as _),
         other @ (Worker::Pull | Worker::Push(_) | Worker::Fetch) => return Ok(other),
+        // Nobody wrote it: it is a proxy's own.
+        Worker::Function if origin == Some(&Origin::Default) => return Ok(Worker::Function),
         Worker::Function => {
             let text =
                 format!("queue {name}: a function works a queue only within the application that has it");

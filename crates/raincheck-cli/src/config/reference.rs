@@ -55,6 +55,26 @@ addresses.
 
 ";
 
+const PROXY: &str = "\
+## Proxy
+
+```toml
+[[proxy]]
+path = \"/reports/**\"                 # * is part of a segment, ** any number of segments
+upstream = \"http://localhost:8000\"
+mode = \"prefer\"                      # prefer | always | never
+after = \"2s\"                         # a call that takes longer becomes a job
+retry_unsafe = false                 # whether a job's POST or PATCH may be sent again
+retry_codes = [502, 503, 504]        # answers that are no answers yet
+queue = \"proxy\"                      # where the jobs wait
+```
+
+A table for each rule, the first for a path counts; on the command line `--proxy '/reports/**=http://localhost:8000;after=2s'`. The
+queue of a rule, and the one beside it whose name ends in `-late`, are made with it; `[queues.proxy]` says more of it, such as
+`concurrency` (64 unless said) and `timeout`. How it decides and what it does to each header: [proxy.md](proxy.md).
+
+";
+
 /// The page.
 pub(crate) fn reference() -> String {
     let mut page = HEAD.to_owned();
@@ -81,6 +101,7 @@ pub(crate) fn reference() -> String {
         );
     }
     page.push('\n');
+    page.push_str(PROXY);
     page.push_str(QUEUES);
     let fields: Vec<_> = fields_of::<QueueSpec>()
         .iter()

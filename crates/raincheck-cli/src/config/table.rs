@@ -11,6 +11,7 @@ use std::time::Duration;
 use raincheck::api::{Allowance, Origin};
 use raincheck::core::secret::Secret;
 use raincheck::outward::target::Range;
+use raincheck::proxy::Rule;
 
 use crate::exit::Failed;
 
@@ -105,6 +106,12 @@ settings! {
     /// So many requests go to one host at once: pushes (a queue whose own concurrency is written larger raises it for its hosts),
     /// and webhooks to a receiver that is slow
     host_concurrency: u32 = Some("8"), "COUNT", restart;
+    /// Paths that go to a service behind this server, and which of their calls become jobs: PATH=UPSTREAM, then
+    /// ;mode=prefer|always|never ;after=2s ;retry_unsafe=true ;retry_codes="502 503 504" ;queue=NAME as wanted; may be repeated, or
+    /// separated by commas; the first for a path counts
+    proxy: Vec<Rule> = None, "PATH=UPSTREAM", restart;
+    /// How long such a service may take to begin an answer that passes through, from the end of its request
+    upstream_timeout: Duration = Some("5m"), "DURATION", restart;
     /// The directory of the embedded store [default: $STATE_DIRECTORY, else ./raincheck-data]
     store: Option<PathBuf> = None, "DIRECTORY", restart;
     /// The key that the store's secrets (what webhooks, tickets and API keys are signed and hashed with) are encrypted under;

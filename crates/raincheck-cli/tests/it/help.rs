@@ -11,6 +11,7 @@ fn the_help_of_every_command_is_as_reviewed() {
     for (name, words) in [
         ("raincheck", &[][..]),
         ("serve", &["serve"]),
+        ("proxy", &["proxy"]),
         ("submit", &["submit"]),
         ("job", &["job"]),
         ("job_list", &["job", "list"]),

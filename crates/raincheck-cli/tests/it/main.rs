@@ -10,6 +10,7 @@ mod door;
 mod examples;
 mod fetch;
 mod follow;
+mod fronted;
 mod guides;
 mod help;
 mod jobs;

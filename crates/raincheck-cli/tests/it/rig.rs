@@ -176,10 +176,20 @@ impl Server {
     }
 
     /// A server as this command starts it, with its store in this folder.
-    pub(crate) fn start_as(mut command: Command, folder: TempDir, arguments: &[&str]) -> Self {
+    pub(crate) fn start_as(command: Command, folder: TempDir, arguments: &[&str]) -> Self {
+        Self::start_with(command, &["serve"], folder, arguments)
+    }
+
+    /// A proxy in front of this URL, with its store in this folder.
+    pub(crate) fn proxy_in(folder: TempDir, upstream: &str, arguments: &[&str]) -> Self {
+        Self::start_with(raincheck(), &["proxy", upstream], folder, arguments)
+    }
+
+    fn start_with(mut command: Command, words: &[&str], folder: TempDir, arguments: &[&str]) -> Self {
         command
             .env("RAINCHECK_LISTEN", "127.0.0.1:0")
-            .args(["serve", "-q", "--store"])
+            .args(words)
+            .args(["-q", "--store"])
             .arg(folder.path().join("store"));
         command.args(arguments).current_dir(folder.path());
         let mut child = command

@@ -114,6 +114,8 @@ codes! {
     LastAdminKey = "last-admin-key", CONFLICT, "An admin key must stay";
     /// The lease is over.
     LeaseLost = "lease-lost", CONFLICT, "The lease is over";
+    /// The request came back to the proxy that had passed it on.
+    LoopDetected = "loop-detected", LOOP_DETECTED, "The request goes round in a circle";
     /// The path exists, the method does not.
     MethodNotAllowed = "method-not-allowed", METHOD_NOT_ALLOWED, "The method is not allowed here";
     /// The path does not exist.

@@ -116,7 +116,7 @@ pub(crate) fn range(headers: &HeaderMap, tag: &str, len: usize) -> Asked {
     // A result has no date, so only its tag can match, and strongly (RFC 9110 section 13.1.5).
     if headers
         .get(header::IF_RANGE)
-        .is_some_and(|value| value.as_bytes() != tag.as_bytes())
+        .is_some_and(|value| value.as_bytes() != tag.as_bytes() || tag.starts_with("W/"))
     {
         return Asked::Whole;
     }

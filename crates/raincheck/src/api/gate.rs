@@ -218,8 +218,7 @@ fn look<B>(request: &Request<B>, closed: bool, named_page: bool) -> Looked {
             return Err(Problem::new(Code::HeadersTooLarge, detail).header(header::CONNECTION, CLOSE));
         }
         if request.extensions().get::<LengthTwice>().is_some() {
-            let detail = "the request has more than one Content-Length";
-            return Err(Problem::bad_request(detail).header(header::CONNECTION, CLOSE));
+            return Err(length_twice());
         }
         let host = single_host(request, hosts, host)?;
         if closed {
@@ -250,8 +249,13 @@ fn fit_request_id(id: &HeaderValue) -> bool {
     (1..=REQUEST_ID_BYTES_MAX).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic)
 }
 
+/// The length is said twice.
+pub(crate) fn length_twice() -> Problem {
+    Problem::bad_request("the request has more than one Content-Length").header(header::CONNECTION, CLOSE)
+}
+
 /// The host that the request is for, named once (RFC 9112 section 3.2); `None` on HTTP/1.0 without one.
-fn single_host<'a, B>(
+pub(crate) fn single_host<'a, B>(
     request: &'a Request<B>,
     hosts: usize,
     host: Option<&'a HeaderValue>,

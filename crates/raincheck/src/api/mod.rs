@@ -16,6 +16,7 @@ mod committed;
 pub(crate) mod conditional;
 mod cors;
 mod delivered;
+pub(crate) mod desk;
 mod door;
 pub(crate) mod embedded;
 mod events;
@@ -26,7 +27,7 @@ mod openapi;
 pub(crate) mod options;
 mod outlook;
 pub(crate) mod prefer;
-mod problem;
+pub(crate) mod problem;
 mod query;
 mod redeem;
 mod routes;
@@ -79,6 +80,9 @@ pub struct ApiOptions {
     pub closed: bool,
     /// Whose pages may call the API from a browser, beside the server's own.
     pub cors_origins: Vec<Origin>,
+    /// Whether answers of upstreams, and of an application's own routes, are redeemed as they were: where the API stands on
+    /// the origin that they speak for.
+    pub as_it_was: bool,
 }
 
 impl Default for ApiOptions {
@@ -96,6 +100,7 @@ impl Default for ApiOptions {
             per_address: Allowance::Usual,
             closed: true,
             cors_origins: Vec::new(),
+            as_it_was: false,
         }
     }
 }
@@ -135,11 +140,17 @@ pub fn service(node: Node) -> Service {
 
 /// The whole API over a node.
 pub fn service_with(node: Node, options: ApiOptions) -> Service {
-    let (closed, cors) = (options.closed, cors::Cors::new(&options.cors_origins));
-    let throttling = throttling::Throttling::new(&options);
-    let door = door::Door::new(node.keys().clone(), node.store().clone(), throttling);
-    let (store, random) = (node.store().clone(), node.options().random.clone());
-    let api = Api(Arc::new(Shared {
+    gated(api(node, options))
+}
+
+/// The same, with where requests that are not for it are given rain checks.
+pub(crate) fn with_desk(node: Node, options: ApiOptions) -> (Service, desk::Desk) {
+    let api = api(node, options);
+    (gated(api.clone()), desk::Desk::new(api))
+}
+
+fn api(node: Node, options: ApiOptions) -> Api {
+    Api(Arc::new(Shared {
         node,
         waiters: wait::Waiters::new(options.waiters_max),
         tickets: ticket::TicketKey::default(),
@@ -147,7 +158,15 @@ pub fn service_with(node: Node, options: ApiOptions) -> Service {
         room: Room::new(options.bodies_bytes_max),
         options,
         namespace: Namespace::default(),
-    }));
+    }))
+}
+
+fn gated(api: Api) -> Service {
+    let (node, options) = (&api.node, &api.options);
+    let (closed, cors) = (options.closed, cors::Cors::new(&options.cors_origins));
+    let throttling = throttling::Throttling::new(options);
+    let door = door::Door::new(node.keys().clone(), node.store().clone(), throttling);
+    let (store, random) = (node.store().clone(), node.options().random.clone());
     let (metrics, mount) = (api.node.metrics().clone(), api.node.options().mount.clone());
     let (router, document) = routes::all().split_for_parts();
     let paths = Routes::new(document.paths.paths.keys().map(String::as_str));

@@ -40,7 +40,8 @@ impl Prefer {
         Ok(prefer)
     }
 
-    fn from_headers(headers: &HeaderMap) -> Self {
+    /// What the headers say.
+    pub(crate) fn from_headers(headers: &HeaderMap) -> Self {
         let mut prefer = Self::default();
         for value in headers.get_all(PREFER) {
             let Ok(text) = value.to_str() else { continue };

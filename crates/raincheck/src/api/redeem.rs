@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderValue};
-use raincheck_core::content::JobResult;
+use raincheck_core::content::{Header, JobResult};
 use raincheck_core::job::{Job, Outcome, Phase};
 use raincheck_core::store::{Change, StoreError};
 
@@ -21,6 +21,8 @@ use super::problem::Problem;
 use super::sandbox;
 use super::ticket::Ticket;
 use super::wire::job::JobDocument;
+use crate::proxy::parcel;
+use crate::workers::KEPT_HEADERS;
 
 /// The job document as an answer.
 ///
@@ -80,7 +82,7 @@ pub(crate) async fn result(
         return Ok(response);
     };
     let mut response = match (outcome, &change.result) {
-        (Outcome::Succeeded | Outcome::Failed, Some(result)) => stored(result, asking),
+        (Outcome::Succeeded | Outcome::Failed, Some(result)) => stored(result, asking, api.options.as_it_was),
         (Outcome::Failed, None) => failed(job).into_response(),
         (Outcome::Cancelled, _) => Problem::new(
             Code::JobCancelled,
@@ -132,13 +134,20 @@ const fn bodiless(status: StatusCode) -> bool {
     )
 }
 
-/// The handler's answer as it was kept: status, bytes, content type and headers.
-fn stored(result: &JobResult, asking: Asking<'_>) -> Response {
+/// The handler's answer as it was kept: status, bytes, content type and headers; one of an upstream `as_it_was`, where it may
+/// speak for the origin.
+fn stored(result: &JobResult, asking: Asking<'_>, as_it_was: bool) -> Response {
+    let answer = parcel::is_answer(result);
+    let as_it_was = as_it_was && answer;
     let status = StatusCode::from_u16(result.status)
         .ok()
         .filter(|status| !status.is_informational())
         .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let tag = strong_tag(&result.digest);
+    let own_tag = result
+        .headers
+        .iter()
+        .find(|(name, _)| as_it_was && name == "etag");
+    let tag = own_tag.map_or_else(|| strong_tag(&result.digest), |(_, tag)| tag.clone());
     let mut response = Response::new(Body::empty());
     let part = match asking {
         Asking::Get(headers) | Asking::Head(headers) if status.is_success() && none_match(headers, &tag) => {
@@ -155,12 +164,23 @@ fn stored(result: &JobResult, asking: Asking<'_>) -> Response {
     };
     let headers = response.headers_mut();
     headers.reserve(14);
-    sandbox::describe(headers, result.content_type.as_deref(), &result.headers);
-    headers.insert(header::ETAG, value(tag));
-    headers.insert(
-        header::CACHE_CONTROL,
-        HeaderValue::from_static("private, no-cache"),
-    );
+    if as_it_was {
+        parcel::answer_headers(result, headers);
+    } else if answer {
+        sandbox::describe(
+            headers,
+            result.content_type.as_deref(),
+            &described(&result.headers),
+        );
+    } else {
+        sandbox::describe(headers, result.content_type.as_deref(), &result.headers);
+    }
+    if let Ok(tag) = HeaderValue::try_from(tag) {
+        headers.insert(header::ETAG, tag);
+    }
+    headers
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("private, no-cache"));
     if status == StatusCode::OK {
         headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     }
@@ -179,11 +199,21 @@ fn stored(result: &JobResult, asking: Asking<'_>) -> Response {
     response
 }
 
+/// Of the headers of an upstream's answer those that only say how to read its bytes.
+fn described(headers: &[Header]) -> Vec<Header> {
+    let kept = headers
+        .iter()
+        .filter(|(name, _)| KEPT_HEADERS.contains(&name.as_str()));
+    kept.cloned().collect()
+}
+
 /// A range outside the bytes.
 fn outside(result: &JobResult, tag: String) -> Response {
     let len = result.body.len();
-    Problem::new(Code::RangeNotSatisfiable, format!("the result has {len} bytes"))
-        .header(header::CONTENT_RANGE, value(format!("bytes */{len}")))
-        .header(header::ETAG, value(tag))
-        .into_response()
+    let problem = Problem::new(Code::RangeNotSatisfiable, format!("the result has {len} bytes"))
+        .header(header::CONTENT_RANGE, value(format!("bytes */{len}")));
+    match HeaderValue::try_from(tag) {
+        Ok(tag) => problem.header(header::ETAG, tag).into_response(),
+        Err(_) => problem.into_response(),
+    }
 }

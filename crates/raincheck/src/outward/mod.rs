@@ -15,7 +15,7 @@ use bytes::Bytes;
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, Request, Response, Uri};
 use http_body_util::Full;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -34,15 +34,20 @@ const HEAD_MAX: usize = 64 << 10;
 
 /// Sends requests, and keeps the connections for them. Cloning gives another handle.
 #[derive(Clone)]
-pub(crate) struct Client(legacy::Client<HttpsConnector<Connector>, Full<Bytes>>);
+pub(crate) struct Client<B = Full<Bytes>>(legacy::Client<HttpsConnector<Connector>, B>);
 
-impl fmt::Debug for Client {
+impl<B> fmt::Debug for Client<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Client")
     }
 }
 
-impl Client {
+impl<B> Client<B>
+where
+    B: Body + Send + Unpin + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     /// For URLs that the operator wrote: they may lead anywhere.
     pub(crate) fn open() -> Self {
         Self::through(Connector { targets: None })
@@ -75,11 +80,13 @@ impl Client {
     ///
     /// # Errors
     /// When there is none.
-    pub(crate) async fn send(
-        &self,
-        request: Request<Full<Bytes>>,
-    ) -> Result<Response<Incoming>, legacy::Error> {
-        self.0.request(request).await
+    pub(crate) async fn send(&self, request: Request<B>) -> Result<Response<Incoming>, legacy::Error> {
+        self.start(request).await
+    }
+
+    /// Begins to send a request; the future waits for the head of its answer, and ends all of it where it is dropped.
+    pub(crate) fn start(&self, request: Request<B>) -> legacy::ResponseFuture {
+        self.0.request(request)
     }
 }
 

@@ -20,6 +20,12 @@ pub struct Client {
     pub address: IpAddr,
     /// Whether it spoke TLS, with us or with the proxy.
     pub secure: bool,
+    /// Where the connection comes from, which is a proxy's address where there is one.
+    pub peer: IpAddr,
+    /// Whether that is a proxy whose word is taken.
+    pub through_proxy: bool,
+    /// Whether the connection is TLS.
+    pub tls: bool,
 }
 
 /// That others than this machine are served, and through whom.
@@ -36,10 +42,14 @@ impl Exposed {
         let mut client = Client {
             address: peer.to_canonical(),
             secure: tls,
+            peer: peer.to_canonical(),
+            through_proxy: false,
+            tls,
         };
         if !self.trusts(client.address) {
             return client;
         }
+        client.through_proxy = true;
         let (hops, proto) = if headers.contains_key(FORWARDED_FOR) || headers.contains_key(FORWARDED_PROTO) {
             (
                 list(headers, &FORWARDED_FOR),

@@ -21,6 +21,7 @@ use tower::{Service, ServiceExt as _};
 
 use super::caps::Admission;
 use super::framing::LengthTwice;
+use super::interim::Interim;
 use super::line::Line;
 use super::pulse::{Phase, Pulse};
 use super::wire::Wire;
@@ -65,6 +66,9 @@ pub(super) async fn drive<S, B, W>(
     W: Wire + 'static,
 {
     let pulse = Arc::new(Pulse::new());
+    if options.interim {
+        pulse.allow_hints();
+    }
     let line = TokioIo::new(Line::new(stream, pulse.clone(), admission));
     let handling = Handling {
         service,
@@ -91,6 +95,9 @@ pub(super) async fn drive<S, B, W>(
             // Nobody's stop waits for a client that does not close.
             pulse.set_sending(false);
             connection.as_mut().graceful_shutdown();
+        }
+        if let Some(hints) = pulse.hints() {
+            hints.wake_by(cx.waker());
         }
         loop {
             if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
@@ -157,6 +164,9 @@ where
             request.extensions_mut().insert(LengthTwice);
         }
         self.peer.tell(&self.options, &mut request);
+        if let Some(interim) = Interim::of(&self.pulse) {
+            request.extensions_mut().insert(interim);
+        }
         if request.headers().contains_key("prefer") || request.uri().query().is_some() {
             request.extensions_mut().insert(Presence(self.pulse.clone()));
         }

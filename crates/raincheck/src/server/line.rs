@@ -27,6 +27,8 @@ pub(super) struct Line<W> {
     framing: Framing,
     /// Set when more bytes are there than the request being worked on: then the client is there as well.
     ahead: bool,
+    /// What is left of an answer before the last one, some of which is written.
+    interim: Vec<u8>,
 }
 
 impl<W: Wire> Line<W> {
@@ -37,12 +39,32 @@ impl<W: Wire> Line<W> {
             _admission: admission,
             framing: Framing::default(),
             ahead: false,
+            interim: Vec::new(),
         }
+    }
+
+    /// Goes on with an answer before the last that is half written.
+    fn finish_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.interim.is_empty() {
+            let written = Pin::new(&mut self.stream).poll_write(cx, &self.interim);
+            let written = ready!(self.note(written))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.interim.drain(..written);
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Notes that the client closed its side, where it did.
     fn listen(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        if self.ahead || self.pulse.phase() != Phase::Busy {
+        let listens = match self.pulse.phase() {
+            Phase::Busy => true,
+            // What is passed on may be silent for long, with nothing to write that would tell.
+            Phase::Answering => self.pulse.hints().is_some(),
+            Phase::Idle | Phase::Head | Phase::Leaving | Phase::Handed => false,
+        };
+        if self.ahead || !listens {
             return Ok(());
         }
         match self.stream.poll_coming(cx) {
@@ -120,6 +142,7 @@ impl<W: Wire> AsyncRead for Line<W> {
 
 impl<W: Wire> AsyncWrite for Line<W> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(self.finish_interim(cx))?;
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.note(written)
     }
@@ -129,6 +152,7 @@ impl<W: Wire> AsyncWrite for Line<W> {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        ready!(self.finish_interim(cx))?;
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
         self.note(written)
     }
@@ -140,6 +164,14 @@ impl<W: Wire> AsyncWrite for Line<W> {
     /// hyper flushes whenever it is woken, so this is where a waiting connection listens for its client.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.listen(cx)?;
+        // hyper has written all it had to, so that this is the place between two answers.
+        if self.interim.is_empty()
+            && let Some(hints) = self.pulse.hints()
+            && self.pulse.phase() == Phase::Busy
+        {
+            self.interim = hints.take(self.pulse.requests());
+        }
+        ready!(self.finish_interim(cx))?;
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 

@@ -17,6 +17,7 @@ mod caps;
 mod client;
 mod connection;
 pub(crate) mod framing;
+mod interim;
 mod line;
 mod lines;
 mod listen;
@@ -40,6 +41,8 @@ use tower::Service;
 use crate::tasks::{Group, TaskKind};
 
 pub(crate) use framing::LengthTwice;
+pub(crate) use interim::Interim;
+pub(crate) use room::Part;
 
 pub use accept::Listener;
 pub use body::{BodyError, BodyPace, read_body};
@@ -97,6 +100,9 @@ pub struct ServerOptions {
     pub connections_max: Option<u32>,
     /// Where others than this machine are served: has every request told who asks ([`Client`] in its extensions).
     pub exposed: Option<Exposed>,
+    /// Whether requests may be answered more than once: by answers that come before the last (1xx), such as those that a
+    /// proxy passes on.
+    pub interim: bool,
 }
 
 impl Default for ServerOptions {
@@ -111,6 +117,7 @@ impl Default for ServerOptions {
             per_address_max: 256,
             connections_max: None,
             exposed: None,
+            interim: false,
         }
     }
 }

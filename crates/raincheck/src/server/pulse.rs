@@ -3,6 +3,7 @@
 //! Invariant: whatever a connection does, [`Pulse::deadline`] names the instant at which it is given up, except while
 //! this server itself is at work, or has handed the connection on.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::ServerOptions;
+use super::interim::Hints;
 
 /// How long a client that is still sending is listened to after its answer, so that the answer reaches it: closing at
 /// once would reset the connection and could take the answer back.
@@ -54,6 +56,8 @@ pub(super) struct Pulse {
     left: Notify,
     /// Whether the last request had a body, of which some may be unread when its answer is sent.
     sending: AtomicBool,
+    /// What is said before an answer, where that is asked for.
+    hints: OnceLock<Box<Hints>>,
 }
 
 impl Pulse {
@@ -69,7 +73,18 @@ impl Pulse {
             expired: AtomicBool::new(false),
             left: Notify::new(),
             sending: AtomicBool::new(false),
+            hints: OnceLock::new(),
         }
+    }
+
+    /// Lets requests be answered more than once.
+    pub(super) fn allow_hints(&self) {
+        self.hints.get_or_init(Box::default);
+    }
+
+    /// What is said before an answer, where that is allowed.
+    pub(super) fn hints(&self) -> Option<&Hints> {
+        self.hints.get().map(AsRef::as_ref)
     }
 
     fn now(&self) -> u64 {

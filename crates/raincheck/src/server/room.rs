@@ -20,7 +20,7 @@ impl Room {
     }
 
     /// A body's part of it, nothing yet.
-    pub(super) fn part(&self) -> Part {
+    pub(crate) fn part(&self) -> Part {
         Part {
             room: self.clone(),
             held: 0,
@@ -30,7 +30,7 @@ impl Room {
 
 /// What one body takes.
 #[derive(Debug)]
-pub(super) struct Part {
+pub(crate) struct Part {
     room: Room,
     held: u64,
 }
@@ -40,7 +40,7 @@ impl Part {
     ///
     /// # Errors
     /// When there is not so much left.
-    pub(super) fn hold(&mut self, bytes: u64) -> Result<(), BodyError> {
+    pub(crate) fn hold(&mut self, bytes: u64) -> Result<(), BodyError> {
         let left = &self.room.0;
         if bytes <= self.held {
             left.fetch_add(self.held - bytes, Ordering::Relaxed);

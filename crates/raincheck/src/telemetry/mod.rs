@@ -11,6 +11,7 @@ mod labels;
 mod names;
 mod outward;
 mod process;
+mod proxied;
 mod scrape;
 pub(crate) mod traces;
 
@@ -23,6 +24,7 @@ use raincheck_core::job::Job;
 use raincheck_core::store::Change;
 
 pub(crate) use outward::Outward;
+pub(crate) use proxied::Proxied;
 pub(crate) use scrape::Waiting;
 
 use self::http::Http;
@@ -51,6 +53,7 @@ struct Inner {
     jobs: Jobs,
     http: Http,
     outward: Outward,
+    proxied: Proxied,
 }
 
 /// A node's numbers. Cloning gives another handle.
@@ -70,12 +73,14 @@ impl Default for Metrics {
         let jobs = Jobs::new(&mut registry, labels.clone());
         let http = Http::new(&mut registry);
         let outward = Outward::new(&mut registry, labels.clone());
+        let proxied = Proxied::new(&mut registry);
         Self(Arc::new(Inner {
             registry,
             labels,
             jobs,
             http,
             outward,
+            proxied,
         }))
     }
 }
@@ -99,5 +104,10 @@ impl Metrics {
     /// The numbers of requests to others.
     pub(crate) fn outward(&self) -> Outward {
         self.0.outward.clone()
+    }
+
+    /// The numbers of requests that went by a proxy's rules.
+    pub(crate) fn proxied(&self) -> Proxied {
+        self.0.proxied.clone()
     }
 }

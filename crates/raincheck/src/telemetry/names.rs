@@ -70,6 +70,10 @@ pub(super) const FETCHES: Name = Name(
 );
 pub(super) const FETCHED: Name = Name("raincheck_fetch_bytes", "Bytes of bodies that were fetched");
 
+pub(super) const PROXIED: Name = Name(
+    "raincheck_proxy_requests",
+    "Requests that went by a proxy's rule, by its path, status and what became of them: pass, late (a job after a while), job, refused",
+);
 pub(super) const PENDING: Name = Name(
     "raincheck_webhook_pending",
     "Webhooks that are to be sent, now or later",

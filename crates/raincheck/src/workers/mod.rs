@@ -16,6 +16,7 @@ pub(crate) mod push;
 pub(crate) mod running;
 pub mod stop;
 pub mod supervise;
+pub(crate) mod upstream;
 
 use std::fmt::Debug;
 use std::future::Future;

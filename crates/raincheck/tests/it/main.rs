@@ -27,6 +27,7 @@ mod metrics;
 mod options;
 mod outlook;
 mod patch;
+mod proxy;
 mod pull;
 mod push;
 mod queues;

@@ -347,7 +347,15 @@ async fn all_names() -> BTreeSet<String> {
     }
     let samples = look(&server).await;
     let names = samples.keys().filter_map(|name| name.split('{').next());
-    names.map(str::to_owned).collect()
+    let mut names: BTreeSet<String> = names.map(str::to_owned).collect();
+    // What only a proxy has.
+    let proxy = crate::proxy::Proxied::start(server.addr, &["/**=UP;mode=never"]).await;
+    assert_eq!(proxy.ask("GET", "/healthz").send().await.status, 200);
+    let shown = proxy.ask("GET", "/_raincheck/metrics").send().await;
+    let counted = r#"raincheck_proxy_requests_total{route="/**",mode="pass",code="200"} 1"#;
+    assert!(shown.text().contains(counted), "{}", shown.text());
+    names.insert("raincheck_proxy_requests_total".to_owned());
+    names
 }
 
 #[tokio::test]

@@ -14,8 +14,12 @@ use crate::output::{Output, Paint, Shape, paint, say, visible};
 /// What there is to say.
 #[derive(Debug)]
 pub(crate) struct Banner {
-    /// The API's address.
+    /// The address.
     pub(crate) url: String,
+    /// The API's URL: that address, or below it.
+    pub(crate) api: String,
+    /// The rules of a proxy, for people.
+    pub(crate) proxied: Vec<String>,
     /// The store's directory, absolute.
     pub(crate) store: PathBuf,
     /// Whether the store was made just now.
@@ -33,7 +37,7 @@ impl Banner {
     pub(crate) fn show(&self, output: Output, json_log: bool) -> Result<(), crate::exit::Failed> {
         if json_log {
             let version = env!("CARGO_PKG_VERSION");
-            tracing::info!(url = self.url, store = %self.store.display(), version, "listening");
+            tracing::info!(url = self.url, api = self.api, store = %self.store.display(), version, "listening");
         }
         match output.shape {
             Shape::Quiet => output.line(&self.url),
@@ -49,6 +53,7 @@ impl Banner {
     fn document(&self) -> String {
         serde_json::json!({
             "url": self.url,
+            "api": self.api,
             "store": self.store.display().to_string(),
             "pid": std::process::id(),
             "version": env!("CARGO_PKG_VERSION"),
@@ -71,12 +76,16 @@ impl Banner {
         } else if queues.is_empty() {
             queues.push_str("none configured; create one over the API, or with --queue NAME");
         }
+        let third = match self.proxied.is_empty() {
+            true => ("Queues", queues),
+            false => ("Proxy", self.proxied.join(", ")),
+        };
         let fresh = if self.fresh { " (new)" } else { "" };
         let store = self.store.display().to_string();
         let lines = [
-            ("API", self.url.clone()),
+            ("API", self.api.clone()),
             ("Data", format!("{}{fresh}", visible(&store))),
-            ("Queues", queues),
+            third,
             ("Access", "open, without keys, to this machine only".to_owned()),
             ("Try", self.curl()),
             (
@@ -101,6 +110,9 @@ impl Banner {
 
     /// One command that shows something.
     fn curl(&self) -> String {
+        if !self.proxied.is_empty() {
+            return format!("curl -i {}/", self.url);
+        }
         let url = &self.url;
         let first = self.queues.first();
         let name = first.map_or("hello", |queue| queue.name.as_str());
@@ -145,6 +157,8 @@ mod tests {
     fn banner(queues: &[(&str, Worker)], dev: bool) -> String {
         Banner {
             url: "http://127.0.0.1:7246".to_owned(),
+            api: "http://127.0.0.1:7246".to_owned(),
+            proxied: Vec::new(),
             store: PathBuf::from("/data"),
             fresh: true,
             queues: queues.iter().map(queue).collect(),

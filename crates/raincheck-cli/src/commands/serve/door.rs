@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use raincheck::Node;
 use raincheck::api::{ApiOptions, service_with};
+use raincheck::proxy::{Front, Proxy};
 use raincheck::server::{Exposed, Listener, Protection, ServerOptions, Tls, check_listen, serve};
 use raincheck::tasks::{Group, TaskKind};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
@@ -214,6 +215,7 @@ pub(crate) struct Bound {
 /// A door that is open.
 #[derive(Debug)]
 pub(crate) struct Door {
+    proxy: Option<Proxy>,
     group: Group,
     stop: CancellationToken,
     sockets: Vec<PathBuf>,
@@ -269,19 +271,35 @@ async fn bind_local(path: &Path) -> Result<UnixListener, Failed> {
 
 impl Bound {
     /// Begins to answer.
-    pub(crate) fn open(self, node: &Node, mut options: ApiOptions) -> Door {
+    pub(crate) fn open(self, node: &Node, mut options: ApiOptions, proxy: Option<Proxy>) -> Door {
         let (group, stop) = (Group::new("door"), CancellationToken::new());
         options.closed = !self.public;
-        let api = service_with(node.clone(), options);
         let server = ServerOptions {
-            exposed: self.exposed,
+            // An upstream is told who asks, also where that is this machine.
+            exposed: self
+                .exposed
+                .or_else(|| proxy.as_ref().map(|_| Exposed::default())),
+            interim: proxy.is_some(),
             ..ServerOptions::default()
         };
-        let serving = serve(self.listeners, api, server, stop.clone());
-        group.spawn(TaskKind::Service, async move {
-            serving.await;
-        });
+        match proxy.clone() {
+            None => {
+                let api = service_with(node.clone(), options);
+                let serving = serve(self.listeners, api, server, stop.clone());
+                group.spawn(TaskKind::Service, async move {
+                    serving.await;
+                });
+            }
+            Some(proxy) => {
+                let front = Front::new(node.clone(), options, proxy);
+                let serving = serve(self.listeners, front, server, stop.clone());
+                group.spawn(TaskKind::Service, async move {
+                    serving.await;
+                });
+            }
+        }
         Door {
+            proxy,
             group,
             stop,
             sockets: self.sockets,
@@ -297,6 +315,9 @@ impl Door {
             let _ = std::fs::remove_file(socket);
         }
         self.stop.cancel();
+        if let Some(proxy) = &self.proxy {
+            proxy.close();
+        }
         self.group.idle().await;
     }
 }

@@ -24,7 +24,9 @@ use raincheck::core::queue::Worker;
 use raincheck::core::secret::Secret;
 use raincheck::core::store::Store;
 use raincheck::core::time::format_duration;
+use raincheck::links::Mount;
 use raincheck::outward::target::Targets;
+use raincheck::proxy::{MOUNT, Mode, Proxy, ProxyOptions, Rule};
 use raincheck::store::{MasterKeys, open_with};
 use raincheck::tasks::Group;
 use raincheck::{Node, NodeOptions, TraceOptions};
@@ -72,9 +74,17 @@ Every flag can be said by a variable or in raincheck.toml as well: docs/configur
 pub(crate) struct Serve {
     #[command(flatten)]
     flags: Flags,
+    /// Whether the API is below [`MOUNT`].
+    #[arg(skip)]
+    mounted: bool,
 }
 
 impl Serve {
+    /// A server whose API leaves the top to what is proxied.
+    pub(crate) const fn below_mount(flags: Flags) -> Self {
+        Self { flags, mounted: true }
+    }
+
     /// Runs the command.
     pub(crate) fn run(self, output: Output) -> Result<(), Failed> {
         let config = Config::load(&self.flags)?;
@@ -91,6 +101,7 @@ impl Serve {
         let runtime = runtime()?;
         let serving = Serving {
             flags: self.flags,
+            mounted: self.mounted,
             config,
             log,
             output,
@@ -113,6 +124,7 @@ impl Serve {
 #[derive(Debug)]
 struct Serving {
     flags: Flags,
+    mounted: bool,
     config: Config,
     log: LogFilter,
     output: Output,
@@ -134,6 +146,8 @@ impl Serving {
         let (public, tls) = (door.public, door.tls.clone());
         let queues = queues::put(&*store, &self.config.queues).await?;
         let settings = &self.config.settings;
+        let mount = self.mount()?;
+        let proxy = self.proxy();
         let public_url = settings.public_url.as_ref().map(|url| url.0.clone());
         let options = NodeOptions {
             drain: settings.drain,
@@ -145,7 +159,9 @@ impl Serving {
             }),
             host_concurrency: settings.host_concurrency,
             public_url: public_url.or_else(|| Some(url.clone()).filter(|url| url.starts_with("http"))),
-            own_url,
+            own_url: own_url.map(|url| format!("{url}{mount}")),
+            functions: proxy.as_ref().map(Proxy::functions).unwrap_or_default(),
+            mount: mount.clone(),
             traces: traces(settings),
             acts_kept: ActsKept {
                 time: settings.audit_keep,
@@ -162,9 +178,11 @@ impl Serving {
             cors_origins: settings.cors_origin.clone(),
             ..ApiOptions::default()
         };
-        let door = door.open(&node, api);
+        let door = door.open(&node, api, proxy);
         let banner = Banner {
+            api: format!("{url}{mount}"),
             url,
+            proxied: proxied(&settings.proxy),
             store: directory,
             fresh,
             queues,
@@ -196,6 +214,22 @@ impl Serving {
         end
     }
 
+    /// Where the API is.
+    fn mount(&self) -> Result<Mount, Failed> {
+        let path = if self.mounted { MOUNT } else { "" };
+        Mount::new(path).map_err(|why| Failed::usage(why.to_string()))
+    }
+
+    /// The proxy, where there are rules for one.
+    fn proxy(&self) -> Option<Proxy> {
+        let settings = &self.config.settings;
+        let options = ProxyOptions {
+            rules: settings.proxy.clone(),
+            head_time: settings.upstream_timeout,
+        };
+        (!options.rules.is_empty()).then(|| Proxy::new(options))
+    }
+
     async fn reload(&mut self, node: &Node, certificate: &mut Certificate) {
         let follower = Follower {
             node,
@@ -205,6 +239,23 @@ impl Serving {
         };
         follower.reload(&mut self.config).await;
     }
+}
+
+/// The rules of a proxy, for people.
+fn proxied(rules: &[Rule]) -> Vec<String> {
+    let rule = |rule: &Rule| {
+        let after = rule
+            .after
+            .map(|after| format!(" after {}", format_duration(after)));
+        let mode = match (rule.mode, &after) {
+            (Mode::Never, _) => "passes",
+            (Mode::Always, None) => "async",
+            (Mode::Prefer, None) => "async if asked",
+            (Mode::Always | Mode::Prefer, Some(_)) => "async",
+        };
+        format!("{} {mode}{}", rule.path, after.unwrap_or_default())
+    };
+    rules.iter().map(rule).collect()
 }
 
 /// Where traces are sent, if anywhere.

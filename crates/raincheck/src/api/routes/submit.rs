@@ -165,7 +165,8 @@ fn one_key(head: Option<String>, field: Option<String>) -> Result<Option<String>
     }
 }
 
-fn body_max(queue: Option<&Queue>) -> u64 {
+/// The largest input of a queue, or of one that does not exist yet.
+pub(crate) fn body_max(queue: Option<&Queue>) -> u64 {
     queue.map_or(BODY_BYTES_DEFAULT, Queue::body_max)
 }
 
@@ -248,12 +249,12 @@ pub(crate) fn order(
 
 /// How a submitter wants to be answered.
 #[derive(Clone, Copy, Debug)]
-struct Wish {
-    prefer: Prefer,
+pub(crate) struct Wish {
+    pub(crate) prefer: Prefer,
     /// How long a ticket in the answer's URLs shall be good.
-    ticket: Option<Duration>,
+    pub(crate) ticket: Option<Duration>,
     /// When the request came; the wait counts from it.
-    received: Instant,
+    pub(crate) received: Instant,
 }
 
 impl Wish {
@@ -270,7 +271,7 @@ impl Wish {
 }
 
 /// Hands the submission over and answers with what became of it.
-async fn place(
+pub(crate) async fn place(
     api: &Api,
     namespace: &Namespace,
     submission: Submission,

@@ -1,0 +1,167 @@
+//! Where requests that are not for the API are given rain checks: a proxy's, and those of an application's own routes.
+//!
+//! Invariant: their jobs, tickets, 202s and refusals are made by the same code as those of a submit.
+
+use axum::body::Body;
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use http::{HeaderMap, Request, header};
+use raincheck_core::content::Input;
+use raincheck_core::id::JobId;
+use raincheck_core::name::QueueName;
+use raincheck_core::store::Idempotency;
+use tokio::time::Instant;
+
+use std::time::Duration;
+
+use super::Api;
+use super::answer::IDEMPOTENCY_REPLAYED;
+use super::extract::body as read_body;
+use super::gate;
+use super::options::{Asked, trace_context};
+use super::prefer::Prefer;
+use super::problem::{Problem, Unwritten};
+use super::routes::submit::{self, Wish};
+use crate::node::Node;
+use crate::proxy::parcel::Parcel;
+use crate::server::{LengthTwice, Room};
+
+/// How long the ticket in a 202 is good: as long as a failed job is kept unless its queue says otherwise.
+const TICKET_TERM: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Gives out rain checks. Cloning gives another handle.
+#[derive(Clone, Debug)]
+pub(crate) struct Desk(Api);
+
+/// A request that is to become a job.
+#[derive(Debug)]
+pub(crate) struct Order {
+    pub(crate) id: JobId,
+    pub(crate) queue: QueueName,
+    pub(crate) parcel: Parcel,
+    pub(crate) body: Bytes,
+    /// Whether it may be sent again.
+    pub(crate) repeats: bool,
+}
+
+/// An answer about a job.
+#[derive(Debug)]
+pub(crate) struct Placed {
+    pub(crate) response: Response,
+    /// Whether the job is one that an earlier request with the same key had made.
+    pub(crate) was_there: bool,
+}
+
+impl Desk {
+    pub(super) const fn new(api: Api) -> Self {
+        Self(api)
+    }
+
+    pub(crate) fn node(&self) -> &Node {
+        &self.0.node
+    }
+
+    /// An id for a job that may come about.
+    pub(crate) fn mint(&self) -> JobId {
+        self.0.node.store().mint()
+    }
+
+    /// For bodies that are kept.
+    pub(crate) fn room(&self) -> &Room {
+        &self.0.room
+    }
+
+    /// The largest input of a queue.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub(crate) async fn body_max(&self, queue: &QueueName) -> Result<u64, Problem> {
+        let queue = self.0.node.queue(&self.0.namespace, queue).await?;
+        Ok(submit::body_max(queue.as_deref()))
+    }
+
+    /// Reads the body of a request that becomes a job at once.
+    ///
+    /// # Errors
+    /// When it is too large, too slow or broken.
+    pub(crate) async fn read(&self, queue: &QueueName, body: Body) -> Result<Bytes, Problem> {
+        let most = self.body_max(queue).await?;
+        read_body(&self.0, body, most, "the queue").await
+    }
+
+    /// Submits the job, and answers: 202 with a ticket in its URLs, or what its request had been answered, where the client
+    /// waits for that and it comes in time.
+    ///
+    /// # Errors
+    /// Why it was not accepted.
+    pub(crate) async fn place(
+        &self,
+        order: Order,
+        prefer: Prefer,
+        received: Instant,
+    ) -> Result<Placed, Problem> {
+        let Order {
+            id,
+            queue,
+            parcel,
+            body,
+            repeats,
+        } = order;
+        let mut asked = Asked::default();
+        trace_context(&parcel.headers, &mut asked.options);
+        // One attempt: it is counted before the request is sent, so that a crash leaves none.
+        asked.options.max_attempts = (!repeats).then_some(1);
+        let idempotency = parcel.scoped_key().map(|key| Idempotency {
+            key,
+            fingerprint: parcel.fingerprint(&body),
+        });
+        let input: Input = parcel.input(body);
+        let mut submission = submit::order(&self.0.node, &self.0.namespace, queue, asked, None, input);
+        submission.job.id = id;
+        submission.idempotency = idempotency;
+        let wish = Wish {
+            prefer,
+            ticket: Some(TICKET_TERM),
+            received,
+        };
+        let mut response = submit::place(&self.0, &self.0.namespace, submission, wish).await?;
+        self.write(&mut response);
+        Ok(Placed {
+            was_there: response.headers().contains_key(IDEMPOTENCY_REPLAYED),
+            response,
+        })
+    }
+
+    /// A refusal as an answer.
+    pub(crate) fn refuse(&self, problem: Problem) -> Response {
+        let mut response = problem.into_response();
+        self.write(&mut response);
+        response
+    }
+
+    /// Writes the body of a problem, which no gate will.
+    fn write(&self, response: &mut Response) {
+        if let Some(Unwritten(problem)) = response.extensions_mut().remove::<Unwritten>() {
+            *response.body_mut() = Body::from(problem.render(self.0.node.links(), ""));
+        }
+    }
+}
+
+/// Refuses a request that others could read otherwise than this server: without a host or with two, with two lengths, or for
+/// a tunnel.
+///
+/// # Errors
+/// 400.
+pub(crate) fn unambiguous<B>(request: &Request<B>) -> Result<(), Problem> {
+    if request.extensions().get::<LengthTwice>().is_some() {
+        return Err(gate::length_twice());
+    }
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    let (host, more) = (hosts.next(), hosts.count());
+    gate::single_host(request, usize::from(host.is_some()) + more, host).map(drop)
+}
+
+/// Waits as the head says; what cannot be understood counts for nothing.
+pub(crate) fn preference(headers: &HeaderMap) -> Prefer {
+    Prefer::from_headers(headers)
+}

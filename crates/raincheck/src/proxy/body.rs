@@ -1,0 +1,297 @@
+//! The body of a request on its way to the upstream.
+//!
+//! It is passed on as it comes. On the side it is kept, where the call may become a job; it is held back where its client
+//! wants to hear first that it is welcome (RFC 9110 section 10.1.1).
+//!
+//! Invariants: what is kept is bounded, by the queue and by the room that all bodies have; a client that stops sending in the
+//! middle is given up; whoever waits for the end of a body hears of it also where the body is dropped.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::BoxError;
+use axum::body::Body;
+use bytes::{Bytes, BytesMut};
+use http_body::{Body as _, Frame, SizeHint};
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, Sleep, sleep};
+
+use crate::server::{Part, Room};
+
+/// How long the upstream may leave it open whether the body is welcome; then it is sent.
+const WELCOME_TIME: Duration = Duration::from_secs(1);
+/// How long a connection stays whose request was answered without its body, so that the answer can be read.
+const UNWANTED_TIME: Duration = Duration::from_secs(30);
+
+/// What is known of a body that is being sent.
+#[derive(Debug)]
+pub(crate) struct Upload {
+    state: Mutex<State>,
+    ended: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    ended: bool,
+    kept: Option<Kept>,
+}
+
+/// What was kept so far.
+#[derive(Debug)]
+struct Kept {
+    bytes: BytesMut,
+    most: u64,
+    part: Part,
+    whole: bool,
+}
+
+impl Upload {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing under this lock can panic half way.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until the body was sent, or is given up.
+    pub(crate) async fn ended(&self) {
+        loop {
+            let ended = self.ended.notified();
+            if self.state().ended {
+                return;
+            }
+            ended.await;
+        }
+    }
+
+    /// The body, where it was kept whole.
+    pub(crate) fn kept(&self) -> Option<Bytes> {
+        let mut state = self.state();
+        let kept = state.kept.as_mut().filter(|kept| kept.whole)?;
+        Some(kept.bytes.split().freeze())
+    }
+
+    fn take(&self, data: &[u8]) {
+        let mut state = self.state();
+        let Some(kept) = &mut state.kept else { return };
+        let all = (kept.bytes.len() + data.len()) as u64;
+        if all > kept.most || kept.part.hold(all).is_err() {
+            state.kept = None;
+            return;
+        }
+        kept.bytes.extend_from_slice(data);
+    }
+
+    fn end(&self, whole: bool) {
+        let mut state = self.state();
+        if let Some(kept) = &mut state.kept {
+            kept.whole |= whole;
+        }
+        state.ended = true;
+        drop(state);
+        self.ended.notify_waiters();
+    }
+}
+
+/// The body as it is sent.
+#[derive(Debug)]
+pub(crate) struct Sending {
+    body: Body,
+    upload: Option<Arc<Upload>>,
+    welcome: Option<Welcome>,
+    stalled: Option<Pin<Box<Sleep>>>,
+    stall_time: Duration,
+}
+
+impl Sending {
+    /// A body of a client that may stall for so long.
+    pub(crate) fn new(body: Body, stall_time: Duration) -> Self {
+        Self {
+            body,
+            upload: None,
+            welcome: None,
+            stalled: None,
+            stall_time,
+        }
+    }
+
+    /// Tells of the body's end, and keeps it up to so many bytes. `None` where there is no body.
+    pub(crate) fn watch(&mut self, keep: Option<(u64, &Room)>) -> Option<Arc<Upload>> {
+        if self.body.is_end_stream() {
+            return None;
+        }
+        let announced = self.body.size_hint().lower();
+        let kept = keep
+            .filter(|(most, _)| announced <= *most)
+            .map(|(most, room)| Kept {
+                bytes: BytesMut::new(),
+                most,
+                part: room.part(),
+                whole: false,
+            });
+        let upload = Arc::new(Upload {
+            state: Mutex::new(State { ended: false, kept }),
+            ended: Notify::new(),
+        });
+        self.upload = Some(upload.clone());
+        Some(upload)
+    }
+
+    /// Sends nothing before it hears that it is welcome.
+    pub(crate) fn await_welcome(&mut self) -> oneshot::Sender<()> {
+        let (tell, told) = oneshot::channel();
+        self.welcome = Some(Welcome {
+            told: Some(told),
+            time: Box::pin(sleep(WELCOME_TIME)),
+        });
+        tell
+    }
+
+    fn end(&mut self, whole: bool) {
+        if let Some(upload) = self.upload.take() {
+            upload.end(whole);
+        }
+    }
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        self.end(false);
+    }
+}
+
+impl http_body::Body for Sending {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = &mut *self;
+        if let Some(welcome) = &mut this.welcome {
+            if !ready!(welcome.poll(cx)) {
+                return Poll::Ready(Some(Err("the upstream answered without the body".into())));
+            }
+            this.welcome = None;
+        }
+        let frame = match Pin::new(&mut this.body).poll_frame(cx) {
+            Poll::Ready(frame) => frame,
+            Poll::Pending => {
+                let limit = this.stall_time;
+                let stalled = this.stalled.get_or_insert_with(|| Box::pin(sleep(limit)));
+                ready!(stalled.as_mut().poll(cx));
+                return Poll::Ready(Some(Err("the client stopped sending".into())));
+            }
+        };
+        if let Some(stalled) = &mut this.stalled {
+            stalled.as_mut().reset(Instant::now() + this.stall_time);
+        }
+        match &frame {
+            None => this.end(true),
+            Some(Ok(frame)) => {
+                if let (Some(upload), Some(data)) = (&this.upload, frame.data_ref()) {
+                    upload.take(data);
+                }
+                if this.body.is_end_stream() {
+                    this.end(true);
+                }
+            }
+            Some(Err(_)) => this.end(false),
+        }
+        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Whether a body is welcome.
+#[derive(Debug)]
+struct Welcome {
+    told: Option<oneshot::Receiver<()>>,
+    time: Pin<Box<Sleep>>,
+}
+
+impl Welcome {
+    /// Ready once that is known, or has to be supposed.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        if let Some(told) = &mut self.told {
+            match Pin::new(told).poll(cx) {
+                Poll::Ready(Ok(())) => return Poll::Ready(true),
+                Poll::Ready(Err(_)) => {
+                    // Its final answer is there, and may not have been read to its end.
+                    self.told = None;
+                    self.time.as_mut().reset(Instant::now() + UNWANTED_TIME);
+                }
+                Poll::Pending => {}
+            }
+        }
+        ready!(self.time.as_mut().poll(cx));
+        Poll::Ready(self.told.is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::BodyExt as _;
+
+    fn sending(text: &'static str) -> Sending {
+        Sending::new(Body::from(text), Duration::from_secs(1))
+    }
+
+    #[tokio::test]
+    async fn a_body_is_kept_while_it_is_sent() {
+        let room = Room::new(100);
+        let mut body = sending("rain");
+        let upload = body.watch(Some((4, &room))).unwrap();
+        assert_eq!(upload.kept(), None, "nothing was sent yet");
+        assert_eq!(body.collect().await.unwrap().to_bytes(), "rain");
+        upload.ended().await;
+        assert_eq!(upload.kept().unwrap(), "rain");
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_too_large_is_sent_all_the_same() {
+        for (most, room) in [(3, 100), (100, 3)] {
+            let mut body = sending("rain");
+            let upload = body.watch(Some((most, &Room::new(room)))).unwrap();
+            assert_eq!(body.collect().await.unwrap().to_bytes(), "rain");
+            upload.ended().await;
+            assert_eq!(upload.kept(), None);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_dropped_has_ended_and_was_not_kept() {
+        let mut body = sending("rain");
+        let upload = body.watch(Some((100, &Room::new(100)))).unwrap();
+        drop(body);
+        upload.ended().await;
+        assert_eq!(upload.kept(), None);
+        assert!(sending("").watch(None).is_none(), "there is no body");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_waits_until_it_is_welcome_but_not_for_ever() {
+        let mut body = sending("rain");
+        let tell = body.await_welcome();
+        let begun = Instant::now();
+        tell.send(()).unwrap();
+        assert_eq!(body.collect().await.unwrap().to_bytes(), "rain");
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        let mut body = sending("rain");
+        let _tell = body.await_welcome();
+        assert_eq!(body.collect().await.unwrap().to_bytes(), "rain");
+        assert_eq!(begun.elapsed().as_secs(), 1);
+        let mut body = sending("rain");
+        drop(body.await_welcome());
+        assert!(body.collect().await.is_err(), "answered without it");
+    }
+}

@@ -1,0 +1,246 @@
+//! The door of a server that is a proxy: what is for the API, and what goes by the rules.
+//!
+//! Invariant: the API's own paths are the API's whatever the rules say, and no way of writing them leads past it.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::future::ready;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::BoxError;
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use http::uri::PathAndQuery;
+use http::{Request, Uri};
+use tokio::time::Instant;
+use tower::Service;
+
+use super::glob::segments;
+use super::pass::Calling;
+use super::rule::Rule;
+use super::{MOUNT, Proxy};
+use crate::api::desk::Desk;
+use crate::api::problem::Problem;
+use crate::api::{ApiOptions, with_desk};
+use crate::node::Node;
+use crate::telemetry::Proxied;
+
+/// The paths of an API that stands at the top of its server.
+const OWN: [&str; 9] = [
+    "/v1",
+    "/docs",
+    "/openapi.json",
+    "/metrics",
+    "/healthz",
+    "/readyz",
+    "/problems",
+    "/ui",
+    MOUNT,
+];
+
+/// The API and a proxy as one service: what [`serve`](crate::server::serve) takes.
+#[derive(Clone)]
+pub struct Front {
+    api: crate::api::Service,
+    desk: Desk,
+    proxy: Proxy,
+    /// Whether the API stands below [`MOUNT`], and the rules have everything else.
+    mounted: bool,
+    metrics: Proxied,
+}
+
+impl fmt::Debug for Front {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Front")
+            .field("proxy", &self.proxy)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Front {
+    /// The API over a node whose jobs the proxy works ([`Proxy::functions`]); below [`MOUNT`] where the node says so, else at
+    /// the top.
+    #[must_use]
+    pub fn new(node: Node, options: ApiOptions, proxy: Proxy) -> Self {
+        let mounted = node.options().mount.as_str() == MOUNT;
+        let metrics = node.metrics().proxied();
+        let options = ApiOptions {
+            as_it_was: true,
+            ..options
+        };
+        let (api, desk) = with_desk(node, options);
+        Self {
+            api,
+            desk,
+            proxy,
+            mounted,
+            metrics,
+        }
+    }
+
+    /// Whether the request is for the API, and with which path.
+    fn of_api(&self, uri: &Uri) -> Result<bool, Problem> {
+        let path = uri.path();
+        if !self.mounted {
+            return Ok(OWN.iter().any(|own| below(path, own)));
+        }
+        if below(path, MOUNT) {
+            return Ok(true);
+        }
+        if leads_to_mount(path) {
+            let detail = "the path is another way to write that of this server's own API; write it plainly";
+            return Err(Problem::bad_request(detail));
+        }
+        Ok(false)
+    }
+
+    async fn pass(self, rule: Arc<Rule>, request: Request<Body>) -> Response {
+        let calling = Calling {
+            proxy: &self.proxy.0,
+            desk: &self.desk,
+            rule: &rule,
+            received: Instant::now(),
+        };
+        let method = request.method().clone();
+        let (response, mode) = match calling.answer(request).await {
+            Ok(fate) => fate,
+            Err(problem) => (self.desk.refuse(problem), "refused"),
+        };
+        let took = calling.received.elapsed();
+        tracing::debug!(%method, rule = %rule.path, status = response.status().as_u16(), mode, ?took, "proxied");
+        self.metrics.answered(rule.path.text(), mode, response.status());
+        response
+    }
+}
+
+/// Whether a path is this one or below it.
+fn below(path: &str, of: &str) -> bool {
+    path.strip_prefix(of)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Whether an upstream that reads paths generously would read this one as the mount's.
+fn leads_to_mount(path: &str) -> bool {
+    let plain = memchr::memchr2(b'%', b'\\', path.as_bytes()).is_none()
+        && !path.contains("//")
+        && !path.contains("/.")
+        && !path.contains(';');
+    if plain {
+        return path.get(..MOUNT.len()).is_some_and(|start| {
+            start.eq_ignore_ascii_case(MOUNT) && matches!(path.as_bytes().get(MOUNT.len()), None | Some(b'/'))
+        });
+    }
+    let mut read: Vec<Vec<u8>> = Vec::new();
+    for segment in segments(path) {
+        match &*segment {
+            b"" | b"." => {}
+            b".." => drop(read.pop()),
+            _ => read.push(segment),
+        }
+    }
+    read.first()
+        .is_some_and(|first| first.eq_ignore_ascii_case(&MOUNT.as_bytes()[1..]))
+}
+
+/// The same target as the API behind the mount sees it.
+fn unmounted(uri: &Uri) -> Option<Uri> {
+    let whole = uri.path_and_query()?.as_str();
+    let rest = whole.strip_prefix(MOUNT)?;
+    let rest = if rest.starts_with('/') {
+        rest.to_owned()
+    } else {
+        format!("/{rest}")
+    };
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(PathAndQuery::try_from(rest).ok()?);
+    Uri::from_parts(parts).ok()
+}
+
+impl<B> Service<Request<B>> for Front
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Service::<Request<Body>>::poll_ready(&mut self.api, cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let mut request = request.map(Body::new);
+        let of_api = match self.of_api(request.uri()) {
+            Ok(of_api) => of_api,
+            Err(problem) => return Box::pin(ready(Ok(self.desk.refuse(problem)))),
+        };
+        if of_api
+            && self.mounted
+            && let Some(uri) = unmounted(request.uri())
+        {
+            *request.uri_mut() = uri;
+        }
+        let rule = match of_api {
+            true => None,
+            false => self.proxy.0.upstreams.rule(request.uri().path()).cloned(),
+        };
+        match rule {
+            None => Box::pin(self.api.call(request)),
+            Some(rule) => {
+                let front = self.clone();
+                Box::pin(async move { Ok(front.pass(rule, request).await) })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_way_of_writing_the_mount_leads_past_it() {
+        for path in [
+            "/_Raincheck/v1",
+            "//_raincheck/v1",
+            "/./_raincheck",
+            "/a/../_raincheck/v1/jobs",
+            "/%5fraincheck",
+            "/%5Fraincheck/v1",
+            "/x/%2e%2e/_raincheck",
+            "/x%2f..%2f_raincheck",
+            "/\\_raincheck",
+            "/_raincheck;x=1/v1",
+        ] {
+            assert!(leads_to_mount(path) && !below(path, MOUNT), "{path}");
+        }
+        for path in [
+            "/",
+            "/a/_raincheck",
+            "/_raincheckx",
+            "/_rain",
+            "/%5f",
+            "/a//b",
+            "/a/../b",
+        ] {
+            assert!(!leads_to_mount(path) && !below(path, MOUNT), "{path}");
+        }
+        assert!(below("/_raincheck", MOUNT) && below("/_raincheck/v1/jobs", MOUNT));
+    }
+
+    #[test]
+    fn the_api_sees_its_own_paths() {
+        for (uri, expected) in [
+            ("/_raincheck/v1/jobs?a=b", "/v1/jobs?a=b"),
+            ("/_raincheck", "/"),
+            ("/_raincheck?a", "/?a"),
+            ("http://h/_raincheck/v1", "http://h/v1"),
+        ] {
+            assert_eq!(unmounted(&uri.parse().unwrap()).unwrap().to_string(), expected);
+        }
+    }
+}

@@ -1,0 +1,339 @@
+//! What a proxy does to headers: those of one hop stay behind (RFC 9110 section 7.6.1), and who asked, and through whom, is
+//! told on.
+//!
+//! Invariant: nothing a client writes passes for what this server says of the way or of a job; framing is never copied, it is
+//! written anew from the body that is sent.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{StatusCode, Version};
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// Headers of one hop, beside those that `Connection` names.
+const OF_A_HOP: [HeaderName; 8] = [
+    header::CONNECTION,
+    KEEP_ALIVE,
+    PROXY_CONNECTION,
+    header::TE,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+];
+
+/// What handlers are told of a job, and by nobody else.
+pub(crate) const OF_A_JOB: [&str; 6] = [
+    "raincheck-job",
+    "raincheck-attempt",
+    "raincheck-fence",
+    "raincheck-attempt-deadline",
+    "raincheck-lease",
+    "raincheck-outcome",
+];
+
+/// Takes away what concerns one hop only.
+pub(crate) fn strip_hop(headers: &mut HeaderMap) {
+    let mut named: Vec<HeaderName> = Vec::new();
+    for value in headers.get_all(header::CONNECTION) {
+        for option in value.as_bytes().split(|byte| *byte == b',') {
+            let option = option.trim_ascii();
+            let usual = [&b"keep-alive"[..], b"close", b"upgrade", b"te"];
+            if option.is_empty() || usual.iter().any(|usual| option.eq_ignore_ascii_case(usual)) {
+                continue;
+            }
+            named.extend(HeaderName::from_bytes(option));
+        }
+    }
+    for name in named {
+        // Where a message goes and where it ends is nobody's option.
+        if name != header::HOST && name != header::CONTENT_LENGTH {
+            headers.remove(name);
+        }
+    }
+    for name in &OF_A_HOP {
+        headers.remove(name);
+    }
+}
+
+/// Whether the sender takes trailers.
+pub(crate) fn takes_trailers(headers: &HeaderMap) -> bool {
+    headers.get_all(header::TE).iter().any(|value| {
+        let mut codings = value.as_bytes().split(|byte| *byte == b',');
+        codings.any(|coding| {
+            let name = coding.split(|byte| *byte == b';').next().unwrap_or_default();
+            name.trim_ascii().eq_ignore_ascii_case(b"trailers")
+        })
+    })
+}
+
+/// The protocol that the sender wants to change to.
+pub(crate) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
+    let asked = headers.get_all(header::CONNECTION).iter().any(|value| {
+        let mut options = value.as_bytes().split(|byte| *byte == b',');
+        options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+    });
+    headers.get(header::UPGRADE).filter(|_| asked).cloned()
+}
+
+/// From whom a request came, as far as is to be told on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct From {
+    /// Where the connection comes from.
+    pub(crate) peer: IpAddr,
+    /// Whether that is a proxy whose word is taken for the way before it.
+    pub(crate) trusted: bool,
+    /// Whether the connection is TLS.
+    pub(crate) secure: bool,
+}
+
+/// Tells who asked for what host by what scheme: appended to what a trusted proxy told, instead of what anybody else did.
+pub(crate) fn tell_way(headers: &mut HeaderMap, from: From, host: Option<&HeaderValue>) {
+    let proto = if from.secure { "https" } else { "http" };
+    let mut way = address(from.peer);
+    if from.trusted {
+        if headers.contains_key(header::FORWARDED) {
+            let quoted = host
+                .and_then(|host| host.to_str().ok())
+                .map(quoted)
+                .unwrap_or_default();
+            let [open, close] = match from.peer.to_canonical() {
+                IpAddr::V4(_) => ["", ""],
+                IpAddr::V6(_) => ["\"[", "]\""],
+            };
+            let node = [open, &way, close].concat();
+            append(
+                headers,
+                header::FORWARDED,
+                &format!("for={node}{quoted};proto={proto}"),
+            );
+        }
+        if let Some(before) = joined(headers, &FORWARDED_FOR) {
+            way = format!("{before}, {way}");
+        }
+        headers
+            .entry(FORWARDED_PROTO)
+            .or_insert(HeaderValue::from_static(proto));
+        if let (false, Some(host)) = (headers.contains_key(FORWARDED_HOST), host) {
+            headers.insert(FORWARDED_HOST, host.clone());
+        }
+    } else {
+        headers.remove(header::FORWARDED);
+        headers.insert(FORWARDED_PROTO, HeaderValue::from_static(proto));
+        match host {
+            Some(host) => headers.insert(FORWARDED_HOST, host.clone()),
+            None => headers.remove(FORWARDED_HOST),
+        };
+    }
+    if let Ok(way) = HeaderValue::try_from(way) {
+        headers.insert(FORWARDED_FOR, way);
+    }
+}
+
+/// An address as people write it: one of version 4 never as one of version 6.
+fn address(peer: IpAddr) -> String {
+    let mut text = String::with_capacity(40);
+    // Writing to a string does not fail.
+    let _ = write!(text, "{}", peer.to_canonical());
+    text
+}
+
+fn quoted(host: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
+    if host.bytes().all(plain) {
+        format!(";host=\"{host}\"")
+    } else {
+        String::new()
+    }
+}
+
+/// All lines of a list as one.
+fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    let lines: Vec<&str> = headers
+        .get_all(name)
+        .iter()
+        .filter_map(|line| line.to_str().ok())
+        .collect();
+    (!lines.is_empty()).then(|| lines.join(", "))
+}
+
+fn append(headers: &mut HeaderMap, name: HeaderName, entry: &str) {
+    let all = joined(headers, &name).map_or_else(|| entry.to_owned(), |before| format!("{before}, {entry}"));
+    if let Ok(all) = HeaderValue::try_from(all) {
+        headers.insert(name, all);
+    }
+}
+
+/// How this server calls itself on the way (RFC 9110 section 7.6.3): by a name of its own, so that it knows itself again.
+#[derive(Clone, Debug)]
+pub(crate) struct Via {
+    name: Box<str>,
+    usual: HeaderValue,
+}
+
+impl Via {
+    /// With what tells it from others that are called the same.
+    pub(crate) fn new(nonce: u64) -> Self {
+        let name = format!("raincheck-{:08x}", nonce >> 32);
+        let usual = HeaderValue::try_from(format!("1.1 {name}")).expect("digits are visible");
+        Self {
+            name: name.into(),
+            usual,
+        }
+    }
+
+    /// Whether the message was here before.
+    pub(crate) fn passed(&self, headers: &HeaderMap) -> bool {
+        headers
+            .get_all(header::VIA)
+            .iter()
+            .any(|value| memchr::memmem::find(value.as_bytes(), self.name.as_bytes()).is_some())
+    }
+
+    /// Enters this server, which got the message in this version.
+    pub(crate) fn enter(&self, headers: &mut HeaderMap, version: Version) {
+        let value = match version {
+            Version::HTTP_11 => self.usual.clone(),
+            Version::HTTP_10 => self.entry("1.0"),
+            _ => self.entry("2"),
+        };
+        headers.append(header::VIA, value);
+    }
+
+    fn entry(&self, version: &str) -> HeaderValue {
+        HeaderValue::try_from(format!("{version} {}", self.name)).expect("digits are visible")
+    }
+}
+
+/// Makes an answer's head one of this hop.
+pub(crate) fn of_answer(status: StatusCode, headers: &mut HeaderMap) {
+    strip_hop(headers);
+    if status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED {
+        // There is no body that it could be the length of, and hyper writes none.
+        headers.remove(header::CONTENT_LENGTH);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(lines: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, value.parse().unwrap());
+        }
+        headers
+    }
+
+    fn lines(headers: &HeaderMap) -> Vec<String> {
+        let mut all: Vec<_> = headers
+            .iter()
+            .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+            .collect();
+        all.sort();
+        all
+    }
+
+    #[test]
+    fn what_concerns_one_hop_stays_behind() {
+        let mut headers = map(&[
+            ("connection", "close, X-Secret"),
+            ("connection", "x-other , Host, content-length"),
+            ("host", "a"),
+            ("content-length", "3"),
+            ("x-secret", "1"),
+            ("x-other", "1"),
+            ("keep-alive", "timeout=5"),
+            ("te", "gzip"),
+            ("trailer", "x-sum"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "websocket"),
+            ("proxy-connection", "close"),
+            ("proxy-authorization", "Basic x"),
+            ("authorization", "Basic x"),
+        ]);
+        strip_hop(&mut headers);
+        assert_eq!(
+            lines(&headers),
+            [
+                "authorization: Basic x",
+                "content-length: 3",
+                "host: a",
+                "trailer: x-sum"
+            ]
+        );
+    }
+
+    #[test]
+    fn trailers_and_upgrades_are_recognised() {
+        assert!(takes_trailers(&map(&[("te", "gzip;q=0.5, Trailers")])));
+        assert!(!takes_trailers(&map(&[("te", "trailersx")])));
+        assert_eq!(
+            upgrade(&map(&[
+                ("connection", "keep-alive, Upgrade"),
+                ("upgrade", "websocket")
+            ]))
+            .unwrap(),
+            "websocket"
+        );
+        assert_eq!(upgrade(&map(&[("upgrade", "h2c")])), None);
+    }
+
+    fn told(trusted: bool, before: &[(&'static str, &str)]) -> Vec<String> {
+        let mut headers = map(before);
+        let from = From {
+            peer: "::ffff:10.0.0.1".parse().unwrap(),
+            trusted,
+            secure: true,
+        };
+        tell_way(
+            &mut headers,
+            from,
+            Some(&HeaderValue::from_static("shop.example")),
+        );
+        lines(&headers)
+    }
+
+    #[test]
+    fn the_way_is_told_on_and_only_a_trusted_proxy_is_believed() {
+        let fresh = [
+            "x-forwarded-for: 10.0.0.1",
+            "x-forwarded-host: shop.example",
+            "x-forwarded-proto: https",
+        ];
+        assert_eq!(told(false, &[]), fresh);
+        let said = [
+            ("forwarded", "for=1.1.1.1"),
+            ("x-forwarded-for", "1.1.1.1"),
+            ("x-forwarded-host", "evil.example"),
+            ("x-forwarded-proto", "http"),
+        ];
+        assert_eq!(told(false, &said), fresh);
+        assert_eq!(
+            told(true, &said),
+            [
+                "forwarded: for=1.1.1.1, for=10.0.0.1;host=\"shop.example\";proto=https",
+                "x-forwarded-for: 1.1.1.1, 10.0.0.1",
+                "x-forwarded-host: evil.example",
+                "x-forwarded-proto: http",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_message_that_was_here_is_known_again() {
+        let via = Via::new(7 << 32);
+        let mut headers = map(&[("via", "1.1 nginx")]);
+        assert!(!via.passed(&headers));
+        via.enter(&mut headers, Version::HTTP_10);
+        assert_eq!(lines(&headers), ["via: 1.0 raincheck-00000007", "via: 1.1 nginx"]);
+        assert!(via.passed(&headers) && !Via::new(8 << 32).passed(&headers));
+    }
+}

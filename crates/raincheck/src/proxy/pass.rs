@@ -1,0 +1,387 @@
+//! One call through the proxy: passed on, turned into a job while it is under way, or a job from the start.
+//!
+//! ```text
+//! head ─► choose ─┬─ Pass ─► upstream ──────────────► its answer
+//!                 ├─ Late ─► upstream ─┬─ in time ──► its answer
+//!                 │                    └─ slow ─► flights ─► submit ─► 202 … the attempt takes the call from there
+//!                 └─ Job ──► submit ──────────────────────────────► 202
+//! ```
+//!
+//! Invariant: a call is made once for each time a client asks; what makes it a job never makes it again.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::Response;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::request::Parts;
+use http::{Method, Request, StatusCode, Version};
+use hyper::upgrade::OnUpgrade;
+use raincheck_core::id::JobId;
+use raincheck_core::time::format_duration;
+use tokio::time::{Instant, sleep};
+use tracing::debug;
+
+use super::Inner;
+use super::body::{Sending, Upload};
+use super::choose::{Choice, choose};
+use super::flight::{Answering, CallFailed};
+use super::header::{From, of_answer, strip_hop, takes_trailers, tell_way, upgrade};
+use super::parcel::{Parcel, strip_job};
+use super::rule::Rule;
+use crate::api::code::Code;
+use crate::api::desk::{Desk, Order, Placed, preference, unambiguous};
+use crate::api::prefer::Prefer;
+use crate::api::problem::Problem;
+use crate::server::{Client, Interim};
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// What became of a call, for those who count.
+pub(super) type Fate = (Response, &'static str);
+
+/// One call.
+pub(super) struct Calling<'a> {
+    pub(super) proxy: &'a Inner,
+    pub(super) desk: &'a Desk,
+    pub(super) rule: &'a Arc<Rule>,
+    pub(super) received: Instant,
+}
+
+/// A call that is under way.
+struct Under {
+    answering: Answering,
+    upload: Option<Arc<Upload>>,
+    /// The client's side, where it wants to change the protocol.
+    client: Option<OnUpgrade>,
+}
+
+impl Calling<'_> {
+    /// Answers a request.
+    pub(super) async fn answer(&self, request: Request<Body>) -> Result<Fate, Problem> {
+        unambiguous(&request)?;
+        if self.proxy.via.passed(request.headers()) {
+            let detail = "the request has passed this proxy before: the upstream leads back to it";
+            return Err(Problem::new(Code::LoopDetected, detail));
+        }
+        let (mut parts, body) = request.into_parts();
+        if let Some(own) = end_of_way(&mut parts) {
+            return Ok((own, "pass"));
+        }
+        let changing = upgrade(&parts.headers).filter(|_| parts.version == Version::HTTP_11);
+        let choice = match &changing {
+            Some(_) => Choice::Pass,
+            None => choose(self.rule.mode, self.rule.after, &parts.method, &parts.headers),
+        };
+        let prefer = preference(&parts.headers);
+        self.address(&mut parts, changing.as_ref());
+        match choice {
+            Choice::Pass => {
+                let under = self.send(parts, body, changing.is_some(), None)?;
+                self.pass(under, self.received)
+                    .await
+                    .map(|response| (response, "pass"))
+            }
+            Choice::Late(after) => self.late(parts, body, after, prefer).await,
+            Choice::Job => self.job(parts, body, prefer).await,
+        }
+    }
+
+    /// Makes the head one of this hop.
+    fn address(&self, parts: &mut Parts, changing: Option<&HeaderValue>) {
+        let headers = &mut parts.headers;
+        let trailers = takes_trailers(headers);
+        strip_hop(headers);
+        strip_job(headers);
+        if let (false, Some(authority)) = (headers.contains_key(header::HOST), parts.uri.authority()) {
+            // In HTTP/2 it stands in the target.
+            if let Ok(host) = HeaderValue::from_str(authority.as_str()) {
+                headers.insert(header::HOST, host);
+            }
+        }
+        let client = parts.extensions.get::<Client>();
+        let from = From {
+            peer: client.map_or(std::net::Ipv4Addr::LOCALHOST.into(), |client| client.peer),
+            trusted: client.is_some_and(|client| client.through_proxy),
+            secure: client.is_some_and(|client| client.tls),
+        };
+        let host = headers.get(header::HOST).cloned();
+        tell_way(headers, from, host.as_ref());
+        self.proxy.via.enter(headers, parts.version);
+        let options = match (changing, trailers) {
+            (Some(protocol), _) => {
+                headers.insert(header::UPGRADE, protocol.clone());
+                "upgrade"
+            }
+            (None, true) => {
+                headers.insert(header::TE, HeaderValue::from_static("trailers"));
+                "te"
+            }
+            (None, false) => return,
+        };
+        headers.insert(header::CONNECTION, HeaderValue::from_static(options));
+    }
+
+    /// Makes the call; `keep` is how much of its body is kept.
+    fn send(
+        &self,
+        mut parts: Parts,
+        body: Body,
+        changing: bool,
+        keep: Option<u64>,
+    ) -> Result<Under, Problem> {
+        if changing && !self.proxy.tunnels.room() {
+            let detail = "too many connections have changed their protocol; try again later";
+            return Err(Problem::new(Code::Overloaded, detail).retry_after(5));
+        }
+        let mut extensions = std::mem::take(&mut parts.extensions);
+        let client = changing.then(|| extensions.remove::<OnUpgrade>()).flatten();
+        let mut sending = Sending::new(body, self.proxy.head_time);
+        let upload = sending.watch(keep.map(|most| (most, self.desk.room())));
+        let waits = upload.is_some() && parts.version == Version::HTTP_11 && expects(&parts.headers);
+        let welcome = waits.then(|| sending.await_welcome());
+        let interim = extensions.remove::<Interim>();
+        let mut request = Request::from_parts(parts, sending);
+        if welcome.is_some() || interim.is_some() {
+            let welcome = Mutex::new(welcome);
+            hyper::ext::on_informational(&mut request, move |told| match told.status() {
+                StatusCode::CONTINUE => {
+                    let welcome = welcome.lock().unwrap_or_else(PoisonError::into_inner).take();
+                    if let Some(welcome) = welcome {
+                        // The body may be gone already.
+                        let _ = welcome.send(());
+                    }
+                }
+                status => {
+                    if let Some(interim) = &interim {
+                        interim.send(status, told.headers());
+                    }
+                }
+            });
+        }
+        Ok(Under {
+            answering: self.proxy.upstreams.send(&self.rule.upstream, request),
+            upload,
+            client,
+        })
+    }
+
+    /// Waits for the answer's head, in time from the request's end.
+    async fn pass(&self, mut under: Under, since: Instant) -> Result<Response, Problem> {
+        let limit = self.proxy.head_time;
+        let upload = under.upload.clone();
+        let late = async {
+            let mut since = since;
+            if let Some(upload) = upload {
+                upload.ended().await;
+                since = Instant::now();
+            }
+            tokio::time::sleep_until(since + limit).await;
+        };
+        let answered = tokio::select! {
+            biased;
+            answered = &mut under.answering => answered,
+            () = late => {
+                let detail = format!("the upstream did not answer within {}", format_duration(limit));
+                return Err(Problem::new(Code::TimedOut, detail));
+            }
+        };
+        self.given(answered, under.client)
+    }
+
+    /// The answer as it goes to the client.
+    fn given(
+        &self,
+        answered: Result<http::Response<Body>, CallFailed>,
+        client: Option<OnUpgrade>,
+    ) -> Result<Response, Problem> {
+        let mut response = match answered {
+            Ok(response) => response,
+            Err(why) => {
+                debug!(upstream = %self.rule.upstream, %why, "a call failed");
+                return Err(Problem::new(Code::HandlerUnreachable, why.to_string()));
+            }
+        };
+        let (status, version) = (response.status(), response.version());
+        let upstream = (status == StatusCode::SWITCHING_PROTOCOLS).then(|| hyper::upgrade::on(&mut response));
+        let protocol = response.headers().get(header::UPGRADE).cloned();
+        let headers = response.headers_mut();
+        of_answer(status, headers);
+        self.proxy.via.enter(headers, version);
+        *response.version_mut() = Version::HTTP_11;
+        let Some(upstream) = upstream else {
+            return Ok(response);
+        };
+        let Some(client) = client else {
+            let detail = "the upstream changed the protocol, and nobody had asked it to";
+            return Err(Problem::new(Code::HandlerUnreachable, detail));
+        };
+        let headers = response.headers_mut();
+        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        if let Some(protocol) = protocol {
+            headers.insert(header::UPGRADE, protocol);
+        }
+        self.proxy.tunnels.join(client, upstream);
+        *response.body_mut() = Body::empty();
+        Ok(response)
+    }
+
+    /// Passes on, and gives a rain check for what takes longer.
+    async fn late(
+        &self,
+        mut parts: Parts,
+        body: Body,
+        after: Duration,
+        prefer: Prefer,
+    ) -> Result<Fate, Problem> {
+        let queue = self.rule.late_queue();
+        let most = self.desk.body_max(&queue).await?;
+        let id = self.desk.mint();
+        let repeats = self.rule.retries.repeats(&parts.method);
+        if self.rule.retries.unsafe_too && !parts.headers.contains_key(IDEMPOTENCY_KEY) {
+            // It may be sent again, and then under the same key.
+            if let Ok(key) = HeaderValue::try_from(id.to_string()) {
+                parts.headers.insert(IDEMPOTENCY_KEY, key);
+            }
+        }
+        let mut parcel = Parcel::of(&parts.method, &parts.uri, &parts.headers);
+        parcel.late = Some(id);
+        let mut under = self.send(parts, body, false, Some(most))?;
+        let upload = under.upload.clone();
+        let due = async {
+            sleep((self.received + after).saturating_duration_since(Instant::now())).await;
+            if let Some(upload) = &upload {
+                upload.ended().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            answered = &mut under.answering => {
+                return self.given(answered, None).map(|response| (response, "pass"));
+            }
+            () = due => {}
+        }
+        let body = match &upload {
+            None => Some(bytes::Bytes::new()),
+            Some(upload) => upload.kept(),
+        };
+        let Some(body) = body else {
+            // Too large for a job, or broken off.
+            return self
+                .pass(under, self.received)
+                .await
+                .map(|response| (response, "pass"));
+        };
+        let order = Order {
+            id,
+            queue,
+            parcel,
+            body,
+            repeats,
+        };
+        self.turn(under, order, prefer).await
+    }
+
+    /// Turns a call under way into a job.
+    async fn turn(&self, under: Under, order: Order, prefer: Prefer) -> Result<Fate, Problem> {
+        let id = order.id;
+        let Under {
+            answering, upload, ..
+        } = under;
+        let again = |answering| Under {
+            answering,
+            upload,
+            client: None,
+        };
+        if let Err(answering) = self.proxy.flights.leave(id, answering) {
+            debug!("too many calls wait for their attempts: one more just goes on");
+            let passed = self.pass(again(answering), self.received).await;
+            return passed.map(|response| (response, "pass"));
+        }
+        let asked = prefer.wait.is_some() || prefer.respond_async;
+        let prefer = Prefer {
+            wait: None,
+            respond_async: asked,
+        };
+        // Listening before the job exists, so that not even its first change is missed.
+        let watching = self.desk.node().watch().subscribe(id);
+        match self.desk.place(order, prefer, self.received).await {
+            Ok(Placed { response, was_there }) => {
+                if was_there {
+                    // The job of an earlier request with the same key answers for this one.
+                    drop(self.proxy.flights.take(id));
+                } else {
+                    self.proxy.end_with_job(watching, id);
+                }
+                Ok((response, "late"))
+            }
+            Err(problem) => self.taken_back(id, problem, again).await,
+        }
+    }
+
+    /// Goes on with a call that was not accepted as a job.
+    async fn taken_back(
+        &self,
+        id: JobId,
+        problem: Problem,
+        again: impl FnOnce(Answering) -> Under,
+    ) -> Result<Fate, Problem> {
+        let Some(answering) = self.proxy.flights.take(id) else {
+            return Err(problem);
+        };
+        debug!(
+            why = problem.detail(),
+            "a slow call was not accepted as a job and goes on as it was"
+        );
+        let passed = self.pass(again(answering), self.received).await;
+        passed.map(|response| (response, "pass"))
+    }
+
+    /// A job from the start.
+    async fn job(&self, parts: Parts, body: Body, prefer: Prefer) -> Result<Fate, Problem> {
+        let queue = self.rule.queue.clone();
+        let body = self.desk.read(&queue, body).await?;
+        let order = Order {
+            id: self.desk.mint(),
+            queue,
+            parcel: Parcel::of(&parts.method, &parts.uri, &parts.headers),
+            body,
+            repeats: self.rule.retries.repeats(&parts.method),
+        };
+        let placed = self.desk.place(order, prefer, self.received).await?;
+        Ok((placed.response, "job"))
+    }
+}
+
+fn expects(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::EXPECT)
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+}
+
+/// Answers for the upstream where the request says that its way ends here (RFC 9110 section 7.6.2), else counts this hop.
+fn end_of_way(parts: &mut Parts) -> Option<Response> {
+    if parts.method != Method::OPTIONS && parts.method != Method::TRACE {
+        return None;
+    }
+    let left = parts.headers.get(header::MAX_FORWARDS)?;
+    let left: u32 = left.to_str().ok()?.trim().parse().ok()?;
+    if let Some(next) = left.checked_sub(1) {
+        parts
+            .headers
+            .insert(header::MAX_FORWARDS, HeaderValue::from(next));
+        return None;
+    }
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = match parts.method {
+        Method::OPTIONS => StatusCode::NO_CONTENT,
+        _ => StatusCode::METHOD_NOT_ALLOWED,
+    };
+    if parts.method == Method::TRACE {
+        response
+            .headers_mut()
+            .insert(header::ALLOW, HeaderValue::from_static("OPTIONS"));
+    }
+    Some(response)
+}

@@ -1,0 +1,129 @@
+//! Calls to upstreams, with the connections that are kept for them.
+//!
+//! Invariant: a call goes to the upstream that a rule names and nowhere else, whatever its target says; a call that is
+//! dropped closes its connection.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use http::header::{self, HeaderValue};
+use http::uri::PathAndQuery;
+use http::{Method, Request, Uri, Version};
+use http_body::Body as _;
+
+use super::body::Sending;
+use super::flight::{Answering, CallFailed, Origin};
+use super::rule::{Retries, Rule, Upstream};
+use crate::outward::{Client, root_cause};
+
+/// The upstreams of a proxy.
+#[derive(Debug)]
+pub(crate) struct Upstreams {
+    client: Client<Sending>,
+    rules: Vec<Arc<Rule>>,
+    /// How long a client may stall in the middle of a body.
+    stall_time: Duration,
+}
+
+impl Upstreams {
+    pub(crate) fn new(rules: Vec<Rule>, stall_time: Duration) -> Self {
+        Self {
+            client: Client::open(),
+            rules: rules.into_iter().map(Arc::new).collect(),
+            stall_time,
+        }
+    }
+
+    /// The rule that is for a path; the first counts.
+    pub(crate) fn rule(&self, path: &str) -> Option<&Arc<Rule>> {
+        self.rules.iter().find(|rule| rule.path.matches(path))
+    }
+
+    /// All of them.
+    pub(crate) fn rules(&self) -> &[Arc<Rule>] {
+        &self.rules
+    }
+
+    /// Makes a call.
+    pub(crate) fn send(&self, upstream: &Upstream, mut request: Request<Sending>) -> Answering {
+        *request.uri_mut() = absolute(upstream, request.uri());
+        *request.version_mut() = Version::HTTP_11;
+        let body = request.body();
+        let sized =
+            request.headers().contains_key(header::CONTENT_LENGTH) || body.size_hint().exact().is_some();
+        if !body.is_end_stream() && !sized {
+            // Said by itself, for hyper sends no body with some methods unless it is told to.
+            let chunked = HeaderValue::from_static("chunked");
+            request.headers_mut().insert(header::TRANSFER_ENCODING, chunked);
+        }
+        let answering = self.client.start(request);
+        Box::pin(async move {
+            match answering.await {
+                Ok(response) => Ok(response.map(Body::new)),
+                Err(error) => Err(CallFailed::Unreachable(root_cause(&error))),
+            }
+        })
+    }
+}
+
+/// A request's target at an upstream: path and query as they came.
+fn absolute(upstream: &Upstream, target: &Uri) -> Uri {
+    let mut parts = http::uri::Parts::default();
+    parts.scheme = Some(upstream.scheme.clone());
+    parts.authority = Some(upstream.authority.clone());
+    let path = target.path_and_query().cloned();
+    parts.path_and_query = Some(path.unwrap_or(PathAndQuery::from_static("/")));
+    Uri::from_parts(parts).unwrap_or_default()
+}
+
+impl Origin for Upstreams {
+    fn call(&self, mut request: Request<Body>) -> Answering {
+        let Some(rule) = self.rule(request.uri().path()).cloned() else {
+            return Box::pin(std::future::ready(Err(CallFailed::Nobody)));
+        };
+        let empty = request.body().is_end_stream();
+        if empty && matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH) {
+            request
+                .headers_mut()
+                .insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
+        let stall_time = self.stall_time;
+        self.send(&rule.upstream, request.map(|body| Sending::new(body, stall_time)))
+    }
+
+    fn retries(&self, path: &str) -> Retries {
+        self.rule(path)
+            .map(|rule| rule.retries.clone())
+            .unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_leads_to_the_upstream_whatever_it_says() {
+        let upstream: Upstream = "http://localhost:8000".parse().unwrap();
+        for (target, expected) in [
+            ("/a//b/../c?d=%2F", "http://localhost:8000/a//b/../c?d=%2F"),
+            ("http://evil.example/a", "http://localhost:8000/a"),
+            ("http://evil.example", "http://localhost:8000/"),
+            ("*", "http://localhost:8000*"),
+        ] {
+            assert_eq!(
+                absolute(&upstream, &target.parse().unwrap()).to_string(),
+                expected
+            );
+        }
+    }
+
+    #[test]
+    fn the_first_rule_for_a_path_counts() {
+        let rules = ["/a/**=http://x", "/**=http://y"].map(|text| text.parse().unwrap());
+        let upstreams = Upstreams::new(rules.to_vec(), Duration::from_secs(1));
+        assert_eq!(upstreams.rule("/a/b").unwrap().upstream.to_string(), "http://x");
+        assert_eq!(upstreams.rule("/b").unwrap().upstream.to_string(), "http://y");
+    }
+}

@@ -1,0 +1,196 @@
+//! Upstream: a job is a request that came through the proxy, and its result is the answer to it.
+//!
+//! | what happens | the attempt |
+//! |---|---|
+//! | an answer below 500 | succeeded: 4xx is an answer, and so is a redirect |
+//! | 502, 503, 504 (or what the rule names), where the request may be sent again | failed, another attempt, not before `Retry-After` |
+//! | any other answer | failed for good, the answer is the result |
+//! | no connection, or it breaks | failed, another attempt where the request may be sent again |
+//! | larger than the queue's limit | failed for good, `result-too-large` |
+//!
+//! Invariants: a call that was under way when it became this job is awaited, not made again; a request that is not safe to
+//! repeat is sent once at most, whatever crashes: its job has one attempt, and one of which nobody knows whether it was sent
+//! ends as `call-lost`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::{Bytes, BytesMut};
+use http::{Method, Request, Response};
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
+use raincheck_core::job::Failure;
+use raincheck_core::time::Timestamp;
+
+use super::StopReason;
+use super::function::{Call, Ended, Function};
+use crate::outward::{retry_after, root_cause};
+use crate::proxy::flight::{Answering, CallFailed, Flights, Origin};
+use crate::proxy::parcel::{self, Parcel};
+use crate::proxy::rule::Retries;
+
+/// Why a request that must not be sent twice was not sent.
+const LOST: &str = "the server stopped while the call was under way; the request is not safe to repeat and was not sent again";
+
+/// What works the jobs of a proxy's queue.
+pub(crate) fn function(origin: Arc<dyn Origin>, flights: Flights) -> Function {
+    Function::new(move |call| work(origin.clone(), flights.clone(), call))
+}
+
+/// How one attempt is made.
+struct Manner {
+    retries: Retries,
+    /// Whether the request may be sent again.
+    repeats: bool,
+    /// Whether the call was under way already: then whatever it answers is the answer.
+    late: bool,
+    method: Method,
+}
+
+async fn work(origin: Arc<dyn Origin>, flights: Flights, mut call: Call) -> Ended {
+    let mut parcel = match Parcel::read(&call.input) {
+        Ok(parcel) => parcel,
+        Err(why) => return Ended::for_good(Failure::new("handler-failed", why.to_string())),
+    };
+    let retries = origin.retries(parcel.target.path());
+    let flying = flights.take(call.job.id);
+    let manner = Manner {
+        repeats: retries.repeats(&parcel.method),
+        late: flying.is_some(),
+        method: parcel.method.clone(),
+        retries,
+    };
+    let was_sent = parcel.late == Some(call.job.id);
+    let answering = match flying {
+        Some(flying) => flying,
+        None if was_sent && !manner.repeats => return lost(),
+        None => {
+            parcel.tell_job(call.job.id, call.job.attempt, call.traceparent.as_deref());
+            origin.call(request(parcel, call.input.body.clone()))
+        }
+    };
+    let (most, now) = (call.result_max, call.store.now());
+    let repeats = manner.repeats;
+    tokio::select! {
+        biased;
+        ended = answered(answering, manner, most, now) => ended,
+        reason = stopped(&mut call) => match reason {
+            // What is given back is sent again.
+            StopReason::Draining if !repeats => lost(),
+            StopReason::Cancelled
+            | StopReason::TimedOut
+            | StopReason::Draining
+            | StopReason::Settled
+            | StopReason::LeaseOver => Ended::Stopped,
+        },
+    }
+}
+
+/// Waits until the attempt has to stop. A drain leaves it the time to wind down, in which the answer may come.
+async fn stopped(call: &mut Call) -> StopReason {
+    let reason = call.stops.told().await.reason;
+    if reason == StopReason::Draining {
+        call.stops.out_of_patience().await;
+    }
+    reason
+}
+
+fn lost() -> Ended {
+    Ended::for_good(Failure::new("call-lost", LOST))
+}
+
+fn request(parcel: Parcel, body: Bytes) -> Request<Body> {
+    let body = if body.is_empty() {
+        Body::empty()
+    } else {
+        Body::from(body)
+    };
+    let mut request = Request::new(body);
+    *request.method_mut() = parcel.method;
+    *request.uri_mut() = parcel.target;
+    *request.headers_mut() = parcel.headers;
+    request
+}
+
+async fn answered(answering: Answering, manner: Manner, most: u64, now: Timestamp) -> Ended {
+    let response = match answering.await {
+        Ok(response) => response,
+        Err(why) => {
+            let failure = Failure::new("handler-unreachable", why.to_string());
+            return match why {
+                CallFailed::Unreachable(_) => manner.broken(failure),
+                CallFailed::Nobody => Ended::for_good(failure),
+            };
+        }
+    };
+    read(response, &manner, most, now).await
+}
+
+async fn read(response: Response<Body>, manner: &Manner, most: u64, now: Timestamp) -> Ended {
+    let (head, body) = response.into_parts();
+    let status = head.status.as_u16();
+    let failure = |code: &str, detail: String| Failure {
+        status: Some(status),
+        ..Failure::new(code, detail)
+    };
+    let body = match whole(body, most, manner.method == Method::HEAD).await {
+        Ok(body) => body,
+        Err(Unread::TooLarge) => {
+            let detail = format!("the upstream's answer is larger than {most} bytes, the queue's limit");
+            return Ended::for_good(failure("result-too-large", detail));
+        }
+        Err(Unread::Broken(why)) => {
+            let detail = format!("the upstream's answer broke off: {why}");
+            return manner.broken(failure("handler-unreachable", detail));
+        }
+    };
+    let again = manner.repeats && !manner.late && manner.retries.codes.contains(&status);
+    let again = again.then(|| retry_after(&head.headers, now));
+    let result = parcel::result(status, head.headers, body);
+    if status < 500 && again.is_none() {
+        return Ended::Succeeded(result);
+    }
+    Ended::Failed {
+        failure: failure("handler-failed", format!("the upstream answered {}", head.status)),
+        retry: again,
+        result: Some(result),
+    }
+}
+
+impl Manner {
+    /// A connection that could not be made, or broke.
+    fn broken(&self, failure: Failure) -> Ended {
+        Ended::Failed {
+            failure,
+            retry: self.repeats.then_some(Duration::ZERO),
+            result: None,
+        }
+    }
+}
+
+/// Why an answer was not read whole.
+enum Unread {
+    TooLarge,
+    Broken(String),
+}
+
+async fn whole(mut body: Body, most: u64, no_body: bool) -> Result<Bytes, Unread> {
+    if no_body {
+        return Ok(Bytes::new());
+    }
+    if body.size_hint().lower() > most {
+        return Err(Unread::TooLarge);
+    }
+    let mut all = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Unread::Broken(root_cause(&error)))?;
+        // A result has no trailers.
+        let Ok(data) = frame.into_data() else { continue };
+        if (all.len() + data.len()) as u64 > most {
+            return Err(Unread::TooLarge);
+        }
+        all.extend_from_slice(&data);
+    }
+    Ok(all.freeze())
+}

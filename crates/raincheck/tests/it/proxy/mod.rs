@@ -1,0 +1,234 @@
+//! A proxy between real sockets: what passes, what becomes a job, and what is never done twice.
+
+mod jobs;
+mod late;
+mod pass;
+mod refused;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use raincheck::api::ApiOptions;
+use raincheck::clock::SystemClock;
+use raincheck::links::Mount;
+use raincheck::proxy::{Front, MOUNT, Proxy, ProxyOptions, Rule};
+use raincheck::server::{Listener, ServerOptions, serve};
+use raincheck::tasks::{Group, TaskKind};
+use raincheck::{Node, NodeOptions};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+
+use crate::client::Ask;
+use crate::harness::ns;
+
+/// A proxy in front of something.
+pub(crate) struct Proxied {
+    pub(crate) addr: SocketAddr,
+    pub(crate) node: Node,
+    proxy: Proxy,
+    stop: CancellationToken,
+    dir: Arc<tempfile::TempDir>,
+}
+
+impl Proxied {
+    /// With these rules, in which `UP` stands for the upstream.
+    pub(crate) async fn start(upstream: SocketAddr, rules: &[&str]) -> Self {
+        Self::within(
+            Arc::new(tempfile::tempdir().unwrap()),
+            upstream,
+            rules,
+            Duration::from_secs(60),
+        )
+        .await
+    }
+
+    /// One that waits no longer than this for the head of an answer.
+    pub(crate) async fn hasty(upstream: SocketAddr, rules: &[&str], head_time: Duration) -> Self {
+        Self::within(Arc::new(tempfile::tempdir().unwrap()), upstream, rules, head_time).await
+    }
+
+    /// Leaves in good order and starts anew over what was kept.
+    pub(crate) async fn restarted(self, upstream: SocketAddr, rules: &[&str]) -> Self {
+        self.node.shutdown().await;
+        let dir = self.dir.clone();
+        drop(self);
+        Self::within(dir, upstream, rules, Duration::from_secs(60)).await
+    }
+
+    async fn within(
+        dir: Arc<tempfile::TempDir>,
+        upstream: SocketAddr,
+        rules: &[&str],
+        head_time: Duration,
+    ) -> Self {
+        let url = format!("http://{upstream}");
+        let rules: Vec<Rule> = rules
+            .iter()
+            .map(|rule| rule.replace("UP", &url).parse().unwrap())
+            .collect();
+        let proxy = Proxy::new(ProxyOptions { rules, head_time });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let store = raincheck::store::open(dir.path(), Arc::new(SystemClock::new())).unwrap();
+        let options = NodeOptions {
+            functions: proxy.functions(),
+            mount: Mount::new(MOUNT).unwrap(),
+            drain: Duration::from_millis(500),
+            ..NodeOptions::default()
+        };
+        let node = Node::start(store, options).await.unwrap();
+        for (name, spec) in proxy.queues() {
+            node.put_queue(&ns(), &name, spec, true).await.unwrap().unwrap();
+        }
+        let front = Front::new(node.clone(), ApiOptions::default(), proxy.clone());
+        let stop = CancellationToken::new();
+        let options = ServerOptions {
+            interim: true,
+            ..ServerOptions::default()
+        };
+        let serving = serve(vec![Listener::from(listener)], front, options, stop.clone());
+        Group::new("test").spawn(TaskKind::Errand, async move {
+            serving.await;
+        });
+        Self {
+            addr,
+            node,
+            proxy,
+            stop,
+            dir,
+        }
+    }
+
+    pub(crate) fn ask(&self, method: &str, path: &str) -> Ask {
+        Ask::new(self.addr, method, path)
+    }
+
+    /// Sends bytes on a connection of their own and gives back all that comes.
+    pub(crate) async fn exchange(&self, bytes: &[u8]) -> String {
+        let mut stream = TcpStream::connect(self.addr).await.unwrap();
+        stream.write_all(bytes).await.unwrap();
+        let mut heard = Vec::new();
+        // A connection that is reset has said what it had to say.
+        let _ = stream.read_to_end(&mut heard).await;
+        String::from_utf8_lossy(&heard).into_owned()
+    }
+}
+
+/// A problem's code; its page is below the mount.
+pub(crate) fn code(answer: &crate::client::Answer) -> String {
+    let problem = answer.json();
+    let code = problem["code"].as_str().unwrap().to_owned();
+    assert_eq!(problem["type"], format!("/_raincheck/problems/{code}"));
+    code
+}
+
+impl Drop for Proxied {
+    fn drop(&mut self) {
+        self.proxy.close();
+        self.stop.cancel();
+    }
+}
+
+/// A service that is played by hand: each connection is the test's own.
+pub(crate) struct Played {
+    pub(crate) addr: SocketAddr,
+    listener: TcpListener,
+}
+
+impl Played {
+    pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        Self { addr, listener }
+    }
+
+    /// The next connection.
+    pub(crate) async fn accept(&self) -> Side {
+        Side(self.listener.accept().await.unwrap().0)
+    }
+
+    /// Whether nobody has come.
+    pub(crate) async fn is_alone(&self) -> bool {
+        tokio::time::timeout(Duration::from_millis(50), self.listener.accept())
+            .await
+            .is_err()
+    }
+}
+
+/// One side of a connection.
+pub(crate) struct Side(pub(crate) TcpStream);
+
+impl Side {
+    pub(crate) async fn connect(addr: SocketAddr) -> Self {
+        Self(TcpStream::connect(addr).await.unwrap())
+    }
+
+    /// Reads until this was said.
+    pub(crate) async fn until(&mut self, end: &str) -> String {
+        let mut heard = Vec::new();
+        while !heard.windows(end.len().max(1)).any(|part| part == end.as_bytes()) {
+            let mut byte = [0];
+            let read = self.0.read(&mut byte).await.unwrap_or(0);
+            assert_eq!(read, 1, "it ended: {:?}", String::from_utf8_lossy(&heard));
+            heard.push(byte[0]);
+        }
+        String::from_utf8(heard).unwrap()
+    }
+
+    pub(crate) async fn say(&mut self, bytes: &str) {
+        self.0.write_all(bytes.as_bytes()).await.unwrap();
+    }
+
+    /// Says no more, and reads what still comes.
+    pub(crate) async fn finish(mut self) -> String {
+        let _ = self.0.shutdown().await;
+        let mut heard = Vec::new();
+        let _ = self.0.read_to_end(&mut heard).await;
+        String::from_utf8_lossy(&heard).into_owned()
+    }
+
+    /// Whether the other side is gone.
+    pub(crate) async fn ended(&mut self) -> bool {
+        matches!(self.0.read(&mut [0]).await, Ok(0) | Err(_))
+    }
+}
+
+/// A service that answers by a function, and counts.
+pub(crate) struct Counting {
+    pub(crate) addr: SocketAddr,
+    calls: Arc<AtomicU32>,
+}
+
+impl Counting {
+    pub(crate) async fn start<F, A>(answer: F) -> Self
+    where
+        F: Fn(u32, axum::extract::Request) -> A + Clone + Send + Sync + 'static,
+        A: Future<Output = axum::response::Response> + Send + 'static,
+    {
+        let calls = Arc::new(AtomicU32::new(0));
+        let counted = calls.clone();
+        let app = axum::Router::new().fallback(move |request: axum::extract::Request| {
+            let n = counted.fetch_add(1, Ordering::SeqCst) + 1;
+            answer(n, request)
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let serving = serve(
+            vec![Listener::from(listener)],
+            app,
+            ServerOptions::default(),
+            CancellationToken::new(),
+        );
+        Group::new("service").spawn(TaskKind::Errand, async move {
+            serving.await;
+        });
+        Self { addr, calls }
+    }
+
+    pub(crate) fn calls(&self) -> u32 {
+        self.calls.load(Ordering::SeqCst)
+    }
+}
