@@ -1,4 +1,4 @@
-//! Where requests that are not for the API are given rain checks: a proxy's, and those of an application's own routes.
+//! Where requests that are not for the API are given rain checks: those of a proxy.
 //!
 //! Invariant: their jobs, tickets, 202s and refusals are made by the same code as those of a submit.
 

@@ -7,8 +7,6 @@
 //!                                 └─ Job ─► Desk ─► store ⇝ workers/upstream
 //! ```
 //!
-//! What [`embed`](crate::embed) does with an application's own routes is the same with another [`Origin`](flight::Origin).
-//!
 //! Invariants: what no rule turns into a job is passed on as it came, byte for byte, both ways, without being kept; nothing but a
 //! rule says where a call goes; nothing that comes from outside reaches the path of the API at the upstream.
 
