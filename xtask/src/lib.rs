@@ -4,6 +4,7 @@
 //! program to start, and the contract of `API.md`.
 
 pub mod flags;
+pub mod fuzz;
 pub mod ledger;
 pub mod openapi;
 pub mod rng;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 use xtask::flags::Flags;
-use xtask::{openapi, rng, schema, setup, soak, strace, suite, tidy, tree, trouble};
+use xtask::{fuzz, openapi, rng, schema, setup, soak, strace, suite, tidy, tree, trouble};
 
 const HELP: &str = "\
 The project's own chores.
@@ -20,6 +20,10 @@ The project's own chores.
       a disk that fills up, a clock that jumps by hours, files that are damaged, more clients than it takes: nothing promised is lost
   cargo xtask soak trouble [the same]
       the same, long
+  cargo xtask fuzz [--seconds N] [--only TARGET,TARGET] [--keep]
+      every parser under libFuzzer, each for N seconds; --keep writes the smallest inputs that reach what was reached to fuzz/corpus
+  cargo xtask soak fuzz [--minutes N] [the same]
+      the same, N minutes in all
   cargo xtask schema [--binary PATH]
       what the OpenAPI document says, tried against the real server by schemathesis
   cargo xtask setup
@@ -37,6 +41,9 @@ const TROUBLES: u64 = 2;
 /// Damaged copies of a store, in the suite and in the long run.
 const DAMAGES: u64 = 40;
 const DAMAGES_LONG: u64 = 4_000;
+/// Seconds of each target of the fuzzer, and minutes of the long run.
+const FUZZ_SECONDS: u64 = 2;
+const FUZZ_MINUTES: u64 = 60;
 /// Failing syncs, and failing writes, in the suite.
 const POINTS: u64 = 5;
 
@@ -93,6 +100,11 @@ fn dispatch(words: &[String]) -> Result<()> {
             let flags = Flags::parse(rest, &["binary", "seed", "disks", "damages", "only"], &[])?;
             trouble(&flags, TROUBLES, DAMAGES)
         }
+        "fuzz" => {
+            let flags = Flags::parse(rest, &["seconds", "only"], &["keep"])?;
+            let seconds = flags.value("seconds")?.unwrap_or(FUZZ_SECONDS);
+            fuzz(&flags, fuzz::For::Each(seconds))
+        }
         "schema" => schema::check(&binary(&Flags::parse(rest, &["binary"], &[])?)?, &say),
         "setup" => {
             Flags::parse(rest, &[], &[])?;
@@ -112,14 +124,19 @@ fn dispatch(words: &[String]) -> Result<()> {
 
 fn soak(words: &[String]) -> Result<()> {
     let Some((kind, rest)) = words.split_first() else {
-        bail!("which soak? There are: kill trouble");
+        bail!("which soak? There are: kill trouble fuzz");
     };
+    if kind == "fuzz" {
+        let flags = Flags::parse(rest, &["minutes", "only"], &["keep"])?;
+        let minutes = flags.value("minutes")?.unwrap_or(FUZZ_MINUTES);
+        return fuzz(&flags, fuzz::For::All(60 * minutes));
+    }
     if kind == "trouble" {
         let flags = Flags::parse(rest, &["binary", "seed", "disks", "damages", "only"], &[])?;
         return trouble(&flags, 10 * TROUBLES, DAMAGES_LONG);
     }
     if kind != "kill" {
-        bail!("no such soak: {kind}; there are: kill trouble");
+        bail!("no such soak: {kind}; there are: kill trouble fuzz");
     }
     let flags = Flags::parse(rest, &["cycles", "seed", "binary"], &["keep"])?;
     let options = soak::Options {
@@ -129,6 +146,16 @@ fn soak(words: &[String]) -> Result<()> {
         keep: flags.has("keep"),
     };
     soak::kill(&options, &say, &complain)
+}
+
+/// Runs the targets of the fuzzer for so long.
+fn fuzz(flags: &Flags, length: fuzz::For) -> Result<()> {
+    let options = fuzz::Options {
+        length,
+        only: flags.value("only")?,
+        keep: flags.has("keep"),
+    };
+    fuzz::fuzz(&options, &say)
 }
 
 /// Runs what goes wrong around the server, with these numbers where the command names no others.

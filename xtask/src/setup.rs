@@ -10,12 +10,14 @@ use anyhow::{Result, bail};
 use crate::tree::{cargo, has, run, target};
 
 /// Programs and the Debian packages that have them.
-const PROGRAMS: [(&str, &str); 5] = [
+const PROGRAMS: [(&str, &str); 6] = [
     ("strace", "strace"),
     ("curl", "curl"),
     ("python3", "python3"),
     ("pip3", "python3-pip"),
     ("faketime", "faketime"),
+    // libFuzzer is C++.
+    ("c++", "g++"),
 ];
 
 /// The Python package by which tests verify signatures independently: its name and version.

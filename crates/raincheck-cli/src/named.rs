@@ -10,7 +10,7 @@ use crate::client::{Address, encoded};
 use crate::session::Session;
 
 /// A job by its id or a link.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Named {
     /// Its id.
     pub(crate) id: String,
@@ -52,6 +52,15 @@ impl Named {
     }
 }
 
+impl fmt::Debug for Named {
+    /// A ticket opens a door, so nothing that a program prints of itself shows it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut named = f.debug_struct("Named");
+        named.field("id", &self.id).field("server", &self.server);
+        named.field("ticket", &self.ticket.as_ref().map(|_| "…")).finish()
+    }
+}
+
 impl fmt::Display for Named {
     /// As it is typed in a shell: a link has characters that mean something there.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -81,6 +90,10 @@ impl FromStr for Named {
                 (server, id)
             }
         };
+        // What could not be typed again is no link.
+        if text.chars().any(char::is_control) {
+            return Err(neither());
+        }
         let plain = id
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
@@ -143,6 +156,7 @@ mod tests {
             "/v1/jobs/../queues",
             "ftp://a/v1/jobs/job_1",
             "http://a/job_1",
+            "/v1/jobs/job_1?ticket=a\0b",
         ] {
             assert!(bad.parse::<Named>().is_err(), "{bad:?}");
         }
@@ -163,6 +177,7 @@ mod tests {
             format!("/v1/jobs/{ID}/result")
         );
         assert_eq!(Named::by_id(ID).to_string(), ID);
+        assert!(!format!("{named:?}").contains("t1ab"), "{named:?}");
         let strange: Named = format!("/v1/jobs/{ID}?ticket=a%26b c").parse().unwrap();
         assert_eq!(
             strange.path("", None),

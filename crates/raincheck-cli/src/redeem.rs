@@ -40,7 +40,7 @@ pub(crate) struct Redeem {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Limit(pub(crate) Option<Duration>);
 
-fn wait_limit(text: &str) -> Result<Limit, String> {
+pub(crate) fn wait_limit(text: &str) -> Result<Limit, String> {
     match text {
         "" => Ok(Limit(None)),
         text => parse_duration(text)

@@ -13,6 +13,8 @@ pub mod conformance;
 pub mod content;
 pub mod decide;
 pub mod delivery;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzz;
 pub mod group;
 pub mod host;
 pub mod id;

@@ -13,6 +13,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
 use crate::memory::LiveBatch;
+use crate::sum;
 
 /// The values of `state`.
 const OPEN: i64 = 0;
@@ -55,8 +56,16 @@ pub(crate) enum Found {
     Gone,
 }
 
-const COLUMNS: &str = "SELECT seq, tail, namespace, state, cancelling, cancel_from, open_until, finished_at, expires_at, \
-                       lines, rejected, succeeded, failed, cancelled, expired, settings, refusals FROM batches";
+const COLUMNS: &str = concat!(
+    "SELECT seq, tail, namespace, state, cancelling, cancel_from, open_until, finished_at, expires_at, lines, rejected, ",
+    "succeeded, failed, cancelled, expired, settings, refusals, ",
+    sum::is_whole!(batches),
+    ", ",
+    sum::is_whole!(batches_asked, "asked_sum"),
+    ", ",
+    sum::is_whole!(batches_refusals, "refusals_sum"),
+    " FROM batches"
+);
 
 /// Why a row does not fit together.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +73,9 @@ const COLUMNS: &str = "SELECT seq, tail, namespace, state, cancelling, cancel_fr
 struct BadRow(i64);
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Found> {
+    for column in 17..20 {
+        sum::whole(row, column, "a batch")?;
+    }
     let seq: i64 = row.get(0)?;
     let state: i64 = row.get(3)?;
     if state == PRUNED {
@@ -153,9 +165,13 @@ pub(crate) fn by_word(
     ns: &Namespace,
     word: &str,
 ) -> rusqlite::Result<Option<(BatchId, [u8; 32])>> {
-    let mut select =
-        conn.prepare_cached("SELECT seq, tail, fingerprint FROM batches WHERE namespace = ?1 AND key = ?2")?;
+    let mut select = conn.prepare_cached(concat!(
+        "SELECT seq, tail, fingerprint, ",
+        sum::is_whole!(batches_asked, "asked_sum"),
+        " FROM batches WHERE namespace = ?1 AND key = ?2"
+    ))?;
     let found = select.query_row(params![ns.as_str(), word], |row| {
+        sum::whole(row, 3, "a batch")?;
         let (seq, tail): (i64, i64) = (row.get(0)?, row.get(1)?);
         Ok((
             BatchId::from_parts(seq.cast_unsigned(), tail.cast_unsigned()),
@@ -179,7 +195,8 @@ pub(crate) fn insert(
     };
     let mut insert = conn.prepare_cached(
         "INSERT INTO batches (seq, tail, namespace, state, cancelling, lines, rejected, succeeded, failed, cancelled, \
-         expired, settings, refusals, key, fingerprint) VALUES (?1, ?2, ?3, 0, 0, 0, 0, 0, 0, 0, 0, ?4, '[]', ?5, ?6)",
+         expired, settings, refusals, key, fingerprint, asked_sum, refusals_sum) \
+         VALUES (?1, ?2, ?3, 0, 0, 0, 0, 0, 0, 0, 0, ?4, '[]', ?5, ?6, row_sum(?1, ?2, ?3, ?4, ?5, ?6), row_sum(?1, '[]'))",
     )?;
     insert.execute(params![
         key(batch.id),
@@ -207,7 +224,7 @@ pub(crate) fn update(conn: &Connection, live: &mut LiveBatch) -> rusqlite::Resul
     let mut update = conn.prepare_cached(
         "UPDATE batches SET state = ?2, cancelling = ?3, cancel_from = ?4, open_until = ?5, finished_at = ?6, \
          expires_at = ?7, prune_at = ?7, lines = ?8, rejected = ?9, succeeded = ?10, failed = ?11, cancelled = ?12, \
-         expired = ?13 WHERE seq = ?1",
+         expired = ?13, sum = row_sum(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) WHERE seq = ?1",
     )?;
     update.execute(params![
         key(batch.id),
@@ -225,8 +242,10 @@ pub(crate) fn update(conn: &Connection, live: &mut LiveBatch) -> rusqlite::Resul
         signed(batch.ends.expired),
     ])?;
     if live.refusals_written < batch.refusals.len() {
-        conn.prepare_cached("UPDATE batches SET refusals = ?2 WHERE seq = ?1")?
-            .execute(params![key(batch.id), json(&batch.refusals)?])?;
+        conn.prepare_cached(
+            "UPDATE batches SET refusals = ?2, refusals_sum = row_sum(?1, ?2) WHERE seq = ?1",
+        )?
+        .execute(params![key(batch.id), json(&batch.refusals)?])?;
         live.refusals_written = batch.refusals.len();
     }
     Ok(())

@@ -15,6 +15,8 @@ mod body;
 mod checkpoint;
 mod directory;
 mod fresh;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzz;
 mod handle;
 mod handover;
 mod list;

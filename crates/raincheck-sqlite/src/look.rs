@@ -15,7 +15,7 @@ use rusqlite::Connection;
 use crate::directory::{OpenError, row_error};
 use crate::handover::Handover;
 use crate::row::{self, state};
-use crate::schema;
+use crate::{schema, sum};
 
 /// Rows of one slice: some milliseconds, so that the log is not held up.
 const SLICE: u32 = 2_000;
@@ -29,7 +29,9 @@ fn slice(conn: &Connection, after: i64, limit: u32) -> rusqlite::Result<Option<i
     let mut last = None;
     while let Some(row) = rows.next()? {
         let (seq, state) = (row.get(0)?, row.get(3)?);
-        if !matches!(state, state::DELETED | state::PRUNED) {
+        if matches!(state, state::DELETED | state::PRUNED) {
+            row::check_tombstone(row, seq)?;
+        } else {
             row::check_sums(row, seq, row.get(2)?, state)?;
         }
         last = Some(seq);
@@ -39,7 +41,16 @@ fn slice(conn: &Connection, after: i64, limit: u32) -> rusqlite::Result<Option<i
 
 /// Looks through all rows at once.
 pub(crate) fn at_once(conn: &Connection) -> rusqlite::Result<()> {
-    slice(conn, i64::MIN, u32::MAX).map(drop)
+    slice(conn, i64::MIN, u32::MAX)?;
+    sum::CHANGED.iter().try_for_each(|table| other(conn, *table))
+}
+
+/// Compares the sums of a table's rows that are not jobs.
+fn other(conn: &Connection, (what, changed): (&'static str, &str)) -> rusqlite::Result<()> {
+    if conn.prepare(changed)?.exists([])? {
+        return Err(sum::other_changed(what));
+    }
+    Ok(())
 }
 
 #[derive(Debug, Default)]
@@ -100,6 +111,13 @@ fn beside(conn: &Connection, stop: &AtomicBool) -> rusqlite::Result<()> {
             Some(last) => after = last,
             None => break,
         }
+        sleep(PAUSE);
+    }
+    for table in sum::CHANGED {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        other(conn, table)?;
         sleep(PAUSE);
     }
     Ok(())

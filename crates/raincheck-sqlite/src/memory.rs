@@ -67,6 +67,8 @@ pub(crate) struct Memory {
     /// Where the rates that are set stand.
     pub(crate) rates: Rates,
     staged: Vec<(QueueKey, Option<GroupName>, Place)>,
+    /// Jobs of which a row is not as it was written, and why: nobody is given one, and they hold nobody up.
+    pub(crate) damaged: BTreeMap<u64, String>,
     /// Queues of which the transaction under way took a ready job out of turn.
     parted: Vec<QueueKey>,
     recent: Recent<(QueueKey, Arc<Job>, Option<Input>)>,
@@ -107,6 +109,7 @@ impl Memory {
             claims: Named::default(),
             rates: Rates::default(),
             staged: Vec::new(),
+            damaged: BTreeMap::new(),
             parted: Vec::new(),
             recent: Recent::new(recent_jobs),
             marks: Numbered::default(),
@@ -316,6 +319,15 @@ impl Memory {
             .get(&(key, worker.clone(), claim_id.to_owned()))
             .cloned()
             .unwrap_or_default()
+    }
+
+    /// Sets a job aside that cannot be read, so that the others go on; whether it was not yet.
+    pub(crate) fn set_aside(&mut self, seq: u64, why: &rusqlite::Error) -> bool {
+        if let Some(ends_at) = self.held.remove(&seq) {
+            self.leases.remove(&(ends_at, seq));
+        }
+        self.aside.remove(&seq);
+        self.damaged.insert(seq, why.to_string()).is_none()
     }
 
     /// The jobs that run.

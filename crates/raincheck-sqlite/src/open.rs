@@ -103,8 +103,13 @@ impl SqliteStore {
                 |row| row.get(0),
             )
             .map_err(failed)?;
-        keep_due(&conn, last.unwrap_or(0), now).map_err(failed)?;
+        let was = JobId::from_parts(last.unwrap_or(0).cast_unsigned(), 0).created_at();
+        keep_due(&conn, was, now).map_err(failed)?;
         let memory = Memory::load(&conn, options.recent_jobs, now).map_err(failed)?;
+        if let Some(detail) = memory.damaged.values().next().cloned() {
+            let path = database;
+            return Err(OpenError::Row { path, detail });
+        }
         let vitals = Vitals::new(Box::new(OnDisk(database.clone())));
         let space = Space::new(&database, options.reserve);
         let shared = Arc::new(Shared::new(options.recent_jobs, vitals, space, sealer));
@@ -153,13 +158,12 @@ impl SqliteStore {
     }
 }
 
-/// After a clock was set back, what was due stays due: ids tell how late it was when the store was open last.
-fn keep_due(conn: &Connection, last: i64, now: Timestamp) -> rusqlite::Result<()> {
-    let was = JobId::from_parts(last.cast_unsigned(), 0).created_at();
+/// After a clock was set back, what was due stays due. Ids tell how late it was when the store was open last.
+pub(crate) fn keep_due(conn: &Connection, was: Timestamp, now: Timestamp) -> rusqlite::Result<()> {
     if was <= now {
         return Ok(());
     }
-    tracing::warn!(%was, %now, "the clock was set back since the store was open last");
+    tracing::warn!(%was, %now, "the clock was set back");
     conn.execute(
         "UPDATE jobs SET run_at = ?1, sum = NULL WHERE state = 0 AND run_at > ?1 AND run_at <= ?2",
         [now.as_millis(), was.as_millis()],

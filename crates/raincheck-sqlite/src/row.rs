@@ -280,15 +280,26 @@ pub(crate) fn check_sums(row: &Row<'_>, seq: i64, queue: QueueKey, state: i64) -
     })
 }
 
+/// Refuses a tombstone that is a job: what is left of one has no sums.
+pub(crate) fn check_tombstone(row: &Row<'_>, seq: i64) -> rusqlite::Result<()> {
+    let asked: Option<i64> = row.get(23)?;
+    let what = "the sums of a job that is there";
+    asked.map_or(Ok(()), |_| Err(unreadable(3, BadRow { seq, what })))
+}
+
 /// Reads the row that a query by [`select_jobs`] gave.
 pub(crate) fn read(row: &Row<'_>, names: &QueueNames) -> rusqlite::Result<Found> {
     let seq: i64 = row.get(0)?;
     let queue: QueueKey = row.get(2)?;
     let state: i64 = row.get(3)?;
-    match state {
-        state::DELETED => return Ok(Found::Gone(id(seq, row.get(1)?), Missing::Deleted)),
-        state::PRUNED => return Ok(Found::Gone(id(seq, row.get(1)?), Missing::Expired)),
-        _ => {}
+    let missing = match state {
+        state::DELETED => Some(Missing::Deleted),
+        state::PRUNED => Some(Missing::Expired),
+        _ => None,
+    };
+    if let Some(missing) = missing {
+        check_tombstone(row, seq)?;
+        return Ok(Found::Gone(id(seq, row.get(1)?), missing));
     }
     check_sums(row, seq, queue, state)?;
     let bad = |what| unreadable(2, BadRow { seq, what });

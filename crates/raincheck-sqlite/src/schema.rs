@@ -9,8 +9,8 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::directory::{OpenError, row_error};
-use crate::look;
 use crate::seal::Seal;
+use crate::{look, sum};
 
 /// The oldest SQLite that is safe here, as `MAJOR * 1_000_000 + MINOR * 1_000 + PATCH`: before 3.51.3 a writer and a
 /// checkpoint on two connections could lose a WAL reset.
@@ -20,7 +20,7 @@ pub const SQLITE_VERSION_MIN: i32 = 3_051_003;
 const APPLICATION_ID: i32 = 0x5261_696e;
 
 /// The migrations, oldest first. Only ever append.
-const MIGRATIONS: [&str; 15] = [
+const MIGRATIONS: [&str; 16] = [
     include_str!("sql/0001_jobs.sql"),
     include_str!("sql/0002_output.sql"),
     include_str!("sql/0003_signing_secrets.sql"),
@@ -36,7 +36,19 @@ const MIGRATIONS: [&str; 15] = [
     include_str!("sql/0013_acts.sql"),
     include_str!("sql/0014_sums.sql"),
     include_str!("sql/0015_sealed.sql"),
+    include_str!("sql/0016_more_sums.sql"),
 ];
+
+/// A store of which nothing is on disk.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn in_memory() -> rusqlite::Result<Connection> {
+    let conn = Connection::open_in_memory()?;
+    sum::register(&conn)?;
+    for sql in MIGRATIONS {
+        conn.execute_batch(sql)?;
+    }
+    Ok(conn)
+}
 
 /// Opens the writing connection and brings the file to the newest version.
 ///
@@ -142,6 +154,7 @@ fn open(path: &Path, flags: OpenFlags, cache_kib: u32) -> Result<Connection, Ope
         .map_err(corrupt(path))?;
     conn.pragma_update(None, "temp_store", "MEMORY")
         .map_err(corrupt(path))?;
+    sum::register(&conn).map_err(corrupt(path))?;
     Ok(conn)
 }
 

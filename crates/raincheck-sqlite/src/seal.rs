@@ -146,17 +146,40 @@ fn noted(path: &Path) -> std::io::Result<Option<Place>> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
+    Ok(read(&bytes))
+}
+
+fn read(bytes: &[u8]) -> Option<Place> {
     let number = |n: usize| {
         let four = bytes.get(n * 4..n * 4 + 4)?;
         Some(u32::from_le_bytes([four[0], four[1], four[2], four[3]]))
     };
-    let place = || {
-        Some(Place {
-            salts: [number(0)?, number(1)?],
-            frames: number(2)?,
-        })
+    let place = Place {
+        salts: [number(0)?, number(1)?],
+        frames: number(2)?,
     };
-    Ok(place().filter(|place| bytes == written(*place)))
+    (bytes == written(place)).then_some(place)
+}
+
+/// For fuzzers: a note is read back as it was written, and one of which a bit was changed is none.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn read_and_written(bytes: &[u8]) {
+    let mut start = [0; 13];
+    for (to, from) in start.iter_mut().zip(bytes) {
+        *to = *from;
+    }
+    let number = |n: usize| u32::from_le_bytes([start[n], start[n + 1], start[n + 2], start[n + 3]]);
+    let place = Place {
+        salts: [number(0), number(4)],
+        frames: number(8),
+    };
+    let mut note = written(place);
+    assert_eq!(read(&note), Some(place));
+    note[usize::from(start[12] / 8) % 16] ^= 1 << (start[12] % 8);
+    assert_eq!(read(&note), None, "a changed note is believed");
+    if let Some(place) = read(bytes) {
+        assert_eq!(written(place), bytes);
+    }
 }
 
 /// Whether the log, in which SQLite found so much, holds what was noted.

@@ -3,8 +3,192 @@
 //! Invariant: the sum of a row is made of exactly the values that are read back with it, so that [`check`] refuses a row of
 //! which a disk changed a byte; a row without a sum is one that an earlier version wrote.
 
-use rusqlite::Row;
+use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::types::{Type, ValueRef};
+use rusqlite::{Connection, Row};
+
+/// What the sum of a table's row is made of, as SQL.
+macro_rules! sum_of {
+    (queues) => {
+        "row_sum(namespace, name, settings, paused_at, created_at, callback_gone_at)"
+    };
+    (groups) => {
+        "row_sum(queue, job_group, settings)"
+    };
+    (idempotency) => {
+        "row_sum(queue, key, seq, fingerprint)"
+    };
+    (attached_keys) => {
+        "row_sum(seq, key)"
+    };
+    (uniques) => {
+        "row_sum(queue, value, seq)"
+    };
+    (tags) => {
+        "row_sum(tag, seq)"
+    };
+    (deliveries) => {
+        "row_sum(deliveries.seq, source, next_at, body)"
+    };
+    (api_keys) => {
+        "row_sum(id, namespace, name, scopes, queues, created_at, expires_at, digest)"
+    };
+    (acts) => {
+        "row_sum(id, at, namespace, actor, address, action, target, request_id, refused)"
+    };
+    (signing_secrets) => {
+        "row_sum(namespace, secret, sealed_by, since, until)"
+    };
+    (one_secret) => {
+        "row_sum(secret, sealed_by)"
+    };
+    (batches_asked) => {
+        "row_sum(seq, tail, namespace, settings, key, fingerprint)"
+    };
+    (batches_refusals) => {
+        "row_sum(seq, refusals)"
+    };
+    (batches) => {
+        "row_sum(seq, state, cancelling, cancel_from, open_until, finished_at, expires_at, lines, rejected, succeeded, failed, \
+         cancelled, expired)"
+    };
+}
+pub(crate) use sum_of;
+
+/// Whether a row is as it was written, as SQL: a column of a query, which [`whole`] reads.
+macro_rules! is_whole {
+    ($table:ident) => {
+        $crate::sum::is_whole!($table, "sum")
+    };
+    ($table:ident, $sum:literal) => {
+        concat!("ifnull(", $sum, " = ", $crate::sum::sum_of!($table), ", 1)")
+    };
+}
+pub(crate) use is_whole;
+
+/// Every table but those of jobs, their bodies and their output: what its rows are, and which of them are not as they were
+/// written.
+pub(crate) const CHANGED: [(&str, &str); 14] = [
+    (
+        "a queue",
+        concat!("SELECT 1 FROM queues WHERE NOT ", is_whole!(queues)),
+    ),
+    (
+        "a group's limits",
+        concat!("SELECT 1 FROM groups WHERE NOT ", is_whole!(groups)),
+    ),
+    (
+        "an idempotency key",
+        concat!("SELECT 1 FROM idempotency WHERE NOT ", is_whole!(idempotency)),
+    ),
+    (
+        "an idempotency key",
+        concat!("SELECT 1 FROM attached_keys WHERE NOT ", is_whole!(attached_keys)),
+    ),
+    (
+        "a unique value",
+        concat!("SELECT 1 FROM uniques WHERE NOT ", is_whole!(uniques)),
+    ),
+    ("a tag", concat!("SELECT 1 FROM tags WHERE NOT ", is_whole!(tags))),
+    (
+        "a webhook",
+        concat!("SELECT 1 FROM deliveries WHERE NOT ", is_whole!(deliveries)),
+    ),
+    (
+        "an API key",
+        concat!("SELECT 1 FROM api_keys WHERE NOT ", is_whole!(api_keys)),
+    ),
+    (
+        "an act of the audit log",
+        concat!("SELECT 1 FROM acts WHERE NOT ", is_whole!(acts)),
+    ),
+    (
+        "a signing secret",
+        concat!(
+            "SELECT 1 FROM signing_secrets WHERE NOT ",
+            is_whole!(signing_secrets)
+        ),
+    ),
+    (
+        "the pepper of keys",
+        concat!("SELECT 1 FROM key_pepper WHERE NOT ", is_whole!(one_secret)),
+    ),
+    (
+        "the key of tickets",
+        concat!("SELECT 1 FROM ticket_key WHERE NOT ", is_whole!(one_secret)),
+    ),
+    (
+        "a batch",
+        concat!(
+            "SELECT 1 FROM batches WHERE NOT (",
+            is_whole!(batches),
+            " AND ",
+            is_whole!(batches_asked, "asked_sum"),
+            ")"
+        ),
+    ),
+    (
+        "a batch's refusals",
+        concat!(
+            "SELECT 1 FROM batches WHERE NOT ",
+            is_whole!(batches_refusals, "refusals_sum")
+        ),
+    ),
+];
+
+/// Makes `row_sum` known to a connection: the sum of any values in their order, each told from its neighbours.
+pub(crate) fn register(conn: &Connection) -> rusqlite::Result<()> {
+    let flags =
+        FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_INNOCUOUS;
+    conn.create_scalar_function("row_sum", -1, flags, |values| Ok(of_values(values)))
+}
+
+fn of_values(values: &Context<'_>) -> i64 {
+    let mut hasher = crc32fast::Hasher::new();
+    for place in 0..values.len() {
+        match values.get_raw(place) {
+            ValueRef::Null => hasher.update(&[0]),
+            ValueRef::Integer(number) => {
+                hasher.update(&[1]);
+                hasher.update(&number.to_le_bytes());
+            }
+            ValueRef::Real(number) => {
+                hasher.update(&[2]);
+                hasher.update(&number.to_le_bytes());
+            }
+            ValueRef::Text(bytes) | ValueRef::Blob(bytes) => {
+                hasher.update(&[3]);
+                hasher.update(&(bytes.len() as u64).to_le_bytes());
+                hasher.update(bytes);
+            }
+        }
+    }
+    hasher.finalize().into()
+}
+
+/// Refuses a row whose column, made by [`is_whole`], says that it is not as it was written.
+///
+/// # Errors
+/// The same as for a row that cannot be read.
+pub(crate) fn whole(row: &Row<'_>, column: usize, what: &'static str) -> rusqlite::Result<()> {
+    if row.get(column)? {
+        return Ok(());
+    }
+    Err(other_changed(what))
+}
+
+/// Says of a row of no job that it is not as it was written.
+pub(crate) fn other_changed(what: &'static str) -> rusqlite::Error {
+    let changed = Box::new(OtherChanged { what });
+    rusqlite::Error::FromSqlConversionFailure(0, Type::Blob, changed)
+}
+
+/// Why another row is not taken.
+#[derive(Debug, thiserror::Error)]
+#[error("{what} is not as it was written: its checksum differs")]
+struct OtherChanged {
+    what: &'static str,
+}
 
 /// Stands for a number that is not there.
 const NONE: i64 = i64::MIN;
@@ -56,6 +240,16 @@ pub(crate) fn check(
     }
     let changed = Box::new(Changed { seq, what });
     Err(rusqlite::Error::FromSqlConversionFailure(0, Type::Blob, changed))
+}
+
+/// Whether a row was read and is not what was written: the disk, not the query, is at fault.
+pub(crate) const fn is_damage(error: &rusqlite::Error) -> bool {
+    matches!(
+        error,
+        rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::IntegralValueOutOfRange(..)
+            | rusqlite::Error::InvalidColumnType(..)
+    )
 }
 
 /// A column's bytes, as they stand there.

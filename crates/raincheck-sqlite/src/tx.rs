@@ -16,12 +16,12 @@ use raincheck_core::time::Timestamp;
 use rusqlite::Connection;
 
 use crate::apply::{batches, deliveries, unique};
-use crate::body;
 use crate::fresh::{Fresh, Step};
 use crate::memory::Memory;
 use crate::row::{self, QueueKey};
 use crate::told::Told;
 use crate::vault::Sealer;
+use crate::{body, sum};
 
 /// What an operation works with inside the transaction.
 pub(crate) struct Tx<'a> {
@@ -71,6 +71,26 @@ impl Tx<'_> {
                 Some(row::Found::Gone(..)) | None => None,
             },
         )
+    }
+
+    /// Sets a job aside of which this error says that it is not as it was written, so that the others go on.
+    ///
+    /// # Errors
+    /// The error, where it says something else.
+    pub(crate) fn set_aside(&mut self, seq: u64, error: rusqlite::Error) -> rusqlite::Result<()> {
+        if !sum::is_damage(&error) {
+            return Err(error);
+        }
+        if self.memory.set_aside(seq, &error) {
+            let tail = "SELECT tail FROM jobs WHERE seq = ?1";
+            let tail = self.conn.query_row(tail, [seq.cast_signed()], |row| row.get(0))?;
+            tracing::error!(
+                job.id = %row::id(seq.cast_signed(), tail), %error,
+                "a job's row is damaged; it is set aside and the others go on; the disk changes bytes: move to another one, and \
+                 restore a backup to have this job back"
+            );
+        }
+        Ok(())
     }
 
     /// Reads a job's input.

@@ -126,6 +126,12 @@ impl Sealer {
         }))
     }
 
+    /// One that seals under this key.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn of(key: &Secret) -> Self {
+        Self::new(Some(key))
+    }
+
     fn id(&self) -> Option<&str> {
         self.0.as_ref().map(|(id, _)| id.as_str())
     }
@@ -289,11 +295,15 @@ fn reseal(conn: &mut Connection, sealer: &Sealer, found: &[Found], plain: &[Secr
         let kept = sealer.seal(one.place(), secret);
         match &one.signing {
             None => tx.execute(
-                &format!("INSERT INTO {} (id, secret, sealed_by) VALUES (1, ?1, ?2)", one.table),
+                &format!(
+                    "INSERT INTO {} (id, secret, sealed_by, sum) VALUES (1, ?1, ?2, row_sum(?1, ?2))",
+                    one.table
+                ),
                 params![kept.bytes, kept.sealed_by],
             )?,
             Some((namespace, since, until)) => tx.execute(
-                "INSERT INTO signing_secrets (namespace, secret, sealed_by, since, until) VALUES (?1, ?2, ?3, ?4, ?5)",
+                "INSERT INTO signing_secrets (namespace, secret, sealed_by, since, until, sum) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, row_sum(?1, ?2, ?3, ?4, ?5))",
                 params![namespace, kept.bytes, kept.sealed_by, since, until],
             )?,
         };

@@ -19,6 +19,7 @@ use crate::fresh::Fresh;
 use crate::handover::{Handover, Round, Taken};
 use crate::look::Look;
 use crate::memory::Memory;
+use crate::open::keep_due;
 use crate::operation::Operation;
 use crate::row::QueueNames;
 use crate::seal::Seal;
@@ -198,13 +199,22 @@ impl Writer {
     }
 
     fn pass(&mut self, mut rounds: Vec<Round>) {
+        if self.failed.is_none()
+            && let Some(by) = self.clock.set_by()
+        {
+            self.follow_wall(by);
+        }
         let now = self.clock.now();
         self.told.woken.extend(self.memory.promote(now));
         if let Some(reason) = self.beside.failure() {
             self.fail(reason);
         }
         if self.failed.is_none() {
+            let damaged = self.memory.damaged.len();
             self.run_all(&mut rounds, now);
+            for _ in damaged..self.memory.damaged.len() {
+                self.shared.vitals.count(Trouble::Damaged);
+            }
         }
         if let Some(reason) = &self.failed {
             let error = StoreError::Failed(reason.clone());
@@ -244,6 +254,42 @@ impl Writer {
             }
             Err(fault) => self.answer_fault(fault, &mut requests(rounds)),
         }
+    }
+
+    /// Follows the host's time, which was set by so many milliseconds. Where the leases cannot be moved along now, it is tried
+    /// again; until then the time goes on as if nothing had happened.
+    fn follow_wall(&mut self, by: i64) {
+        let now = self.clock.now();
+        let then = Timestamp::from_millis(now.as_millis().saturating_add(by));
+        tracing::warn!(%now, %then, "the host's clock was set; due times follow it, leases do not");
+        let place = self.told.place();
+        let moved = self.move_leases(now, then, by);
+        if moved.is_ok() {
+            self.clock.follow(by);
+        } else {
+            self.told.forget_since(place);
+        }
+        let loaded = self.roll_back(if moved.is_ok() { then } else { now });
+        match moved.and(loaded) {
+            Ok(()) => self.told.woken.extend(self.memory.claimable()),
+            Err(Fault::Full) => self.shared.vitals.count(Trouble::Full),
+            Err(Fault::Broken { reason, .. }) => self.fail(reason),
+            Err(Fault::Operation(error)) => tracing::warn!(%error, "leases could not be moved yet"),
+        }
+    }
+
+    fn move_leases(&mut self, now: Timestamp, then: Timestamp, by: i64) -> Result<(), Fault> {
+        let running = self.memory.running();
+        let mut moved = || {
+            self.conn.execute_batch("BEGIN IMMEDIATE")?;
+            let mut tx = self.tx(now);
+            settle::move_leases(&mut tx, &running, by)?;
+            tx.flush()?;
+            keep_due(&self.conn, now, then)
+        };
+        moved().map_err(|error| fault(error, false))?;
+        let committed = self.conn.execute_batch("COMMIT");
+        committed.map_err(|error| fault(error, true))
     }
 
     fn answer_fault(&mut self, fault: Fault, requests: &mut dyn Iterator<Item = &mut Box<dyn Operation>>) {
@@ -357,7 +403,9 @@ impl Writer {
         if !self.conn.is_autocommit() {
             self.conn.execute_batch("ROLLBACK").map_err(broken)?;
         }
-        self.memory = Memory::load(&self.conn, self.memory.recent_jobs(), now).map_err(broken)?;
+        let damaged = std::mem::take(&mut self.memory.damaged);
+        let recent_jobs = self.memory.recent_jobs();
+        self.memory = Memory::load_beside(&self.conn, recent_jobs, now, damaged).map_err(broken)?;
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use raincheck_core::key::KeyId;
-use raincheck_core::limit::{Rate, RateState, grant_rate};
+use raincheck_core::limit::{Rate, RateState, carry_over, grant_rate};
 use raincheck_core::time::Timestamp;
 
 /// So many buckets are remembered that are not full: some ten megabytes at most.
@@ -139,7 +139,8 @@ impl Buckets {
         if state.is_none() && shard.states.len() >= self.remembered_max {
             make_room(&mut shard, now);
         }
-        let state = state.unwrap_or_default();
+        // By a clock that was set back nobody is held for longer than the rate holds.
+        let state = carry_over(state.unwrap_or_default(), self.rate, self.burst, now);
         let (grant, next) = grant_rate(state, self.rate, self.burst, 1, now);
         let (rest, _) = grant_rate(next, self.rate, self.burst, self.burst, now);
         shard.states.insert(source, next);

@@ -8,7 +8,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use raincheck::core::name::QueueName;
+use raincheck::core::name::{GroupName, QueueName};
 use raincheck::core::queue::QueueSpec;
 use raincheck::proxy::Rule;
 use serde_json::Value as Json;
@@ -16,6 +16,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::fields::fields_of;
+use super::groups::group;
 use super::near::hint;
 use super::origin::{Found, Origin};
 use super::queues::{Fields, Said};
@@ -235,8 +236,12 @@ impl Reader<'_> {
         let known = fields_of::<QueueSpec>();
         for (key, value) in table {
             let (field, at) = (key.get_ref().as_ref(), key.span().start);
+            if field == "groups" {
+                self.groups(at, &name, value.get_ref(), &mut fields);
+                continue;
+            }
             if !known.contains(&field) {
-                let hint = hint(field, known.iter().copied());
+                let hint = hint(field, known.iter().copied().chain(["groups"]));
                 self.mistake(at, format!("queues.{name}: there is no setting {field:?}{hint}"));
                 continue;
             }
@@ -261,6 +266,28 @@ fn tables(value: &DeValue<'_>) -> bool {
     values
         .iter()
         .any(|value| matches!(value.get_ref(), DeValue::Table(_)))
+}
+
+impl Reader<'_> {
+    /// The limits of single groups: `[queues.NAME.groups."tenant 7"]`.
+    fn groups(&mut self, at: usize, queue: &QueueName, value: &DeValue<'_>, fields: &mut Fields) {
+        let DeValue::Table(groups) = value else {
+            return self.mistake(
+                at,
+                format!("queues.{queue}.groups: write a table for each: [queues.{queue}.groups.NAME]"),
+            );
+        };
+        for (key, value) in groups {
+            let (text, at) = (key.get_ref().as_ref(), key.span().start);
+            match GroupName::new(text)
+                .map_err(|error| error.to_string())
+                .and_then(|name| Ok((name, group(json(value)?)?)))
+            {
+                Ok((name, spec)) => drop(fields.groups.insert(name, (spec, self.origin(at)))),
+                Err(why) => self.mistake(at, format!("queues.{queue}.groups.{text}: {why}")),
+            }
+        }
+    }
 }
 
 /// Whether a value is one of a queue's setting, by its type.

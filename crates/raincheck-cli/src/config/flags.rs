@@ -41,7 +41,7 @@ struct Plain {
 }
 
 /// One `--set NAME.FIELD=VALUE`.
-type Setting = (QueueName, String, Option<serde_json::Value>);
+pub(crate) type Setting = (QueueName, String, Option<serde_json::Value>);
 
 impl Args for Flags {
     fn augment_args(command: Command) -> Command {
@@ -146,7 +146,7 @@ impl Flags {
 }
 
 /// Reads a `--queue`.
-fn queue(text: &str) -> Result<(QueueName, Worker), String> {
+pub(crate) fn queue(text: &str) -> Result<(QueueName, Worker), String> {
     let (name, worker) = match text.split_once('=') {
         None => (text, Worker::Pull),
         Some((name, text)) => (name, worker(text)?),
@@ -183,7 +183,7 @@ fn worker(text: &str) -> Result<Worker, String> {
 }
 
 /// Reads a `--set`.
-fn setting(text: &str) -> Result<Setting, String> {
+pub(crate) fn setting(text: &str) -> Result<Setting, String> {
     const FORM: &str = "write NAME.FIELD=VALUE, such as thumbs.concurrency=4";
     let end = text.find(['=', ':']).ok_or(FORM)?;
     // A queue's name may hold dots, a setting's does not.

@@ -8,16 +8,17 @@
 //! Invariant: what was written and means nothing is refused before anything is opened, with the place and, where one is
 //! near, the name that was meant. Reading has no effects, so that a server can read again while it runs.
 
-mod environment;
+pub(crate) mod environment;
 mod fields;
-mod file;
-mod flags;
+pub(crate) mod file;
+pub(crate) mod flags;
+mod groups;
 mod kinds;
 mod near;
 mod origin;
 pub(crate) mod queues;
 mod reference;
-mod table;
+pub(crate) mod table;
 
 use std::path::{Path, PathBuf};
 
@@ -108,6 +109,11 @@ impl Config {
                 name: format!("queues.{queue}.{field}"),
                 value: said.value.clone().unwrap_or(Json::Null),
                 origin: said.origin.clone(),
+            }));
+            all.extend(fields.groups.iter().map(|(group, (spec, origin))| Shown {
+                name: format!("queues.{queue}.groups.{group}"),
+                value: serde_json::to_value(spec).unwrap_or(Json::Null),
+                origin: origin.clone(),
             }));
         }
         all

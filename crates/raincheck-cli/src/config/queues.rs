@@ -5,7 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use raincheck::core::name::{Namespace, QueueName};
+use raincheck::core::group::GroupSpec;
+use raincheck::core::name::{GroupName, Namespace, QueueName};
 use raincheck::core::queue::{Queue, QueueSpec, Worker};
 use raincheck::proxy::Rule;
 use serde_json::{Map, Value as Json};
@@ -30,6 +31,8 @@ pub(crate) struct Fields {
     pub(crate) defined: Option<Origin>,
     /// Its settings, by their names.
     pub(crate) said: BTreeMap<String, Said>,
+    /// What is said of single groups of it, and where.
+    pub(crate) groups: BTreeMap<GroupName, (GroupSpec, Origin)>,
 }
 
 /// What is said of all of them.
@@ -44,6 +47,8 @@ pub(crate) struct Wanted {
     pub(crate) name: QueueName,
     /// Its settings.
     pub(crate) spec: QueueSpec,
+    /// The limits of single groups of it.
+    pub(crate) groups: Vec<(GroupName, GroupSpec)>,
     /// Whether it is the configuration's. What only lost its program becomes ordinary at the next start.
     pub(crate) managed: bool,
 }
@@ -54,6 +59,7 @@ pub(crate) fn lay_over(queues: &mut Queues, stronger: Queues) {
         let queue = queues.entry(name).or_default();
         queue.defined = fields.defined.or(queue.defined.take());
         queue.said.extend(fields.said);
+        queue.groups.extend(fields.groups);
     }
 }
 
@@ -72,6 +78,7 @@ pub(crate) fn of_proxy(rules: &[Rule]) -> Queues {
         Fields {
             defined: None,
             said: said.collect(),
+            groups: BTreeMap::new(),
         }
     };
     let queues = raincheck::proxy::queues(rules.iter());
@@ -100,6 +107,7 @@ pub(crate) fn wanted(queues: &Queues, there: &[std::sync::Arc<Queue>]) -> Result
                     worker: None,
                     ..queue.spec.clone()
                 },
+                groups: Vec::new(),
                 // While the server runs, only it may write a queue that its configuration defined.
                 managed: queue.managed,
             });
@@ -116,10 +124,32 @@ pub(crate) fn wanted(queues: &Queues, there: &[std::sync::Arc<Queue>]) -> Result
             namespace: ns.clone(),
             name: name.clone(),
             spec: spec(name, fields, base)?,
+            groups: groups(fields).collect(),
             managed: true,
         });
     }
     Ok(all)
+}
+
+fn groups(fields: &Fields) -> impl Iterator<Item = (GroupName, GroupSpec)> {
+    fields
+        .groups
+        .iter()
+        .map(|(name, (spec, _))| (name.clone(), *spec))
+}
+
+/// The groups of which an earlier configuration said something, and this one nothing.
+pub(crate) fn dropped(earlier: &Queues, now: &Queues) -> Vec<(QueueName, GroupName)> {
+    let there = |queue, group| {
+        now.get(queue)
+            .is_some_and(|fields: &Fields| fields.groups.contains_key(group))
+    };
+    let all = earlier
+        .iter()
+        .flat_map(|(queue, fields)| fields.groups.keys().map(move |group| (queue, group)));
+    let gone = all.filter(|(queue, group)| !there(queue, group));
+    gone.map(|(queue, group)| (queue.clone(), group.clone()))
+        .collect()
 }
 
 /// Whether what is said of a queue can be; its program is not looked for.
@@ -220,6 +250,7 @@ mod tests {
                     ((*field).to_owned(), Said { value, origin })
                 })
                 .collect(),
+            groups: BTreeMap::new(),
         }
     }
 

@@ -43,6 +43,10 @@ timeout = \"10m\"
 concurrency = 4
 backoff = \"exponential;base=2s;cap=10m\"
 keep = \"7d\"
+
+[queues.reports.groups.\"tenant 7\"]
+concurrency = 1
+rate = \"5/s\"
 ```
 
 A table for each, with the fields of `PUT /v1/queues/{queue}`; in the environment `RAINCHECK_QUEUES__REPORTS__CONCURRENCY=4`, on the
@@ -50,7 +54,8 @@ command line `--queue reports=http://…` and `--set reports.concurrency=4`. A q
 configuration says, with defaults for the rest; one that only flags name keeps the settings that it has. Over the API such
 queues can be paused but not changed (409 `queue-managed`). A program is started without a shell, and is looked for when the
 server starts. A queue that nobody names any more is ordinary after the next start; its program is forgotten at
-once, and workers have to ask for its jobs. URLs that are written here lead where they say; only those that come over the API are held to public
+once, and workers have to ask for its jobs. A table below `groups` has the fields of `PUT /v1/queues/{queue}/groups/{group}`; one
+that is taken out is forgotten on SIGHUP, or over the API. URLs that are written here lead where they say; only those that come over the API are held to public
 addresses.
 
 ";

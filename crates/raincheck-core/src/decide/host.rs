@@ -27,16 +27,21 @@ pub fn host_room(state: &HostState, limit: u32, in_flight: u32, wanted: u32, now
         probe: false,
         held: Some(HostHeld { by, until }),
     };
+    // What lies further ahead than it was ever set was set by a clock that has been set back since: it is over.
+    let ahead = |until: Timestamp, most| until > now && until.since(now) <= most;
+    let not_before = Some(state.not_before).filter(|until| ahead(*until, PAUSE_MAX));
     let open_until = match state.circuit {
         Circuit::Probing { .. } => return shut(HostHeldBy::Circuit, None),
         Circuit::Open { until, .. } => Some(until),
         Circuit::Closed { .. } => None,
     };
-    if let Some(until) = open_until.filter(|until| *until > now.max(state.not_before)) {
+    if let Some(until) =
+        open_until.filter(|until| ahead(*until, OPEN_MAX) && not_before.is_none_or(|pause| *until > pause))
+    {
         return shut(HostHeldBy::Circuit, Some(until));
     }
-    if state.not_before > now {
-        return shut(HostHeldBy::Pause, Some(state.not_before));
+    if let Some(until) = not_before {
+        return shut(HostHeldBy::Pause, Some(until));
     }
     let probe = open_until.is_some();
     let free = limit

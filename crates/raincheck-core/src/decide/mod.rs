@@ -43,7 +43,7 @@ pub use fetch::{
 pub use host::{all_held, begin_probe, forgettable, host_answered, host_room, webhook_share};
 pub use key::{create_key, revoke_key};
 pub use patch::{Patch, PatchRefused, patch};
-pub use reclaim::{interrupt_on_open, reclaim};
+pub use reclaim::{clock_was_set, interrupt_on_open, reclaim};
 pub use renew::{Renewed, renew};
 pub use retry::{NotDone, retry};
 pub use secret::{first_secret, rotate_secret};

@@ -71,13 +71,16 @@ pub enum Trouble {
     Full,
     /// A commit failed: the store takes nothing any more.
     Commit,
+    /// A job's row was not as it was written: it was set aside.
+    Damaged,
 }
 
 impl Trouble {
-    const ALL: [(Self, &'static str); 3] = [
+    const ALL: [(Self, &'static str); 4] = [
         (Self::Apply, "apply"),
         (Self::Full, "full"),
         (Self::Commit, "commit"),
+        (Self::Damaged, "damaged"),
     ];
 }
 
@@ -171,7 +174,7 @@ mod tests {
         vitals.count(Trouble::Full);
         assert_eq!(
             vitals.errors().collect::<Vec<_>>(),
-            [("apply", 1), ("full", 2), ("commit", 1)]
+            [("apply", 1), ("full", 2), ("commit", 1), ("damaged", 1)]
         );
     }
 }

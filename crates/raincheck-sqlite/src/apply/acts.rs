@@ -7,13 +7,14 @@ use raincheck_core::time::Timestamp;
 use rusqlite::{Connection, Row, params};
 
 use super::keys::parsed;
+use crate::sum;
 use crate::tx::Tx;
 
 /// Keeps the row of an act, unless it has one.
 pub(crate) fn keep(tx: &Tx<'_>, act: &Act, refused: Option<&str>) -> rusqlite::Result<()> {
     let mut insert = tx.conn.prepare_cached(
-        "INSERT OR IGNORE INTO acts (id, at, namespace, actor, address, action, target, request_id, refused) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        "INSERT OR IGNORE INTO acts (id, at, namespace, actor, address, action, target, request_id, refused, sum) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, row_sum(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9))",
     )?;
     insert.execute(params![
         act.id.cast_signed(),
@@ -31,10 +32,11 @@ pub(crate) fn keep(tx: &Tx<'_>, act: &Act, refused: Option<&str>) -> rusqlite::R
 
 /// A page, newest first.
 pub(crate) fn page(conn: &Connection, ns: &Namespace, page: &ActPage) -> rusqlite::Result<Acts> {
-    let mut select = conn.prepare_cached(
-        "SELECT n, at, id, actor, address, namespace, action, target, request_id, refused FROM acts \
-         WHERE namespace = ?1 AND n < ?2 ORDER BY n DESC LIMIT ?3",
-    )?;
+    let mut select = conn.prepare_cached(concat!(
+        "SELECT n, at, id, actor, address, namespace, action, target, request_id, refused, ",
+        sum::is_whole!(acts),
+        " FROM acts WHERE namespace = ?1 AND n < ?2 ORDER BY n DESC LIMIT ?3",
+    ))?;
     let below = page.cursor.map_or(i64::MAX, u64::cast_signed);
     // One more tells whether anything follows.
     let rows = select.query_map(params![ns.as_str(), below, LOOKED_AT_MAX + 1], read)?;
@@ -42,6 +44,7 @@ pub(crate) fn page(conn: &Connection, ns: &Namespace, page: &ActPage) -> rusqlit
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Recorded> {
+    sum::whole(row, 10, "an act of the audit log")?;
     let address: Option<String> = row.get(4)?;
     Ok(Recorded {
         place: row.get::<_, i64>(0)?.cast_unsigned(),

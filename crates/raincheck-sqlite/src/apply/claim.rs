@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use raincheck_core::content::Input;
 use raincheck_core::decide::{self, Renewed};
 use raincheck_core::job::{Job, Phase};
 use raincheck_core::limit::{self, HeldBy};
 use raincheck_core::name::Namespace;
 use raincheck_core::store::{Claim, Leased, Renew};
 
+use crate::row::QueueKey;
 use crate::tx::Tx;
 
 /// Leases up to as many jobs as the claim brings nonces.
@@ -43,20 +45,11 @@ pub(crate) fn claim(tx: &mut Tx<'_>, ns: &Namespace, claim: &Claim) -> rusqlite:
     let groups = memory.groups.counted();
     let mut leased = Vec::new();
     for nonce in claim.nonces.iter().take(grant.count as usize) {
-        let Some(seq) = tx
-            .memory
-            .queues
-            .get_mut(&key)
-            .and_then(|memory| memory.ready.pop())
-        else {
+        let Some((job, input)) = next_ready(tx, key)? else {
             break;
         };
-        // The memory follows the rows: what is ready is there and claimable. Were it not, the memory is built anew.
-        let gone = || rusqlite::Error::QueryReturnedNoRows;
-        let (_, job) = tx.load_seq(seq)?.ok_or_else(gone)?;
         let policy = queue.policy(&job.options);
         let next = decide::claim(&job, claimer, *nonce, &policy, tx.now).ok_or_else(gone)?;
-        let input = tx.input(job.id)?;
         let next = Arc::new(next);
         if groups && let Some(group) = &next.group {
             // Before the job is known to run: whether its group may start another is asked when it is.
@@ -87,6 +80,28 @@ pub(crate) fn claim(tx: &mut Tx<'_>, ns: &Namespace, claim: &Claim) -> rusqlite:
         tx.memory.rates.set((key, None), rate);
     }
     Ok(leased)
+}
+
+/// The memory follows the rows: what is ready is there and claimable. Were it not, the memory is built anew.
+const fn gone() -> rusqlite::Error {
+    rusqlite::Error::QueryReturnedNoRows
+}
+
+/// Takes the next job that can be read, and its input.
+fn next_ready(tx: &mut Tx<'_>, key: QueueKey) -> rusqlite::Result<Option<(Arc<Job>, Input)>> {
+    let pop = |tx: &mut Tx<'_>| tx.memory.queues.get_mut(&key)?.ready.pop();
+    while let Some(seq) = pop(tx) {
+        let whole = |tx: &Tx<'_>| {
+            let (_, job) = tx.load_seq(seq)?.ok_or_else(gone)?;
+            let input = tx.input(job.id)?;
+            Ok((job, input))
+        };
+        match whole(tx) {
+            Ok(whole) => return Ok(Some(whole)),
+            Err(error) => tx.set_aside(seq, error)?,
+        }
+    }
+    Ok(None)
 }
 
 fn repeated(tx: &Tx<'_>, seq: u64) -> rusqlite::Result<Option<Leased>> {

@@ -1,6 +1,7 @@
 //! The outbox: recorded with the end of a job, claimed, ended, looked at.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use raincheck_core::batch::BatchId;
 use raincheck_core::decide::{self, TryEnd};
@@ -19,6 +20,7 @@ use super::{batches, queues};
 use crate::batch_row;
 use crate::body;
 use crate::row::{self, Found, QueueNames};
+use crate::sum;
 use crate::tx::Tx;
 
 /// What a row holds beside its key and when it is due.
@@ -45,6 +47,9 @@ struct DeliveryRow {
 const fn is_zero(count: &u32) -> bool {
     *count == 0
 }
+
+/// How long a delivery waits that cannot be read.
+const PUT_OFF: Duration = Duration::from_secs(3_600);
 
 /// The source of a batch's own deliveries.
 const OF_BATCH: i64 = 2;
@@ -76,7 +81,7 @@ pub(crate) fn record(tx: &Tx<'_>, queue: Option<&Queue>, job: &Job) -> rusqlite:
 pub(super) fn write(conn: &Connection, delivery: &Delivery) -> rusqlite::Result<()> {
     run(
         conn,
-        "INSERT OR REPLACE INTO deliveries (seq, source, next_at, body) VALUES (?1, ?2, ?3, ?4)",
+        "INSERT OR REPLACE INTO deliveries (seq, source, next_at, body, sum) VALUES (?1, ?2, ?3, ?4, row_sum(?1, ?2, ?3, ?4))",
         delivery,
     )
 }
@@ -85,7 +90,7 @@ pub(super) fn write(conn: &Connection, delivery: &Delivery) -> rusqlite::Result<
 fn rewrite(conn: &Connection, delivery: &Delivery) -> rusqlite::Result<()> {
     run(
         conn,
-        "UPDATE deliveries SET next_at = ?3, body = ?4 WHERE seq = ?1 AND source = ?2",
+        "UPDATE deliveries SET next_at = ?3, body = ?4, sum = row_sum(?1, ?2, ?3, ?4) WHERE seq = ?1 AND source = ?2",
         delivery,
     )
 }
@@ -132,11 +137,16 @@ struct Kept {
     body: DeliveryRow,
 }
 
-const KEPT: &str = "SELECT deliveries.seq, source, next_at, body FROM deliveries";
+const KEPT: &str = concat!(
+    "SELECT deliveries.seq, source, next_at, body, ",
+    sum::is_whole!(deliveries, "deliveries.sum"),
+    " FROM deliveries"
+);
 
 impl Kept {
     /// Reads a row of a query that begins with the columns of [`KEPT`].
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        sum::whole(row, 4, "a webhook")?;
         let body = row.get_ref(3)?.as_str()?;
         let body = serde_json::from_str(body)
             .map_err(|error| rusqlite::Error::FromSqlConversionFailure(3, Type::Text, Box::new(error)))?;
@@ -179,23 +189,27 @@ impl Kept {
     }
 }
 
-const OWNED: &str = "SELECT deliveries.seq, source, next_at, body, jobs.tail, jobs.queue, batches.tail, batches.namespace \
-                     FROM deliveries LEFT JOIN jobs ON source < 2 AND jobs.seq = deliveries.seq \
-                     LEFT JOIN batches ON source = 2 AND batches.seq = deliveries.seq";
+const OWNED: &str = concat!(
+    "SELECT deliveries.seq, source, next_at, body, ",
+    sum::is_whole!(deliveries, "deliveries.sum"),
+    ", jobs.tail, jobs.queue, batches.tail, batches.namespace ",
+    "FROM deliveries LEFT JOIN jobs ON source < 2 AND jobs.seq = deliveries.seq ",
+    "LEFT JOIN batches ON source = 2 AND batches.seq = deliveries.seq"
+);
 
 /// Reads a row of a query that begins with [`OWNED`].
 fn owned(row: &Row<'_>, names: &QueueNames) -> rusqlite::Result<Delivery> {
     let kept = Kept::read(row)?;
     if kept.source == OF_BATCH {
-        let tail: i64 = row.get(6)?;
+        let tail: i64 = row.get(7)?;
         let batch = BatchId::from_parts(kept.seq.cast_unsigned(), tail.cast_unsigned());
-        let namespace: String = row.get(7)?;
+        let namespace: String = row.get(8)?;
         let namespace = Namespace::new(&namespace).map_err(|_| rusqlite::Error::QueryReturnedNoRows)?;
         return Ok(kept.owned(DeliveryId::Batch(batch), namespace));
     }
-    let job = row::id(kept.seq, row.get(4)?);
+    let job = row::id(kept.seq, row.get(5)?);
     let (namespace, _) = names
-        .get(&row.get(5)?)
+        .get(&row.get(6)?)
         .ok_or(rusqlite::Error::QueryReturnedNoRows)?;
     Ok(kept.of_job(job, namespace.clone()))
 }
@@ -252,15 +266,22 @@ pub(crate) fn claim(tx: &Tx<'_>, limit: u32) -> rusqlite::Result<DueDeliveries> 
     let mut select = tx.conn.prepare_cached(&format!(
         "{KEPT} WHERE next_at <= ?1 ORDER BY next_at, seq, source LIMIT ?2"
     ))?;
-    let found = select.query_map(params![tx.now.as_millis(), limit], Kept::read)?;
-    let found: Vec<_> = found.collect::<rusqlite::Result<_>>()?;
-    let mut due = Vec::with_capacity(found.len());
-    for kept in found {
-        let seq = kept.seq;
-        let Some((delivery, about)) = whole(tx, kept)? else {
-            // Nothing is left to tell of.
-            forget(tx.conn, seq)?;
-            continue;
+    let mut rows = select.query(params![tx.now.as_millis(), limit])?;
+    let mut due = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (seq, source): (i64, i64) = (row.get(0)?, row.get(1)?);
+        let (delivery, about) = match Kept::read(row).and_then(|kept| whole(tx, kept)) {
+            Ok(Some(found)) => found,
+            Ok(None) => {
+                // Nothing is left to tell of.
+                forget(tx.conn, seq)?;
+                continue;
+            }
+            Err(error) if sum::is_damage(&error) => {
+                put_off(tx, seq, source, &error)?;
+                continue;
+            }
+            Err(error) => return Err(error),
         };
         let Some(delivery) = decide::try_delivery(&delivery, tx.now) else {
             continue;
@@ -276,6 +297,16 @@ pub(crate) fn claim(tx: &Tx<'_>, limit: u32) -> rusqlite::Result<DueDeliveries> 
         due,
         next_at: next_at.map(Timestamp::from_millis),
     })
+}
+
+/// Lets the others go before a delivery that cannot be read, or whose job cannot: it is tried again later, and told again.
+fn put_off(tx: &Tx<'_>, seq: i64, source: i64, error: &rusqlite::Error) -> rusqlite::Result<()> {
+    tracing::error!(seq, source, %error, "a webhook cannot be sent: its row or its job's is damaged; restore a backup");
+    let mut update = tx
+        .conn
+        .prepare_cached("UPDATE deliveries SET next_at = ?3 WHERE seq = ?1 AND source = ?2")?;
+    update.execute(params![seq, source, tx.now.plus(PUT_OFF).as_millis()])?;
+    Ok(())
 }
 
 /// Ends a try; whether it counted.

@@ -44,8 +44,8 @@ pub(crate) fn put(
         let settings = serde_json::to_string(&spec)
             .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
         let mut upsert = tx.conn.prepare_cached(
-            "INSERT INTO groups (queue, job_group, settings) VALUES (?1, ?2, ?3) \
-             ON CONFLICT (queue, job_group) DO UPDATE SET settings = excluded.settings",
+            "INSERT INTO groups (queue, job_group, settings, sum) VALUES (?1, ?2, ?3, row_sum(?1, ?2, ?3)) \
+             ON CONFLICT (queue, job_group) DO UPDATE SET settings = excluded.settings, sum = excluded.sum",
         )?;
         upsert.execute(params![key, group.as_str(), settings])?;
         written.map(|written| written.insert(group.clone(), spec));

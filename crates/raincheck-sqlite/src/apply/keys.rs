@@ -11,6 +11,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::secrets::one_secret;
 use crate::row::{self, QueueNames};
+use crate::sum;
 use crate::tx::Tx;
 use crate::vault::Place;
 
@@ -33,8 +34,8 @@ pub(crate) fn create(
     let queues: Vec<_> = key.grants.queues.iter().map(|glob| glob.as_str()).collect();
     tx.conn
         .prepare_cached(
-            "INSERT INTO api_keys (id, namespace, name, scopes, queues, created_at, expires_at, digest) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            "INSERT INTO api_keys (id, namespace, name, scopes, queues, created_at, expires_at, digest, sum) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, row_sum(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8))",
         )?
         .execute(params![
             key.id.as_str(),
@@ -51,9 +52,11 @@ pub(crate) fn create(
 
 /// All keys, the oldest first.
 pub(crate) fn all(conn: &Connection) -> rusqlite::Result<Vec<ApiKey>> {
-    let mut select = conn.prepare_cached(
-        "SELECT id, namespace, name, scopes, queues, created_at, expires_at, used_at, digest FROM api_keys ORDER BY n",
-    )?;
+    let mut select = conn.prepare_cached(concat!(
+        "SELECT id, namespace, name, scopes, queues, created_at, expires_at, used_at, digest, ",
+        sum::is_whole!(api_keys),
+        " FROM api_keys ORDER BY n"
+    ))?;
     select.query_map([], read)?.collect()
 }
 
@@ -98,6 +101,7 @@ pub(crate) fn home(conn: &Connection, names: &QueueNames, id: JobId) -> rusqlite
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<ApiKey> {
+    sum::whole(row, 9, "an API key")?;
     let queues: String = row.get(4)?;
     let globs = queues.split_ascii_whitespace().map(str::parse);
     Ok(ApiKey {

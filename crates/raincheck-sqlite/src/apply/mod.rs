@@ -25,7 +25,8 @@ use crate::row;
 /// Makes a job findable by its tags.
 fn put_tags(conn: &Connection, job: &Job) -> rusqlite::Result<()> {
     for tag in &job.options.tags {
-        let mut insert = conn.prepare_cached("INSERT OR IGNORE INTO tags (tag, seq) VALUES (?1, ?2)")?;
+        let mut insert = conn
+            .prepare_cached("INSERT OR IGNORE INTO tags (tag, seq, sum) VALUES (?1, ?2, row_sum(?1, ?2))")?;
         insert.execute(params![tag.as_str(), row::key(job.id)])?;
     }
     Ok(())

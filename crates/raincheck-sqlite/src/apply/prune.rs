@@ -39,6 +39,7 @@ pub(crate) fn prune(tx: &mut Tx<'_>, limit: u32) -> rusqlite::Result<Slice> {
         ))
     })?;
     let due: Vec<_> = due.collect::<rusqlite::Result<_>>()?;
+    let mut passed = 0;
     for (seq, state, queue, idempotency, emitted) in &due {
         match *state {
             state::DELETED | state::PRUNED => {
@@ -47,14 +48,17 @@ pub(crate) fn prune(tx: &mut Tx<'_>, limit: u32) -> rusqlite::Result<Slice> {
                 }
                 forget(tx.conn, *seq, *queue, idempotency.as_deref())?;
             }
-            _ => {
-                if let Some(Found::Job(key, job)) = row::load_key(tx.conn, &tx.memory.names, *seq)? {
-                    bury(tx, key, &job, state::PRUNED)?;
+            _ => match row::load_key(tx.conn, &tx.memory.names, *seq) {
+                Ok(Some(Found::Job(key, job))) => bury(tx, key, &job, state::PRUNED)?,
+                Ok(Some(Found::Gone(..)) | None) => {}
+                Err(error) => {
+                    tx.set_aside(seq.cast_unsigned(), error)?;
+                    passed += 1;
                 }
-            }
+            },
         }
     }
-    let single = u32::try_from(due.len()).unwrap_or(u32::MAX);
+    let single = u32::try_from(due.len() - passed).unwrap_or(u32::MAX);
     let count = single + prune_batches(tx, limit.saturating_sub(single))?;
     let more_output = output::sweep(tx.conn, CHUNKS_SWEPT)?;
     let more = shrink(tx.conn)? || more_output || count == limit;
@@ -143,7 +147,8 @@ fn bury_batch(tx: &Tx<'_>, batch: i64) -> rusqlite::Result<bool> {
     }
     super::deliveries::forget(tx.conn, batch)?;
     let mut update = tx.conn.prepare_cached(
-        "UPDATE batches SET state = ?2, expires_at = ?3, prune_at = ?3, settings = '{}', refusals = '[]' WHERE seq = ?1",
+        "UPDATE batches SET state = ?2, expires_at = ?3, prune_at = ?3, settings = '{}', refusals = '[]', \
+         sum = NULL, asked_sum = NULL, refusals_sum = NULL WHERE seq = ?1",
     )?;
     update.execute(params![
         batch,

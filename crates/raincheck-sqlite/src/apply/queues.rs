@@ -52,9 +52,11 @@ fn write(tx: &mut Tx<'_>, queue: Queue) -> rusqlite::Result<Arc<Queue>> {
     let settings = serde_json::to_string(&queue.spec)
         .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
     let mut upsert = tx.conn.prepare_cached(
-        "INSERT INTO queues (namespace, name, settings, managed, paused_at, created_at, callback_gone_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
+        "INSERT INTO queues (namespace, name, settings, managed, paused_at, created_at, callback_gone_at, sum) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, row_sum(?1, ?2, ?3, ?5, ?6, ?7)) \
          ON CONFLICT (namespace, name) DO UPDATE SET settings = excluded.settings, managed = excluded.managed, \
-         paused_at = excluded.paused_at, created_at = excluded.created_at, callback_gone_at = excluded.callback_gone_at RETURNING id",
+         paused_at = excluded.paused_at, created_at = excluded.created_at, callback_gone_at = excluded.callback_gone_at, sum = excluded.sum \
+         RETURNING id",
     )?;
     let values = params![
         queue.namespace.as_str(),
@@ -153,7 +155,8 @@ pub(crate) fn delete(
         return Ok(Err(QueueRefused::NotEmpty(unfinished)));
     }
     let mut update = tx.conn.prepare_cached(
-        "UPDATE queues SET settings = NULL, paused_at = NULL, callback_gone_at = NULL WHERE id = ?1",
+        "UPDATE queues SET settings = NULL, paused_at = NULL, callback_gone_at = NULL, \
+         sum = row_sum(namespace, name, NULL, NULL, created_at, NULL) WHERE id = ?1",
     )?;
     update.execute([key])?;
     tx.memory.set_queue(key, ns, name, None);

@@ -6,6 +6,7 @@ use raincheck_core::secret::{Former, Secret, SigningSecrets};
 use raincheck_core::time::Timestamp;
 use rusqlite::{OptionalExtension as _, params};
 
+use crate::sum;
 use crate::tx::Tx;
 use crate::vault::{Kept, Place};
 
@@ -41,14 +42,19 @@ pub(super) fn one_secret(
     table: &str,
     fresh: &Secret,
 ) -> rusqlite::Result<Secret> {
-    let sql = format!("SELECT secret, sealed_by FROM {table} WHERE id = 1");
+    let whole = sum::is_whole!(one_secret);
+    let sql = format!("SELECT secret, sealed_by, {whole} FROM {table} WHERE id = 1");
     let mut select = tx.conn.prepare_cached(&sql)?;
-    let kept = select.query_row([], |row| Kept::read(row, 0)).optional()?;
+    let kept = select.query_row([], |row| {
+        sum::whole(row, 2, "a secret")?;
+        Kept::read(row, 0)
+    });
+    let kept = kept.optional()?;
     if let Some(kept) = kept {
         return tx.sealer.open(place, &kept);
     }
     let kept = tx.sealer.seal(place, fresh);
-    let sql = format!("INSERT INTO {table} (id, secret, sealed_by) VALUES (1, ?1, ?2)");
+    let sql = format!("INSERT INTO {table} (id, secret, sealed_by, sum) VALUES (1, ?1, ?2, row_sum(?1, ?2))");
     tx.conn
         .prepare_cached(&sql)?
         .execute(params![kept.bytes, kept.sealed_by])?;
@@ -57,12 +63,15 @@ pub(super) fn one_secret(
 
 fn read(tx: &Tx<'_>, ns: &Namespace) -> rusqlite::Result<Option<SigningSecrets>> {
     // They were written in their order.
-    let mut select = tx.conn.prepare_cached(
-        "SELECT secret, sealed_by, since, until FROM signing_secrets WHERE namespace = ?1 ORDER BY rowid",
-    )?;
+    let mut select = tx.conn.prepare_cached(concat!(
+        "SELECT secret, sealed_by, since, until, ",
+        sum::is_whole!(signing_secrets),
+        " FROM signing_secrets WHERE namespace = ?1 ORDER BY rowid"
+    ))?;
     let mut rows = select.query([ns.as_str()])?;
     let (mut current, mut former) = (None, Vec::new());
     while let Some(row) = rows.next()? {
+        sum::whole(row, 4, "a signing secret")?;
         let (since, until): (Option<i64>, Option<i64>) = (row.get(2)?, row.get(3)?);
         let secret = tx.sealer.open(place(ns, since, until), &Kept::read(row, 0)?)?;
         match until.map(Timestamp::from_millis) {
@@ -90,7 +99,8 @@ fn write(tx: &Tx<'_>, ns: &Namespace, secrets: &SigningSecrets) -> rusqlite::Res
         .prepare_cached("DELETE FROM signing_secrets WHERE namespace = ?1")?
         .execute([ns.as_str()])?;
     let mut insert = tx.conn.prepare_cached(
-        "INSERT INTO signing_secrets (namespace, secret, sealed_by, until, since) VALUES (?1, ?2, ?3, ?4, ?5)",
+        "INSERT INTO signing_secrets (namespace, secret, sealed_by, until, since, sum) \
+         VALUES (?1, ?2, ?3, ?4, ?5, row_sum(?1, ?2, ?3, ?5, ?4))",
     )?;
     let mut keep = |secret: &Secret, since: Option<i64>, until: Option<i64>| {
         let kept = tx.sealer.seal(place(ns, since, until), secret);

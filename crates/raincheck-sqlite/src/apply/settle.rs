@@ -74,8 +74,13 @@ pub(crate) fn reclaim(tx: &mut Tx<'_>, limit: u32, seed: u64) -> rusqlite::Resul
             break;
         };
         // The memory follows the rows, so what it names is there and due; were it not, going on would never end.
-        let Some((key, job)) = tx.load_seq(seq)? else {
-            return Err(rusqlite::Error::QueryReturnedNoRows);
+        let (key, job) = match tx.load_seq(seq) {
+            Ok(Some(found)) => found,
+            Ok(None) => return Err(rusqlite::Error::QueryReturnedNoRows),
+            Err(error) => {
+                tx.set_aside(seq, error)?;
+                continue;
+            }
         };
         let policy = tx.memory.settings(key, &job).policy(&job.options);
         let next = if lapsed.is_some() {
@@ -104,6 +109,22 @@ pub(crate) fn interrupt_on_open(tx: &mut Tx<'_>, running: &[u64], seed: u64) -> 
         let policy = tx.memory.settings(key, &job).policy(&job.options);
         if let Some(next) = decide::interrupt_on_open(&job, &policy, seed_for(seed, job.id), tx.now) {
             moved(tx, key, &job, next)?;
+        }
+    }
+    Ok(())
+}
+
+/// Moves the leases of what runs along with the host's clock.
+pub(crate) fn move_leases(tx: &mut Tx<'_>, running: &[u64], by: i64) -> rusqlite::Result<()> {
+    for seq in running {
+        match tx.load_seq(*seq) {
+            Ok(Some((key, job))) => {
+                if let Some(next) = decide::clock_was_set(&job, by) {
+                    tx.store(key, &job, &Arc::new(next))?;
+                }
+            }
+            Ok(None) => {}
+            Err(error) => tx.set_aside(*seq, error)?,
         }
     }
     Ok(())

@@ -16,6 +16,7 @@ use super::settle::moved;
 use super::{put_tags, queues, unique};
 use crate::body;
 use crate::row::{self, Found, QueueKey};
+use crate::sum;
 use crate::tx::Tx;
 
 type Answer = Result<Submitted, SubmitRefused>;
@@ -122,7 +123,9 @@ fn accept(
 
 fn put_key(conn: &Connection, queue: QueueKey, id: JobId, idempotency: &Idempotency) -> rusqlite::Result<()> {
     let mut insert = conn
-        .prepare_cached("INSERT INTO idempotency (queue, key, seq, fingerprint) VALUES (?1, ?2, ?3, ?4)")?;
+        .prepare_cached(
+            "INSERT INTO idempotency (queue, key, seq, fingerprint, sum) VALUES (?1, ?2, ?3, ?4, row_sum(?1, ?2, ?3, ?4))",
+        )?;
     insert.execute(params![
         queue,
         idempotency.key,
@@ -137,7 +140,7 @@ fn attach(tx: &Tx<'_>, key: QueueKey, id: JobId, idempotency: &Idempotency) -> r
     put_key(tx.conn, key, id, idempotency)?;
     let mut insert = tx
         .conn
-        .prepare_cached("INSERT INTO attached_keys (seq, key) VALUES (?1, ?2)")?;
+        .prepare_cached("INSERT INTO attached_keys (seq, key, sum) VALUES (?1, ?2, row_sum(?1, ?2))")?;
     insert.execute(params![row::key(id), idempotency.key])?;
     Ok(())
 }
@@ -152,10 +155,13 @@ pub(crate) fn replay(
     let Some(key) = tx.memory.key(ns, queue) else {
         return Ok(None);
     };
-    let mut select = tx
-        .conn
-        .prepare_cached("SELECT seq, fingerprint FROM idempotency WHERE queue = ?1 AND key = ?2")?;
+    let mut select = tx.conn.prepare_cached(concat!(
+        "SELECT seq, fingerprint, ",
+        sum::is_whole!(idempotency),
+        " FROM idempotency WHERE queue = ?1 AND key = ?2"
+    ))?;
     let kept = select.query_row(params![key, idempotency.key], |row| {
+        sum::whole(row, 2, "an idempotency key")?;
         Ok((row.get::<_, i64>(0)?, row.get(1)?))
     });
     let Some((seq, fingerprint)) = kept.optional()? else {

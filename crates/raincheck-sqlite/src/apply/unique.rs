@@ -11,6 +11,7 @@ use raincheck_core::unique::Unique;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::row::{self, QueueKey};
+use crate::sum;
 use crate::tx::Tx;
 
 /// The job that holds the new one's value, and what comes of that.
@@ -22,10 +23,15 @@ pub(crate) fn contest(
     let Some(unique) = &new.options.unique else {
         return Ok(None);
     };
-    let mut select = tx
-        .conn
-        .prepare_cached("SELECT seq FROM uniques WHERE queue = ?1 AND value = ?2")?;
-    let seq = select.query_row(params![key, unique.value.as_str()], |row| row.get::<_, i64>(0));
+    let mut select = tx.conn.prepare_cached(concat!(
+        "SELECT seq, ",
+        sum::is_whole!(uniques),
+        " FROM uniques WHERE queue = ?1 AND value = ?2"
+    ))?;
+    let seq = select.query_row(params![key, unique.value.as_str()], |row| {
+        sum::whole(row, 1, "a unique value")?;
+        row.get::<_, i64>(0)
+    });
     let Some(seq) = seq.optional()? else {
         return Ok(None);
     };
@@ -41,7 +47,9 @@ pub(crate) fn contest(
 pub(crate) fn take(conn: &Connection, key: QueueKey, job: &Job) -> rusqlite::Result<()> {
     if let Some(unique) = &job.options.unique {
         let mut insert =
-            conn.prepare_cached("INSERT OR REPLACE INTO uniques (queue, value, seq) VALUES (?1, ?2, ?3)")?;
+            conn.prepare_cached(
+                "INSERT OR REPLACE INTO uniques (queue, value, seq, sum) VALUES (?1, ?2, ?3, row_sum(?1, ?2, ?3))",
+            )?;
         insert.execute(params![key, unique.value.as_str(), row::key(job.id)])?;
     }
     Ok(())

@@ -83,6 +83,12 @@ impl Memory {
         woken
     }
 
+    /// The queues that have jobs to claim.
+    pub(crate) fn claimable(&self) -> Vec<QueueKey> {
+        let any = self.queues.iter().filter(|(_, memory)| memory.ready.any());
+        any.map(|(key, _)| *key).collect()
+    }
+
     /// When the next timer is due, or the next job that a rate holds back.
     pub(crate) fn next_timer(&self) -> Option<Timestamp> {
         let timer = self.timers.first_key_value();

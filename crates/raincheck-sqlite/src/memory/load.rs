@@ -1,5 +1,6 @@
 //! Building the memory from the rows: on open, and after a rollback.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use raincheck_core::job::Outcome;
@@ -11,7 +12,7 @@ use rusqlite::{Connection, Row};
 
 use super::Memory;
 use crate::row::{self, Found, QueueKey, state};
-use crate::{batch_row, body};
+use crate::{batch_row, body, sum};
 
 fn unreadable(column: usize, error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error))
@@ -19,6 +20,7 @@ fn unreadable(column: usize, error: impl std::error::Error + Send + Sync + 'stat
 
 /// A row of `queues`.
 fn queue(row: &Row<'_>) -> rusqlite::Result<(QueueKey, Namespace, QueueName, Option<Arc<Queue>>)> {
+    sum::whole(row, 8, "a queue")?;
     let namespace: String = row.get(1)?;
     let namespace = Namespace::new(&namespace).map_err(|error| unreadable(1, error))?;
     let name: String = row.get(2)?;
@@ -45,9 +47,23 @@ impl Memory {
     /// Reads everything that is not finished, and counts the rest. One pass over the jobs, which is some tenths of a
     /// second for a million of them.
     pub(crate) fn load(conn: &Connection, recent_jobs: usize, now: Timestamp) -> rusqlite::Result<Self> {
+        Self::load_beside(conn, recent_jobs, now, BTreeMap::new())
+    }
+
+    /// The same without these jobs, which are damaged; those that are found to be join them.
+    pub(crate) fn load_beside(
+        conn: &Connection,
+        recent_jobs: usize,
+        now: Timestamp,
+        damaged: BTreeMap<u64, String>,
+    ) -> rusqlite::Result<Self> {
         let mut memory = Self::new(recent_jobs);
-        let mut queues =
-            conn.prepare("SELECT id, namespace, name, settings, managed, paused_at, created_at, callback_gone_at FROM queues")?;
+        memory.damaged = damaged;
+        let mut queues = conn.prepare(concat!(
+            "SELECT id, namespace, name, settings, managed, paused_at, created_at, callback_gone_at, ",
+            sum::is_whole!(queues),
+            " FROM queues"
+        ))?;
         let mut rows = queues.query([])?;
         while let Some(row) = rows.next()? {
             let (key, namespace, name, settings) = queue(row)?;
@@ -85,9 +101,14 @@ impl Memory {
 
     /// Reads what is written for single groups, and begins to count those that run where something bounds groups.
     fn load_groups(&mut self, conn: &Connection) -> rusqlite::Result<()> {
-        let mut select = conn.prepare("SELECT queue, job_group, settings FROM groups")?;
+        let mut select = conn.prepare(concat!(
+            "SELECT queue, job_group, settings, ",
+            sum::is_whole!(groups),
+            " FROM groups"
+        ))?;
         let mut rows = select.query([])?;
         while let Some(row) = rows.next()? {
+            sum::whole(row, 3, "a group's limits")?;
             let group = GroupName::new(row.get_ref(1)?.as_str()?).map_err(|e| unreadable(1, e))?;
             let spec = serde_json::from_str(row.get_ref(2)?.as_str()?).map_err(|e| unreadable(2, e))?;
             self.at(row.get(0)?).groups.written.insert(group, spec);
@@ -137,6 +158,9 @@ impl Memory {
         now: Timestamp,
     ) -> rusqlite::Result<()> {
         let seq: i64 = row.get(0)?;
+        if self.damaged.contains_key(&seq.cast_unsigned()) {
+            return Ok(());
+        }
         let plain = row
             .get_ref(6)?
             .as_str_or_null()
@@ -160,8 +184,13 @@ impl Memory {
             return Ok(());
         }
         let names = Arc::clone(&self.names);
-        if let Some(Found::Job(key, job)) = row::load_key(conn, &names, seq)? {
-            self.enter(key, &job, now);
+        match row::load_key(conn, &names, seq) {
+            Ok(Some(Found::Job(key, job))) => self.enter(key, &job, now),
+            Ok(Some(Found::Gone(..)) | None) => {}
+            Err(error) if sum::is_damage(&error) => {
+                self.set_aside(seq.cast_unsigned(), &error);
+            }
+            Err(error) => return Err(error),
         }
         Ok(())
     }

@@ -4,11 +4,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use raincheck_core::audit::{Act, Actor};
 use raincheck_core::clock::ManualClock;
-use raincheck_core::store::{Store as _, StoreError};
+use raincheck_core::group::GroupSpec;
+use raincheck_core::id::Nonce;
+use raincheck_core::name::{GroupName, Namespace, Tag};
+use raincheck_core::secret::Secret;
+use raincheck_core::store::{Idempotency, Store as _, StoreError};
 use raincheck_sqlite::{OpenError, Options, SqliteStore};
 
-use crate::kit::{bytes, open, submit};
+use crate::kit::{bytes, claim_as, open, queue, submission, submit};
 
 /// A store with three jobs that wait, one of which looks finished.
 async fn damaged(dir: &Path) {
@@ -76,5 +81,127 @@ async fn a_large_store_that_is_well_is_served_and_closed_in_the_middle_of_the_lo
         let store = open_large(dir.path()).unwrap();
         submit(&store, bytes("more")).await;
         store.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_is_damaged_while_the_store_is_open_is_set_aside_and_the_others_go_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(Options {
+        recent_jobs: 0,
+        ..Options::new(dir.path(), Arc::new(ManualClock::default()))
+    })
+    .unwrap();
+    let mut jobs = Vec::new();
+    for _ in 0..4 {
+        jobs.push(submit(&store, bytes("input")).await);
+    }
+    let conn = rusqlite::Connection::open(dir.path().join("raincheck.db")).unwrap();
+    for (sql, job) in [
+        ("UPDATE jobs SET input = x'00' WHERE seq = ?1", jobs[0]),
+        ("UPDATE jobs SET priority = 6 WHERE seq = ?1", jobs[2]),
+    ] {
+        assert_eq!(conn.execute(sql, [job.seq().cast_signed()]), Ok(1));
+    }
+    let claimed = [
+        claim_as(&store, Nonce([1; 12])).await.job.id,
+        claim_as(&store, Nonce([2; 12])).await.job.id,
+    ];
+    assert_eq!(claimed, [jobs[1], jobs[3]]);
+    assert!(store.check().await.is_ok());
+    let troubles: Vec<_> = store
+        .vitals()
+        .unwrap()
+        .errors()
+        .filter(|(_, count)| *count > 0)
+        .collect();
+    assert_eq!(troubles, [("damaged", 2)]);
+}
+
+/// Every table that has a row here: one of its columns changed, and what is said of it.
+const CHANGES: [(&str, &str); 10] = [
+    ("UPDATE queues SET settings = '{\"concurrency\":9}'", "a queue"),
+    (
+        "UPDATE groups SET settings = '{\"concurrency\":9}'",
+        "a group's limits",
+    ),
+    ("UPDATE idempotency SET seq = seq + 1", "an idempotency key"),
+    ("UPDATE uniques SET value = 'other'", "a unique value"),
+    ("UPDATE tags SET tag = 'other'", "a tag"),
+    (
+        "UPDATE key_pepper SET secret = zeroblob(32)",
+        "the pepper of keys",
+    ),
+    (
+        "UPDATE ticket_key SET secret = zeroblob(32)",
+        "the key of tickets",
+    ),
+    (
+        "UPDATE signing_secrets SET secret = zeroblob(32)",
+        "a signing secret",
+    ),
+    ("UPDATE acts SET target = 'other'", "an act of the audit log"),
+    ("UPDATE jobs SET state = 6", "the sums of a job that is there"),
+];
+
+/// A store with a row in each of those tables.
+async fn furnished(dir: &Path) {
+    let store = open(dir).expect("a store");
+    let ns = Namespace::default();
+    let mut job = submission(&store, bytes("input"));
+    job.job.options.tags = vec![Tag::new("eu").expect("a tag")];
+    job.job.options.unique = Some("\"u\"".parse().expect("a unique value"));
+    job.idempotency = Some(Idempotency {
+        key: "k".to_owned(),
+        fingerprint: [7; 32],
+    });
+    store
+        .submit(&ns, vec![job])
+        .await
+        .expect("it is taken")
+        .remove(0)
+        .expect("it is new");
+    let group = GroupName::new("g").expect("a name");
+    let limits = GroupSpec {
+        concurrency: Some(2),
+        ..GroupSpec::default()
+    };
+    let put = store.put_group(&ns, &queue(), &group, Some(limits)).await;
+    put.expect("the store answers").expect("the queue is there");
+    for n in 1..=2 {
+        let secret = Secret::new([n; 32]);
+        store.key_pepper(secret.clone()).await.expect("a pepper");
+        store.ticket_key(secret.clone()).await.expect("a key");
+        store.rotate_secret(&ns, secret).await.expect("a secret");
+    }
+    let act = Act {
+        id: 1,
+        actor: Actor::Local,
+        address: None,
+        namespace: ns,
+        action: "putQueue".to_owned(),
+        target: "q".to_owned(),
+        request_id: "r".to_owned(),
+    };
+    store.record(act, None).await.expect("it is kept");
+    store.close().await.expect("it closes");
+}
+
+#[tokio::test]
+async fn whichever_row_was_changed_it_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    furnished(dir.path()).await;
+    let file = dir.path().join("raincheck.db");
+    let whole = std::fs::read(&file).unwrap();
+    open(dir.path()).unwrap().close().await.unwrap();
+    for (change, what) in CHANGES {
+        std::fs::write(&file, &whole).unwrap();
+        let conn = rusqlite::Connection::open(&file).unwrap();
+        assert!(conn.execute(change, []).unwrap() > 0, "{change}");
+        drop(conn);
+        match open(dir.path()) {
+            Err(OpenError::Row { detail, .. }) => assert!(detail.contains(what), "{change}: {detail}"),
+            other => panic!("{change}: {other:?}"),
+        }
     }
 }

@@ -159,7 +159,7 @@ async fn a_secret_that_was_moved_to_another_row_is_damage() {
     fill(&store).await;
     store.close().await.unwrap();
     let file = rusqlite::Connection::open(dir.path().join("raincheck.db")).unwrap();
-    let moved = "UPDATE key_pepper SET secret = (SELECT secret FROM ticket_key)";
+    let moved = "UPDATE key_pepper SET (secret, sum) = (SELECT secret, sum FROM ticket_key)";
     assert_eq!(file.execute(moved, []).unwrap(), 1);
     file.close().unwrap();
     match open(dir.path(), keys(Some(1), None)) {

@@ -295,7 +295,7 @@ fn without_port(authority: &str) -> &str {
 }
 
 /// Lets in what was meant for this very host: a name that somebody made point here (DNS rebinding) is foreign.
-fn own_host(host: Option<&str>) -> Result<(), Problem> {
+pub(crate) fn own_host(host: Option<&str>) -> Result<(), Problem> {
     let name = host.map(without_port).unwrap_or_default();
     if ["localhost", "127.0.0.1", "[::1]"]
         .iter()

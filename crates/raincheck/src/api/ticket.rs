@@ -161,7 +161,7 @@ fn allowed(parts: &Parts) -> Option<JobId> {
 }
 
 /// Removes the ticket from the query, so that nobody behind this sees it.
-fn take(parts: &mut Parts) -> Result<Option<String>, Problem> {
+pub(crate) fn take(parts: &mut Parts) -> Result<Option<String>, Problem> {
     let query = parts.uri.query().unwrap_or_default();
     if !query.contains("ticket=") {
         return Ok(None);
@@ -188,7 +188,8 @@ fn take(parts: &mut Parts) -> Result<Option<String>, Problem> {
     Ok(tickets.pop())
 }
 
-fn read(text: &str) -> Option<(Ticket, u64, [u8; SIGNATURE])> {
+/// Reads a ticket: itself, its end in seconds since 1970, and its signature.
+pub(crate) fn read(text: &str) -> Option<(Ticket, u64, [u8; SIGNATURE])> {
     let ticket: [u8; 2 + 2 * (END + SIGNATURE)] = text.as_bytes().try_into().ok()?;
     let digits = ticket.strip_prefix(FORM)?;
     let digit = |byte: u8| match byte {

@@ -17,7 +17,7 @@ use crate::server::{Exposed, framing};
 use crate::webhooks::verify::Verifier;
 
 /// Headers of lines `name: value`; lines that are none are left out.
-fn headers(bytes: &[u8]) -> HeaderMap {
+pub(super) fn headers(bytes: &[u8]) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for line in bytes.split(|b| *b == b'\n').take(90) {
         let Some(colon) = line.iter().position(|b| *b == b':') else {

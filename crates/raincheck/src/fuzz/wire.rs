@@ -6,6 +6,7 @@ use raincheck_core::queue::QueueSpec;
 
 use super::words::text_of;
 use crate::api::wire::content::{self, Shown};
+use crate::api::wire::lease::{Act, ClaimAsked, Entry};
 use crate::api::wire::many::{ENTRIES_MAX, Entries};
 use crate::api::wire::submit::Submission;
 use crate::api::wire::{bulk, group, key, patch};
@@ -87,10 +88,30 @@ pub(super) fn documents(bytes: &[u8]) {
     let _ = group::read(bytes).is_ok();
 }
 
+/// What workers send: claims, and what becomes of leases.
+pub(super) fn leases(bytes: &[u8]) {
+    if let Ok(claim) = ClaimAsked::read(bytes) {
+        assert!((1..=100).contains(&claim.max), "{}", claim.max);
+    }
+    for action in ["renew", "fail", "release", "emit"] {
+        if let Err(problem) = Act::read(action, bytes) {
+            assert!(problem.detail().len() < 1_000, "{}", problem.detail());
+        }
+    }
+    if let Ok(entry) = Entry::read(bytes)
+        && let Act::Succeed(result) = &entry.act
+    {
+        assert!(result.body.len() <= bytes.len() && matches!(result.status, 200..=299 | 400..=599));
+    }
+}
+
 pub(super) fn settings(bytes: &[u8]) {
     let Ok(spec) = serde_json::from_slice::<QueueSpec>(bytes) else {
         return;
     };
+    if let Err(bad) = crate::workers::check(&spec) {
+        assert!(bad.pointer.starts_with('/'), "{}", bad.pointer);
+    }
     let written = serde_json::to_vec(&spec).expect("settings are JSON");
     let again: QueueSpec = serde_json::from_slice(&written).expect("what was written is read");
     assert_eq!(again, spec, "{}", text_of(&written));

@@ -22,7 +22,7 @@ pub(super) fn text_of(bytes: &[u8]) -> &str {
 }
 
 /// What is read is written so that it reads the same again, and writing that changes nothing.
-fn again<T: FromStr + Display + PartialEq + Debug>(text: &str) {
+pub(super) fn again<T: FromStr + Display + PartialEq + Debug>(text: &str) {
     let Ok(read) = text.parse::<T>() else { return };
     let written = read.to_string();
     let Ok(second) = written.parse::<T>() else {
@@ -33,7 +33,7 @@ fn again<T: FromStr + Display + PartialEq + Debug>(text: &str) {
 }
 
 /// The same, and there is one spelling only.
-fn exact<T: FromStr + Display>(text: &str) {
+pub(super) fn exact<T: FromStr + Display>(text: &str) {
     if let Ok(read) = text.parse::<T>() {
         assert_eq!(read.to_string(), text, "another spelling");
     }

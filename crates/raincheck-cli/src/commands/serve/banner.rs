@@ -146,6 +146,7 @@ mod tests {
                 worker: Some(worker.clone()),
                 ..QueueSpec::default()
             },
+            groups: Vec::new(),
             managed: true,
         }
     }

@@ -3,10 +3,11 @@
 //! Invariant: all of them are sound before the first is written.
 
 use raincheck::Node;
+use raincheck::core::name::Namespace;
 use raincheck::core::store::Store;
 use tracing::warn;
 
-use crate::config::queues::{Queues, Wanted, wanted};
+use crate::config::queues::{Queues, Wanted, dropped, wanted};
 use crate::exit::{Exit, Failed};
 
 /// Writes them into a store that no node runs over yet; gives back those that the configuration defines.
@@ -20,6 +21,12 @@ pub(crate) async fn put(store: &dyn Store, queues: &Queues) -> Result<Vec<Wanted
             .put_queue(&queue.namespace, &queue.name, spec, managed)
             .await;
         written.map_err(unwritten)?.map_err(unwritten)?;
+        for (group, limits) in &queue.groups {
+            let written = store
+                .put_group(&queue.namespace, &queue.name, group, Some(*limits))
+                .await;
+            written.map_err(unwritten)?.map_err(unwritten)?;
+        }
     }
     all.retain(|queue| queues.contains_key(&queue.name));
     Ok(all)
@@ -32,13 +39,35 @@ pub(crate) async fn planned(node: &Node, queues: &Queues) -> Result<Vec<Wanted>,
 }
 
 /// Writes what was planned; in force at once.
-pub(crate) async fn follow(node: &Node, plan: Vec<Wanted>, queues: &Queues) -> Result<(), Failed> {
+///
+/// Groups of which the configuration before said something and this one nothing have no limits of their own any more.
+pub(crate) async fn follow(
+    node: &Node,
+    plan: Vec<Wanted>,
+    before: &Queues,
+    queues: &Queues,
+) -> Result<(), Failed> {
     for queue in plan {
         tell_of_lost_program(&queue, queues);
         let written = node
             .put_queue(&queue.namespace, &queue.name, queue.spec, queue.managed)
             .await;
         written.map_err(unwritten)?.map_err(unwritten)?;
+        for (group, limits) in queue.groups {
+            let written = node
+                .store()
+                .put_group(&queue.namespace, &queue.name, &group, Some(limits))
+                .await;
+            written.map_err(unwritten)?.map_err(unwritten)?;
+        }
+    }
+    for (queue, group) in dropped(before, queues) {
+        // The queue may be gone with them.
+        let forgotten = node
+            .store()
+            .put_group(&Namespace::default(), &queue, &group, None)
+            .await;
+        let _ = forgotten.map_err(unwritten)?;
     }
     Ok(())
 }

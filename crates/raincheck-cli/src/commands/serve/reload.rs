@@ -43,7 +43,7 @@ impl Follower<'_> {
         }
         // Nothing below refuses what was written; it fails only with the store.
         self.log.set(filter);
-        queues::follow(self.node, plan, &fresh.queues).await?;
+        queues::follow(self.node, plan, &config.queues, &fresh.queues).await?;
         for name in config
             .queues
             .keys()

@@ -41,7 +41,8 @@ impl Serialize for Cursor {
 }
 
 impl Cursor {
-    pub(super) fn read(text: &str) -> Option<Self> {
+    /// Reads a cursor as it was given out.
+    pub(crate) fn read(text: &str) -> Option<Self> {
         let digits = text.strip_prefix('c')?;
         let fit = digits.len() == 16 && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         // Places in the store are positive signed numbers.

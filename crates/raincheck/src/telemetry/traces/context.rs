@@ -95,7 +95,8 @@ pub(super) fn header(span: &SpanContext) -> String {
     format!("00-{}-{}-{flags:02x}", span.trace_id(), span.span_id())
 }
 
-fn parse(parent: &str) -> Option<(TraceId, SpanId, bool)> {
+/// The ids in a `traceparent` that was found well formed, and whether it is sampled; `None` where one is nought.
+pub(crate) fn parse(parent: &str) -> Option<(TraceId, SpanId, bool)> {
     let mut parts = parent.split('-').skip(1);
     let id = TraceId::from_hex(parts.next()?).ok()?;
     let span = SpanId::from_hex(parts.next()?).ok()?;

@@ -25,6 +25,8 @@ use raincheck_core::job::{AttemptOutcome, Job, Phase};
 use raincheck_core::store::{About, Change, Outgoing};
 use raincheck_core::time::Timestamp;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use self::context::parse;
 use self::context::{Of, Trace, header, of_delivery};
 pub(crate) use self::export::Exporter;
 use self::export::Outbox;
