@@ -20,6 +20,7 @@ pub mod fetch;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzz;
 mod hashing;
+mod hop;
 pub mod intake;
 pub mod keys;
 pub mod links;

@@ -14,26 +14,11 @@ use raincheck_core::size::ByteSize;
 use serde::{Deserialize, Serialize};
 
 use super::url::normalised;
+use crate::hop::of_the_way;
 use crate::outward::hosts::HostName;
 
 /// So many headers may be sent with a fetch.
 const HEADERS_MAX: usize = 32;
-
-/// Headers that belong to the connection (RFC 9110 section 7.6.1), never to what is wanted.
-const NEVER_SENT: [&str; 12] = [
-    "connection",
-    "content-length",
-    "expect",
-    "host",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
 
 /// What one fetch is to bring. `{"url":"https://example.org/"}` is enough.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,7 +108,7 @@ impl Wanted {
         for (name, value) in &self.headers {
             let known =
                 HeaderName::try_from(name.as_str()).map_err(|_| format!("headers: {name:?} is no name"))?;
-            if NEVER_SENT.contains(&known.as_str()) {
+            if of_the_way(&known) {
                 return Err(format!("headers: {known} belongs to the connection"));
             }
             HeaderValue::try_from(value.as_str())

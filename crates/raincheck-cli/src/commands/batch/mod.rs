@@ -8,6 +8,7 @@ mod submit;
 
 use clap::Subcommand;
 
+pub(crate) use self::results::each_line;
 pub(crate) use self::source::Source;
 use crate::exit::Failed;
 use crate::session::Session;

@@ -101,21 +101,33 @@ impl Results {
     async fn connection(&self, session: &Session, after: &mut u64) -> Result<Result<(), NoAnswer>, Failed> {
         let follow = !self.no_follow;
         let path = format!("/v1/batches/{}/results?after={after}&follow={follow}", self.batch);
-        let mut lines = match session.client.open(Request::get(path)).await {
-            Ok(Opened::Lines(lines)) => lines,
-            Ok(Opened::Whole(answer)) => return Err(refused(session, &answer, About::Server)),
-            Err(error) => return Ok(Err(error)),
-        };
-        loop {
-            let line = match lines.next().await {
-                Ok(Some(line)) => line,
-                Ok(None) => return Ok(Ok(())),
-                Err(error) => return Ok(Err(error)),
-            };
+        each_line(session, path, async |line| {
             // A blank line only keeps the connection open.
             if !line.trim_ascii().is_empty() {
-                *after = write(session, &line)?;
+                *after = write(session, line)?;
             }
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// Hands on each line of an answer, as it comes; within, why the connection ended before the answer did.
+pub(crate) async fn each_line(
+    session: &Session,
+    path: String,
+    mut take: impl AsyncFnMut(&[u8]) -> Result<(), Failed>,
+) -> Result<Result<(), NoAnswer>, Failed> {
+    let mut lines = match session.client.open(Request::get(path)).await {
+        Ok(Opened::Lines(lines)) => lines,
+        Ok(Opened::Whole(answer)) => return Err(refused(session, &answer, About::Server)),
+        Err(error) => return Ok(Err(error)),
+    };
+    loop {
+        match lines.next().await {
+            Ok(Some(line)) => take(&line).await?,
+            Ok(None) => return Ok(Ok(())),
+            Err(error) => return Ok(Err(error)),
         }
     }
 }

@@ -64,18 +64,7 @@ async fn fetch(mut work: Work<'_>) -> Result<Tally, Failed> {
         _ = signals.next() => node.abort(),
     }
     flushed?;
-    match ended {
-        None => Err(work.interrupted()),
-        Some(Ok(())) => {
-            work.meter.clear();
-            work.out.finish()?;
-            Ok(work.meter.tally())
-        }
-        Some(Err(error)) => {
-            work.meter.clear();
-            Err(error)
-        }
-    }
+    work.ended(ended)
 }
 
 /// Hands the list over and writes what comes.

@@ -319,8 +319,18 @@ pub(crate) struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// The run was interrupted.
-    pub(crate) fn interrupted(&self) -> Failed {
+    /// What a run came to; `None` where it was interrupted.
+    pub(crate) fn ended(&mut self, ended: Option<Result<(), Failed>>) -> Result<Tally, Failed> {
+        let Some(ended) = ended else {
+            return Err(self.interrupted());
+        };
+        self.meter.clear();
+        ended?;
+        self.out.finish()?;
+        Ok(self.meter.tally())
+    }
+
+    fn interrupted(&self) -> Failed {
         self.meter.clear();
         let (done, all) = (self.meter.tally().done, self.state.lines);
         let failed = Failed::new(

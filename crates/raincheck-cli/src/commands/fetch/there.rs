@@ -14,8 +14,8 @@ use tokio::time::{Instant, sleep};
 use super::folder::State;
 use super::meter::{Ended, told_of};
 use super::{Tally, Work};
-use crate::client::{NoAnswer, Opened, Request, encoded};
-use crate::commands::batch::Source;
+use crate::client::{NoAnswer, Request, encoded};
+use crate::commands::batch::{Source, each_line};
 use crate::exit::Failed;
 use crate::parcel::from_base64;
 use crate::refused::refused;
@@ -77,18 +77,9 @@ async fn fetch(mut work: Work<'_>, session: &Session) -> Result<Tally, Failed> {
         ended = all(&mut work, session) => Some(ended),
     };
     work.out.flush()?;
-    match ended {
-        None => Err(work.interrupted()),
-        Some(Ok(())) => {
-            work.meter.clear();
-            work.out.finish()?;
-            Ok(work.meter.tally())
-        }
-        Some(Err(error)) => {
-            work.meter.clear();
-            Err(error.next(format!("Go on: {}", work.again)))
-        }
-    }
+    let again = work.again.clone();
+    let ended = ended.map(|ended| ended.map_err(|error| error.next(format!("Go on: {again}"))));
+    work.ended(ended)
 }
 
 /// Waits a little for a server that was lost, but not for ever.
@@ -171,19 +162,9 @@ async fn connection(
     seen: &mut u64,
 ) -> Result<Result<(), NoAnswer>, Failed> {
     let path = format!("/v1/batches/{id}/results?after={seen}");
-    let mut lines = match session.client.open(Request::get(path)).await {
-        Ok(Opened::Lines(lines)) => lines,
-        Ok(Opened::Whole(answer)) => return Err(refused(session, &answer, About::Server)),
-        Err(error) => return Ok(Err(error)),
-    };
-    loop {
-        let line = match lines.next().await {
-            Ok(Some(line)) => line,
-            Ok(None) => return Ok(Ok(())),
-            Err(error) => return Ok(Err(error)),
-        };
+    each_line(session, path, async |line| {
         if !line.trim_ascii().is_empty() {
-            let told: Told<'_> = serde_json::from_slice(&line).map_err(|error| Failed::unreadable(&error))?;
+            let told: Told<'_> = serde_json::from_slice(line).map_err(|error| Failed::unreadable(&error))?;
             *seen = told.seq;
             work.meter.count(ended(&told));
             if told.seq > work.after {
@@ -196,7 +177,9 @@ async fn connection(
             }
         }
         work.meter.show();
-    }
+        Ok(())
+    })
+    .await
 }
 
 fn ended(told: &Told<'_>) -> Ended {

@@ -10,6 +10,7 @@ use raincheck_core::content::Header;
 
 use crate::api::problem::Problem;
 use crate::api::text;
+use crate::hop::of_the_way;
 
 /// So many names a request may forward.
 const NAMES_MAX: usize = 32;
@@ -22,30 +23,16 @@ fn kept_back(name: &HeaderName) -> bool {
     let own = [
         "authorization",
         "content-type",
-        "expect",
-        "host",
         "idempotency-key",
         "prefer",
         "traceparent",
         "tracestate",
     ];
-    let hop = [
-        "connection",
-        "content-length",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    ];
-    let name = name.as_str();
-    own.contains(&name)
-        || hop.contains(&name)
-        || name.starts_with("raincheck-")
-        || name.starts_with("webhook-")
+    let known = name.as_str();
+    of_the_way(name)
+        || own.contains(&known)
+        || known.starts_with("raincheck-")
+        || known.starts_with("webhook-")
 }
 
 /// Reads the names, separated by commas.

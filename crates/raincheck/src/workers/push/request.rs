@@ -8,26 +8,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use http_body_util::Full;
 
 use super::Ctx;
+use crate::hop::of_the_way;
 use crate::webhooks::sign;
 
-/// Headers that belong to a connection or to whoever speaks on it (RFC 9110 section 7.6.1), never to the input.
-const NEVER_FORWARDED: [&str; 15] = [
-    "connection",
-    "content-length",
-    "content-type",
-    "expect",
-    "host",
-    "idempotency-key",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "user-agent",
-];
+/// Headers that this server writes itself, beside those of the way.
+const OURS: [&str; 3] = ["content-type", "idempotency-key", "user-agent"];
 
 /// The input as it came, and what Raincheck says of the attempt; `lease_url` is where it can be settled later.
 pub(super) fn request(target: Uri, ctx: &Ctx, lease_url: Option<&str>) -> Request<Full<Bytes>> {
@@ -37,10 +22,11 @@ pub(super) fn request(target: Uri, ctx: &Ctx, lease_url: Option<&str>) -> Reques
     let headers = request.headers_mut();
     for (name, value) in &ctx.input.headers {
         let own = name.starts_with("raincheck-")
-            || NEVER_FORWARDED.contains(&name.as_str())
+            || OURS.contains(&name.as_str())
             || sign::HEADERS.contains(&name.as_str());
-        if let (false, Ok(name)) = (own, HeaderName::from_bytes(name.as_bytes())) {
-            append(headers, name, value);
+        match HeaderName::from_bytes(name.as_bytes()) {
+            Ok(name) if !own && !of_the_way(&name) => append(headers, name, value),
+            _ => {}
         }
     }
     let job = &ctx.job;
