@@ -52,7 +52,7 @@ fn choose() {
     let wanted = std::env::var("RAINCHECK_FUZZ_TARGET").ok();
     let chosen = targets().find(|(name, ..)| wanted.as_deref() == Some(name));
     if let Some((_, target, _)) = chosen {
-        drop(CHOSEN.set(*target));
+        let _ = CHOSEN.set(*target);
         return;
     }
     std::process::exit(match lay_out() {

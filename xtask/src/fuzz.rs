@@ -54,6 +54,8 @@ struct Tried {
     inputs: u64,
     reached: u64,
     findings: Vec<String>,
+    /// What the program said of them.
+    said: Vec<String>,
 }
 
 /// Builds the program and runs the targets, as many at once as there are cores.
@@ -110,6 +112,7 @@ fn told(all: Vec<(String, Result<Tried>)>, say: &dyn Fn(&str)) -> Result<()> {
         let tried = tried.with_context(|| format!("the target {name}"))?;
         inputs += tried.inputs;
         targets += 1;
+        tried.said.iter().for_each(|line| say(&format!("{name}: {line}")));
         for line in &tried.findings {
             findings += 1;
             say(&format!(
@@ -189,7 +192,7 @@ fn one(top: &Path, program: &Path, target: &Target, seconds: u64, keeps: bool) -
         let lines = said
             .lines()
             .filter(|line| line.contains("panicked at") || line.contains("ERROR: libFuzzer"));
-        tried.findings.extend(lines.map(str::to_owned));
+        tried.said.extend(lines.map(str::to_owned));
     }
     if keeps && tried.findings.is_empty() {
         let file = format!("fuzz/corpus/{}.txt", target.name);
@@ -245,6 +248,7 @@ fn figures(said: &str) -> Tried {
         inputs: inputs.unwrap_or_default(),
         reached: reached.unwrap_or_default(),
         findings: Vec::new(),
+        said: Vec::new(),
     }
 }
 

@@ -242,12 +242,12 @@ fn spans(bytes: &[u8]) {
 }
 
 fn master(bytes: &[u8]) {
-    let text = text_of(bytes);
-    if let Err(why) = master_key::read(text) {
-        let shown = text.trim();
+    if let Err(why) = master_key::read(text_of(bytes)) {
+        // A message that is always the same shows nothing of the key.
+        let same = master_key::read("-").is_err_and(|other| other == why);
         assert!(
-            shown.len() < 20 || !why.contains(shown),
-            "a key is in the message"
+            same || why.starts_with("all its bytes are alike; write 32 bytes"),
+            "{why}"
         );
     }
 }
