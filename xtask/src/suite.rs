@@ -95,6 +95,7 @@ fn steps(top: &Path, cycles: u64) -> Result<Vec<Step>> {
                 "raincheck-cli",
             ]),
         ),
+        step("fuzz", &mut xtask(&["fuzz"])),
         step("schema", &mut xtask(&["schema", "--binary", binary])),
         step(
             "crash",

@@ -19,7 +19,7 @@ pub(crate) fn relative(then: Timestamp, now: Timestamp) -> String {
 }
 
 /// A span in its largest unit, rounded, so that a week less a second is `7d`.
-fn coarse(span: Duration) -> String {
+pub(crate) fn coarse(span: Duration) -> String {
     let seconds = (span.as_millis() + 500) / 1000;
     let rounded = |unit: u128| (seconds + unit / 2) / unit;
     match seconds {

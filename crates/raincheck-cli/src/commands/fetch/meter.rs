@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::Tally;
 use crate::output::Output;
 use crate::progress::Progress;
-use crate::when::span;
+use crate::when::coarse;
 
 /// How often the bar is drawn anew.
 const EVERY: Duration = Duration::from_millis(200);
@@ -119,7 +119,7 @@ fn label(tally: Tally, all: u64, lately: u64, took: Duration) -> String {
     }
     if rate > 0.0 && left > 0 {
         let seconds = (left as f64 / rate).min(1e9).round();
-        label.push_str(&format!("  {} left", span(Duration::from_secs_f64(seconds))));
+        label.push_str(&format!("  {} left", coarse(Duration::from_secs_f64(seconds))));
     }
     label
 }
