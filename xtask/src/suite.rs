@@ -72,12 +72,15 @@ fn steps(top: &Path, cycles: u64) -> Result<Vec<Step>> {
         step(
             "docs",
             // Pages for those who work on it: what is private is shown, and may be linked to. Only libraries, since
-            // the binary and the library have one name and would write one page.
+            // the binary and the library have one name and would write one page. Not the command line's, whose comments
+            // are its help.
             cargo()
                 .env("RUSTDOCFLAGS", "-D warnings -A rustdoc::private-intra-doc-links")
                 .args([
                     "doc",
                     "--workspace",
+                    "--exclude",
+                    "raincheck-cli",
                     "--lib",
                     "--no-deps",
                     "--locked",
