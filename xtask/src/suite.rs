@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::tree::{cargo, line, target, top};
 
-/// How the binary is built that the steps try: optimised, but for what only the shipped one is worth waiting for.
+/// How the binary is built that the steps try: a little optimised, since it is awaited, unlike the one that is shipped.
 const PROFILE: &str = "gate";
 
 /// One step of the suite.
