@@ -41,8 +41,8 @@ const TROUBLES: u64 = 2;
 /// Damaged copies of a store, in the suite and in the long run.
 const DAMAGES: u64 = 40;
 const DAMAGES_LONG: u64 = 4_000;
-/// Seconds of each target of the fuzzer, a minute and a half of the CPU in all; and minutes of the long run.
-const FUZZ_SECONDS: u64 = 2;
+/// Seconds of each target of the fuzzer, and minutes of the long run.
+const FUZZ_SECONDS: u64 = 1;
 const FUZZ_MINUTES: u64 = 60;
 /// Failing syncs, and failing writes, in the suite.
 const POINTS: u64 = 5;

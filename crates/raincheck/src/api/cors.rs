@@ -52,6 +52,9 @@ impl FromStr for Origin {
             return Err(wrong);
         }
         let host = authority.host().to_ascii_lowercase();
+        if host.is_empty() {
+            return Err(wrong);
+        }
         let port = uri.port_u16().filter(|port| *port != own_port);
         let port = port.map_or_else(String::new, |port| format!(":{port}"));
         HeaderValue::try_from(format!("{scheme}://{host}{port}"))
@@ -131,6 +134,7 @@ mod tests {
             "*",
             "null",
             "app.example",
+            "https://:",
             "https://*.example",
             "https://a.example/x",
             "https://u@a.example",
