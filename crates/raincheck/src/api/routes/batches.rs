@@ -60,23 +60,63 @@ pub(crate) async fn submit_batch(
     if api.node.draining() {
         return Err(draining());
     }
-    let id = new.id;
-    let opened = api.node.store().open_batch(namespace, new).await?;
-    let (id, taken, sealed) = match opened.map_err(|why| refused(why, id))? {
-        BatchOpened::Created(batch) => (batch.id, 0, false),
-        BatchOpened::Replayed(status) => (status.batch.id, status.batch.lines, status.batch.sealed()),
-    };
-    let upload = Upload::new(&api, &caller, &parts.headers, queue.as_ref(), id, taken);
+    let opened = Opened::open(&api, namespace, new).await?;
+    let upload = Upload::new(
+        &api,
+        &caller,
+        &parts.headers,
+        queue.as_ref(),
+        opened.id,
+        opened.taken,
+    );
     let lines = upload.run(content).await?;
-    let status = api.node.store().seal_batch(namespace, id, lines).await?;
-    let status = status.map_err(|why| refused(why, id))?;
-    let mut response = answer(&api, StatusCode::ACCEPTED, &status);
-    let headers = response.headers_mut();
-    headers.insert(header::LOCATION, value(api.node.links().batch(id)));
-    if sealed {
-        headers.insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
+    opened.seal(&api, namespace, lines).await
+}
+
+/// A batch that is uploaded: a new one, or one that was begun under the same key before.
+pub(super) struct Opened {
+    pub(super) id: BatchId,
+    /// Lines that were taken before.
+    pub(super) taken: u64,
+    sealed: bool,
+}
+
+impl Opened {
+    pub(super) async fn open(api: &Api, namespace: &Namespace, new: NewBatch) -> Result<Self, Problem> {
+        let id = new.id;
+        let opened = api.node.store().open_batch(namespace, new).await?;
+        Ok(match opened.map_err(|why| refused(why, id))? {
+            BatchOpened::Created(batch) => Self {
+                id: batch.id,
+                taken: 0,
+                sealed: false,
+            },
+            BatchOpened::Replayed(status) => Self {
+                id: status.batch.id,
+                taken: status.batch.lines,
+                sealed: status.batch.sealed(),
+            },
+        })
     }
-    Ok(response)
+
+    /// All of its lines have been taken.
+    pub(super) async fn seal(
+        self,
+        api: &Api,
+        namespace: &Namespace,
+        lines: u64,
+    ) -> Result<Response, Problem> {
+        let id = self.id;
+        let status = api.node.store().seal_batch(namespace, id, lines).await?;
+        let status = status.map_err(|why| refused(why, id))?;
+        let mut response = answer(api, StatusCode::ACCEPTED, &status);
+        let headers = response.headers_mut();
+        headers.insert(header::LOCATION, value(api.node.links().batch(id)));
+        if self.sealed {
+            headers.insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
+        }
+        Ok(response)
+    }
 }
 
 /// What the head asks for.

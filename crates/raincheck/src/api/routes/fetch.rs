@@ -6,20 +6,19 @@
 use axum::extract::{Request, State};
 use axum::response::Response;
 use bytes::Bytes;
-use http::StatusCode;
-use http::header::{self, HeaderMap, HeaderValue};
+use http::header::{self, HeaderMap};
 use http::request::Parts;
-use raincheck_core::batch::{BatchId, BatchOpened, Line, NewBatch};
+use raincheck_core::batch::{BatchId, Line, NewBatch};
 use raincheck_core::name::{Namespace, QueueName};
 use raincheck_core::queue::{BODY_MAX_LIMIT, Queue, Worker};
 use raincheck_core::store::Idempotency;
 use sha2::{Digest as _, Sha256};
 
-use super::batches::answer;
+use super::batches::Opened;
 use super::submit::fits;
-use super::upload::{Upload, missing, refused};
+use super::upload::{Upload, missing};
 use crate::api::Api;
-use crate::api::answer::{IDEMPOTENCY_REPLAYED, draining, value};
+use crate::api::answer::draining;
 use crate::api::caller::Caller;
 use crate::api::code::Code;
 use crate::api::extract::{body, json_or_lines};
@@ -96,9 +95,8 @@ pub(crate) async fn fetch(
     let namespace = &caller.namespace;
     let fetching = Fetching::begin(&api, &caller, terms).await?;
     checked(&fetching, &api, &list)?;
-    let id = BatchId::new(api.node.store().mint());
     let new = NewBatch {
-        id,
+        id: BatchId::new(api.node.store().mint()),
         keep: fetching.terms.keep,
         callback: fetching.terms.callback.clone(),
         idempotency: head.key.map(|key| Idempotency {
@@ -106,25 +104,14 @@ pub(crate) async fn fetch(
             fingerprint: Sha256::digest(format!("fetch {:?}", fetching.terms)).into(),
         }),
     };
-    let opened = api.node.store().open_batch(namespace, new).await?;
-    let (id, taken, sealed) = match opened.map_err(|why| refused(why, id))? {
-        BatchOpened::Created(batch) => (batch.id, 0, false),
-        BatchOpened::Replayed(status) => (status.batch.id, status.batch.lines, status.batch.sealed()),
-    };
-    let upload = Upload::new(&api, &caller, &parts.headers, None, id, taken).fetching(&fetching);
+    let opened = Opened::open(&api, namespace, new).await?;
+    let upload =
+        Upload::new(&api, &caller, &parts.headers, None, opened.id, opened.taken).fetching(&fetching);
     let count = match content {
         Some(content) => upload.run(content).await?,
         None => upload.run_list(list).await?,
     };
-    let status = api.node.store().seal_batch(namespace, id, count).await?;
-    let status = status.map_err(|why| refused(why, id))?;
-    let mut response = answer(&api, StatusCode::ACCEPTED, &status);
-    let headers = response.headers_mut();
-    headers.insert(header::LOCATION, value(api.node.links().batch(id)));
-    if sealed {
-        headers.insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
-    }
-    Ok(response)
+    opened.seal(&api, namespace, count).await
 }
 
 /// Refuses a document with URLs that cannot be asked, before anything is stored.
