@@ -186,10 +186,10 @@ async fn no_more_are_fetched_at_once_in_all_than_may() {
 #[tokio::test]
 async fn urls_begin_no_faster_than_the_rate() {
     let (server, pages) = (Server::start().await, Pages::start().await);
-    let body = json!({"urls": urls(&pages, "page", 30), "per_host": 100, "rate": "20/s"});
-    assert_eq!(fetched(&server, &body).await.len(), 30);
-    // A second's worth at once, and ten more at twenty a second; clocks are read to the millisecond.
-    assert!(pages.took() >= Duration::from_millis(450), "{:?}", pages.took());
+    let body = json!({"urls": urls(&pages, "page", 40), "per_host": 100, "rate": "20/s"});
+    assert_eq!(fetched(&server, &body).await.len(), 40);
+    // A second's worth at once, and twenty more in a second; the first request may have been that late at the pages' door.
+    assert!(pages.took() >= Duration::from_millis(500), "{:?}", pages.took());
 }
 
 #[tokio::test]
