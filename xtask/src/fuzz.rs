@@ -13,8 +13,6 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::tree;
 
-/// How the program is built: what it depends on is shared with the binary that the suite tries.
-const PROFILE: &str = "gate";
 /// The largest input; what parsers tell apart is shorter.
 const INPUT_BYTES_MAX: usize = 4_096;
 /// So much is kept of a target's inputs.
@@ -36,6 +34,8 @@ pub enum For {
 pub struct Options {
     /// How long.
     pub length: For,
+    /// What the inputs are made from: the same seed makes the same ones, as far as the time goes.
+    pub seed: u64,
     /// These targets, separated by commas; all where absent.
     pub only: Option<String>,
     /// Whether to keep, at the end, the smallest inputs that reach what was reached.
@@ -86,7 +86,7 @@ pub fn fuzz(options: &Options, say: &(dyn Fn(&str) + Sync)) -> Result<()> {
     let (next, all) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     let run = || {
         while let Some(target) = targets.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let tried = one(&top, &program, target, seconds, options.keep);
+            let tried = one(&top, &program, target, seconds, options);
             if let Ok(tried) = &tried {
                 say(&format!(
                     "{:<20} {:>9} inputs, {:>5} edges and values",
@@ -132,10 +132,10 @@ fn build(top: &Path) -> Result<PathBuf> {
     build
         .current_dir(top)
         .env("RUSTC_WORKSPACE_WRAPPER", top.join("fuzz/rustc"))
-        .args(["build", "--quiet", "--locked", "--profile", PROFILE])
+        .args(["build", "--quiet", "--locked"])
         .args(["--package", "raincheck-fuzz", "--features", "libfuzzer"]);
     tree::run(&mut build).context("building the targets")?;
-    Ok(tree::target()?.join(PROFILE).join("fuzz"))
+    Ok(tree::target()?.join("debug/fuzz"))
 }
 
 /// The targets, each with a folder in which the program has laid out what to begin with.
@@ -152,14 +152,15 @@ fn laid_out(top: &Path, program: &Path) -> Result<Vec<Target>> {
 }
 
 /// Runs one target.
-fn one(top: &Path, program: &Path, target: &Target, seconds: u64, keeps: bool) -> Result<Tried> {
+fn one(top: &Path, program: &Path, target: &Target, seconds: u64, options: &Options) -> Result<Tried> {
     let (corpus, found) = (target.folder.join("corpus"), target.folder.join("found"));
     let _ = std::fs::remove_dir_all(&found);
     std::fs::create_dir_all(&found)?;
     let output = ours(program, target)
         .arg(&corpus)
         .args([
-            format!("-max_total_time={}", seconds),
+            format!("-max_total_time={seconds}"),
+            format!("-seed={}", options.seed),
             format!("-max_len={INPUT_BYTES_MAX}"),
             format!("-timeout={SECONDS_MAX}"),
             format!("-artifact_prefix={}/", found.display()),
@@ -194,7 +195,7 @@ fn one(top: &Path, program: &Path, target: &Target, seconds: u64, keeps: bool) -
             .filter(|line| line.contains("panicked at") || line.contains("ERROR: libFuzzer"));
         tried.said.extend(lines.map(str::to_owned));
     }
-    if keeps && tried.findings.is_empty() {
+    if options.keep && tried.findings.is_empty() {
         let file = format!("fuzz/corpus/{}.txt", target.name);
         keep(program, target, &corpus, &top.join(file))?;
     }

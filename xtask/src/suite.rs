@@ -1,20 +1,17 @@
 //! `cargo xtask test`: everything that has to hold before a change lands, in one command.
 //!
-//! Invariant: a step that fails does not hide the others; the last line says how many passed and how many failed,
-//! counting each test of cargo's and each step that is not tests.
+//! Invariants: a step that fails does not hide the others; the last lines say how many passed and how many failed,
+//! counting each test of cargo's and each step that is not tests, and name those that failed.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use tokio::time::Instant;
 
 use crate::tree::{cargo, line, target, top};
-
-/// How the binary is built that the steps try: a little optimised, since it is awaited, unlike the one that is shipped.
-const PROFILE: &str = "gate";
 
 /// One step of the suite.
 struct Step {
@@ -28,6 +25,8 @@ struct Outcome {
     took: Duration,
     passed: u64,
     failed: u64,
+    /// The tests that failed, by name.
+    names: Vec<String>,
 }
 
 fn step(name: &'static str, command: &mut Command) -> Step {
@@ -46,7 +45,8 @@ fn xtask(words: &[&str]) -> Command {
 
 /// The steps, cheapest first, so that a slip is told soon. `cycles` is how often the crash test kills.
 fn steps(top: &Path, cycles: u64) -> Result<Vec<Step>> {
-    let binary = target()?.join(PROFILE).join("raincheck");
+    // The one that the tests build: a build of its own costs minutes and finds nothing more.
+    let binary = target()?.join("debug/raincheck");
     let binary = binary.to_str().context("the target folder's name is text")?;
     let cycles = cycles.to_string();
     let mut steps = vec![
@@ -57,6 +57,7 @@ fn steps(top: &Path, cycles: u64) -> Result<Vec<Step>> {
             "clippy",
             cargo().args([
                 "clippy",
+                "--quiet",
                 "--workspace",
                 "--all-targets",
                 "--locked",
@@ -66,8 +67,12 @@ fn steps(top: &Path, cycles: u64) -> Result<Vec<Step>> {
             ]),
         ),
         step(
+            "build",
+            cargo().args(["test", "--quiet", "--workspace", "--locked", "--no-run"]),
+        ),
+        step(
             "tests",
-            cargo().args(["test", "--workspace", "--locked", "--no-fail-fast"]),
+            cargo().args(["test", "--quiet", "--workspace", "--locked", "--no-fail-fast"]),
         ),
         step(
             "docs",
@@ -78,6 +83,7 @@ fn steps(top: &Path, cycles: u64) -> Result<Vec<Step>> {
                 .env("RUSTDOCFLAGS", "-D warnings -A rustdoc::private-intra-doc-links")
                 .args([
                     "doc",
+                    "--quiet",
                     "--workspace",
                     "--exclude",
                     "raincheck-cli",
@@ -86,17 +92,6 @@ fn steps(top: &Path, cycles: u64) -> Result<Vec<Step>> {
                     "--locked",
                     "--document-private-items",
                 ]),
-        ),
-        step(
-            "build",
-            cargo().args([
-                "build",
-                "--profile",
-                PROFILE,
-                "--locked",
-                "--package",
-                "raincheck-cli",
-            ]),
         ),
         step("fuzz", &mut xtask(&["fuzz"])),
         step("schema", &mut xtask(&["schema", "--binary", binary])),
@@ -112,7 +107,8 @@ fn steps(top: &Path, cycles: u64) -> Result<Vec<Step>> {
         ),
     ];
     for step in &mut steps {
-        step.command.current_dir(top);
+        // Tests panic on purpose, too: a line of each is enough to find those that do not.
+        step.command.current_dir(top).env("RUST_BACKTRACE", "0");
     }
     Ok(steps)
 }
@@ -146,17 +142,26 @@ pub fn test(only: Option<&str>, cycles: u64, say: &dyn Fn(&str)) -> Result<()> {
     }
     let passed: u64 = outcomes.iter().map(|outcome| outcome.passed).sum();
     let failed: u64 = outcomes.iter().map(|outcome| outcome.failed).sum();
-    say(&format!("{passed} passed, {failed} failed"));
-    if failed > 0 {
-        bail!("{failed} failed");
-    }
+    let took: f64 = outcomes.iter().map(|outcome| outcome.took.as_secs_f64()).sum();
+    say(&format!("{passed} passed, {failed} failed, in {took:.0} s"));
+    ensure!(failed == 0, "{failed} failed: {}", named(&outcomes));
     Ok(())
+}
+
+/// What failed: steps, and in them tests.
+fn named(outcomes: &[Outcome]) -> String {
+    let failed = outcomes.iter().filter(|outcome| outcome.failed > 0);
+    let each = failed.map(|outcome| match outcome.names.as_slice() {
+        [] => outcome.name.to_owned(),
+        names => format!("{} ({})", outcome.name, names.join(", ")),
+    });
+    each.collect::<Vec<_>>().join("; ")
 }
 
 /// Runs one step, shows what it prints, and counts cargo's test results in it.
 fn run(mut step: Step, say: &dyn Fn(&str)) -> Outcome {
     let began = Instant::now();
-    let (mut passed, mut failed) = (0, 0);
+    let (mut passed, mut failed, mut names) = (0, 0, Vec::new());
     let mut watch = || -> Result<bool> {
         let mut child = step.command.stdout(Stdio::piped()).spawn()?;
         let stdout = child.stdout.take().context("its output is piped")?;
@@ -167,6 +172,7 @@ fn run(mut step: Step, say: &dyn Fn(&str)) -> Outcome {
                 passed += ok;
                 failed += bad;
             }
+            names.extend(failure(&text).map(str::to_owned));
         }
         Ok(child.wait()?.success())
     };
@@ -186,7 +192,13 @@ fn run(mut step: Step, say: &dyn Fn(&str)) -> Outcome {
         took: began.elapsed(),
         passed,
         failed,
+        names,
     }
+}
+
+/// The test of a line such as `---- name stdout ----`, above what one that failed has printed.
+fn failure(line: &str) -> Option<&str> {
+    line.strip_prefix("---- ")?.strip_suffix(" stdout ----")
 }
 
 /// Passed and failed of a line such as `test result: ok. 24 passed; 0 failed; 0 ignored; …`.
@@ -207,6 +219,23 @@ mod tests {
         let line = "test result: FAILED. 22 passed; 2 failed; 1 ignored; 0 measured; 0 filtered out";
         assert_eq!(results(line), Some((22, 2)));
         assert_eq!(results("running 3 tests"), None);
+    }
+
+    #[test]
+    fn what_failed_is_named() {
+        let quiet = |_: &str| {};
+        let mut print = Command::new("printf");
+        print.args([
+            "%s\n",
+            "---- a::b stdout ----",
+            "test result: FAILED. 1 passed; 1 failed; 0 ignored",
+        ]);
+        let outcomes = [
+            run(step("tests", &mut print), &quiet),
+            run(step("true", &mut Command::new("true")), &quiet),
+            run(step("false", &mut Command::new("false")), &quiet),
+        ];
+        assert_eq!(named(&outcomes), "tests (a::b); false");
     }
 
     #[test]
