@@ -15,10 +15,13 @@ use axum::BoxError;
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use http_body::{Body as _, Frame, SizeHint};
+use http_body_util::BodyExt as _;
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::server::{Part, Room};
+use crate::tasks::{Group, TaskKind};
 
 /// How long the upstream may leave it open whether the body is welcome; then it is sent.
 const WELCOME_TIME: Duration = Duration::from_secs(1);
@@ -71,6 +74,11 @@ impl Upload {
         Some(kept.bytes.split().freeze())
     }
 
+    /// Whether more of the body is of use: it was kept so far, and others than these so many may still want it.
+    fn wants_rest(self: &Arc<Self>, own: usize) -> bool {
+        Arc::strong_count(self) > own && self.state().kept.is_some()
+    }
+
     fn take(&self, data: &[u8]) {
         let mut state = self.state();
         let Some(kept) = &mut state.kept else { return };
@@ -101,6 +109,8 @@ pub(crate) struct Sending {
     welcome: Option<Welcome>,
     stalled: Option<Pin<Box<Sleep>>>,
     stall_time: Duration,
+    /// Where the rest is read where whoever it was sent to did not want it.
+    rest: Option<Group>,
 }
 
 impl Sending {
@@ -112,7 +122,13 @@ impl Sending {
             welcome: None,
             stalled: None,
             stall_time,
+            rest: None,
         }
+    }
+
+    /// Keeps the whole body though whoever gets it may drop it half way: what is left is read in a task of this group.
+    pub(crate) fn keep_rest(&mut self, tasks: &Group) {
+        self.rest = Some(tasks.clone());
     }
 
     /// Tells of the body's end, and keeps it up to so many bytes. `None` where there is no body.
@@ -156,7 +172,18 @@ impl Sending {
 
 impl Drop for Sending {
     fn drop(&mut self) {
-        self.end(false);
+        let Some(upload) = self.upload.take() else { return };
+        match self.rest.take() {
+            // Outside a runtime there is nobody to read it.
+            Some(tasks) if upload.wants_rest(1) && Handle::try_current().is_ok() => {
+                let mut rest = Self::new(std::mem::take(&mut self.body), self.stall_time);
+                rest.upload = Some(upload.clone());
+                tasks.spawn(TaskKind::Connection, async move {
+                    while upload.wants_rest(2) && matches!(rest.frame().await, Some(Ok(_))) {}
+                });
+            }
+            Some(_) | None => upload.end(false),
+        }
     }
 }
 
@@ -240,7 +267,6 @@ impl Welcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http_body_util::BodyExt as _;
 
     fn sending(text: &'static str) -> Sending {
         Sending::new(Body::from(text), Duration::from_secs(1))
@@ -276,6 +302,23 @@ mod tests {
         upload.ended().await;
         assert_eq!(upload.kept(), None);
         assert!(sending("").watch(None).is_none(), "there is no body");
+    }
+
+    #[tokio::test]
+    async fn what_is_left_of_a_body_that_nobody_wanted_is_kept_where_that_was_asked() {
+        let mut body = sending("rain");
+        body.keep_rest(&Group::new("test"));
+        let upload = body.watch(Some((4, &Room::new(100)))).unwrap();
+        drop(body);
+        upload.ended().await;
+        assert_eq!(upload.kept().unwrap(), "rain");
+        let mut body = sending("rain");
+        body.keep_rest(&Group::new("test"));
+        let upload = body.watch(Some((3, &Room::new(100))));
+        drop(body);
+        let upload = upload.unwrap();
+        upload.ended().await;
+        assert_eq!(upload.kept(), None, "it is too large");
     }
 
     #[tokio::test(start_paused = true)]

@@ -13,8 +13,10 @@ use http::{Request, Response};
 use raincheck_core::id::JobId;
 use tokio::time::Instant;
 
+use super::parcel::Parcel;
 use super::rule::Retries;
 use crate::hashing::Map;
+use crate::workers::function::Call;
 
 /// Why a call has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +24,9 @@ pub(crate) enum CallFailed {
     /// There was no connection, or it broke.
     #[error("the upstream could not be reached: {0}")]
     Unreachable(String),
+    /// What worked it in this process panicked, or was left.
+    #[error("the call broke off")]
+    Gone,
     /// Nobody is there to be called for this path.
     #[error("no rule of the proxy is for the path of this job any more")]
     Nobody,
@@ -32,11 +37,14 @@ pub(crate) type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, C
 
 /// Who answers the calls of a queue's jobs.
 pub(crate) trait Origin: Debug + Send + Sync + 'static {
-    /// Makes a call: of the request's target only path and query count.
-    fn call(&self, request: Request<Body>) -> Answering;
+    /// Makes the call of an attempt: of the request's target only path and query count.
+    fn call(&self, request: Request<Body>, attempt: &mut Call) -> Answering;
 
-    /// What of the calls to this path may be made again.
-    fn retries(&self, path: &str) -> Retries;
+    /// What of such calls may be made again.
+    fn retries(&self, parcel: &Parcel) -> Retries;
+
+    /// What answers them, for those who read why a job failed.
+    fn name(&self) -> &'static str;
 }
 
 /// How many calls may wait here for their attempts.
@@ -77,7 +85,7 @@ impl Flights {
     }
 
     /// Drops all calls that wait here.
-    pub(super) fn clear(&self) {
+    pub(crate) fn clear(&self) {
         let waiting = std::mem::take(&mut *self.waiting());
         drop(waiting);
     }

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::{StatusCode, Version};
+use http::{StatusCode, Uri, Version};
 
 use crate::hop::OF_A_HOP;
 
@@ -47,6 +47,16 @@ pub(crate) fn strip_hop(headers: &mut HeaderMap) {
     }
     for name in &OF_A_HOP {
         headers.remove(name);
+    }
+}
+
+/// Says the host among the headers: in HTTP/2 it stands in the target.
+pub(crate) fn tell_host(headers: &mut HeaderMap, target: &Uri) {
+    let Some(authority) = target.authority().filter(|_| !headers.contains_key(header::HOST)) else {
+        return;
+    };
+    if let Ok(host) = HeaderValue::from_str(authority.as_str()) {
+        headers.insert(header::HOST, host);
     }
 }
 

@@ -10,16 +10,17 @@
 //! Invariants: what no rule turns into a job is passed on as it came, byte for byte, both ways, without being kept; nothing but a
 //! rule says where a call goes; nothing that comes from outside reaches the path of the API at the upstream.
 
-mod body;
-mod choose;
+pub(crate) mod body;
+pub(crate) mod choose;
 pub(crate) mod flight;
 mod front;
 pub mod glob;
-mod header;
+pub(crate) mod header;
 pub(crate) mod parcel;
 mod pass;
 pub mod rule;
 mod tunnel;
+pub(crate) mod turn;
 mod upstream;
 
 use std::collections::BTreeMap;
@@ -27,7 +28,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use raincheck_core::id::JobId;
 use raincheck_core::name::QueueName;
 use raincheck_core::queue::{QueueSpec, Worker};
 
@@ -39,8 +39,6 @@ use self::header::Via;
 use self::tunnel::Tunnels;
 use self::upstream::Upstreams;
 use crate::random::Randomness;
-use crate::tasks::TaskKind;
-use crate::watch::Watching;
 use crate::workers::function::Functions;
 
 /// Below which path `raincheck proxy` has its own API.
@@ -49,7 +47,7 @@ pub const MOUNT: &str = "/_raincheck";
 /// So many jobs of a rule's queue are sent to its upstream at once, unless its queue says otherwise.
 const CONCURRENCY: u32 = 64;
 /// So many calls that became jobs are awaited at once: they are under way in any case.
-const CONCURRENCY_LATE: u32 = 10_000;
+pub(crate) const CONCURRENCY_LATE: u32 = 10_000;
 
 /// How a proxy behaves.
 #[derive(Clone, Debug)]
@@ -71,24 +69,6 @@ struct Inner {
     via: Via,
     tunnels: Tunnels,
     head_time: Duration,
-}
-
-impl Inner {
-    /// Drops a call that waits for its attempt where its job ends without one: it was cancelled.
-    fn end_with_job(&self, mut watching: Watching, id: JobId) {
-        let flights = self.flights.clone();
-        let stopping = self.tunnels.group().stopping().clone();
-        self.tunnels.group().spawn(TaskKind::Connection, async move {
-            while flights.has(id) {
-                tokio::select! {
-                    () = stopping.cancelled() => return,
-                    change = watching.changed() => if change.job.done() {
-                        drop(flights.take(id));
-                    },
-                }
-            }
-        });
-    }
 }
 
 impl fmt::Debug for Proxy {

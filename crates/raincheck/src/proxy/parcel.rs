@@ -6,6 +6,8 @@
 //! Invariant: what was kept is what is sent: headers, bytes and target as they came, but for what concerns one hop, what
 //! opens a session (`Set-Cookie`), and what this server itself says.
 
+use std::net::SocketAddr;
+
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Uri};
@@ -20,6 +22,10 @@ const METHOD: &str = ":method";
 const PATH: &str = ":path";
 /// Names the job that a call which was under way became: only there it is known that it was sent before.
 const LATE: &str = ":late";
+/// Says that the request may be made again whatever its method.
+const UNSAFE_TOO: &str = ":retry-unsafe";
+/// Where the client's connection came from, where its route is told that.
+const PEER: &str = ":peer";
 /// Tells that a result is an answer to be given as it was.
 const ANSWER: &str = ":answer";
 
@@ -34,11 +40,15 @@ pub(crate) struct Parcel {
     pub(crate) headers: HeaderMap,
     /// The job that the call under way became.
     pub(crate) late: Option<JobId>,
+    /// Whether it may be made again whatever its method, as those who kept it said.
+    pub(crate) unsafe_too: bool,
+    /// Where the client's connection came from, where that is kept.
+    pub(crate) peer: Option<SocketAddr>,
 }
 
 /// Why an input is no request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the job's input is no request that came through the proxy")]
+#[error("the job's input is no request that was kept")]
 pub(crate) struct NoParcel;
 
 impl Parcel {
@@ -60,6 +70,8 @@ impl Parcel {
             target: path.map(Uri::from).unwrap_or_default(),
             headers,
             late: None,
+            unsafe_too: false,
+            peer: None,
         }
     }
 
@@ -72,6 +84,12 @@ impl Parcel {
         ];
         if let Some(late) = self.late {
             headers.push((LATE.to_owned(), late.to_string()));
+        }
+        if self.unsafe_too {
+            headers.push((UNSAFE_TOO.to_owned(), "1".to_owned()));
+        }
+        if let Some(peer) = self.peer {
+            headers.push((PEER.to_owned(), peer.to_string()));
         }
         let mut content_type = None;
         for (name, value) in &self.headers {
@@ -98,12 +116,15 @@ impl Parcel {
     /// When it did not come this way.
     pub(crate) fn read(input: &Input) -> Result<Self, NoParcel> {
         let (mut method, mut target, mut late) = (None, None, None);
+        let (mut unsafe_too, mut peer) = (false, None);
         let mut headers = HeaderMap::with_capacity(input.headers.len() + 8);
         for (name, text) in &input.headers {
             match name.as_str() {
                 METHOD => method = Method::from_bytes(text.as_bytes()).ok(),
                 PATH => target = text.parse().ok(),
                 LATE => late = text.parse().ok(),
+                UNSAFE_TOO => unsafe_too = true,
+                PEER => peer = text.parse().ok(),
                 _ => {
                     if let Some((name, value)) = header(name, text) {
                         headers.append(name, value);
@@ -123,6 +144,8 @@ impl Parcel {
             target: target.ok_or(NoParcel)?,
             headers,
             late,
+            unsafe_too,
+            peer,
         })
     }
 
@@ -276,7 +299,10 @@ mod tests {
 
     #[test]
     fn a_request_comes_out_as_it_went_in_but_for_its_hop() {
-        let input = parcel(None, Some("a=b")).input(Bytes::from_static(b"{}"));
+        let mut kept = parcel(None, Some("a=b"));
+        kept.unsafe_too = true;
+        kept.peer = Some(([127, 0, 0, 1], 7246).into());
+        let input = kept.input(Bytes::from_static(b"{}"));
         assert_eq!(input.content_type.as_deref(), Some("application/json"));
         let read = Parcel::read(&input).unwrap();
         assert_eq!(
@@ -298,6 +324,7 @@ mod tests {
                 ("x-list", "b")
             ]
         );
+        assert_eq!((read.unsafe_too, read.peer), (true, kept.peer));
         assert_eq!(Parcel::read(&Input::default()).unwrap_err(), NoParcel);
     }
 

@@ -14,29 +14,27 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::header::{self, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, StatusCode, Version};
 use hyper::upgrade::OnUpgrade;
-use raincheck_core::id::JobId;
 use raincheck_core::time::format_duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 use tracing::debug;
 
 use super::Inner;
 use super::body::{Sending, Upload};
 use super::choose::{Choice, choose};
 use super::flight::{Answering, CallFailed};
-use super::header::{From, of_answer, strip_hop, takes_trailers, tell_way, upgrade};
+use super::header::{From, of_answer, strip_hop, takes_trailers, tell_host, tell_way, upgrade};
 use super::parcel::{Parcel, strip_job};
 use super::rule::Rule;
+use super::turn::{self, Late, Made};
 use crate::api::code::Code;
-use crate::api::desk::{Desk, Order, Placed, preference, unambiguous};
+use crate::api::desk::{Desk, Order, preference, unambiguous};
 use crate::api::prefer::Prefer;
 use crate::api::problem::Problem;
 use crate::server::{Client, Interim};
-
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// What became of a call, for those who count.
 pub(super) type Fate = (Response, &'static str);
@@ -94,12 +92,7 @@ impl Calling<'_> {
         let trailers = takes_trailers(headers);
         strip_hop(headers);
         strip_job(headers);
-        if let (false, Some(authority)) = (headers.contains_key(header::HOST), parts.uri.authority()) {
-            // In HTTP/2 it stands in the target.
-            if let Ok(host) = HeaderValue::from_str(authority.as_str()) {
-                headers.insert(header::HOST, host);
-            }
-        }
+        tell_host(headers, &parts.uri);
         let client = parts.extensions.get::<Client>();
         let from = From {
             peer: client.map_or(std::net::Ipv4Addr::LOCALHOST.into(), |client| client.peer),
@@ -235,107 +228,40 @@ impl Calling<'_> {
         after: Duration,
         prefer: Prefer,
     ) -> Result<Fate, Problem> {
-        let queue = self.rule.late_queue();
-        let most = self.desk.body_max(&queue).await?;
-        let id = self.desk.mint();
-        let repeats = self.rule.retries.repeats(&parts.method);
-        if self.rule.retries.unsafe_too && !parts.headers.contains_key(IDEMPOTENCY_KEY) {
-            // It may be sent again, and then under the same key.
-            if let Ok(key) = HeaderValue::try_from(id.to_string()) {
-                parts.headers.insert(IDEMPOTENCY_KEY, key);
+        let late = Late {
+            desk: self.desk,
+            flights: &self.proxy.flights,
+            tasks: self.proxy.tunnels.group(),
+            id: self.desk.mint(),
+            queue: self.rule.late_queue(),
+            retries: &self.rule.retries,
+            after,
+            prefer,
+            received: self.received,
+            within: false,
+        };
+        late.key(&mut parts.headers);
+        let parcel = Parcel::of(&parts.method, &parts.uri, &parts.headers);
+        let make = |most| {
+            let under = self.send(parts, body, false, Some(most))?;
+            Ok(Made {
+                answering: under.answering,
+                upload: under.upload,
+            })
+        };
+        match late.call(parcel, make).await? {
+            turn::Fate::Answered(answered) => self.given(answered, None).map(|response| (response, "pass")),
+            turn::Fate::Job(response) => Ok((response, "late")),
+            turn::Fate::Goes(Made { answering, upload }) => {
+                let under = Under {
+                    answering,
+                    upload,
+                    client: None,
+                };
+                let passed = self.pass(under, self.received).await;
+                passed.map(|response| (response, "pass"))
             }
         }
-        let mut parcel = Parcel::of(&parts.method, &parts.uri, &parts.headers);
-        parcel.late = Some(id);
-        let mut under = self.send(parts, body, false, Some(most))?;
-        let upload = under.upload.clone();
-        let due = async {
-            sleep((self.received + after).saturating_duration_since(Instant::now())).await;
-            if let Some(upload) = &upload {
-                upload.ended().await;
-            }
-        };
-        tokio::select! {
-            biased;
-            answered = &mut under.answering => {
-                return self.given(answered, None).map(|response| (response, "pass"));
-            }
-            () = due => {}
-        }
-        let body = match &upload {
-            None => Some(bytes::Bytes::new()),
-            Some(upload) => upload.kept(),
-        };
-        let Some(body) = body else {
-            // Too large for a job, or broken off.
-            return self
-                .pass(under, self.received)
-                .await
-                .map(|response| (response, "pass"));
-        };
-        let order = Order {
-            id,
-            queue,
-            parcel,
-            body,
-            repeats,
-        };
-        self.turn(under, order, prefer).await
-    }
-
-    /// Turns a call under way into a job.
-    async fn turn(&self, under: Under, order: Order, prefer: Prefer) -> Result<Fate, Problem> {
-        let id = order.id;
-        let Under {
-            answering, upload, ..
-        } = under;
-        let again = |answering| Under {
-            answering,
-            upload,
-            client: None,
-        };
-        if let Err(answering) = self.proxy.flights.leave(id, answering) {
-            debug!("too many calls wait for their attempts: one more just goes on");
-            let passed = self.pass(again(answering), self.received).await;
-            return passed.map(|response| (response, "pass"));
-        }
-        let asked = prefer.wait.is_some() || prefer.respond_async;
-        let prefer = Prefer {
-            wait: None,
-            respond_async: asked,
-        };
-        // Listening before the job exists, so that not even its first change is missed.
-        let watching = self.desk.node().watch().subscribe(id);
-        match self.desk.place(order, prefer, self.received).await {
-            Ok(Placed { response, was_there }) => {
-                if was_there {
-                    // The job of an earlier request with the same key answers for this one.
-                    drop(self.proxy.flights.take(id));
-                } else {
-                    self.proxy.end_with_job(watching, id);
-                }
-                Ok((response, "late"))
-            }
-            Err(problem) => self.taken_back(id, problem, again).await,
-        }
-    }
-
-    /// Goes on with a call that was not accepted as a job.
-    async fn taken_back(
-        &self,
-        id: JobId,
-        problem: Problem,
-        again: impl FnOnce(Answering) -> Under,
-    ) -> Result<Fate, Problem> {
-        let Some(answering) = self.proxy.flights.take(id) else {
-            return Err(problem);
-        };
-        debug!(
-            why = problem.detail(),
-            "a slow call was not accepted as a job and goes on as it was"
-        );
-        let passed = self.pass(again(answering), self.received).await;
-        passed.map(|response| (response, "pass"))
     }
 
     /// A job from the start.

@@ -160,7 +160,7 @@ pub(crate) fn late(queue: &QueueName) -> QueueName {
 const LATE: &str = "-late";
 
 /// The longest `after`.
-const AFTER_MAX: Duration = Duration::from_secs(3600);
+pub(crate) const AFTER_MAX: Duration = Duration::from_secs(3600);
 
 impl FromStr for Rule {
     type Err = String;

@@ -14,8 +14,10 @@ use http_body::Body as _;
 
 use super::body::Sending;
 use super::flight::{Answering, CallFailed, Origin};
+use super::parcel::Parcel;
 use super::rule::{Retries, Rule, Upstream};
 use crate::outward::{Client, root_cause};
+use crate::workers::function::Call;
 
 /// The upstreams of a proxy.
 #[derive(Debug)]
@@ -78,7 +80,7 @@ fn absolute(upstream: &Upstream, target: &Uri) -> Uri {
 }
 
 impl Origin for Upstreams {
-    fn call(&self, mut request: Request<Body>) -> Answering {
+    fn call(&self, mut request: Request<Body>, _: &mut Call) -> Answering {
         let Some(rule) = self.rule(request.uri().path()).cloned() else {
             return Box::pin(std::future::ready(Err(CallFailed::Nobody)));
         };
@@ -92,10 +94,14 @@ impl Origin for Upstreams {
         self.send(&rule.upstream, request.map(|body| Sending::new(body, stall_time)))
     }
 
-    fn retries(&self, path: &str) -> Retries {
-        self.rule(path)
+    fn retries(&self, parcel: &Parcel) -> Retries {
+        self.rule(parcel.target.path())
             .map(|rule| rule.retries.clone())
             .unwrap_or_default()
+    }
+
+    fn name(&self) -> &'static str {
+        "upstream"
     }
 }
 

@@ -1,4 +1,5 @@
-//! Upstream: a job is a request that came through the proxy, and its result is the answer to it.
+//! Upstream: a job is a request that was kept, and its result is the answer to it: that of an upstream of a proxy, or of a route
+//! of the application around this server.
 //!
 //! | what happens | the attempt |
 //! |---|---|
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use axum::extract::ConnectInfo;
 use bytes::{Bytes, BytesMut};
 use http::{Method, Request, Response};
 use http_body::Body as _;
@@ -40,6 +42,8 @@ pub(crate) fn function(origin: Arc<dyn Origin>, flights: Flights) -> Function {
 
 /// How one attempt is made.
 struct Manner {
+    /// What is asked.
+    who: &'static str,
     retries: Retries,
     /// Whether the request may be sent again.
     repeats: bool,
@@ -53,9 +57,10 @@ async fn work(origin: Arc<dyn Origin>, flights: Flights, mut call: Call) -> Ende
         Ok(parcel) => parcel,
         Err(why) => return Ended::for_good(Failure::new("handler-failed", why.to_string())),
     };
-    let retries = origin.retries(parcel.target.path());
+    let retries = origin.retries(&parcel);
     let flying = flights.take(call.job.id);
     let manner = Manner {
+        who: origin.name(),
         repeats: retries.repeats(&parcel.method),
         late: flying.is_some(),
         method: parcel.method.clone(),
@@ -67,7 +72,8 @@ async fn work(origin: Arc<dyn Origin>, flights: Flights, mut call: Call) -> Ende
         None if was_sent && !manner.repeats => return lost(),
         None => {
             parcel.tell_job(call.job.id, call.job.attempt, call.traceparent.as_deref());
-            origin.call(request(parcel, call.input.body.clone()))
+            let request = request(parcel, call.input.body.clone());
+            origin.call(request, &mut call)
         }
     };
     let (most, now) = (call.result_max, call.store.now());
@@ -107,6 +113,9 @@ fn request(parcel: Parcel, body: Bytes) -> Request<Body> {
         Body::from(body)
     };
     let mut request = Request::new(body);
+    if let Some(peer) = parcel.peer {
+        request.extensions_mut().insert(ConnectInfo(peer));
+    }
     *request.method_mut() = parcel.method;
     *request.uri_mut() = parcel.target;
     *request.headers_mut() = parcel.headers;
@@ -117,10 +126,11 @@ async fn answered(answering: Answering, manner: Manner, most: u64, now: Timestam
     let response = match answering.await {
         Ok(response) => response,
         Err(why) => {
-            let failure = Failure::new("handler-unreachable", why.to_string());
+            let failure = |code| Failure::new(code, why.to_string());
             return match why {
-                CallFailed::Unreachable(_) => manner.broken(failure),
-                CallFailed::Nobody => Ended::for_good(failure),
+                CallFailed::Unreachable(_) => manner.broken(failure("handler-unreachable")),
+                CallFailed::Gone => manner.broken(failure("handler-failed")),
+                CallFailed::Nobody => Ended::for_good(failure("handler-unreachable")),
             };
         }
     };
@@ -130,6 +140,7 @@ async fn answered(answering: Answering, manner: Manner, most: u64, now: Timestam
 async fn read(response: Response<Body>, manner: &Manner, most: u64, now: Timestamp) -> Ended {
     let (head, body) = response.into_parts();
     let status = head.status.as_u16();
+    let who = manner.who;
     let failure = |code: &str, detail: String| Failure {
         status: Some(status),
         ..Failure::new(code, detail)
@@ -137,11 +148,11 @@ async fn read(response: Response<Body>, manner: &Manner, most: u64, now: Timesta
     let body = match whole(body, most, manner.method == Method::HEAD).await {
         Ok(body) => body,
         Err(Unread::TooLarge) => {
-            let detail = format!("the upstream's answer is larger than {most} bytes, the queue's limit");
+            let detail = format!("the {who}'s answer is larger than {most} bytes, the queue's limit");
             return Ended::for_good(failure("result-too-large", detail));
         }
         Err(Unread::Broken(why)) => {
-            let detail = format!("the upstream's answer broke off: {why}");
+            let detail = format!("the {who}'s answer broke off: {why}");
             return manner.broken(failure("handler-unreachable", detail));
         }
     };
@@ -152,7 +163,7 @@ async fn read(response: Response<Body>, manner: &Manner, most: u64, now: Timesta
         return Ended::Succeeded(result);
     }
     Ended::Failed {
-        failure: failure("handler-failed", format!("the upstream answered {}", head.status)),
+        failure: failure("handler-failed", format!("the {who} answered {}", head.status)),
         retry: again,
         result: Some(result),
     }
