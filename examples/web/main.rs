@@ -1,7 +1,7 @@
 //! A small web application with everything that one has: a redirect, an empty answer, path and query as JSON, a static
-//! page, middleware, a websocket; and beside them a slow report, which is a job.
+//! page, middleware, a websocket; and beside them a slow report, which is a job, and a slow route that knows nothing of jobs.
 //!
-//! Invariant: no route waits for a report.
+//! Invariant: no route waits for a report, and nobody has to wait for the slow one.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -96,6 +96,15 @@ async fn make_report(ctx: Ctx, Args(month): Args<String>) -> Result<Reply, JobEr
     Ok(Reply::new("text/csv", format!("month,cats,dogs\n{month},12,7\n")))
 }
 
+/// A route like any other, but slow: whoever prefers it gets a rain check for its answer.
+async fn summary(Path(year): Path<u16>) -> ([(header::HeaderName, &'static str); 1], String) {
+    for _month in 1..=12 {
+        tokio::time::sleep(Duration::from_millis(setting("MONTH_MS", 250))).await;
+    }
+    let csv = [(header::CONTENT_TYPE, "text/csv")];
+    (csv, format!("year,cats,dogs\n{year},144,84\n"))
+}
+
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let rc = Raincheck::builder()
@@ -110,6 +119,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .route(INDEX, get(index))
         .route("/ws", any(websocket))
         .route("/reports/{month}", post(report))
+        .route("/summaries/{year}", get(summary).layer(rc.respond_async()))
         .nest("/raincheck", rc.router())
         .layer(from_fn(timed))
         .with_state(rc.clone());

@@ -54,4 +54,5 @@ pub use telemetry::traces::TraceOptions;
 /// The guide's programs are compiled as they stand there.
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/guides/src/library.md")]
+#[doc = include_str!("../../../docs/respond-async.md")]
 mod guide {}

@@ -40,6 +40,7 @@ use crate::webhooks::courier::{Bell, Courier};
 use crate::webhooks::secrets::Secrets;
 use crate::workers::crews::Crews;
 use crate::workers::fetch::Fetcher;
+use crate::workers::function::Function;
 use crate::workers::process::Member;
 use crate::workers::push::Pusher;
 use crate::workers::{Kinds, Shop};
@@ -257,6 +258,16 @@ impl Node {
             node.upkeep.clone(),
         );
         node.services.spawn(TaskKind::Upkeep, on_fault);
+    }
+
+    /// Has the jobs of a queue worked by this function. It is in force with the next change of the queue through this node.
+    pub(crate) fn add_function(&self, queue: QueueName, function: Function) {
+        self.0.shop.add(queue, function);
+    }
+
+    /// Whether a function works the jobs of this queue.
+    pub(crate) fn has_function(&self, queue: &QueueName) -> bool {
+        self.0.shop.has_function(queue)
     }
 
     /// What its attempts share.

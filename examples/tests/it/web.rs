@@ -75,3 +75,33 @@ fn a_report_is_made_once_beside_the_routes_and_tells_how_far_it_is() {
         "{none:?}"
     );
 }
+
+#[test]
+fn a_slow_route_gives_a_rain_check_for_its_own_answer_also_over_a_crash() {
+    let web = Program::start("web", &[("MONTH_MS", "1")]);
+    let plain = web.get("/summaries/2026");
+    assert_eq!(plain.text(), "year,cats,dogs\n2026,144,84\n");
+    let waited = web
+        .ask("GET", "/summaries/2026")
+        .header("prefer", "wait=60")
+        .send();
+    assert_eq!((waited.status, waited.text()), (200, plain.text()));
+    drop(web);
+    let web = Program::start("web", &[("MONTH_MS", "60000")]);
+    let check = web
+        .ask("GET", "/summaries/2026")
+        .header("prefer", "respond-async")
+        .send();
+    assert_eq!(check.status, 202, "{check:?}");
+    let (job, ticket) = check.header("location").unwrap().split_once('?').unwrap();
+    assert!(job.starts_with("/raincheck/v1/jobs/"), "{job}");
+    web.until(&format!("{job}?{ticket}"), |job| {
+        job.text().contains("\"running\"")
+    });
+    let web = Program::start_in(web.kill(), "web", &[("MONTH_MS", "1")]);
+    let result = web.get(&format!("{job}/result?{ticket}&wait=60"));
+    assert_eq!(
+        (result.text(), result.header("content-type")),
+        (plain.text(), Some("text/csv"))
+    );
+}

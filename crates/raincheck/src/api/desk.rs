@@ -1,4 +1,4 @@
-//! Where requests that are not for the API are given rain checks: those of a proxy.
+//! Where requests that are not for the API are given rain checks: those of a proxy, and those of an application's own routes.
 //!
 //! Invariant: their jobs, tickets, 202s and refusals are made by the same code as those of a submit.
 
@@ -14,7 +14,6 @@ use tokio::time::Instant;
 
 use std::time::Duration;
 
-use super::Api;
 use super::answer::IDEMPOTENCY_REPLAYED;
 use super::extract::body as read_body;
 use super::gate;
@@ -22,6 +21,7 @@ use super::options::{Asked, trace_context};
 use super::prefer::Prefer;
 use super::problem::{Problem, Unwritten};
 use super::routes::submit::{self, Wish};
+use super::{Api, ApiOptions};
 use crate::node::Node;
 use crate::proxy::parcel::Parcel;
 use crate::server::{LengthTwice, Room};
@@ -55,6 +55,15 @@ pub(crate) struct Placed {
 impl Desk {
     pub(super) const fn new(api: Api) -> Self {
         Self(api)
+    }
+
+    /// One over a node, beside an API that stands elsewhere.
+    pub(crate) fn open(node: Node) -> Self {
+        let options = ApiOptions {
+            as_it_was: true,
+            ..ApiOptions::default()
+        };
+        Self(super::api(node, options))
     }
 
     pub(crate) fn node(&self) -> &Node {

@@ -37,7 +37,9 @@ use super::{ApiOptions, service_with};
 use crate::links::{Links, Mount};
 use crate::node::Node;
 
-/// The paths beside those below `/v1`.
+/// All paths below `/v1`.
+const BELOW_V1: &str = "/v1/{*path}";
+/// The paths beside those.
 const BESIDE: [&str; 7] = [
     "/docs",
     "/openapi.json",
@@ -54,10 +56,26 @@ pub(crate) fn router<S: Clone + Send + Sync + 'static>(node: &Node, options: Api
         api: service_with(node.clone(), options),
         mount: node.options().mount.clone(),
     };
-    let below = Router::new().route_service("/v1/{*path}", api.clone());
+    let below = Router::new().route_service(BELOW_V1, api.clone());
     BESIDE
         .iter()
         .fold(below, |router, path| router.route_service(path, api.clone()))
+}
+
+/// Whether a route that an application's router matched is one of these, and if it matched none whether the path is below them.
+/// Where a proxy takes away the whole mount they stand at the top, and only those below `/v1` are told from others.
+pub(crate) fn is_own(mount: &Mount, matched: Option<&str>, path: &str) -> bool {
+    let mount = mount.as_str();
+    let Some(matched) = matched else {
+        let rest = path.strip_prefix(mount).and_then(|rest| rest.strip_prefix("/v1"));
+        return rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    };
+    let below_v1 = matched.strip_suffix(BELOW_V1);
+    let stands = |at: &str| at == mount || (!at.is_empty() && mount.ends_with(at));
+    below_v1.is_some_and(|at| at.is_empty() || stands(at))
+        || BESIDE
+            .iter()
+            .any(|beside| matched.strip_suffix(beside).is_some_and(stands))
 }
 
 /// The API below the router of an application.
@@ -274,5 +292,32 @@ fn was_there(
         replayed,
         document,
         retry_after,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_routes_of_the_api_are_told_from_those_of_the_application() {
+        for (mount, matched, path, own) in [
+            ("", Some("/v1/{*path}"), "/v1/jobs", true),
+            ("", Some("/docs"), "/docs", true),
+            ("", Some("/reports/{month}"), "/reports/1", false),
+            ("", Some("/v1/reports"), "/v1/reports", false),
+            ("/rain", Some("/rain/v1/{*path}"), "/rain/v1/jobs", true),
+            ("/rain", Some("/rain/problems/{code}"), "/rain/problems/x", true),
+            ("/rain", Some("/docs"), "/docs", false),
+            ("/rain", Some("/rain/docs/more"), "/rain/docs/more", false),
+            ("/shop/rain", Some("/rain/healthz"), "/rain/healthz", true),
+            ("/shop/rain", Some("/v1/{*path}"), "/v1/jobs", true),
+            ("/rain", None, "/rain/v1/jobs", true),
+            ("/rain", None, "/rain/other", false),
+            ("/rain", None, "/v1/jobs", false),
+        ] {
+            let mount = Mount::new(mount).unwrap();
+            assert_eq!(is_own(&mount, matched, path), own, "{mount} {matched:?} {path}");
+        }
     }
 }

@@ -108,7 +108,8 @@ impl Line {
             return Step::Leave;
         };
         let settings = works(&queue);
-        if self.made_for.as_ref() != Some(&settings) {
+        // A function may have come for a queue that had nobody.
+        if self.made_for.as_ref() != Some(&settings) || self.runner.is_none() {
             self.runner = self.shop.runner(&queue);
             self.made_for = Some(settings);
         }

@@ -2,10 +2,13 @@
 //!
 //! Invariant: a context outlives nothing: once the attempt is over, what is told over it counts for nothing.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::OptionalFromRequestParts;
+use http::request::Parts;
 use raincheck_core::content::Input;
 use raincheck_core::id::JobId;
 use raincheck_core::job::Job;
@@ -26,28 +29,12 @@ pub struct JobRequest {
 }
 
 impl JobRequest {
-    pub(super) fn new(call: Call) -> Self {
-        let Call {
-            job,
-            input,
-            stops,
-            deadline,
-            traceparent,
-            term,
-            result_max: _,
-            store,
-            emitter,
-        } = call;
-        let ctx = Ctx(Arc::new(Inner {
-            job,
-            stops,
-            deadline,
-            traceparent,
-            term,
-            store,
-            emitter,
-        }));
-        Self { ctx, input }
+    pub(super) fn new(mut call: Call) -> Self {
+        let ctx = Ctx::of(&mut call);
+        Self {
+            ctx,
+            input: call.input,
+        }
     }
 
     /// The attempt.
@@ -75,6 +62,8 @@ struct Inner {
 
 /// The attempt that a handler works: which job it is, how far it is, and whether it is to stop. Cloning gives another
 /// handle.
+///
+/// A route of axum below [`Raincheck::respond_async`](super::Raincheck::respond_async) takes it as `Option<Ctx>`: it has one where it is asked for a job.
 #[derive(Clone)]
 pub struct Ctx(Arc<Inner>);
 
@@ -88,6 +77,19 @@ impl fmt::Debug for Ctx {
 }
 
 impl Ctx {
+    /// That of an attempt; what it shows while it works is shown through this one from now on.
+    pub(super) fn of(call: &mut Call) -> Self {
+        Self(Arc::new(Inner {
+            job: call.job.clone(),
+            stops: call.stops.clone(),
+            deadline: call.deadline,
+            traceparent: call.traceparent.clone(),
+            term: call.term,
+            store: call.store.clone(),
+            emitter: call.emitter.take(),
+        }))
+    }
+
     /// The job as it was claimed.
     #[must_use]
     pub fn job(&self) -> &Arc<Job> {
@@ -169,5 +171,13 @@ impl Ctx {
     #[must_use]
     pub fn stopping(&self) -> Option<StopReason> {
         self.0.stops.now().map(|stop| stop.reason)
+    }
+}
+
+impl<S: Sync> OptionalFromRequestParts<S> for Ctx {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Infallible> {
+        Ok(parts.extensions.get::<Self>().cloned())
     }
 }

@@ -3,6 +3,7 @@
 //! ```text
 //! Builder ─► Raincheck ─┬─ submit ─► Accepted ─► result       (an application's handlers use it as an extractor)
 //!                       ├─ router                             (the HTTP API, beside the application's own routes)
+//!                       ├─ respond_async                      (a layer: those routes answer with rain checks where that is preferred)
 //!                       └─ serve, shutdown
 //! a job ─► JobRequest ─► layers ─► Handler { FromJob … } ─► IntoReply
 //! ```
@@ -41,6 +42,7 @@ mod handler;
 mod queue;
 mod raincheck;
 mod reply;
+mod respond;
 mod serve;
 mod submit;
 #[cfg(feature = "testing")]
@@ -54,6 +56,7 @@ pub use self::handler::{Handler, blocking};
 pub use self::queue::{QueueSettings, queue};
 pub use self::raincheck::{Raincheck, ResultError};
 pub use self::reply::{IntoReply, Reply};
+pub use self::respond::{RespondAsync, Responding};
 pub use self::serve::ServeFailed;
 pub use self::submit::{Accepted, JobType, Submit, SubmitError};
 #[cfg(feature = "testing")]

@@ -3,7 +3,7 @@
 //! Invariant: a wait is begun before the store is read, so that a change between the two is not missed.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -17,7 +17,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::builder::Builder;
+use super::respond::Application;
 use super::submit::{JobType, Submit};
+use crate::api::desk::Desk;
 use crate::api::{ApiOptions, embedded};
 use crate::node::Node;
 
@@ -29,6 +31,10 @@ pub struct Raincheck(Arc<Inner>);
 struct Inner {
     node: Node,
     namespace: Namespace,
+    /// Whose routes answer for jobs.
+    application: Application,
+    /// Made when the first of them may.
+    desk: OnceLock<Desk>,
 }
 
 impl fmt::Debug for Raincheck {
@@ -65,7 +71,12 @@ pub enum ResultError {
 
 impl Raincheck {
     pub(super) fn new(node: Node, namespace: Namespace) -> Self {
-        Self(Arc::new(Inner { node, namespace }))
+        Self(Arc::new(Inner {
+            node,
+            namespace,
+            application: Application::default(),
+            desk: OnceLock::new(),
+        }))
     }
 
     /// Begins to put one together.
@@ -81,6 +92,15 @@ impl Raincheck {
 
     pub(super) fn namespace(&self) -> &Namespace {
         &self.0.namespace
+    }
+
+    pub(super) fn application(&self) -> &Application {
+        &self.0.application
+    }
+
+    /// Where requests of the application are given rain checks.
+    pub(super) fn desk(&self) -> &Desk {
+        self.0.desk.get_or_init(|| Desk::open(self.node().clone()))
     }
 
     /// A job with this input, to be submitted by [`Submit::send`].
@@ -166,8 +186,10 @@ impl Raincheck {
     /// The HTTP API (`/v1/…`, `/docs`, `/openapi.json`, `/metrics`, `/healthz`, `/readyz`, `/problems/…`), to be merged with the
     /// application's own routes, or nested where [`Builder::mounted_at`] says. Until there is an API key it answers to this machine only.
     pub fn router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
+        self.application().routed();
         let options = ApiOptions {
             closed: !self.node().has_keys(),
+            as_it_was: true,
             ..ApiOptions::default()
         };
         embedded::router(self.node(), options)
@@ -178,6 +200,7 @@ impl Raincheck {
     pub async fn shutdown(&self, grace: Duration) {
         self.node().drain_within(grace).await;
         self.node().close().await;
+        self.application().leave();
     }
 }
 

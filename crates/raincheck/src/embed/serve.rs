@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use super::builder::OpenFailed;
 use super::raincheck::Raincheck;
 use crate::server::{Listener, ServerOptions, serve};
 use crate::tasks::{Group, TaskKind};
@@ -18,6 +19,9 @@ pub enum ServeFailed {
     /// Signals cannot be heard.
     #[error("signals cannot be heard")]
     Signals(#[from] std::io::Error),
+    /// The queues of [`Raincheck::respond_async`] cannot be made.
+    #[error(transparent)]
+    Respond(#[from] OpenFailed),
     /// Nothing can be promised any more: what was accepted is safe, and goes on when the store is opened again.
     #[error("the store has failed: {0}")]
     Store(String),
@@ -66,6 +70,7 @@ impl Raincheck {
         stop: impl Future<Output = ()> + Send,
         hurry: impl Future<Output = ()> + Send,
     ) -> Result<(), ServeFailed> {
+        let app = self.respond_with(app).await?;
         let (door, closing) = (Group::new("door"), CancellationToken::new());
         let listeners = vec![Listener::from(listener)];
         let serving = serve(listeners, app, ServerOptions::default(), closing.clone());
@@ -80,7 +85,7 @@ impl Raincheck {
             door.idle().await;
             node.close().await;
         };
-        tokio::select! {
+        let served = tokio::select! {
             () = leave => Ok(()),
             () = hurry => {
                 node.abort();
@@ -93,7 +98,9 @@ impl Raincheck {
                 door.idle().await;
                 Err(ServeFailed::Store(why))
             }
-        }
+        };
+        self.application().leave();
+        served
     }
 }
 

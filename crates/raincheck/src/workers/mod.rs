@@ -21,21 +21,22 @@ pub(crate) mod upstream;
 use std::fmt::Debug;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use raincheck_core::content::{Input, JobResult};
 use raincheck_core::host::HostHeld;
 use raincheck_core::job::{Failure, Job};
 use raincheck_core::lease::WorkerKind;
+use raincheck_core::name::QueueName;
 use raincheck_core::queue::{Queue, QueueSpec, Worker};
 use raincheck_core::store::Store;
 use raincheck_core::time::Timestamp;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use self::function::Functions;
+use self::function::{Function, Functions};
 pub use self::stop::StopReason;
 pub(crate) use self::stop::{Stop, Stops};
 use crate::outward::hosts::Permit;
@@ -113,6 +114,8 @@ pub(crate) struct Shop {
     /// Those whose time is over and who wind down: a reclaim leaves them a moment to settle it themselves.
     pub(crate) timing_out: Marks,
     kinds: Kinds,
+    /// Functions that came while the node ran.
+    added: RwLock<Functions>,
     pub(crate) traces: Traces,
     pub(crate) random: Randomness,
 }
@@ -143,15 +146,36 @@ impl Shop {
             unrenewed: Marks::default(),
             timing_out: Marks::default(),
             kinds,
+            added: RwLock::default(),
             traces,
             random,
         }
     }
 
+    /// Has the jobs of a queue worked by this function from now on, unless one was there when the node started. The queue's line
+    /// sees it when it is next told of the queue.
+    pub(crate) fn add(&self, queue: QueueName, function: Function) {
+        // Nothing under this lock can panic half way.
+        let mut added = self.added.write().unwrap_or_else(PoisonError::into_inner);
+        added.0.insert(queue, function);
+    }
+
+    /// Whether a function works the jobs of this queue.
+    pub(crate) fn has_function(&self, queue: &QueueName) -> bool {
+        self.function(queue).is_some()
+    }
+
+    fn function(&self, queue: &QueueName) -> Option<Arc<dyn Runner>> {
+        let first = self.kinds.functions.runner(queue);
+        first.or_else(|| {
+            let added = self.added.read().unwrap_or_else(PoisonError::into_inner);
+            added.runner(queue)
+        })
+    }
+
     /// Who runs the attempts of a queue with these settings; `None` where workers come for its jobs.
     pub(crate) fn runner(&self, queue: &Queue) -> Option<Arc<dyn Runner>> {
-        let function = self.kinds.functions.runner(&queue.name);
-        function.or_else(|| match queue.worker() {
+        self.function(&queue.name).or_else(|| match queue.worker() {
             Worker::Pull | Worker::KeepAlive(_) | Worker::Function => None,
             Worker::Push(urls) => Some(Arc::new(push::Push::new(self.kinds.push.clone(), queue, &urls))),
             Worker::Process(argv) => Some(Arc::new(process::Process::new(argv))),

@@ -86,7 +86,7 @@ where
                 let answering = self.inner.call(request);
                 Box::pin(async move { answering.await.map(IntoResponse::into_response) })
             }
-            choice => {
+            choice @ (Choice::Late(_) | Choice::Job) => {
                 let (rules, inner) = (self.rules.clone(), self.inner.clone());
                 Box::pin(async move {
                     let answered = rules.answer(inner, request, choice).await;
@@ -127,7 +127,7 @@ impl Rules {
                 );
                 Choice::Pass
             }
-            choice => choice,
+            Choice::Late(_) | Choice::Job => choice,
         }
     }
 
@@ -187,7 +187,7 @@ impl Rules {
         let parcel = self.parcel(&parts);
         let make = |most| {
             let mut sending = Sending::new(body, STALL_TIME);
-            sending.to_the_end(application.tasks());
+            sending.keep_rest(application.tasks());
             let upload = sending.watch(Some((most, desk.room())));
             let request = Request::from_parts(parts, Body::new(sending));
             let answering = Box::pin(async move {

@@ -4,6 +4,7 @@ mod beside;
 mod handlers;
 mod leaving;
 mod mounted;
+mod respond;
 mod submits;
 mod testing;
 mod upgrade;
