@@ -102,6 +102,17 @@ async fn a_cancelled_job_drops_the_handler_whether_it_runs_or_waits() {
 }
 
 #[tokio::test]
+async fn a_handler_that_panics_by_then_fails_its_job() {
+    let gate = Gate::new();
+    let (_rc, app, _folder) = behind(&gate, |rc| rc.respond_async().after(SOON)).await;
+    let check = app.ask("POST", "/broken").send().await;
+    gate.open.add_permits(1);
+    let result = redeem(&app, &check).await;
+    assert_eq!((result.status, result.outcome()), (500, Some("failed")));
+    assert!(result.text().contains("the call broke off"), "{result:?}");
+}
+
+#[tokio::test]
 async fn where_no_job_is_accepted_the_request_goes_on_as_it_was() {
     let gate = Gate::new();
     let (rc, app, _folder) = behind(&gate, |rc| rc.respond_async().after(SOON)).await;

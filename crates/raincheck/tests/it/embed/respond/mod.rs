@@ -66,7 +66,8 @@ impl Gate {
         self.dropped.acquire().await.unwrap().forget();
     }
 
-    /// `/slow` with any method, which answers with the body it got when it is let; `/deaf`, which reads no body.
+    /// `/slow` with any method, which answers with the body it got when it is let; `/deaf`, which reads no body; `/broken`, which
+    /// panics then.
     fn routes(&self) -> Router {
         async fn through(gate: &Gate) {
             gate.calls.fetch_add(1, Ordering::SeqCst);
@@ -82,8 +83,13 @@ impl Gate {
             through(&gate).await;
             "heard nothing"
         }
+        async fn broken(State(gate): State<Gate>) -> &'static str {
+            through(&gate).await;
+            panic!("at the disco")
+        }
         Router::new()
             .route("/slow", any(slow))
+            .route("/broken", any(broken))
             .route("/deaf", any(deaf))
             .route("/fast", get(async || "fast"))
             .with_state(self.clone())
