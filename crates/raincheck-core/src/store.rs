@@ -246,6 +246,10 @@ pub trait Store: Debug + Send + Sync + 'static {
         managed: bool,
     ) -> Answer<Result<Arc<Queue>, QueueRefused>>;
 
+    /// Makes a queue an ordinary one, which anybody may change: the configuration that managed it names it no more. Its
+    /// settings, its jobs and whether it is paused stay. One that is ordinary already stays as it is. Durable on return.
+    fn release_queue(&self, ns: &Namespace, name: &QueueName) -> Answer<Result<Arc<Queue>, QueueRefused>>;
+
     /// The queue and its counts; counts may be a moment old.
     fn queue(&self, ns: &Namespace, name: &QueueName) -> Answer<Option<QueueStatus>>;
 

@@ -3,9 +3,13 @@
 //! Invariant: a body lies in one place. Who writes a job's row asks [`small_input`] or [`small_result`] whether it goes
 //! there, and calls [`put_input`] or [`put_result`] where it does not.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use raincheck_core::content::{Header, Input, JobResult};
 use raincheck_core::id::{Fence, JobId};
+use raincheck_core::job::Job;
+use raincheck_core::store::Change;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::row::QueueKey;
@@ -184,4 +188,17 @@ pub(crate) fn drop_bodies(conn: &Connection, seq: i64) -> rusqlite::Result<()> {
     conn.prepare_cached("DELETE FROM results WHERE seq = ?1")?
         .execute([seq])?;
     Ok(())
+}
+
+/// The job with its result, where it is done and has one.
+pub(crate) fn change(conn: &Connection, job: Job) -> rusqlite::Result<Change> {
+    let result = if job.done() {
+        result(conn, job.id)?.map(Arc::new)
+    } else {
+        None
+    };
+    Ok(Change {
+        job: Arc::new(job),
+        result,
+    })
 }

@@ -186,17 +186,7 @@ impl Store for SqliteStore {
         self.read(move |conn, names| {
             let conn = &conn.unchecked_transaction()?;
             Ok(match row::load(conn, names, &ns, id)? {
-                Ok((_, job)) => {
-                    let result = if job.done() {
-                        body::result(conn, id)?.map(Arc::new)
-                    } else {
-                        None
-                    };
-                    Ok(Change {
-                        job: Arc::new(job),
-                        result,
-                    })
-                }
+                Ok((_, job)) => Ok(body::change(conn, job)?),
                 Err(missing) => Err(missing),
             })
         })
@@ -213,6 +203,11 @@ impl Store for SqliteStore {
         self.act(Act::unless_refused, move |tx| {
             queues::put(tx, &ns, &name, &spec, managed)
         })
+    }
+
+    fn release_queue(&self, ns: &Namespace, name: &QueueName) -> Answer<Result<Arc<Queue>, QueueRefused>> {
+        let (ns, name) = (ns.clone(), name.clone());
+        self.act(Act::unless_refused, move |tx| queues::release(tx, &ns, &name))
     }
 
     fn queue(&self, ns: &Namespace, name: &QueueName) -> Answer<Option<QueueStatus>> {

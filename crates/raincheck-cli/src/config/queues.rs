@@ -49,7 +49,7 @@ pub(crate) struct Wanted {
     pub(crate) spec: QueueSpec,
     /// The limits of single groups of it.
     pub(crate) groups: Vec<(GroupName, GroupSpec)>,
-    /// Whether it is the configuration's. What only lost its program becomes ordinary at the next start.
+    /// Whether it is the configuration's.
     pub(crate) managed: bool,
 }
 
@@ -108,7 +108,7 @@ pub(crate) fn wanted(queues: &Queues, there: &[std::sync::Arc<Queue>]) -> Result
                     ..queue.spec.clone()
                 },
                 groups: Vec::new(),
-                // While the server runs, only it may write a queue that its configuration defined.
+                // Until it is released, only the configuration may write a queue that it defined.
                 managed: queue.managed,
             });
         }
@@ -136,6 +136,15 @@ fn groups(fields: &Fields) -> impl Iterator<Item = (GroupName, GroupSpec)> {
         .groups
         .iter()
         .map(|(name, (spec, _))| (name.clone(), *spec))
+}
+
+/// The queues that an earlier configuration defined and this one does not name.
+pub(crate) fn released(queues: &Queues, there: &[std::sync::Arc<Queue>]) -> Vec<(Namespace, QueueName)> {
+    let ns = Namespace::default();
+    let named = |queue: &Queue| queue.namespace == ns && queues.contains_key(&queue.name);
+    let gone = there.iter().filter(|queue| queue.managed && !named(queue));
+    gone.map(|queue| (queue.namespace.clone(), queue.name.clone()))
+        .collect()
 }
 
 /// The groups of which an earlier configuration said something, and this one nothing.

@@ -53,8 +53,8 @@ A table for each, with the fields of `PUT /v1/queues/{queue}`; in the environmen
 command line `--queue reports=http://…` and `--set reports.concurrency=4`. A queue that the file defines is what the
 configuration says, with defaults for the rest; one that only flags name keeps the settings that it has. Over the API such
 queues can be paused but not changed (409 `queue-managed`). A program is started without a shell, and is looked for when the
-server starts. A queue that nobody names any more is ordinary after the next start; its program is forgotten at
-once, and workers have to ask for its jobs. A table below `groups` has the fields of `PUT /v1/queues/{queue}/groups/{group}`; one
+server starts. A queue that nobody names any more is ordinary from SIGHUP on: its settings and jobs stay, it can be changed and
+deleted over the API, its program is forgotten, so that workers have to ask for its jobs, and URLs that it pushes to are held to public addresses. A table below `groups` has the fields of `PUT /v1/queues/{queue}/groups/{group}`; one
 that is taken out is forgotten on SIGHUP, or over the API. URLs that are written here lead where they say; only those that come over the API are held to public
 addresses.
 

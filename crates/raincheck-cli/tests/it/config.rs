@@ -142,7 +142,11 @@ fn a_hangup_has_the_configuration_read_again_and_followed() {
     let queue = |name| server.run(&["queue", "get", name, "--json"]).json();
     assert_eq!(queue("q")["concurrency"], 2);
     assert_eq!(queue("new")["managed"], true);
-    assert_eq!(queue("gone")["worker"], "pull", "its program is forgotten");
+    let gone = queue("gone");
+    assert_eq!(gone["worker"], "pull", "its program is forgotten");
+    assert_eq!(gone["managed"], false, "it is nobody's any more");
+    server.run(&["queue", "set", "gone", "timeout=1s"]).ok();
+    server.run(&["queue", "delete", "gone", "--yes"]).ok();
     server.logged("\"level\":\"debug\"", 1);
     server.logged("\"setting\":\"drain\"", 1);
     server.logged("\"queue\":\"gone\"", 1);
@@ -162,6 +166,80 @@ fn a_hangup_has_the_configuration_read_again_and_followed() {
     server.signal("HUP");
     server.logged("the configuration is left as it was", 2);
     assert_eq!(queue("q")["concurrency"], 2);
+    server.stop();
+}
+
+#[test]
+fn groups_of_the_file_are_followed_by_a_running_server_and_forgotten_with_it() {
+    const QUEUE: &str =
+        "drain = '0s'\n[queues.q]\nworker = { process = ['sleep', '1000'] }\nconcurrency = 9\n";
+    let with = |groups: &str| format!("{QUEUE}{groups}");
+    let server = Server::start_in(folder(&with("[queues.q.groups.a]\nconcurrency = 1\n")), &[]);
+    let jobs: Vec<_> = (0..3).map(|_| server.submit(&["q", "--group", "a"])).collect();
+    let concurrency = || {
+        let group = server.run(&["queue", "group", "q", "a", "--json"]).json();
+        (
+            group["concurrency"].clone(),
+            group["origin"]["concurrency"].clone(),
+        )
+    };
+    let state = |id: &str| server.run(&["job", "get", id, "--json"]).json()["state"].clone();
+    server.until(&jobs[0], "running");
+    assert_eq!(state(&jobs[1]), "queued", "its group has one turn");
+    for (read, groups, limit, running) in [
+        (
+            1,
+            "[queues.q.groups.a]\nconcurrency = 2\n",
+            (2.into(), "set".into()),
+            2,
+        ),
+        (2, "", (serde_json::Value::Null, "default".into()), 3),
+    ] {
+        write(server.folder(), &with(groups));
+        server.signal("HUP");
+        server.logged("the configuration was read again", read);
+        assert_eq!(concurrency(), limit, "{groups:?}");
+        for id in &jobs[..running] {
+            server.until(id, "running");
+        }
+        if let Some(id) = jobs.get(running) {
+            assert_eq!(state(id), "queued", "{groups:?}");
+        }
+    }
+    server.stop();
+}
+
+#[test]
+fn a_queue_that_the_file_names_no_more_is_ordinary_without_a_restart() {
+    let named = "[queues.q]\nconcurrency = 2\n";
+    let server = Server::start_in(folder(named), &["--queue", "flag"]);
+    let queue = |name: &str| server.run(&["queue", "get", name, "--json"]).json();
+    let read_again = |toml: &str, times| {
+        write(server.folder(), toml);
+        server.signal("HUP");
+        server.logged("the configuration was read again", times);
+    };
+    let id = server.submit(&["q"]);
+    assert_eq!(server.run(&["queue", "set", "q", "timeout=1s"]).code, 7);
+    read_again("", 1);
+    let left = queue("q");
+    assert_eq!(
+        (&left["managed"], &left["concurrency"]),
+        (&false.into(), &2.into())
+    );
+    assert_eq!(queue("flag")["managed"], true, "a flag names it still");
+    assert_eq!(
+        server.run(&["job", "get", &id, "--json"]).json()["state"],
+        "queued"
+    );
+    server.run(&["queue", "set", "q", "timeout=1s"]).ok();
+    // Named again it is the file's again, and whole.
+    read_again(named, 2);
+    let back = queue("q");
+    assert_eq!(
+        (&back["managed"], &back["origin"]["timeout"]),
+        (&true.into(), &"default".into())
+    );
     server.stop();
 }
 

@@ -350,6 +350,7 @@ macro_rules! conformance_promises {
                 an_unknown_queue_is_said_to_be
                 a_managed_queue_is_changed_by_its_manager_only
                 a_queue_can_become_managed
+                a_queue_that_is_released_is_everybodys
                 pausing_twice_is_pausing_once
                 counts_follow_the_jobs
                 a_queue_with_unfinished_jobs_is_not_deleted

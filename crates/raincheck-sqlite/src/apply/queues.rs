@@ -40,6 +40,23 @@ pub(crate) fn put(
     write(tx, queue).map(Ok)
 }
 
+/// Makes a queue an ordinary one.
+pub(crate) fn release(
+    tx: &mut Tx<'_>,
+    ns: &Namespace,
+    name: &QueueName,
+) -> rusqlite::Result<Result<Arc<Queue>, QueueRefused>> {
+    let Some((_, queue)) = tx.memory.queue(ns, name) else {
+        return Ok(Err(QueueRefused::Unknown));
+    };
+    if !queue.managed {
+        return Ok(Ok(queue));
+    }
+    let mut queue = Queue::clone(&queue);
+    queue.managed = false;
+    write(tx, queue).map(Ok)
+}
+
 /// Creates a queue with default settings.
 pub(crate) fn create(tx: &mut Tx<'_>, ns: &Namespace, name: &QueueName) -> rusqlite::Result<Arc<Queue>> {
     write(

@@ -62,6 +62,25 @@ impl Node {
         .await
     }
 
+    /// Makes a queue of the configuration an ordinary one; in force at once. Durable on return, and made even where the
+    /// caller is gone. Where its jobs are pushed, their URLs are held to public addresses from then on.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn release_queue(
+        &self,
+        ns: &Namespace,
+        name: &QueueName,
+    ) -> Result<Result<Arc<Queue>, QueueRefused>, StoreError> {
+        let (node, ns, name) = (self.clone(), ns.clone(), name.clone());
+        self.errand(async move {
+            let _one_at_a_time = node.0.queues.changing.lock().await;
+            let answer = node.changing().release_queue(&ns, &name).await?;
+            Ok(answer.inspect(|queue| node.take_in(queue)))
+        })
+        .await
+    }
+
     /// Pauses or resumes claiming from the queue; in force at once. Durable on return, and made even where the
     /// caller is gone. What runs goes on.
     ///

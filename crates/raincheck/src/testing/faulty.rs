@@ -234,6 +234,9 @@ impl Store for Faulty {
     ) -> Answer<Result<Arc<Queue>, QueueRefused>> {
         self.inner.put_queue(ns, name, spec, managed)
     }
+    fn release_queue(&self, ns: &Namespace, name: &QueueName) -> Answer<Result<Arc<Queue>, QueueRefused>> {
+        self.inner.release_queue(ns, name)
+    }
     fn queue(&self, ns: &Namespace, name: &QueueName) -> Answer<Option<QueueStatus>> {
         self.inner.queue(ns, name)
     }

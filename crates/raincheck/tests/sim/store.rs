@@ -27,7 +27,6 @@ use raincheck_core::store::{
 };
 use raincheck_core::time::Timestamp;
 
-use crate::check::Checker;
 use crate::door::{Door, Op};
 
 /// What an entry of a batch is judged by, one after the other.
@@ -239,7 +238,16 @@ impl Store for Door {
         self.ask(
             (Op::Write, "put queue", None),
             move |store| crate::broken::put_queue(bug, store, &ns, &name, spec, managed),
-            |checker, answer, _, _| taken_in(checker, answer),
+            |checker, answer, _, _| checker.taken_in(answer),
+        )
+    }
+
+    fn release_queue(&self, ns: &Namespace, name: &QueueName) -> Answer<Result<Arc<Queue>, QueueRefused>> {
+        let (ns, name) = (ns.clone(), name.clone());
+        self.ask(
+            (Op::Write, "release queue", None),
+            move |store| store.release_queue(&ns, &name),
+            |checker, answer, _, _| checker.taken_in(answer),
         )
     }
 
@@ -312,7 +320,7 @@ impl Store for Door {
         self.ask(
             (Op::Write, if paused { "pause" } else { "resume" }, None),
             move |store| store.pause(&ns, &name, paused),
-            |checker, answer, _, _| taken_in(checker, answer),
+            |checker, answer, _, _| checker.taken_in(answer),
         )
     }
 
@@ -584,15 +592,5 @@ impl Store for Door {
     /// The world closes the store itself when this run has ended.
     fn close(&self) -> Answer<()> {
         Box::pin(std::future::ready(Ok(())))
-    }
-}
-
-fn taken_in(checker: &mut Checker, answer: &Result<Arc<Queue>, QueueRefused>) -> &'static str {
-    match answer {
-        Ok(queue) => {
-            checker.queue(queue);
-            "taken in"
-        }
-        Err(_) => "refused",
     }
 }

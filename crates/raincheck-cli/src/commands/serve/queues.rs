@@ -3,11 +3,11 @@
 //! Invariant: all of them are sound before the first is written.
 
 use raincheck::Node;
-use raincheck::core::name::Namespace;
+use raincheck::core::name::{Namespace, QueueName};
 use raincheck::core::store::Store;
-use tracing::warn;
+use tracing::{info, warn};
 
-use crate::config::queues::{Queues, Wanted, dropped, wanted};
+use crate::config::queues::{Queues, Wanted, dropped, released, wanted};
 use crate::exit::{Exit, Failed};
 
 /// Writes them into a store that no node runs over yet; gives back those that the configuration defines.
@@ -33,21 +33,28 @@ pub(crate) async fn put(store: &dyn Store, queues: &Queues) -> Result<Vec<Wanted
 }
 
 /// What would have to be written, while the node runs.
-pub(crate) async fn planned(node: &Node, queues: &Queues) -> Result<Vec<Wanted>, Failed> {
+#[derive(Debug)]
+pub(crate) struct Plan {
+    wanted: Vec<Wanted>,
+    /// Which are nobody's any more.
+    released: Vec<(Namespace, QueueName)>,
+}
+
+/// What would have to be written, while the node runs.
+pub(crate) async fn planned(node: &Node, queues: &Queues) -> Result<Plan, Failed> {
     let there = node.store().all_queues().await.map_err(unwritten)?;
-    wanted(queues, &there)
+    Ok(Plan {
+        wanted: wanted(queues, &there)?,
+        released: released(queues, &there),
+    })
 }
 
 /// Writes what was planned; in force at once.
 ///
-/// Groups of which the configuration before said something and this one nothing have no limits of their own any more.
-pub(crate) async fn follow(
-    node: &Node,
-    plan: Vec<Wanted>,
-    before: &Queues,
-    queues: &Queues,
-) -> Result<(), Failed> {
-    for queue in plan {
+/// Queues that nothing names any more are ordinary ones from then on. Groups of which the configuration before said
+/// something and this one nothing have no limits of their own any more.
+pub(crate) async fn follow(node: &Node, plan: Plan, before: &Queues, queues: &Queues) -> Result<(), Failed> {
+    for queue in plan.wanted {
         tell_of_lost_program(&queue, queues);
         let written = node
             .put_queue(&queue.namespace, &queue.name, queue.spec, queue.managed)
@@ -60,6 +67,12 @@ pub(crate) async fn follow(
                 .await;
             written.map_err(unwritten)?.map_err(unwritten)?;
         }
+    }
+    for (namespace, queue) in plan.released {
+        // Only after its program was forgotten above: nobody may see an ordinary queue with one.
+        let written = node.release_queue(&namespace, &queue).await;
+        written.map_err(unwritten)?.map_err(unwritten)?;
+        info!(%queue, "the configuration names it no more: it is an ordinary queue now");
     }
     for (queue, group) in dropped(before, queues) {
         // The queue may be gone with them.

@@ -44,13 +44,6 @@ impl Follower<'_> {
         // Nothing below refuses what was written; it fails only with the store.
         self.log.set(filter);
         queues::follow(self.node, plan, &config.queues, &fresh.queues).await?;
-        for name in config
-            .queues
-            .keys()
-            .filter(|name| !fresh.queues.contains_key(*name))
-        {
-            warn!(queue = %name, "the configuration names it no more: it is an ordinary queue after the next start");
-        }
         let left: Vec<_> = fresh
             .changed(config)
             .into_iter()

@@ -97,6 +97,7 @@ impl Store for Broken {
         fn input(ns: &Namespace, id: JobId) -> Answer<Result<Input, Missing>>;
         fn result(ns: &Namespace, id: JobId) -> Answer<Result<Change, Missing>>;
         fn put_queue(ns: &Namespace, name: &QueueName, spec: QueueSpec, managed: bool) -> Answer<Result<Arc<Queue>, QueueRefused>>;
+        fn release_queue(ns: &Namespace, name: &QueueName) -> Answer<Result<Arc<Queue>, QueueRefused>>;
         fn queue(ns: &Namespace, name: &QueueName) -> Answer<Option<QueueStatus>>;
         fn standing(ns: &Namespace, job: &Job) -> Answer<Option<Standing>>;
         fn queues(ns: &Namespace) -> Answer<Vec<QueueStatus>>;

@@ -150,6 +150,10 @@ impl Store for ModelStore {
         })
     }
 
+    fn release_queue(&self, ns: &Namespace, name: &QueueName) -> Answer<Result<Arc<Queue>, QueueRefused>> {
+        self.act(Act::unless_refused, |model, _| model.release_queue(ns, name))
+    }
+
     fn queue(&self, ns: &Namespace, name: &QueueName) -> Answer<Option<QueueStatus>> {
         self.look(|model, now| model.queue(ns, name, now))
     }

@@ -43,6 +43,19 @@ impl Model {
         Ok(queue)
     }
 
+    pub(in crate::conformance) fn release_queue(
+        &mut self,
+        ns: &Namespace,
+        name: &QueueName,
+    ) -> Result<Arc<Queue>, QueueRefused> {
+        let key = (ns.clone(), name.clone());
+        let line = self.lines.get_mut(&key).ok_or(QueueRefused::Unknown)?;
+        if line.queue.managed {
+            Arc::make_mut(&mut line.queue).managed = false;
+        }
+        Ok(line.queue.clone())
+    }
+
     pub(in crate::conformance) fn queue(
         &self,
         ns: &Namespace,

@@ -4,7 +4,7 @@ use super::kit::{Draft, Kit, fail_after, h, key, queue_name, refuse, s, succeed}
 use crate::delivery::Callback;
 use crate::group::GroupSpec;
 use crate::job::{Options, State};
-use crate::queue::{QueueSpec, Worker};
+use crate::queue::{Queue, QueueSpec, Worker};
 use crate::retry::Backoff;
 use crate::store::{Counts, QueueRefused};
 
@@ -205,6 +205,30 @@ pub async fn a_queue_can_become_managed(kit: Kit) {
     let put = kit.store.put_queue(&kit.ns, &queue_name("q"), spec(), true).await;
     assert!(put.expect("the store answers").expect("the manager may").managed);
     assert_eq!(kit.claim_up_to(9).await.len(), 1, "its jobs stay");
+}
+
+pub async fn a_queue_that_is_released_is_everybodys(kit: Kit) {
+    let (store, ns, name) = (&kit.store, &kit.ns, queue_name("q"));
+    let release = async |name| {
+        let answer = store.release_queue(ns, name).await;
+        answer.expect("the store answers")
+    };
+    assert_eq!(release(&name).await, Err(QueueRefused::Unknown));
+    let put = store.put_queue(ns, &name, spec(), true).await;
+    put.expect("the store answers").expect("it is nobody else's");
+    kit.submit(Draft::default()).await;
+    let paused = store.pause(ns, &name, true).await;
+    let mut expected = Queue::clone(&paused.expect("the store answers").expect("pausing is allowed"));
+    expected.managed = false;
+    for _ in 0..2 {
+        let released = release(&name).await.expect("it is there");
+        assert_eq!(*released, expected);
+    }
+    let status = store.queue(ns, &name).await.expect("the store answers");
+    let status = status.expect("it is there");
+    assert_eq!((&*status.queue, status.counts.queued), (&expected, 1));
+    let put = store.put_queue(ns, &name, QueueSpec::default(), false).await;
+    assert!(put.expect("the store answers").is_ok(), "nobody manages it");
 }
 
 pub async fn pausing_twice_is_pausing_once(kit: Kit) {

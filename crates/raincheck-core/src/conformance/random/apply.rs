@@ -50,6 +50,10 @@ impl Run {
                     &self.model.put_queue(&ns, &name, *spec, managed, now),
                 )
             }
+            Command::ReleaseQueue(ns, name) => {
+                let answer = answered(store.release_queue(&ns, &name).await)?;
+                equal("a release", &answer, &self.model.release_queue(&ns, &name))
+            }
             Command::PutGroup(ns, name, group, spec) => {
                 let answer = answered(store.put_group(&ns, &name, &group, spec).await)?;
                 let expected = self.model.put_group(&ns, &name, &group, spec, now);

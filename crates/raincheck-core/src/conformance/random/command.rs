@@ -32,6 +32,7 @@ pub(super) enum Command {
     /// In pages of this size, to the end.
     List(Namespace, Filter, u32),
     PutQueue(Namespace, QueueName, Box<QueueSpec>, bool),
+    ReleaseQueue(Namespace, QueueName),
     PutGroup(Namespace, QueueName, GroupName, Option<GroupSpec>),
     Pause(Namespace, QueueName, bool),
     /// In slices of this size, until nothing waits.

@@ -272,6 +272,7 @@ pub(super) fn draw(rng: &mut Rng, world: &World<'_>) -> Command {
             Command::Patch(ns, ids.into_iter().map(|id| (id, patch(rng, store))).collect())
         }
         84 => Command::Replay(ns, queue(rng), idempotency(rng)),
+        86 if rng.one_in(4) => Command::ReleaseQueue(ns, queue(rng)),
         85 | 86 => Command::PutQueue(ns, queue(rng), Box::new(spec(rng)), rng.one_in(25)),
         88 => Command::Pause(ns, queue(rng), rng.one_in(2)),
         89 => Command::Pause(ns, queue(rng), false),

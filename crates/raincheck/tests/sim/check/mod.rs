@@ -26,7 +26,7 @@ use raincheck_core::job::Job;
 use raincheck_core::lease::Lease;
 use raincheck_core::name::{GroupName, QueueName};
 use raincheck_core::queue::Queue;
-use raincheck_core::store::{Change, Missing};
+use raincheck_core::store::{Change, Missing, QueueRefused};
 use raincheck_core::time::Timestamp;
 
 use crate::log::{Cover, number};
@@ -200,6 +200,17 @@ impl Checker {
     fn of<'a>(&'a self, queue: &'a QueueName) -> impl Iterator<Item = &'a Arc<Job>> {
         let jobs = self.jobs.values().map(|shadow| &shadow.job);
         jobs.filter(move |job| job.queue == *queue)
+    }
+
+    /// What a change of a queue came to.
+    pub(crate) fn taken_in(&mut self, answer: &Result<Arc<Queue>, QueueRefused>) -> &'static str {
+        match answer {
+            Ok(queue) => {
+                self.queue(queue);
+                "taken in"
+            }
+            Err(_) => "refused",
+        }
     }
 
     /// A queue as it was committed.
