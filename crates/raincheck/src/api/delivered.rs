@@ -15,12 +15,13 @@ use http_body::{Frame, SizeHint};
 
 use super::answer::json;
 use crate::pull::handed::Lent;
-use crate::server::OnlyToThePresent;
+use crate::server::{AskedAgain, OnlyToThePresent};
 
 /// A body with the leases that stand in it.
 struct Leases {
     bytes: Option<Bytes>,
     lent: Vec<Lent>,
+    again: AskedAgain,
 }
 
 impl http_body::Body for Leases {
@@ -31,12 +32,15 @@ impl http_body::Body for Leases {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.lent.drain(..).for_each(Lent::delivered);
-        Poll::Ready(self.bytes.take().map(|bytes| Ok(Frame::data(bytes))))
+        let bytes = self.bytes.take();
+        if bytes.is_none() || !self.again.is_set() {
+            self.lent.drain(..).for_each(Lent::delivered);
+        }
+        Poll::Ready(bytes.map(|bytes| Ok(Frame::data(bytes))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.bytes.is_none()
+        self.bytes.is_none() && self.lent.is_empty()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -51,6 +55,8 @@ pub(crate) fn leases(body: Vec<u8>, lent: Vec<Lent>) -> Response {
         response.extensions_mut().insert(OnlyToThePresent);
     }
     let bytes = Some(Bytes::from(body));
-    *response.body_mut() = Body::new(Leases { bytes, lent });
+    let again = AskedAgain::default();
+    response.extensions_mut().insert(again.clone());
+    *response.body_mut() = Body::new(Leases { bytes, lent, again });
     response
 }

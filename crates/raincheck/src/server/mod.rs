@@ -30,6 +30,7 @@ mod wire;
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -51,6 +52,23 @@ pub use lines::{Lines, Piece};
 pub use listen::{ListenRefused, Protection, check_listen};
 pub use room::Room;
 pub use tls::{Tls, TlsError};
+
+/// In the extensions of an answer whose body must know whether the connection took it. Set by a connection that takes a body's
+/// bytes before there is room for them, and asks for more only once they are on their way.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct AskedAgain(Arc<AtomicBool>);
+
+impl AskedAgain {
+    /// The connection is one of those.
+    pub(super) fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is.
+    pub(crate) fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
 
 /// In an answer's extensions: it hands something out that is lost with it, so a client that has closed its side does not
 /// get it. The answer is dropped instead, and the connection ends after [`ServerOptions::gone_time`].

@@ -21,9 +21,9 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceExt as _};
 
-use super::ServerOptions;
 use super::connection::Peer;
 use super::streams::Streams;
+use super::{AskedAgain, ServerOptions};
 use crate::tasks::{Group, TaskKind};
 
 /// How often a connection is looked at for a client that asks or takes nothing.
@@ -174,6 +174,9 @@ where
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Ok(response) = ready!(self.answer.as_mut().poll(cx));
         let mut open = self.open.take();
+        if let Some(again) = response.extensions().get::<AskedAgain>() {
+            again.set();
+        }
         if response.body().is_end_stream()
             && let Some(open) = &mut open
         {

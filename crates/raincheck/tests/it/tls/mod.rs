@@ -1,5 +1,6 @@
 //! TLS over real sockets: both versions of HTTP, certificates that change, handshakes that do not come.
 
+mod claims;
 mod floods;
 mod rig;
 

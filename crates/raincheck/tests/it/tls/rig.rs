@@ -1,5 +1,6 @@
 //! An authority of a test's own, and clients that trust it alone.
 
+use std::future::Future;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -116,16 +117,31 @@ pub(super) async fn http2(
     server: &Server,
     authority: &Authority,
 ) -> (SendRequest<String>, oneshot::Receiver<()>) {
-    let stream = secure(server, authority, &["h2", "http/1.1"])
-        .await
-        .expect("the server speaks TLS");
-    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
-    let shaking = http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
-    let (client, connection) = shaking.await.expect("the server speaks HTTP/2");
+    let (client, connection) = http2_by_hand(server, authority, None).await;
     let (tell, told) = oneshot::channel();
     Group::new("client").spawn(TaskKind::Errand, async move {
         let _ = connection.await;
         let _ = tell.send(());
     });
     (client, told)
+}
+
+/// An HTTP/2 client that takes so many bytes of an answer before it asks for more, and its connection, which lasts while it is
+/// polled and ends without a word where it is dropped.
+pub(super) async fn http2_by_hand(
+    server: &Server,
+    authority: &Authority,
+    window: Option<u32>,
+) -> (
+    SendRequest<String>,
+    impl Future<Output = hyper::Result<()>> + Send + use<>,
+) {
+    let stream = secure(server, authority, &["h2", "http/1.1"])
+        .await
+        .expect("the server speaks TLS");
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder.initial_stream_window_size(window);
+    let shaking = builder.handshake(TokioIo::new(stream));
+    shaking.await.expect("the server speaks HTTP/2")
 }
