@@ -47,6 +47,12 @@ impl Timestamp {
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0).try_into().unwrap_or(0))
     }
+
+    /// How far this is from another, before it or after: a clock that was set back leaves instants ahead.
+    #[must_use]
+    pub const fn apart(self, other: Self) -> Duration {
+        Duration::from_millis(self.0.abs_diff(other.0))
+    }
 }
 
 /// A [`Timestamp`] as it is shown.

@@ -90,6 +90,12 @@ impl Fresh {
         kept.get(seq).filter(|change| change.job.done()).cloned()
     }
 
+    /// Drops all: rows were changed beside it.
+    pub(crate) fn clear(&self) {
+        let mut kept = self.lock();
+        *kept = Recent::new(kept.capacity());
+    }
+
     /// Drops all, and keeps nothing from now on: the store is closed.
     pub(crate) fn close(&self) {
         *self.lock() = Recent::new(0);

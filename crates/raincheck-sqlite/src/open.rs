@@ -8,9 +8,8 @@ use std::sync::{Arc, Mutex};
 use raincheck_core::clock::Clock;
 use raincheck_core::id::{IdGenerator, JobId};
 use raincheck_core::store::{Measure, Vitals};
-use raincheck_core::time::Timestamp;
-use rusqlite::Connection;
 
+use crate::back;
 use crate::checkpoint::Checkpoint;
 use crate::directory::{Directory, OpenError, row_error};
 use crate::handle::{Inner, SqliteStore};
@@ -22,7 +21,6 @@ use crate::schema;
 use crate::seal::Seal;
 use crate::space::Space;
 use crate::vault::{MasterKeys, Unlocked};
-
 use crate::writer::{Beside, Shared, Writer};
 
 /// How to open a store.
@@ -103,8 +101,8 @@ impl SqliteStore {
                 |row| row.get(0),
             )
             .map_err(failed)?;
-        let was = JobId::from_parts(last.unwrap_or(0).cast_unsigned(), 0).created_at();
-        keep_due(&conn, was, now).map_err(failed)?;
+        let ids = JobId::from_parts(last.unwrap_or(0).cast_unsigned(), 0).created_at();
+        back::at_open(&mut conn, ids, now).map_err(failed)?;
         let memory = Memory::load(&conn, options.recent_jobs, now).map_err(failed)?;
         if let Some(detail) = memory.damaged.values().next().cloned() {
             let path = database;
@@ -156,19 +154,6 @@ impl SqliteStore {
         };
         Ok(Self(Arc::new(inner), None))
     }
-}
-
-/// After a clock was set back, what was due stays due. Ids tell how late it was when the store was open last.
-pub(crate) fn keep_due(conn: &Connection, was: Timestamp, now: Timestamp) -> rusqlite::Result<()> {
-    if was <= now {
-        return Ok(());
-    }
-    tracing::warn!(%was, %now, "the clock was set back");
-    conn.execute(
-        "UPDATE jobs SET run_at = ?1, sum = NULL WHERE state = 0 AND run_at > ?1 AND run_at <= ?2",
-        [now.as_millis(), was.as_millis()],
-    )?;
-    Ok(())
 }
 
 /// The files of the database.

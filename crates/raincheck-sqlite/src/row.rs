@@ -132,6 +132,9 @@ struct History {
     retry_of: Option<JobId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     retried_as: Option<JobId>,
+    /// When it was accepted, where its id does not say: it was made ahead of a clock that was set back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created: Option<i64>,
 }
 
 fn json<T: Serialize>(value: &T) -> rusqlite::Result<String> {
@@ -330,7 +333,9 @@ pub(crate) fn read(row: &Row<'_>, names: &QueueNames) -> rusqlite::Result<Found>
             .map_err(|error| unreadable(13, error))?,
         priority: row.get(4)?,
         options: parsed::<Options>(row, 14)?.unwrap_or_default(),
-        created_at: id.created_at(),
+        created_at: history
+            .created
+            .map_or_else(|| id.created_at(), Timestamp::from_millis),
         run_at: Timestamp::from_millis(row.get(9)?),
         started_at: time(row, 10)?,
         phase: phase(row, seq, state, member)?,

@@ -20,7 +20,7 @@ pub const SQLITE_VERSION_MIN: i32 = 3_051_003;
 const APPLICATION_ID: i32 = 0x5261_696e;
 
 /// The migrations, oldest first. Only ever append.
-const MIGRATIONS: [&str; 16] = [
+const MIGRATIONS: [&str; 17] = [
     include_str!("sql/0001_jobs.sql"),
     include_str!("sql/0002_output.sql"),
     include_str!("sql/0003_signing_secrets.sql"),
@@ -37,6 +37,7 @@ const MIGRATIONS: [&str; 16] = [
     include_str!("sql/0014_sums.sql"),
     include_str!("sql/0015_sealed.sql"),
     include_str!("sql/0016_more_sums.sql"),
+    include_str!("sql/0017_set_back.sql"),
 ];
 
 /// A store of which nothing is on disk.

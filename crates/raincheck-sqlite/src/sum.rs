@@ -39,6 +39,9 @@ macro_rules! sum_of {
     (signing_secrets) => {
         "row_sum(namespace, secret, sealed_by, since, until)"
     };
+    (set_back) => {
+        "row_sum(ids, at)"
+    };
     (one_secret) => {
         "row_sum(secret, sealed_by)"
     };
@@ -68,7 +71,7 @@ pub(crate) use is_whole;
 
 /// Every table but those of jobs, their bodies and their output: what its rows are, and which of them are not as they were
 /// written.
-pub(crate) const CHANGED: [(&str, &str); 14] = [
+pub(crate) const CHANGED: [(&str, &str); 15] = [
     (
         "a queue",
         concat!("SELECT 1 FROM queues WHERE NOT ", is_whole!(queues)),
@@ -110,6 +113,10 @@ pub(crate) const CHANGED: [(&str, &str); 14] = [
         ),
     ),
     (
+        "when the clock was set back",
+        concat!("SELECT 1 FROM set_back WHERE NOT ", is_whole!(set_back)),
+    ),
+    (
         "the pepper of keys",
         concat!("SELECT 1 FROM key_pepper WHERE NOT ", is_whole!(one_secret)),
     ),
@@ -136,11 +143,25 @@ pub(crate) const CHANGED: [(&str, &str); 14] = [
     ),
 ];
 
-/// Makes `row_sum` known to a connection: the sum of any values in their order, each told from its neighbours.
+/// Makes `row_sum` known to a connection: the sum of any values in their order, each told from its neighbours; and
+/// `step_sum`, that of what each step of a job changes: eleven numbers and two texts.
 pub(crate) fn register(conn: &Connection) -> rusqlite::Result<()> {
     let flags =
         FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_INNOCUOUS;
-    conn.create_scalar_function("row_sum", -1, flags, |values| Ok(of_values(values)))
+    conn.create_scalar_function("row_sum", -1, flags, |values| Ok(of_values(values)))?;
+    conn.create_scalar_function("step_sum", 13, flags, |values| Ok(of_step(values)))
+}
+
+fn of_step(values: &Context<'_>) -> i64 {
+    let number = |place| match values.get_raw(place) {
+        ValueRef::Integer(number) => Some(number),
+        ValueRef::Null | ValueRef::Real(_) | ValueRef::Text(_) | ValueRef::Blob(_) => None,
+    };
+    let text = |place| match values.get_raw(place) {
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(bytes),
+        ValueRef::Null | ValueRef::Integer(_) | ValueRef::Real(_) => None,
+    };
+    of(std::array::from_fn::<_, 11, _>(number), [text(11), text(12)])
 }
 
 fn of_values(values: &Context<'_>) -> i64 {

@@ -14,12 +14,12 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode};
 
 use crate::apply::settle;
+use crate::back;
 use crate::checkpoint::Checkpoint;
 use crate::fresh::Fresh;
 use crate::handover::{Handover, Round, Taken};
 use crate::look::Look;
 use crate::memory::Memory;
-use crate::open::keep_due;
 use crate::operation::Operation;
 use crate::row::QueueNames;
 use crate::seal::Seal;
@@ -27,6 +27,8 @@ use crate::space::Space;
 use crate::told::Told;
 use crate::tx::Tx;
 use crate::vault::Sealer;
+
+mod wall;
 
 /// What the writer shares with the handles of the store.
 #[derive(Debug)]
@@ -183,6 +185,11 @@ impl Writer {
             }
         }
         self.beside.stop();
+        if self.failed.is_none()
+            && let Err(error) = back::at_close(&self.conn, self.clock.now())
+        {
+            tracing::warn!(%error, "the time is not noted");
+        }
         if self.failed.is_some() || !self.shared.space.measure(&self.conn) {
             // Nothing is written after a failure, and a disk is not filled to the brim: a clean open recovers from the log.
             let _ = self
@@ -254,42 +261,6 @@ impl Writer {
             }
             Err(fault) => self.answer_fault(fault, &mut requests(rounds)),
         }
-    }
-
-    /// Follows the host's time, which was set by so many milliseconds. Where the leases cannot be moved along now, it is tried
-    /// again; until then the time goes on as if nothing had happened.
-    fn follow_wall(&mut self, by: i64) {
-        let now = self.clock.now();
-        let then = Timestamp::from_millis(now.as_millis().saturating_add(by));
-        tracing::warn!(%now, %then, "the host's clock was set; due times follow it, leases do not");
-        let place = self.told.place();
-        let moved = self.move_leases(now, then, by);
-        if moved.is_ok() {
-            self.clock.follow(by);
-        } else {
-            self.told.forget_since(place);
-        }
-        let loaded = self.roll_back(if moved.is_ok() { then } else { now });
-        match moved.and(loaded) {
-            Ok(()) => self.told.woken.extend(self.memory.claimable()),
-            Err(Fault::Full) => self.shared.vitals.count(Trouble::Full),
-            Err(Fault::Broken { reason, .. }) => self.fail(reason),
-            Err(Fault::Operation(error)) => tracing::warn!(%error, "leases could not be moved yet"),
-        }
-    }
-
-    fn move_leases(&mut self, now: Timestamp, then: Timestamp, by: i64) -> Result<(), Fault> {
-        let running = self.memory.running();
-        let mut moved = || {
-            self.conn.execute_batch("BEGIN IMMEDIATE")?;
-            let mut tx = self.tx(now);
-            settle::move_leases(&mut tx, &running, by)?;
-            tx.flush()?;
-            keep_due(&self.conn, now, then)
-        };
-        moved().map_err(|error| fault(error, false))?;
-        let committed = self.conn.execute_batch("COMMIT");
-        committed.map_err(|error| fault(error, true))
     }
 
     fn answer_fault(&mut self, fault: Fault, requests: &mut dyn Iterator<Item = &mut Box<dyn Operation>>) {

@@ -308,5 +308,27 @@ mod tests {
         buckets.take(source, at(10_000));
         assert!(buckets.take(source, at(9_000)).wait.is_some());
         assert!(buckets.take(source, at(11_000)).wait.is_none());
+        let years = 10 * 365 * 86_400_000;
+        while buckets.take(source, at(years)).wait.is_none() {}
+        let wait = buckets
+            .take(source, at(0))
+            .wait
+            .expect("its bucket is empty still");
+        assert!(wait <= 3, "{wait} s");
+        let later = i64::try_from(wait).unwrap() * 1_000;
+        assert!(buckets.take(source, at(later)).wait.is_none());
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_makes_room_for_nobody_twice() {
+        let buckets = Buckets::remembering("1/m".parse().unwrap(), 1, 160);
+        let years = 10 * 365 * 86_400_000;
+        for n in 0..1_000_u32 {
+            buckets.take(Source::Address(IpAddr::V4(n.into())), at(years));
+        }
+        let late = from("198.51.100.1");
+        assert!(buckets.take(late, at(0)).wait.is_none());
+        assert!(buckets.take(late, at(0)).wait.is_some());
+        assert!(buckets.remembered() <= 160);
     }
 }

@@ -27,16 +27,14 @@ pub fn host_room(state: &HostState, limit: u32, in_flight: u32, wanted: u32, now
         probe: false,
         held: Some(HostHeld { by, until }),
     };
-    // What lies further ahead than it was ever set was set by a clock that has been set back since: it is over.
-    let ahead = |until: Timestamp, most| until > now && until.since(now) <= most;
-    let not_before = Some(state.not_before).filter(|until| ahead(*until, PAUSE_MAX));
+    let not_before = paused_until(state, now);
     let open_until = match state.circuit {
         Circuit::Probing { .. } => return shut(HostHeldBy::Circuit, None),
         Circuit::Open { until, .. } => Some(until),
         Circuit::Closed { .. } => None,
     };
-    if let Some(until) =
-        open_until.filter(|until| ahead(*until, OPEN_MAX) && not_before.is_none_or(|pause| *until > pause))
+    if let Some(until) = open_until
+        .filter(|until| ahead(*until, OPEN_MAX, now) && not_before.is_none_or(|pause| *until > pause))
     {
         return shut(HostHeldBy::Circuit, Some(until));
     }
@@ -61,6 +59,17 @@ pub fn host_room(state: &HostState, limit: u32, in_flight: u32, wanted: u32, now
         probe,
         held: (count < wanted).then_some(HostHeld { by, until: None }),
     }
+}
+
+/// Whether this is to come, at most so far ahead. What lies further ahead than it was ever set was set by a clock that has been set
+/// back since: it is over.
+fn ahead(until: Timestamp, most: Duration, now: Timestamp) -> bool {
+    until > now && until.since(now) <= most
+}
+
+/// Until when the host has asked to be left alone.
+fn paused_until(state: &HostState, now: Timestamp) -> Option<Timestamp> {
+    Some(state.not_before).filter(|until| ahead(*until, PAUSE_MAX, now))
 }
 
 /// The probe of an open circuit begins.
@@ -91,14 +100,15 @@ pub fn host_answered(
         HostAnswer::Failed { retry_after } => (true, retry_after),
         HostAnswer::Nothing => return probe_dropped(state, probe),
     };
-    let asked = retry_after.map_or(state.not_before, |pause| now.plus(pause.min(PAUSE_MAX)));
+    let before = paused_until(state, now).unwrap_or(state.not_before.min(now));
+    let asked = retry_after.map_or(before, |pause| now.plus(pause.min(PAUSE_MAX)));
     HostState {
         circuit: if failed {
             after_failure(state.circuit, probe, seed, now)
         } else {
             HostState::default().circuit
         },
-        not_before: state.not_before.max(asked),
+        not_before: before.max(asked),
         pace: if !failed && took <= QUICK {
             Pace::Quick
         } else {
@@ -125,7 +135,7 @@ fn after_failure(circuit: Circuit, probe: bool, seed: u64, now: Timestamp) -> Ci
     };
     match circuit {
         Circuit::Closed { failures, last } => {
-            let in_row = now.since(last) <= FAILURES_WITHIN;
+            let in_row = now.apart(last) <= FAILURES_WITHIN;
             let failures = if in_row { failures + 1 } else { 1 };
             if failures >= FAILURES_MAX {
                 open(1)
@@ -178,10 +188,10 @@ pub fn all_held(held: impl IntoIterator<Item = HostHeld>) -> Option<HostHeld> {
 #[must_use]
 pub fn forgettable(state: &HostState, now: Timestamp) -> bool {
     let closed = match state.circuit {
-        Circuit::Closed { failures, last } => failures == 0 || now.since(last) > FAILURES_WITHIN,
+        Circuit::Closed { failures, last } => failures == 0 || now.apart(last) > FAILURES_WITHIN,
         // Nobody has asked for the host since its longest pause was over.
-        Circuit::Open { until, .. } => now.since(until) > OPEN_MAX,
+        Circuit::Open { until, .. } => now.apart(until) > OPEN_MAX,
         Circuit::Probing { .. } => false,
     };
-    closed && state.not_before <= now
+    closed && paused_until(state, now).is_none()
 }

@@ -48,7 +48,9 @@ pub use renew::{Renewed, renew};
 pub use retry::{NotDone, retry};
 pub use secret::{first_secret, rotate_secret};
 pub use settle::{SettleRefused, SettleStep, Settlement, settle};
-pub use submit::{Backlog, Fingerprint, IdempotencyMatch, NewJob, admit, idempotency, submit, submit_at};
+pub use submit::{
+    Backlog, Fingerprint, IdempotencyMatch, NewJob, accepted_at, admit, idempotency, submit, submit_at,
+};
 pub use unique::{Contest, REPLACED, contest, holds};
 
 use crate::content::JobResult;

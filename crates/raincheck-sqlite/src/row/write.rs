@@ -28,7 +28,9 @@ fn lease_text(lease: &Lease) -> rusqlite::Result<String> {
 }
 
 fn history_text(job: &Job) -> rusqlite::Result<Option<String>> {
-    if job.attempts.is_empty() && job.error.is_none() && job.retry_of.is_none() && job.retried_as.is_none() {
+    let created = (job.created_at != job.id.created_at()).then(|| job.created_at.as_millis());
+    let links = job.retry_of.is_some() || job.retried_as.is_some();
+    if job.attempts.is_empty() && job.error.is_none() && !links && created.is_none() {
         return Ok(None);
     }
     let row = |attempt: &Attempt| AttemptRow {
@@ -44,6 +46,7 @@ fn history_text(job: &Job) -> rusqlite::Result<Option<String>> {
         error: job.error.clone(),
         retry_of: job.retry_of,
         retried_as: job.retried_as,
+        created,
     };
     json(&history).map(Some)
 }

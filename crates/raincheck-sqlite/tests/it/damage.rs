@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use raincheck_core::audit::{Act, Actor};
+use raincheck_core::batch::{BatchId, Line, NewBatch};
 use raincheck_core::clock::ManualClock;
 use raincheck_core::group::GroupSpec;
 use raincheck_core::id::Nonce;
-use raincheck_core::name::{GroupName, Namespace, Tag};
+use raincheck_core::key::{Grants, KeyDigest, KeyId, NewKey};
+use raincheck_core::name::{GroupName, KeyName, Namespace, Tag};
 use raincheck_core::secret::Secret;
 use raincheck_core::store::{Idempotency, Store as _, StoreError};
 use raincheck_sqlite::{OpenError, Options, SqliteStore};
@@ -119,7 +121,7 @@ async fn a_job_that_is_damaged_while_the_store_is_open_is_set_aside_and_the_othe
 }
 
 /// Every table that has a row here: one of its columns changed, and what is said of it.
-const CHANGES: [(&str, &str); 10] = [
+const CHANGES: [(&str, &str); 17] = [
     ("UPDATE queues SET settings = '{\"concurrency\":9}'", "a queue"),
     (
         "UPDATE groups SET settings = '{\"concurrency\":9}'",
@@ -141,12 +143,24 @@ const CHANGES: [(&str, &str); 10] = [
         "a signing secret",
     ),
     ("UPDATE acts SET target = 'other'", "an act of the audit log"),
+    (
+        "UPDATE deliveries SET body = replace(body, '127.0.0.1', '127.0.0.9')",
+        "a webhook",
+    ),
+    ("UPDATE deliveries SET next_at = next_at + 1", "a webhook"),
+    ("UPDATE batches SET lines = lines + 1", "a batch"),
+    ("UPDATE batches SET settings = '{}'", "a batch"),
+    ("UPDATE batches SET refusals = '[]'", "a batch's refusals"),
+    ("UPDATE api_keys SET namespace = 'other'", "an API key"),
+    ("UPDATE set_back SET at = at + 1", "when the clock was set back"),
     ("UPDATE jobs SET state = 6", "the sums of a job that is there"),
 ];
 
 /// A store with a row in each of those tables.
 async fn furnished(dir: &Path) {
-    let store = open(dir).expect("a store");
+    let clock = Arc::new(ManualClock::default());
+    let options = Options::new(dir, Arc::<ManualClock>::clone(&clock));
+    let store = SqliteStore::open(options).expect("a store");
     let ns = Namespace::default();
     let mut job = submission(&store, bytes("input"));
     job.job.options.tags = vec![Tag::new("eu").expect("a tag")];
@@ -178,13 +192,46 @@ async fn furnished(dir: &Path) {
         id: 1,
         actor: Actor::Local,
         address: None,
-        namespace: ns,
+        namespace: ns.clone(),
         action: "putQueue".to_owned(),
         target: "q".to_owned(),
         request_id: "r".to_owned(),
     };
     store.record(act, None).await.expect("it is kept");
+    batch(&store, &ns).await;
+    let key = NewKey {
+        id: KeyId::new(1),
+        name: KeyName::new("k").expect("a name"),
+        grants: Grants::everything(),
+        valid_for: None,
+        digest: KeyDigest::new([1; 32]),
+    };
+    let made = store.create_key(&ns, key).await;
+    made.expect("the store answers").expect("there is room");
+    clock.set(-3_600_000);
+    store.reclaim(1, 0).await.expect("the clock is followed");
     store.close().await.expect("it closes");
+}
+
+/// A batch of which every line was refused, and the webhook that its end makes.
+async fn batch(store: &SqliteStore, ns: &Namespace) {
+    let id = BatchId::new(store.mint());
+    let new = NewBatch {
+        id,
+        keep: None,
+        callback: Some("http://127.0.0.1:9/done".to_owned()),
+        idempotency: None,
+    };
+    let opened = store.open_batch(ns, new).await;
+    opened.expect("the store answers").expect("it is new");
+    let bad = Line::Bad {
+        code: "bad-request".to_owned(),
+        detail: "no".to_owned(),
+    };
+    let added = store.add_lines(ns, id, 0, vec![bad]).await;
+    added.expect("the store answers").expect("it takes lines");
+    let sealed = store.seal_batch(ns, id, 1).await;
+    sealed.expect("the store answers").expect("it is open");
 }
 
 #[tokio::test]

@@ -69,6 +69,11 @@ pub(crate) async fn claim(store: &SqliteStore) -> Leased {
 
 /// Claims the next job under a lease with this nonce.
 pub(crate) async fn claim_as(store: &SqliteStore, nonce: Nonce) -> Leased {
+    try_claim(store, nonce).await.expect("a job can be claimed")
+}
+
+/// The same, if there is one.
+pub(crate) async fn try_claim(store: &SqliteStore, nonce: Nonce) -> Option<Leased> {
     let claim = Claim {
         queue: queue(),
         claimer: Claimer {
@@ -81,7 +86,7 @@ pub(crate) async fn claim_as(store: &SqliteStore, nonce: Nonce) -> Leased {
         running_max: None,
     };
     let leased = store.claim(&Namespace::default(), claim).await;
-    leased.expect("the store answers").remove(0)
+    leased.expect("the store answers").pop()
 }
 
 /// Ends the lease with this result.

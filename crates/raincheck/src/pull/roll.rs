@@ -69,14 +69,14 @@ impl State {
             running: 0,
             last_seen: now,
         });
-        seen.last_seen = seen.last_seen.max(now);
+        seen.last_seen = now;
         seen
     }
 
     /// Forgets what is over. Looks through everything, so rarely.
     fn sweep(&mut self, now: Timestamp) {
         let crowded = self.workers.len() > WORKERS_MAX;
-        if now.since(self.swept_at) < FORGET_AFTER / 10 && !crowded {
+        if now.apart(self.swept_at) < FORGET_AFTER / 10 && !crowded {
             return;
         }
         self.swept_at = now;
@@ -84,7 +84,7 @@ impl State {
         let over: Vec<JobId> = over.map(|(job, _)| *job).collect();
         over.into_iter().for_each(|job| self.end(job));
         self.workers
-            .retain(|_, seen| seen.running > 0 || (!crowded && now.since(seen.last_seen) < FORGET_AFTER));
+            .retain(|_, seen| seen.running > 0 || (!crowded && now.apart(seen.last_seen) < FORGET_AFTER));
     }
 }
 
@@ -151,7 +151,7 @@ impl Roll {
             .workers
             .values()
             .filter(|seen| seen.holder.namespace == *ns)
-            .filter(|seen| seen.running > 0 || now.since(seen.last_seen) < FORGET_AFTER)
+            .filter(|seen| seen.running > 0 || now.apart(seen.last_seen) < FORGET_AFTER)
             .cloned()
             .collect();
         drop(state);

@@ -220,6 +220,33 @@ fn what_holds_requests_back_is_not_forgotten() {
     assert!(!forgettable(&paused, at(89)) && forgettable(&paused, at(90)));
 }
 
+#[test]
+fn what_a_clock_that_was_set_back_has_left_ahead_is_over() {
+    let years = 10 * 365 * 86_400;
+    let asks = |seconds| HostAnswer::of(429, s(seconds));
+    let paused = told(&HostState::default(), false, asks(90), at(years));
+    assert_eq!(room(&paused, 0, 1, at(0)), "1");
+    assert!(forgettable(&paused, at(0)));
+    let again = told(&paused, false, asks(30), at(0));
+    assert_eq!(
+        room(&again, 0, 1, at(0)),
+        "0 host_pause 30000ms",
+        "what it asks for now counts"
+    );
+    let open = failed_times(FAILURES_MAX, at(years));
+    assert_eq!(room(&open, 0, 2, at(0)), "1 probe circuit");
+    assert!(forgettable(&open, at(0)));
+    let once = told(&begin_probe(&open, at(0)), true, HostAnswer::BROKEN, at(0));
+    assert!(
+        until(&once) <= at(0).plus(OPEN_MAX),
+        "it is kept shut by the clock"
+    );
+    let failed = failed_times(FAILURES_MAX - 1, at(years));
+    assert!(forgettable(&failed, at(0)));
+    let one_more = told(&failed, false, HostAnswer::BROKEN, at(0));
+    assert_eq!(room(&one_more, 0, 1, at(0)), "1", "those were not in a row");
+}
+
 fn answer() -> impl Strategy<Value = HostAnswer> {
     prop_oneof![
         3 => (200u16..600, 0u64..100).prop_map(|(status, pause)| HostAnswer::of(status, s(pause))),
