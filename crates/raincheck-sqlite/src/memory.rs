@@ -18,6 +18,7 @@ use crate::recent::Recent;
 use crate::row::{QueueKey, QueueNames};
 
 mod batches;
+mod damaged;
 mod due;
 mod groups;
 mod load;
@@ -25,6 +26,7 @@ mod queue;
 mod rates;
 
 pub(crate) use batches::{BatchKey, LiveBatch, ended};
+use damaged::Damaged;
 pub(crate) use queue::QueueMemory;
 use queue::slot;
 pub(crate) use rates::Rates;
@@ -67,8 +69,10 @@ pub(crate) struct Memory {
     /// Where the rates that are set stand.
     pub(crate) rates: Rates,
     staged: Vec<(QueueKey, Option<GroupName>, Place)>,
-    /// Jobs of which a row is not as it was written, and why: nobody is given one, and they hold nobody up.
-    pub(crate) damaged: BTreeMap<u64, String>,
+    /// Jobs of which a row is not as it was written.
+    pub(crate) damaged: Damaged,
+    /// Whether one of them is counted here still, so that this is to be built anew.
+    stale: bool,
     /// Queues of which the transaction under way took a ready job out of turn.
     parted: Vec<QueueKey>,
     recent: Recent<(QueueKey, Arc<Job>, Option<Input>)>,
@@ -109,7 +113,8 @@ impl Memory {
             claims: Named::default(),
             rates: Rates::default(),
             staged: Vec::new(),
-            damaged: BTreeMap::new(),
+            damaged: Damaged::default(),
+            stale: false,
             parted: Vec::new(),
             recent: Recent::new(recent_jobs),
             marks: Numbered::default(),
@@ -321,13 +326,21 @@ impl Memory {
             .unwrap_or_default()
     }
 
-    /// Sets a job aside that cannot be read, so that the others go on; whether it was not yet.
-    pub(crate) fn set_aside(&mut self, seq: u64, why: &rusqlite::Error) -> bool {
+    /// Sets a job aside that cannot be read, so that the others go on. Unless it was taken out of here before
+    /// (`popped`), it counts until this is built anew.
+    pub(crate) fn set_aside(&mut self, seq: u64, why: &rusqlite::Error, popped: bool) {
         if let Some(ends_at) = self.held.remove(&seq) {
             self.leases.remove(&(ends_at, seq));
         }
         self.aside.remove(&seq);
-        self.damaged.insert(seq, why.to_string()).is_none()
+        self.recent.take(seq);
+        self.stale |= !popped;
+        self.damaged.add(seq, why);
+    }
+
+    /// Whether a job that was set aside is counted here still.
+    pub(crate) const fn is_stale(&self) -> bool {
+        self.stale
     }
 
     /// The jobs that run.

@@ -104,7 +104,7 @@ impl SqliteStore {
         let ids = JobId::from_parts(last.unwrap_or(0).cast_unsigned(), 0).created_at();
         back::at_open(&mut conn, ids, now).map_err(failed)?;
         let memory = Memory::load(&conn, options.recent_jobs, now).map_err(failed)?;
-        if let Some(detail) = memory.damaged.values().next().cloned() {
+        if let Some(detail) = memory.damaged.first().map(str::to_owned) {
             let path = database;
             return Err(OpenError::Row { path, detail });
         }

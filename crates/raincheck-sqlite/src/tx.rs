@@ -73,23 +73,21 @@ impl Tx<'_> {
         )
     }
 
-    /// Sets a job aside of which this error says that it is not as it was written, so that the others go on.
+    /// Sets a job aside of which this error says that it is not as it was written, so that the others go on; `popped`
+    /// where the memory does not count it any more.
     ///
     /// # Errors
     /// The error, where it says something else.
-    pub(crate) fn set_aside(&mut self, seq: u64, error: rusqlite::Error) -> rusqlite::Result<()> {
+    pub(crate) fn set_aside(
+        &mut self,
+        seq: u64,
+        error: rusqlite::Error,
+        popped: bool,
+    ) -> rusqlite::Result<()> {
         if !sum::is_damage(&error) {
             return Err(error);
         }
-        if self.memory.set_aside(seq, &error) {
-            let tail = "SELECT tail FROM jobs WHERE seq = ?1";
-            let tail = self.conn.query_row(tail, [seq.cast_signed()], |row| row.get(0))?;
-            tracing::error!(
-                job.id = %row::id(seq.cast_signed(), tail), %error,
-                "a job's row is damaged; it is set aside and the others go on; the disk changes bytes: move to another one, and \
-                 restore a backup to have this job back"
-            );
-        }
+        self.memory.set_aside(seq, &error, popped);
         Ok(())
     }
 

@@ -28,6 +28,7 @@ use crate::told::Told;
 use crate::tx::Tx;
 use crate::vault::Sealer;
 
+mod damage;
 mod wall;
 
 /// What the writer shares with the handles of the store.
@@ -217,11 +218,8 @@ impl Writer {
             self.fail(reason);
         }
         if self.failed.is_none() {
-            let damaged = self.memory.damaged.len();
             self.run_all(&mut rounds, now);
-            for _ in damaged..self.memory.damaged.len() {
-                self.shared.vitals.count(Trouble::Damaged);
-            }
+            self.follow_damage(now);
         }
         if let Some(reason) = &self.failed {
             let error = StoreError::Failed(reason.clone());

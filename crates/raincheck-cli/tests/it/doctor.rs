@@ -1,6 +1,8 @@
 //! `raincheck doctor`: it finds what is wrong, and says what to do.
 
 use serde_json::Value as Json;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 
 use crate::rig::{Ran, Server, raincheck};
@@ -77,6 +79,45 @@ fn ready_asks_only_whether_the_server_takes_work() {
     let ran = server.run(&["doctor", "--ready", "--url", NOBODY]);
     assert_eq!((ran.code, ran.text()), (69, ""), "{ran:?}");
     server.stop();
+}
+
+/// Answers everything with this document.
+fn says(document: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let url = format!("http://{}", listener.local_addr().expect("it is bound"));
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let mut lines = BufReader::new(stream.try_clone().expect("a socket can be cloned")).lines();
+            while lines
+                .next()
+                .is_some_and(|line| line.is_ok_and(|line| !line.is_empty()))
+            {}
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{document}",
+                document.len()
+            );
+            // A client that has gone needs none.
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    url
+}
+
+#[test]
+fn damaged_jobs_are_a_fault_and_are_named() {
+    let damaged = says(
+        r#"{"ready":true,"checks":{"store":"ok","intake":"ok"},"damaged":{"count":2,"jobs":["job_1","job_2"]}}"#,
+    );
+    let ran = Ran::of(raincheck().args(["doctor", "--json", "--url", &damaged]));
+    assert_ne!(ran.code, 0, "{ran:?}");
+    let findings = ran.json();
+    let finding = found(&findings, "damage");
+    assert_eq!(finding["state"], "fault", "{finding}");
+    let text = finding["found"].as_str().unwrap();
+    assert!(text.contains("2 (job_1, job_2)"), "{finding}");
+    let ready = Ran::of(raincheck().args(["doctor", "--ready", "--url", &damaged]));
+    assert_eq!(ready.ok(), "ready", "the others go on");
 }
 
 #[test]

@@ -1,9 +1,13 @@
 //! What a store tells of its own health: numbers for those who watch it.
 //!
-//! Invariant: counting takes no lock and never fails; nothing decides by these numbers.
+//! Invariant: counting takes no lock, but for what hardly ever happens, and never fails; nothing decides by these numbers.
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use crate::id::JobId;
 
 /// How many of something were so large: counts below rising bounds.
 #[derive(Debug)]
@@ -101,6 +105,7 @@ pub struct Vitals {
     /// How many transitions of jobs were in one commit.
     pub commit_jobs: Histogram,
     troubles: [AtomicU64; Trouble::ALL.len()],
+    damaged: Mutex<BTreeSet<JobId>>,
     size: Box<dyn Measure>,
 }
 
@@ -118,6 +123,7 @@ impl Vitals {
             commit_seconds: Histogram::new(COMMIT_SECONDS),
             commit_jobs: Histogram::new(COMMIT_JOBS),
             troubles: Default::default(),
+            damaged: Mutex::default(),
             size,
         }
     }
@@ -125,6 +131,22 @@ impl Vitals {
     /// Counts something that went wrong.
     pub fn count(&self, trouble: Trouble) {
         self.troubles[trouble as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts and remembers a job that was set aside because its row is not as it was written.
+    pub fn set_aside(&self, id: JobId) {
+        self.count(Trouble::Damaged);
+        self.damaged
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(id);
+    }
+
+    /// The jobs that are set aside, oldest first: at most `limit` of them, and how many there are in all.
+    #[must_use]
+    pub fn damaged(&self, limit: usize) -> (Vec<JobId>, usize) {
+        let damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
+        (damaged.iter().take(limit).copied().collect(), damaged.len())
     }
 
     /// How often each thing went wrong, by its name.

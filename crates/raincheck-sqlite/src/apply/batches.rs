@@ -10,10 +10,10 @@ use raincheck_core::batch::{
     NewBatch, Results, Stage, Tended,
 };
 use raincheck_core::decide::{self, IdempotencyMatch};
-use raincheck_core::job::{Job, Phase};
+use raincheck_core::job::{Job, Outcome, Phase};
 use raincheck_core::name::Namespace;
 use raincheck_core::store::{OUTPUT_PAGE_BYTES, Submitted};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, params};
 
 use super::change::cancel_loaded;
 use super::{deliveries, submit};
@@ -21,6 +21,7 @@ use crate::batch_row;
 use crate::body;
 use crate::memory::{BatchKey, LiveBatch, ended};
 use crate::row::{self, Found, QueueNames};
+use crate::sum;
 use crate::tx::Tx;
 
 /// The batch as it is: from memory where it is not done, else from its row.
@@ -179,10 +180,13 @@ fn cancel_members(tx: &mut Tx<'_>, key: BatchKey, limit: u32) -> rusqlite::Resul
         found.collect::<rusqlite::Result<_>>()?
     };
     for (seq, state) in &members {
-        if matches!(*state, row::state::WAITING | row::state::RUNNING)
-            && let Some((queue, job)) = tx.load_seq(seq.cast_unsigned())?
-        {
-            cancel_loaded(tx, queue, job)?;
+        if !matches!(*state, row::state::WAITING | row::state::RUNNING) {
+            continue;
+        }
+        match tx.load_seq(seq.cast_unsigned()) {
+            Ok(Some((queue, job))) => drop(cancel_loaded(tx, queue, job)?),
+            Ok(None) => {}
+            Err(error) => tx.set_aside(seq.cast_unsigned(), error, false)?,
         }
     }
     let count = u32::try_from(members.len()).unwrap_or(u32::MAX);
@@ -238,6 +242,29 @@ pub(crate) fn member_ended(tx: &mut Tx<'_>, job: &Job) -> rusqlite::Result<()> {
     tx.conn
         .prepare_cached("UPDATE jobs SET batch_place = ?2 WHERE seq = ?1")?
         .execute(params![row::key(job.id), place.cast_signed()])?;
+    finish(tx, key)
+}
+
+/// Counts a member as failed of which the row is damaged, so that it will never end; it has no place among the results. One
+/// that ended before it was damaged was counted then.
+pub(crate) fn member_damaged(tx: &mut Tx<'_>, seq: u64) -> rusqlite::Result<()> {
+    let mut select = tx
+        .conn
+        .prepare_cached("SELECT batch, batch_place FROM jobs WHERE seq = ?1")?;
+    let columns = |row: &Row<'_>| Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, Option<i64>>(1)?));
+    let (key, place) = match select.query_row([seq.cast_signed()], columns) {
+        Ok((Some(key), place)) => (key.cast_unsigned(), place),
+        Ok((None, _)) => return Ok(()),
+        Err(error) if sum::is_damage(&error) => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let unended = |live: &&mut LiveBatch| live.batch.remaining() > 0;
+    if place.is_some() || tx.memory.batch(key).is_none() {
+        return Ok(());
+    }
+    if let Some(live) = tx.memory.touch_batch(key).filter(unended) {
+        decide::count_end(&mut live.batch, Outcome::Failed);
+    }
     finish(tx, key)
 }
 

@@ -98,7 +98,7 @@ fn next_ready(tx: &mut Tx<'_>, key: QueueKey) -> rusqlite::Result<Option<(Arc<Jo
         };
         match whole(tx) {
             Ok(whole) => return Ok(Some(whole)),
-            Err(error) => tx.set_aside(seq, error)?,
+            Err(error) => tx.set_aside(seq, error, true)?,
         }
     }
     Ok(None)
@@ -114,6 +114,9 @@ fn repeated(tx: &Tx<'_>, seq: u64) -> rusqlite::Result<Option<Leased>> {
 
 /// Extends a lease.
 pub(crate) fn renew(tx: &mut Tx<'_>, ns: &Namespace, renew: &Renew) -> rusqlite::Result<Option<Renewed>> {
+    if tx.memory.damaged.has(renew.lease.job.seq()) {
+        return Ok(None);
+    }
     let Ok((key, job)) = tx.load(ns, renew.lease.job)? else {
         return Ok(None);
     };

@@ -14,6 +14,9 @@ type Answer = Result<Emitted, EmitRefused>;
 
 /// Keeps one chunk.
 pub(crate) fn emit(tx: &mut Tx<'_>, ns: &Namespace, emit: &Emit) -> rusqlite::Result<Answer> {
+    if tx.memory.damaged.has(emit.lease.job.seq()) {
+        return Ok(Err(EmitRefused::LeaseLost));
+    }
     let Ok((key, job)) = tx.load(ns, emit.lease.job)? else {
         return Ok(Err(EmitRefused::LeaseLost));
     };

@@ -52,7 +52,7 @@ pub(crate) fn prune(tx: &mut Tx<'_>, limit: u32) -> rusqlite::Result<Slice> {
                 Ok(Some(Found::Job(key, job))) => bury(tx, key, &job, state::PRUNED)?,
                 Ok(Some(Found::Gone(..)) | None) => {}
                 Err(error) => {
-                    tx.set_aside(seq.cast_unsigned(), error)?;
+                    tx.set_aside(seq.cast_unsigned(), error, true)?;
                     passed += 1;
                 }
             },
@@ -126,12 +126,18 @@ fn prune_members(tx: &mut Tx<'_>, batch: i64, limit: u32) -> rusqlite::Result<u3
         let found = select.query_map(params![batch, limit], |row| row.get(0))?;
         found.collect::<rusqlite::Result<_>>()?
     };
+    let mut passed = 0;
     for seq in &members {
-        if let Some(Found::Job(key, job)) = row::load_key(tx.conn, &tx.memory.names, *seq)? {
-            bury(tx, key, &job, state::PRUNED)?;
+        match row::load_key(tx.conn, &tx.memory.names, *seq) {
+            Ok(Some(Found::Job(key, job))) => bury(tx, key, &job, state::PRUNED)?,
+            Ok(Some(Found::Gone(..)) | None) => {}
+            Err(error) => {
+                tx.set_aside(seq.cast_unsigned(), error, true)?;
+                passed += 1;
+            }
         }
     }
-    Ok(u32::try_from(members.len()).unwrap_or(u32::MAX))
+    Ok(u32::try_from(members.len() - passed).unwrap_or(u32::MAX))
 }
 
 /// Leaves a tombstone of a batch, where no member of it is left; whether it did.

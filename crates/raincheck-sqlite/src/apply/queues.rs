@@ -140,8 +140,10 @@ pub(crate) fn purge(
     };
     let waiting = tx.memory.waiting(key, limit as usize);
     for seq in &waiting {
-        if let Some((key, job)) = tx.load_seq(*seq)? {
-            cancel_loaded(tx, key, job)?;
+        match tx.load_seq(*seq) {
+            Ok(Some((key, job))) => drop(cancel_loaded(tx, key, job)?),
+            Ok(None) => {}
+            Err(error) => tx.set_aside(*seq, error, false)?,
         }
     }
     let count = u32::try_from(waiting.len()).unwrap_or(u32::MAX);

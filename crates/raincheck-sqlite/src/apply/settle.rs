@@ -17,6 +17,10 @@ type Answer = Result<Arc<Job>, SettleRefused>;
 
 /// Ends one attempt.
 pub(crate) fn settle(tx: &mut Tx<'_>, ns: &Namespace, settle: &Settle) -> rusqlite::Result<Answer> {
+    // What it held is another job's by now.
+    if tx.memory.damaged.has(settle.lease.job.seq()) {
+        return Ok(Err(SettleRefused::LeaseLost));
+    }
     let Ok((key, job)) = tx.load(ns, settle.lease.job)? else {
         return Ok(Err(SettleRefused::LeaseLost));
     };
@@ -78,7 +82,7 @@ pub(crate) fn reclaim(tx: &mut Tx<'_>, limit: u32, seed: u64) -> rusqlite::Resul
             Ok(Some(found)) => found,
             Ok(None) => return Err(rusqlite::Error::QueryReturnedNoRows),
             Err(error) => {
-                tx.set_aside(seq, error)?;
+                tx.set_aside(seq, error, false)?;
                 continue;
             }
         };
@@ -124,7 +128,7 @@ pub(crate) fn move_leases(tx: &mut Tx<'_>, running: &[u64], by: i64) -> rusqlite
                 }
             }
             Ok(None) => {}
-            Err(error) => tx.set_aside(*seq, error)?,
+            Err(error) => tx.set_aside(*seq, error, false)?,
         }
     }
     Ok(())

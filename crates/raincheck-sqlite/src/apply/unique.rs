@@ -16,7 +16,7 @@ use crate::tx::Tx;
 
 /// The job that holds the new one's value, and what comes of that.
 pub(crate) fn contest(
-    tx: &Tx<'_>,
+    tx: &mut Tx<'_>,
     key: QueueKey,
     new: &NewJob,
 ) -> rusqlite::Result<Option<(Arc<Job>, Contest)>> {
@@ -36,8 +36,15 @@ pub(crate) fn contest(
         return Ok(None);
     };
     // The row dies with what the job holds, so the job is there.
-    let found = tx.load_seq(seq.cast_unsigned())?;
-    let (_, holder) = found.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+    let holder = match tx.load_seq(seq.cast_unsigned()) {
+        Ok(Some((_, holder))) => holder,
+        Ok(None) => return Err(rusqlite::Error::QueryReturnedNoRows),
+        Err(error) => {
+            // One that is damaged never ends, so it holds nothing.
+            tx.set_aside(seq.cast_unsigned(), error, false)?;
+            return Ok(None);
+        }
+    };
     let policy = tx.memory.settings(key, &holder).policy(&holder.options);
     let contest = decide::contest(&holder, new, &policy, tx.now);
     Ok(Some((holder, contest)))

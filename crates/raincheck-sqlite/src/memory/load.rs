@@ -1,6 +1,5 @@
 //! Building the memory from the rows: on open, and after a rollback.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use raincheck_core::job::Outcome;
@@ -10,7 +9,7 @@ use raincheck_core::time::Timestamp;
 use rusqlite::types::Type;
 use rusqlite::{Connection, Row};
 
-use super::Memory;
+use super::{Damaged, Memory};
 use crate::row::{self, Found, QueueKey, state};
 use crate::{batch_row, body, sum};
 
@@ -47,7 +46,7 @@ impl Memory {
     /// Reads everything that is not finished, and counts the rest. One pass over the jobs, which is some tenths of a
     /// second for a million of them.
     pub(crate) fn load(conn: &Connection, recent_jobs: usize, now: Timestamp) -> rusqlite::Result<Self> {
-        Self::load_beside(conn, recent_jobs, now, BTreeMap::new())
+        Self::load_beside(conn, recent_jobs, now, Damaged::default())
     }
 
     /// The same without these jobs, which are damaged; those that are found to be join them.
@@ -55,7 +54,7 @@ impl Memory {
         conn: &Connection,
         recent_jobs: usize,
         now: Timestamp,
-        damaged: BTreeMap<u64, String>,
+        damaged: Damaged,
     ) -> rusqlite::Result<Self> {
         let mut memory = Self::new(recent_jobs);
         memory.damaged = damaged;
@@ -158,7 +157,7 @@ impl Memory {
         now: Timestamp,
     ) -> rusqlite::Result<()> {
         let seq: i64 = row.get(0)?;
-        if self.damaged.contains_key(&seq.cast_unsigned()) {
+        if self.damaged.has(seq.cast_unsigned()) {
             return Ok(());
         }
         let plain = row
@@ -188,7 +187,7 @@ impl Memory {
             Ok(Some(Found::Job(key, job))) => self.enter(key, &job, now),
             Ok(Some(Found::Gone(..)) | None) => {}
             Err(error) if sum::is_damage(&error) => {
-                self.set_aside(seq.cast_unsigned(), &error);
+                self.set_aside(seq.cast_unsigned(), &error, true);
             }
             Err(error) => return Err(error),
         }

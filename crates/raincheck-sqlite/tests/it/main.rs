@@ -1,5 +1,6 @@
 //! What the embedded store promises beyond every store: where things lie, and what opening it again brings.
 
+mod aside;
 mod bodies;
 mod clock;
 mod damage;

@@ -101,6 +101,10 @@ pub(super) const COMMIT_JOBS: Name = Name(
     "Transitions of jobs in one commit",
 );
 pub(super) const STORE_SIZE: Name = Name("raincheck_store_size_bytes", "What the store takes on disk");
+pub(super) const STORE_DAMAGED: Name = Name(
+    "raincheck_store_damaged_jobs",
+    "Jobs that were set aside since the start, because a row of theirs is not as it was written; /readyz names them",
+);
 pub(super) const STORE_ERRORS: Name = Name(
     "raincheck_store_errors",
     "What the store could not do: apply an operation, write for want of space, commit",

@@ -246,6 +246,9 @@ impl Collector for OfStore {
             let of = metric.encode_family(&labels)?;
             ConstCounter::new(count).encode(of)?;
         }
+        let (_, damaged) = self.0.damaged(0);
+        let damaged = u64::try_from(damaged).ok();
+        gauge(&mut encoder, names::STORE_DAMAGED, damaged)?;
         gauge(&mut encoder, names::STORE_SIZE, self.0.size_bytes())
     }
 }

@@ -1,9 +1,10 @@
 //! Health, problem pages and the OpenAPI document.
 
 use crate::harness::Server;
+use crate::keys::Locked;
 use raincheck::api::code::Code;
 use raincheck::api::openapi_json;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 #[tokio::test]
 async fn health_tells_whether_the_process_lives_and_readiness_whether_it_takes_work() {
@@ -18,6 +19,37 @@ async fn health_tells_whether_the_process_lives_and_readiness_whether_it_takes_w
     assert_eq!(
         (closed.status, &closed.json()["checks"]["store"]),
         (503, &"failed".into())
+    );
+}
+
+#[tokio::test]
+async fn readiness_counts_damaged_jobs_and_names_them_to_who_may_see_all() {
+    let server = Server::start().await;
+    let id = server.submit("x").await;
+    assert!(server.get("/readyz").send().await.json()["damaged"].is_null());
+    let vitals = server.store().vitals().expect("this store counts");
+    vitals.set_aside(id.parse().unwrap());
+    let (counted, named) = (json!({"count": 1}), json!({"count": 1, "jobs": [id]}));
+    let open = server.get("/readyz").send().await;
+    assert_eq!(
+        (open.status, &open.json()["damaged"]),
+        (200, &named),
+        "the others go on"
+    );
+    let locked = Locked::lock(server).await;
+    let reader = locked.with_scopes(&["read"]).await;
+    for (ask, expected) in [
+        (locked.server.get("/readyz"), &counted),
+        (locked.by(&reader, "GET", "/readyz"), &counted),
+        (locked.root("GET", "/readyz"), &named),
+    ] {
+        assert_eq!(&ask.send().await.json()["damaged"], expected);
+    }
+    let metrics = locked.root("GET", "/metrics").send().await;
+    let metrics = metrics.text();
+    assert!(
+        metrics.contains("\nraincheck_store_damaged_jobs 1\n"),
+        "{metrics}"
     );
 }
 

@@ -25,33 +25,60 @@ pub(super) async fn ready(session: &Session) -> Finding {
 
 /// Looks at all of it.
 pub(super) async fn look(session: &Session) -> Vec<Finding> {
-    let (finding, clock) = ask(session).await;
+    let (finding, clock, damage) = ask(session).await;
     let answers = clock.is_some();
     let mut findings = vec![finding];
     findings.extend(clock);
+    findings.extend(damage);
     if answers {
         findings.extend(queues(session).await);
     }
     findings
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Readiness {
     #[serde(default)]
     checks: BTreeMap<String, String>,
+    damaged: Option<Damaged>,
 }
 
-/// Whether it takes work, and, where it answers, what its clock says.
-async fn ask(session: &Session) -> (Finding, Option<Finding>) {
+#[derive(Deserialize)]
+struct Damaged {
+    count: u64,
+    #[serde(default)]
+    jobs: Vec<String>,
+}
+
+impl Damaged {
+    fn finding(&self) -> Finding {
+        let named = if self.jobs.is_empty() {
+            "its log names them".to_owned()
+        } else {
+            self.jobs.join(", ")
+        };
+        Finding::fault(
+            "damage",
+            format!(
+                "jobs set aside, because their rows are not as they were written: {} ({named})",
+                self.count
+            ),
+            "The disk changes bytes: move the store to another one, and restore a backup to have these jobs back",
+        )
+    }
+}
+
+/// Whether it takes work, and, where it answers, what its clock says and whether jobs are damaged.
+async fn ask(session: &Session) -> (Finding, Option<Finding>, Option<Finding>) {
     let address = &session.client.address;
     let answer = match session.client.send(Request::get("/readyz")).await {
         Ok(answer) => answer,
-        Err(error) => return (Finding::failed("server", session.unanswered(&error)), None),
+        Err(error) => return (Finding::failed("server", session.unanswered(&error)), None, None),
     };
+    let readiness = answer.json::<Readiness>().unwrap_or_default();
+    let damage = readiness.damaged.as_ref().map(Damaged::finding);
     let here = SystemClock::new().now();
-    let apart = answer
-        .date()
-        .map_or(0, |there| there.since(here).max(here.since(there)).as_secs());
+    let apart = answer.date().map_or(0, |there| there.apart(here).as_secs());
     let clock = if apart > APART {
         let found = format!("the server's is {apart} s away from this machine's");
         Finding::warning(
@@ -66,13 +93,10 @@ async fn ask(session: &Session) -> (Finding, Option<Finding>) {
         return (
             Finding::ok("server", format!("takes work at {address}")),
             Some(clock),
+            damage,
         );
     }
-    let checks = answer
-        .json::<Readiness>()
-        .map(|ready| ready.checks)
-        .unwrap_or_default();
-    let wrong = checks.iter().filter(|(_, state)| *state != "ok");
+    let wrong = readiness.checks.iter().filter(|(_, state)| *state != "ok");
     let wrong: Vec<_> = wrong.map(|(name, state)| format!("{name} {state}")).collect();
     let (found, next) = if wrong.is_empty() {
         let found = format!("{address} answers {} to /readyz", answer.status.as_u16());
@@ -88,7 +112,7 @@ async fn ask(session: &Session) -> (Finding, Option<Finding>) {
         next: Some(next.to_owned()),
         ..Finding::new(State::Fault, "server", found, Exit::Unreachable)
     };
-    (finding, Some(clock))
+    (finding, Some(clock), damage)
 }
 
 #[derive(Deserialize)]
