@@ -8,8 +8,9 @@
 //!
 //! Invariant: it keeps nothing and knows nothing of what it writes.
 
+mod plain;
+
 use std::convert::Infallible;
-use std::net::Ipv4Addr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -19,10 +20,7 @@ use http_body_util::{BodyExt as _, Either, Empty};
 use hyper::body::{Body, Frame, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 
 /// Chunks that a reader may be behind; one that is further behind misses some.
 const BEHIND_MAX: usize = 1_024;
@@ -78,31 +76,8 @@ async fn answer(
     }
 }
 
-async fn serve(port: u16) -> std::io::Result<()> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
-    let readers = Readers::default();
-    let mut lines = JoinSet::new();
-    loop {
-        let (stream, _) = listener.accept().await?;
-        stream.set_nodelay(true)?;
-        let readers = readers.clone();
-        let service = service_fn(move |request| answer(request, readers.clone()));
-        lines.spawn(
-            hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service),
-        );
-        while lines.try_join_next().is_some() {}
-    }
-}
-
-/// `bare --port N`, on one thread.
 fn main() -> std::io::Result<()> {
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    let port = match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["--port", port] => port.parse().map_err(std::io::Error::other)?,
-        _ => return Err(std::io::Error::other("usage: bare --port N")),
-    };
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?
-        .block_on(serve(port))
+    let readers = Readers::default();
+    let service = service_fn(move |request| answer(request, readers.clone()));
+    plain::run("bare --port N", |words| words.is_empty().then_some(service))
 }

@@ -67,8 +67,9 @@ def server(command, core=SERVER_CORE):
 
 
 @contextmanager
-def raincheck(binary, core=SERVER_CORE, group=None):
-    """Our server with one queue `q` over a new store, from its start in this cgroup; gives its URL and pid."""
+def raincheck(binary, core=SERVER_CORE, group=None, words=("serve", "--queue", "q")):
+    """Our server with one queue `q`, or what these words start, over a new store, from its start in this cgroup; gives its URL
+    and pid."""
     def placed():
         if group is not None:
             (group / "cgroup.procs").write_text(str(os.getpid()))
@@ -76,8 +77,7 @@ def raincheck(binary, core=SERVER_CORE, group=None):
             os.sched_setaffinity(0, {core})
 
     folder = tempfile.mkdtemp(prefix="raincheck-benches-")
-    command = [binary, "serve", "--quiet", "--listen", "127.0.0.1:0", "--store", f"{folder}/store", "--queue", "q",
-               "--log", "warn"]
+    command = [binary, *words, "--quiet", "--listen", "127.0.0.1:0", "--store", f"{folder}/store", "--log", "warn"]
     env = {name: value for name, value in os.environ.items() if not name.startswith("RAINCHECK_")}
     process = subprocess.Popen(command, preexec_fn=placed, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                env=env, text=True)

@@ -1,4 +1,5 @@
-//! A web server that only answers: what `benches/fetch` fetches from.
+//! A web server that only answers: what `benches/fetch` fetches from, and what stands behind the proxies of
+//! `benches/proxy`.
 //!
 //! ```text
 //!   GET /N/anything   N bytes
@@ -7,8 +8,9 @@
 //!
 //! Invariant: it costs as little as a web server can, so that what is measured is who fetches.
 
+mod plain;
+
 use std::convert::Infallible;
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -17,9 +19,6 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpListener;
-use tokio::task::JoinSet;
 
 /// The largest body.
 const LARGEST: usize = 1 << 20;
@@ -38,34 +37,11 @@ fn answer(request: &Request<Incoming>, page: &Bytes, asked: &AtomicU64) -> Respo
     }
 }
 
-async fn serve(port: u16) -> std::io::Result<()> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
-    let (page, asked) = (Bytes::from(vec![b'x'; LARGEST]), Arc::new(AtomicU64::new(0)));
-    let mut lines = JoinSet::new();
-    loop {
-        let (stream, _) = listener.accept().await?;
-        stream.set_nodelay(true)?;
-        let (page, asked) = (page.clone(), asked.clone());
-        let service = service_fn(move |request| {
-            let response = answer(&request, &page, &asked);
-            async move { Ok::<_, Infallible>(response) }
-        });
-        lines.spawn(
-            hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service),
-        );
-        while lines.try_join_next().is_some() {}
-    }
-}
-
-/// `pages --port N`, on one thread.
 fn main() -> std::io::Result<()> {
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    let port = match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["--port", port] => port.parse().map_err(std::io::Error::other)?,
-        _ => return Err(std::io::Error::other("usage: pages --port N")),
-    };
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?
-        .block_on(serve(port))
+    let (page, asked) = (Bytes::from(vec![b'x'; LARGEST]), Arc::new(AtomicU64::new(0)));
+    let service = service_fn(move |request| {
+        let response = answer(&request, &page, &asked);
+        async move { Ok::<_, Infallible>(response) }
+    });
+    plain::run("pages --port N", |words| words.is_empty().then_some(service))
 }
