@@ -17,7 +17,7 @@ use crate::commands::{
 use crate::exit::{Failed, TABLE};
 use crate::output::Output;
 use crate::session::Session;
-use crate::trust::Trust;
+use crate::trust::{self, Trust};
 
 use raincheck::workers::process::{guard_by, run_guard};
 
@@ -180,7 +180,7 @@ impl Cli {
             Some(_) | None => None,
         };
         let trust = match self.global.ca_file.as_deref().filter(|_| client) {
-            Some(file) => Trust::with(file)?,
+            Some(file) => trust::with("--ca-file", file)?,
             None => Trust::default(),
         };
         let session = || {

@@ -113,7 +113,8 @@ impl Node {
         let (watch, feeds, wakes) = (Watch::new(), Feeds::default(), Wakes::default());
         let batches = Batches::default();
         let metrics = Metrics::default();
-        let (traces, exporter) = options.traces.as_ref().map(Traces::new).unzip();
+        let traces = options.traces.as_ref();
+        let (traces, exporter) = traces.map(|traces| Traces::new(traces, &options.trust)).unzip();
         let traces = traces.unwrap_or_default();
         let (settler, gatherer) = settle::settler(store.clone(), &options.random);
         let secrets = Secrets::new(store.clone(), options.random.clone());
@@ -129,12 +130,12 @@ impl Node {
                 push: Pusher::new(
                     outside.as_deref(),
                     secrets.clone(),
-                    &options.targets,
+                    (&options.targets, &options.trust),
                     hosts.clone(),
                     metrics.outward(),
                 ),
                 fetch: Fetcher::new(
-                    &options.targets,
+                    Client::guarded(&options.targets, &options.trust),
                     hosts.clone(),
                     metrics.outward(),
                     options.bodies.clone(),
@@ -234,7 +235,7 @@ impl Node {
             store: node.store.clone(),
             queues: node.queues.clone(),
             secrets: node.secrets.clone(),
-            client: Client::guarded(&node.options.targets),
+            client: Client::guarded(&node.options.targets, &node.options.trust),
             hosts: node.hosts.clone(),
             outside: node
                 .options

@@ -106,6 +106,9 @@ settings! {
     /// So many requests go to one host at once: pushes (a queue whose own concurrency is written larger raises it for its hosts),
     /// and webhooks to a receiver that is slow
     host_concurrency: u32 = Some("8"), "COUNT", restart;
+    /// Certificates in PEM form of authorities that are trusted beside the usual ones where this server asks others: services
+    /// behind it (--proxy), push URLs, receivers of webhooks, what is fetched, the collector of traces
+    trusted_ca: Option<PathBuf> = None, "FILE", restart;
     /// Paths that go to a service behind this server, and which of their calls become jobs: PATH=UPSTREAM, then
     /// ;mode=prefer|always|never ;after=2s ;retry_unsafe=true ;retry_codes="502 503 504" ;queue=NAME as wanted; may be repeated, or
     /// separated by commas; the first for a path counts

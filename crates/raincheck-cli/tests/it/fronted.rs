@@ -5,7 +5,8 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
-use crate::rig::{Ran, Server, raincheck, until};
+use crate::door::{TLS, certify};
+use crate::rig::{Ran, Server, first_key, raincheck, until};
 
 /// A service in threads of its own that answers as `/now…` at once, and everything else only from the second call on; it writes
 /// down what it was asked.
@@ -191,6 +192,64 @@ fn a_server_of_queues_is_a_proxy_by_its_configuration() {
     );
     assert!(server.submit(&["hello", "{}"]).starts_with("job_"));
     server.stop();
+}
+
+#[test]
+fn a_service_over_tls_is_asked_where_its_authority_is_named() {
+    let service = tempfile::tempdir().expect("a temporary folder");
+    certify(service.path());
+    let service = Server::start_in(service, &TLS);
+    let url = service.url.replace("127.0.0.1", "localhost");
+    let cert = service.folder().join("cert.pem");
+    let named = ["--trusted-ca", cert.to_str().expect("the path is text")];
+    for (arguments, status) in [(&[][..], "502"), (&named, "200")] {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let proxy = Server::proxy_in(folder, &url, arguments);
+        let answer = curl(&[&format!("{}/healthz", proxy.url), "-H", "Host: localhost"]);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        proxy.stop();
+    }
+    let wrong = ["proxy", &url, "--trusted-ca", "nowhere.pem"];
+    let ran = Ran::of(raincheck().args(wrong));
+    assert!(
+        ran.code == 2 && ran.stderr.contains("--trusted-ca: nowhere.pem"),
+        "{ran:?}"
+    );
+    service.stop();
+}
+
+#[test]
+fn a_service_is_told_what_a_named_proxy_says_of_the_way() {
+    let service = Service::start();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    Ran::of(&mut first_key(folder.path())).ok();
+    let arguments = ["--behind-proxy", "127.0.0.1", "--async", "/now/jobs/**"];
+    let proxy = Server::proxy_in(folder, &service.url(), &arguments);
+    for path in ["/now", "/now/jobs"] {
+        let url = format!("{}{path}", proxy.url);
+        let said = [
+            "-H",
+            "X-Forwarded-For: 203.0.113.7",
+            "-H",
+            "X-Forwarded-Proto: https",
+        ];
+        curl(&[&[url.as_str()][..], &said].concat());
+        until("the call", || service.calls(&format!("GET {path} ")) == 1);
+    }
+    for head in service
+        .heard
+        .lock()
+        .expect("no thread of the service panics")
+        .iter()
+    {
+        for line in [
+            "x-forwarded-for: 203.0.113.7, 127.0.0.1\r\n",
+            "x-forwarded-proto: https\r\n",
+        ] {
+            assert!(head.contains(line), "{head}");
+        }
+    }
+    proxy.stop();
 }
 
 #[test]

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use http::{HeaderMap, Request, header};
 use raincheck_core::content::Input;
+use raincheck_core::decide::Fingerprint;
 use raincheck_core::id::JobId;
 use raincheck_core::name::QueueName;
 use raincheck_core::store::Idempotency;
@@ -87,6 +88,21 @@ impl Desk {
     pub(crate) async fn body_max(&self, queue: &QueueName) -> Result<u64, Problem> {
         let queue = self.0.node.queue(&self.0.namespace, queue).await?;
         Ok(submit::body_max(queue.as_deref()))
+    }
+
+    /// Whether a job of this queue was made under this key.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub(crate) async fn knows(&self, queue: &QueueName, key: &str) -> Result<bool, Problem> {
+        let idempotency = Idempotency {
+            key: key.to_owned(),
+            // No request has it: any answer but none tells that the key is taken.
+            fingerprint: Fingerprint::default(),
+        };
+        let store = self.0.node.store();
+        let known = store.replay(&self.0.namespace, queue, idempotency).await?;
+        Ok(known.is_some())
     }
 
     /// Reads the body of a request that becomes a job at once.

@@ -11,6 +11,7 @@ use raincheck_core::name::WorkerName;
 
 use crate::links::Mount;
 use crate::outward::target::Targets;
+use crate::outward::trust::Trust;
 use crate::random::Randomness;
 use crate::telemetry::traces::TraceOptions;
 use crate::workers::function::Functions;
@@ -30,6 +31,8 @@ pub struct NodeOptions {
     pub mount: Mount,
     /// Where URLs that come over the API may lead, beside public addresses.
     pub targets: Arc<Targets>,
+    /// By whose word those whom this server asks over TLS are the ones that they say they are.
+    pub trust: Trust,
     /// So many pushes go to one host at once, unless a queue's own concurrency is larger; and webhooks to one that is slow.
     pub host_concurrency: u32,
     /// The server's own URL on this machine, for the programs that it keeps alive; without one there are none.
@@ -61,6 +64,7 @@ impl Default for NodeOptions {
             public_url: None,
             mount: Mount::default(),
             targets: Arc::default(),
+            trust: Trust::default(),
             host_concurrency: HOST_CONCURRENCY,
             own_url: None,
             traces: None,

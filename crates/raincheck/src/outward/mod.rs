@@ -6,6 +6,7 @@
 mod connect;
 pub(crate) mod hosts;
 pub mod target;
+pub mod trust;
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use raincheck_core::time::Timestamp;
 
 use self::connect::Connector;
 use self::target::{Refused, Targets};
+use self::trust::Trust;
 
 /// How long an idle connection is kept. Shorter than the 5 s after which common servers (uvicorn, Node.js) close theirs,
 /// for a request that meets a closing connection fails and costs the job an attempt.
@@ -49,21 +51,19 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     /// For URLs that the operator wrote: they may lead anywhere.
-    pub(crate) fn open() -> Self {
-        Self::through(Connector { targets: None })
+    pub(crate) fn open(trust: &Trust) -> Self {
+        Self::through(Connector { targets: None }, trust)
     }
 
     /// For URLs that came over the API.
-    pub(crate) fn guarded(targets: &Arc<Targets>) -> Self {
-        Self::through(Connector {
-            targets: Some(targets.clone()),
-        })
+    pub(crate) fn guarded(targets: &Arc<Targets>, trust: &Trust) -> Self {
+        let targets = Some(targets.clone());
+        Self::through(Connector { targets }, trust)
     }
 
-    fn through(connector: Connector) -> Self {
+    fn through(connector: Connector, trust: &Trust) -> Self {
         let tls = HttpsConnectorBuilder::new()
-            .with_provider_and_webpki_roots(rustls::crypto::ring::default_provider())
-            .expect("ring has the protocol versions that are asked for")
+            .with_tls_config(trust.config())
             .https_or_http()
             .enable_http1()
             .wrap_connector(connector);

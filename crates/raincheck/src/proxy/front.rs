@@ -16,7 +16,7 @@ use bytes::Bytes;
 use http::uri::PathAndQuery;
 use http::{Request, Uri};
 use tokio::time::Instant;
-use tower::Service;
+use tower::{Service, ServiceExt as _};
 
 use super::glob::segments;
 use super::pass::Calling;
@@ -41,9 +41,11 @@ const OWN: [&str; 9] = [
     MOUNT,
 ];
 
-/// The API and a proxy as one service: what [`serve`](crate::server::serve) takes.
+/// The API and a proxy as one service: what [`serve`](crate::server::serve) takes. Cloning gives another handle.
 #[derive(Clone)]
-pub struct Front {
+pub struct Front(Arc<Shared>);
+
+struct Shared {
     api: crate::api::Service,
     desk: Desk,
     proxy: Proxy,
@@ -55,7 +57,7 @@ pub struct Front {
 impl fmt::Debug for Front {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Front")
-            .field("proxy", &self.proxy)
+            .field("proxy", &self.0.proxy)
             .finish_non_exhaustive()
     }
 }
@@ -72,15 +74,17 @@ impl Front {
             ..options
         };
         let (api, desk) = with_desk(node, options);
-        Self {
+        Self(Arc::new(Shared {
             api,
             desk,
             proxy,
             mounted,
             metrics,
-        }
+        }))
     }
+}
 
+impl Shared {
     /// Whether the request is for the API, and with which path.
     fn of_api(&self, uri: &Uri) -> Result<bool, Problem> {
         let path = uri.path();
@@ -97,7 +101,7 @@ impl Front {
         Ok(false)
     }
 
-    async fn pass(self, rule: Arc<Rule>, request: Request<Body>) -> Response {
+    async fn pass(self: Arc<Self>, rule: Arc<Rule>, request: Request<Body>) -> Response {
         let calling = Calling {
             proxy: &self.proxy.0,
             desk: &self.desk,
@@ -168,33 +172,35 @@ where
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Service::<Request<Body>>::poll_ready(&mut self.api, cx)
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let mut request = request.map(Body::new);
-        let of_api = match self.of_api(request.uri()) {
+        let shared = self.0.clone();
+        let of_api = match shared.of_api(request.uri()) {
             Ok(of_api) => of_api,
-            Err(problem) => return Box::pin(ready(Ok(self.desk.refuse(problem)))),
+            Err(problem) => return Box::pin(ready(Ok(shared.desk.refuse(problem)))),
         };
-        if of_api
-            && self.mounted
-            && let Some(uri) = unmounted(request.uri())
-        {
-            *request.uri_mut() = uri;
-        }
         let rule = match of_api {
             true => None,
-            false => self.proxy.0.upstreams.rule(request.uri().path()).cloned(),
+            false => shared.proxy.0.upstreams.rule(request.uri().path()).cloned(),
         };
-        match rule {
-            None => Box::pin(self.api.call(request)),
-            Some(rule) => {
-                let front = self.clone();
-                Box::pin(async move { Ok(front.pass(rule, request).await) })
+        // An empty one takes no box.
+        let mut request = request.map(|body| match body.is_end_stream() {
+            true => Body::empty(),
+            false => Body::new(body),
+        });
+        let Some(rule) = rule else {
+            if of_api
+                && shared.mounted
+                && let Some(uri) = unmounted(request.uri())
+            {
+                *request.uri_mut() = uri;
             }
-        }
+            return Box::pin(shared.api.clone().oneshot(request));
+        };
+        Box::pin(async move { Ok(shared.pass(rule, request).await) })
     }
 }
 

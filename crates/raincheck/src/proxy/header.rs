@@ -11,6 +11,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{StatusCode, Uri, Version};
 
 use crate::hop::OF_A_HOP;
+use crate::server::Client;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -28,6 +29,10 @@ pub(crate) const OF_A_JOB: [&str; 6] = [
 
 /// Takes away what concerns one hop only.
 pub(crate) fn strip_hop(headers: &mut HeaderMap) {
+    // Most messages have none, and one look at all names costs less than to ask for each of these.
+    if !headers.keys().any(|name| OF_A_HOP.contains(name)) {
+        return;
+    }
     let mut named: Vec<HeaderName> = Vec::new();
     for value in headers.get_all(header::CONNECTION) {
         for option in value.as_bytes().split(|byte| *byte == b',') {
@@ -80,22 +85,28 @@ pub(crate) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
     headers.get(header::UPGRADE).filter(|_| asked).cloned()
 }
 
-/// From whom a request came, as far as is to be told on.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct From {
-    /// Where the connection comes from.
-    pub(crate) peer: IpAddr,
-    /// Whether that is a proxy whose word is taken for the way before it.
-    pub(crate) trusted: bool,
-    /// Whether the connection is TLS.
-    pub(crate) secure: bool,
+/// Joins the lines of cookies, which HTTP/2 lets a client send one by one and others take for one line (RFC 9113 section
+/// 8.2.3).
+pub(crate) fn join_cookies(headers: &mut HeaderMap) {
+    let mut lines = headers.get_all(header::COOKIE).iter();
+    let (Some(first), Some(second)) = (lines.next(), lines.next()) else {
+        return;
+    };
+    let mut all = [first.as_bytes(), second.as_bytes()].join(&b"; "[..]);
+    for line in lines {
+        all.extend_from_slice(b"; ");
+        all.extend_from_slice(line.as_bytes());
+    }
+    if let Ok(all) = HeaderValue::from_bytes(&all) {
+        headers.insert(header::COOKIE, all);
+    }
 }
 
 /// Tells who asked for what host by what scheme: appended to what a trusted proxy told, instead of what anybody else did.
-pub(crate) fn tell_way(headers: &mut HeaderMap, from: From, host: Option<&HeaderValue>) {
-    let proto = if from.secure { "https" } else { "http" };
+pub(crate) fn tell_way(headers: &mut HeaderMap, from: &Client, host: Option<&HeaderValue>) {
+    let proto = |secure| if secure { "https" } else { "http" };
     let mut way = address(from.peer);
-    if from.trusted {
+    if from.through_proxy {
         if headers.contains_key(header::FORWARDED) {
             let quoted = host
                 .and_then(|host| host.to_str().ok())
@@ -109,21 +120,23 @@ pub(crate) fn tell_way(headers: &mut HeaderMap, from: From, host: Option<&Header
             append(
                 headers,
                 header::FORWARDED,
-                &format!("for={node}{quoted};proto={proto}"),
+                &format!("for={node}{quoted};proto={}", proto(from.tls)),
             );
         }
-        if let Some(before) = joined(headers, &FORWARDED_FOR) {
+        // A proxy that tells it by `Forwarded` alone is believed as well.
+        let told = || (from.address != from.peer).then(|| address(from.address));
+        if let Some(before) = joined(headers, &FORWARDED_FOR).or_else(told) {
             way = format!("{before}, {way}");
         }
         headers
             .entry(FORWARDED_PROTO)
-            .or_insert(HeaderValue::from_static(proto));
+            .or_insert(HeaderValue::from_static(proto(from.secure)));
         if let (false, Some(host)) = (headers.contains_key(FORWARDED_HOST), host) {
             headers.insert(FORWARDED_HOST, host.clone());
         }
     } else {
         headers.remove(header::FORWARDED);
-        headers.insert(FORWARDED_PROTO, HeaderValue::from_static(proto));
+        headers.insert(FORWARDED_PROTO, HeaderValue::from_static(proto(from.tls)));
         match host {
             Some(host) => headers.insert(FORWARDED_HOST, host.clone()),
             None => headers.remove(FORWARDED_HOST),
@@ -137,8 +150,21 @@ pub(crate) fn tell_way(headers: &mut HeaderMap, from: From, host: Option<&Header
 /// An address as people write it: one of version 4 never as one of version 6.
 fn address(peer: IpAddr) -> String {
     let mut text = String::with_capacity(40);
-    // Writing to a string does not fail.
-    let _ = write!(text, "{}", peer.to_canonical());
+    match peer.to_canonical() {
+        // By hand, for formatting costs more than all other headers together.
+        IpAddr::V4(address) => {
+            for octet in address.octets() {
+                if !text.is_empty() {
+                    text.push('.');
+                }
+                let digits = [octet / 100, octet / 10 % 10, octet % 10];
+                let zeros = usize::from(octet < 100) + usize::from(octet < 10);
+                text.extend(digits[zeros..].iter().map(|digit| char::from(b'0' + digit)));
+            }
+        }
+        // Writing to a string does not fail.
+        IpAddr::V6(address) => drop(write!(text, "{address}")),
+    }
     text
 }
 
@@ -221,6 +247,7 @@ pub(crate) fn of_answer(status: StatusCode, headers: &mut HeaderMap) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::Exposed;
 
     fn map(lines: &[(&'static str, &str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -286,16 +313,13 @@ mod tests {
 
     fn told(trusted: bool, before: &[(&'static str, &str)]) -> Vec<String> {
         let mut headers = map(before);
-        let from = From {
-            peer: "::ffff:10.0.0.1".parse().unwrap(),
-            trusted,
-            secure: true,
+        let proxies = trusted.then(|| "10.0.0.0/8".parse().unwrap());
+        let exposed = Exposed {
+            proxies: proxies.into_iter().collect(),
         };
-        tell_way(
-            &mut headers,
-            from,
-            Some(&HeaderValue::from_static("shop.example")),
-        );
+        let from = exposed.client("::ffff:10.0.0.1".parse().unwrap(), true, &headers);
+        let host = HeaderValue::from_static("shop.example");
+        tell_way(&mut headers, &from, Some(&host));
         lines(&headers)
     }
 
@@ -323,6 +347,49 @@ mod tests {
                 "x-forwarded-proto: http",
             ]
         );
+    }
+
+    #[test]
+    fn what_a_trusted_proxy_tells_in_one_way_is_told_on_in_both() {
+        assert_eq!(
+            told(true, &[("forwarded", "for=1.1.1.1;proto=http")]),
+            [
+                "forwarded: for=1.1.1.1;proto=http, for=10.0.0.1;host=\"shop.example\";proto=https",
+                "x-forwarded-for: 1.1.1.1, 10.0.0.1",
+                "x-forwarded-host: shop.example",
+                "x-forwarded-proto: http",
+            ]
+        );
+        assert_eq!(
+            told(true, &[("x-forwarded-for", "1.1.1.1")]),
+            [
+                "x-forwarded-for: 1.1.1.1, 10.0.0.1",
+                "x-forwarded-host: shop.example",
+                "x-forwarded-proto: https",
+            ]
+        );
+    }
+
+    #[test]
+    fn cookies_that_came_one_by_one_are_one_line() {
+        for (sent, joined) in [
+            (&[][..], &[][..]),
+            (&["a=1; b=2"], &["cookie: a=1; b=2"]),
+            (&["a=1", "b=2", "c=3; d=4"], &["cookie: a=1; b=2; c=3; d=4"]),
+        ] {
+            let sent: Vec<_> = sent.iter().map(|line| ("cookie", *line)).collect();
+            let mut headers = map(&sent);
+            join_cookies(&mut headers);
+            assert_eq!(lines(&headers), joined);
+        }
+    }
+
+    #[test]
+    fn an_address_is_written_as_people_write_it() {
+        for text in ["0.0.0.0", "1.22.103.200", "255.10.99.100", "2001:db8::1"] {
+            assert_eq!(address(text.parse().unwrap()), text);
+        }
+        assert_eq!(address("::ffff:10.0.0.1".parse().unwrap()), "10.0.0.1");
     }
 
     #[test]

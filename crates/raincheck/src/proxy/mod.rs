@@ -10,12 +10,14 @@
 //! Invariants: what no rule turns into a job is passed on as it came, byte for byte, both ways, without being kept; nothing but a
 //! rule says where a call goes; nothing that comes from outside reaches the path of the API at the upstream.
 
+mod again;
 pub(crate) mod body;
 pub(crate) mod choose;
 pub(crate) mod flight;
 mod front;
 pub mod glob;
 pub(crate) mod header;
+mod keys;
 pub(crate) mod parcel;
 mod pass;
 pub mod rule;
@@ -36,8 +38,10 @@ pub use self::rule::{Mode, Retries, Rule, Upstream};
 
 use self::flight::Flights;
 use self::header::Via;
+use self::keys::Turns;
 use self::tunnel::Tunnels;
 use self::upstream::Upstreams;
+use crate::outward::trust::Trust;
 use crate::random::Randomness;
 use crate::workers::function::Functions;
 
@@ -57,6 +61,8 @@ pub struct ProxyOptions {
     /// How long an upstream may take to begin an answer that passes through, from the end of its request; and how long a
     /// client may stall in the middle of a body.
     pub head_time: Duration,
+    /// By whose word an upstream over TLS is the one that it says it is.
+    pub trust: Trust,
 }
 
 /// A proxy without its door. Cloning gives another handle.
@@ -66,6 +72,7 @@ pub struct Proxy(Arc<Inner>);
 struct Inner {
     upstreams: Arc<Upstreams>,
     flights: Flights,
+    turns: Turns,
     via: Via,
     tunnels: Tunnels,
     head_time: Duration,
@@ -83,10 +90,11 @@ impl Proxy {
     /// A proxy by these rules.
     #[must_use]
     pub fn new(options: ProxyOptions) -> Self {
-        let upstreams = Upstreams::new(options.rules, options.head_time);
+        let upstreams = Upstreams::new(options.rules, options.head_time, &options.trust);
         Self(Arc::new(Inner {
             upstreams: Arc::new(upstreams),
             flights: Flights::default(),
+            turns: Turns::default(),
             via: Via::new(Randomness::default().bits()),
             tunnels: Tunnels::new(),
             head_time: options.head_time,

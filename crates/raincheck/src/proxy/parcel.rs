@@ -26,6 +26,8 @@ const LATE: &str = ":late";
 const UNSAFE_TOO: &str = ":retry-unsafe";
 /// Where the client's connection came from, where its route is told that.
 const PEER: &str = ":peer";
+/// What the name of a header begins with whose value is no UTF-8: its octets are kept as the characters of those numbers.
+const OCTETS: &str = ":octets:";
 /// Tells that a result is an answer to be given as it was.
 const ANSWER: &str = ":answer";
 
@@ -93,15 +95,7 @@ impl Parcel {
         }
         let mut content_type = None;
         for (name, value) in &self.headers {
-            // Bytes that are no text in any encoding of the web are not kept: a store keeps text.
-            let Ok(text) = std::str::from_utf8(value.as_bytes()) else {
-                continue;
-            };
-            if name == header::CONTENT_TYPE && content_type.is_none() {
-                content_type = Some(text.to_owned());
-            } else {
-                headers.push((name.as_str().to_owned(), text.to_owned()));
-            }
+            keep(name, value, &mut content_type, &mut headers);
         }
         Input {
             content_type,
@@ -154,20 +148,9 @@ impl Parcel {
         self.headers.get(IDEMPOTENCY_KEY)
     }
 
-    /// Under which key of this server the client's key stands: one client's keys are nothing to another's.
+    /// See [`scoped_key`].
     pub(crate) fn scoped_key(&self) -> Option<String> {
-        let key = self.key()?;
-        let mut hash = Sha256::new();
-        for name in [header::AUTHORIZATION, header::COOKIE] {
-            for value in self.headers.get_all(name) {
-                part(&mut hash, value.as_bytes());
-            }
-            part(&mut hash, b"");
-        }
-        part(&mut hash, key.as_bytes());
-        let digest = hash.finalize();
-        let digits: Vec<String> = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        Some(format!("proxy:{}", digits.concat()))
+        scoped_key(&self.headers)
     }
 
     /// What must be the same under the same key: method, target, content type and bytes.
@@ -200,16 +183,52 @@ impl Parcel {
     }
 }
 
+/// Under which key of this server the key stands that a client sent, where it sent one: one client's keys are nothing to
+/// another's.
+pub(crate) fn scoped_key(headers: &HeaderMap) -> Option<String> {
+    let key = headers.get(IDEMPOTENCY_KEY)?;
+    let mut hash = Sha256::new();
+    for name in [header::AUTHORIZATION, header::COOKIE] {
+        for value in headers.get_all(name) {
+            part(&mut hash, value.as_bytes());
+        }
+        part(&mut hash, b"");
+    }
+    part(&mut hash, key.as_bytes());
+    let digest = hash.finalize();
+    let digits: Vec<String> = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    Some(format!("proxy:{}", digits.concat()))
+}
+
 /// Each part is preceded by its length, so that none can run into the next.
 fn part(hash: &mut Sha256, bytes: &[u8]) {
     hash.update(u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_be_bytes());
     hash.update(bytes);
 }
 
+/// Keeps a header: the first content type apart, all others in their order.
+fn keep(name: &HeaderName, value: &HeaderValue, content_type: &mut Option<String>, kept: &mut Vec<Header>) {
+    match std::str::from_utf8(value.as_bytes()) {
+        Ok(text) if name == header::CONTENT_TYPE && content_type.is_none() => {
+            *content_type = Some(text.to_owned());
+        }
+        Ok(text) => kept.push((name.as_str().to_owned(), text.to_owned())),
+        Err(_) => {
+            let text = value.as_bytes().iter().copied().map(char::from).collect();
+            kept.push(([OCTETS, name.as_str()].concat(), text));
+        }
+    }
+}
+
+/// A header that was kept. What of a text no header can hold is none.
 fn header(name: &str, text: &str) -> Option<(HeaderName, HeaderValue)> {
+    let Some(name) = name.strip_prefix(OCTETS) else {
+        let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+        return Some((name, HeaderValue::from_bytes(text.as_bytes()).ok()?));
+    };
+    let octets: Option<Vec<u8>> = text.chars().map(|octet| u8::try_from(octet).ok()).collect();
     let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
-    let value = HeaderValue::from_bytes(text.as_bytes()).ok()?;
-    Some((name, value))
+    Some((name, HeaderValue::from_bytes(&octets?).ok()?))
 }
 
 /// Headers of an answer that are not kept: what opens a session is for the one who asked, at the moment when it asked, and a
@@ -228,16 +247,8 @@ pub(crate) fn result(status: u16, mut headers: HeaderMap, body: Bytes) -> JobRes
     let mut content_type = None;
     for (name, value) in &headers {
         let told_anew = NOT_KEPT.contains(name) || name.as_str().starts_with("raincheck-");
-        let Ok(text) = std::str::from_utf8(value.as_bytes()) else {
-            continue;
-        };
-        if told_anew {
-            continue;
-        }
-        if name == header::CONTENT_TYPE && content_type.is_none() {
-            content_type = Some(text.to_owned());
-        } else {
-            kept.push((name.as_str().to_owned(), text.to_owned()));
+        if !told_anew {
+            keep(name, value, &mut content_type, &mut kept);
         }
     }
     JobResult::new(status, content_type, kept, body)
@@ -266,6 +277,9 @@ pub(crate) fn answer_headers(result: &JobResult, into: &mut HeaderMap) {
 
 /// Takes away what only this server says of jobs.
 pub(crate) fn strip_job(headers: &mut HeaderMap) {
+    if !headers.keys().any(|name| name.as_str().starts_with("raincheck-")) {
+        return;
+    }
     for name in OF_A_JOB {
         headers.remove(name);
     }
@@ -326,6 +340,29 @@ mod tests {
         );
         assert_eq!((read.unsafe_too, read.peer), (true, kept.peer));
         assert_eq!(Parcel::read(&Input::default()).unwrap_err(), NoParcel);
+    }
+
+    #[test]
+    fn values_that_are_no_utf_8_are_kept_octet_for_octet() {
+        let octets: Vec<u8> = (0x80..=0xff).collect();
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("x-name", "ä".as_bytes()),
+            ("x-name", &octets),
+            ("content-type", b"text/\xe4"),
+        ] {
+            headers.append(name, HeaderValue::from_bytes(value).unwrap());
+        }
+        let input = Parcel::of(&Method::GET, &"/".parse().unwrap(), &headers).input(Bytes::new());
+        let result = result(200, headers.clone(), Bytes::new());
+        let mut answered = HeaderMap::new();
+        answer_headers(&result, &mut answered);
+        for kept in [Parcel::read(&input).unwrap().headers, answered] {
+            assert_eq!(kept, headers);
+        }
+        for (name, text) in [(":octets:x", "\u{100}"), (":octets:", "a"), (":octets:x", "a\n")] {
+            assert_eq!(header(name, text), None, "{name} {text:?}");
+        }
     }
 
     #[test]

@@ -18,15 +18,17 @@ use http::header::{self, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, StatusCode, Version};
 use hyper::upgrade::OnUpgrade;
+use raincheck_core::name::QueueName;
 use raincheck_core::time::format_duration;
 use tokio::time::Instant;
 use tracing::debug;
 
 use super::Inner;
+use super::again::Asked;
 use super::body::{Sending, Upload};
 use super::choose::{Choice, choose};
 use super::flight::{Answering, CallFailed};
-use super::header::{From, of_answer, strip_hop, takes_trailers, tell_host, tell_way, upgrade};
+use super::header::{join_cookies, of_answer, strip_hop, takes_trailers, tell_host, tell_way, upgrade};
 use super::parcel::{Parcel, strip_job};
 use super::rule::Rule;
 use super::turn::{self, Late, Made};
@@ -35,6 +37,9 @@ use crate::api::desk::{Desk, Order, preference, unambiguous};
 use crate::api::prefer::Prefer;
 use crate::api::problem::Problem;
 use crate::server::{Client, Interim};
+
+/// How many headers a request gets on its way, so that its map grows once.
+const TOLD: usize = 5;
 
 /// What became of a call, for those who count.
 pub(super) type Fate = (Response, &'static str);
@@ -74,6 +79,10 @@ impl Calling<'_> {
         };
         let prefer = preference(&parts.headers);
         self.address(&mut parts, changing.as_ref());
+        let _turn = match self.asked(&parts.headers, choice).await? {
+            Asked::Before(queue) => return Box::pin(self.place(queue, parts, body, prefer)).await,
+            Asked::First(turn) => turn,
+        };
         match choice {
             Choice::Pass => {
                 let under = self.send(parts, body, changing.is_some(), None)?;
@@ -81,26 +90,26 @@ impl Calling<'_> {
                     .await
                     .map(|response| (response, "pass"))
             }
-            Choice::Late(after) => self.late(parts, body, after, prefer).await,
-            Choice::Job => self.job(parts, body, prefer).await,
+            // In boxes of their own, so that what passes is no larger for them.
+            Choice::Late(after) => Box::pin(self.late(parts, body, after, prefer)).await,
+            Choice::Job => Box::pin(self.place(self.rule.queue.clone(), parts, body, prefer)).await,
         }
     }
 
     /// Makes the head one of this hop.
     fn address(&self, parts: &mut Parts, changing: Option<&HeaderValue>) {
         let headers = &mut parts.headers;
+        headers.reserve(TOLD);
         let trailers = takes_trailers(headers);
         strip_hop(headers);
         strip_job(headers);
         tell_host(headers, &parts.uri);
-        let client = parts.extensions.get::<Client>();
-        let from = From {
-            peer: client.map_or(std::net::Ipv4Addr::LOCALHOST.into(), |client| client.peer),
-            trusted: client.is_some_and(|client| client.through_proxy),
-            secure: client.is_some_and(|client| client.tls),
-        };
+        if parts.version > Version::HTTP_11 {
+            join_cookies(headers);
+        }
+        let client = parts.extensions.get::<Client>().copied();
         let host = headers.get(header::HOST).cloned();
-        tell_way(headers, from, host.as_ref());
+        tell_way(headers, &client.unwrap_or(Client::HERE), host.as_ref());
         self.proxy.via.enter(headers, parts.version);
         let options = match (changing, trailers) {
             (Some(protocol), _) => {
@@ -128,13 +137,14 @@ impl Calling<'_> {
             let detail = "too many connections have changed their protocol; try again later";
             return Err(Problem::new(Code::Overloaded, detail).retry_after(5));
         }
-        let mut extensions = std::mem::take(&mut parts.extensions);
-        let client = changing.then(|| extensions.remove::<OnUpgrade>()).flatten();
+        // What else is in there means nothing to who sends it, and its room is used again.
+        let extensions = &mut parts.extensions;
+        let client = extensions.remove::<OnUpgrade>().filter(|_| changing);
+        let interim = extensions.remove::<Interim>();
         let mut sending = Sending::new(body, self.proxy.head_time);
         let upload = sending.watch(keep.map(|most| (most, self.desk.room())));
         let waits = upload.is_some() && parts.version == Version::HTTP_11 && expects(&parts.headers);
         let welcome = waits.then(|| sending.await_welcome());
-        let interim = extensions.remove::<Interim>();
         let mut request = Request::from_parts(parts, sending);
         if welcome.is_some() || interim.is_some() {
             let welcome = Mutex::new(welcome);
@@ -264,9 +274,14 @@ impl Calling<'_> {
         }
     }
 
-    /// A job from the start.
-    async fn job(&self, parts: Parts, body: Body, prefer: Prefer) -> Result<Fate, Problem> {
-        let queue = self.rule.queue.clone();
+    /// Submits a call as a job of this queue from the start, or finds the one that it was before.
+    async fn place(
+        &self,
+        queue: QueueName,
+        parts: Parts,
+        body: Body,
+        prefer: Prefer,
+    ) -> Result<Fate, Problem> {
         let body = self.desk.read(&queue, body).await?;
         let order = Order {
             id: self.desk.mint(),

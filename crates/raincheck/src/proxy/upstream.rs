@@ -16,6 +16,7 @@ use super::body::Sending;
 use super::flight::{Answering, CallFailed, Origin};
 use super::parcel::Parcel;
 use super::rule::{Retries, Rule, Upstream};
+use crate::outward::trust::Trust;
 use crate::outward::{Client, root_cause};
 use crate::workers::function::Call;
 
@@ -29,9 +30,9 @@ pub(crate) struct Upstreams {
 }
 
 impl Upstreams {
-    pub(crate) fn new(rules: Vec<Rule>, stall_time: Duration) -> Self {
+    pub(crate) fn new(rules: Vec<Rule>, stall_time: Duration, trust: &Trust) -> Self {
         Self {
-            client: Client::open(),
+            client: Client::open(trust),
             rules: rules.into_iter().map(Arc::new).collect(),
             stall_time,
         }
@@ -128,7 +129,7 @@ mod tests {
     #[test]
     fn the_first_rule_for_a_path_counts() {
         let rules = ["/a/**=http://x", "/**=http://y"].map(|text| text.parse().unwrap());
-        let upstreams = Upstreams::new(rules.to_vec(), Duration::from_secs(1));
+        let upstreams = Upstreams::new(rules.to_vec(), Duration::from_secs(1), &Trust::default());
         assert_eq!(upstreams.rule("/a/b").unwrap().upstream.to_string(), "http://x");
         assert_eq!(upstreams.rule("/b").unwrap().upstream.to_string(), "http://y");
     }

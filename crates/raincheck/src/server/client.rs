@@ -3,7 +3,7 @@
 //! Invariant: what a request says of its own way is believed only from the proxies that the operator named; everybody
 //! else is the address that the connection comes from.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use http::{HeaderMap, HeaderName};
 
@@ -26,6 +26,17 @@ pub struct Client {
     pub through_proxy: bool,
     /// Whether the connection is TLS.
     pub tls: bool,
+}
+
+impl Client {
+    /// Somebody on this machine: who asks where nobody is told apart.
+    pub(crate) const HERE: Self = Self {
+        address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        secure: false,
+        peer: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        through_proxy: false,
+        tls: false,
+    };
 }
 
 /// That others than this machine are served, and through whom.

@@ -28,7 +28,6 @@ use super::{AttemptEnd, Ctx, Runner, StopReason};
 use crate::fetch::url::{normalised, resolved};
 use crate::fetch::{Checked, Told, Wanted};
 use crate::outward::hosts::{HostName, Hosts, Permit};
-use crate::outward::target::Targets;
 use crate::outward::{Client, refused_here, root_cause};
 use crate::telemetry::Outward;
 
@@ -48,15 +47,10 @@ pub(crate) struct Fetcher {
 }
 
 impl Fetcher {
-    /// For URLs that may lead to these targets.
-    pub(crate) fn new(
-        targets: &Arc<Targets>,
-        hosts: Hosts,
-        metrics: Outward,
-        bodies: Option<PathBuf>,
-    ) -> Self {
+    /// One that asks by this client.
+    pub(crate) fn new(client: Client, hosts: Hosts, metrics: Outward, bodies: Option<PathBuf>) -> Self {
         Self {
-            client: Client::guarded(targets),
+            client,
             hosts,
             metrics,
             bodies: bodies.map(Bodies::new),

@@ -28,6 +28,7 @@ use super::emit::alongside;
 use super::{AttemptEnd, Ctx, Place, Room, Runner, StopReason};
 use crate::outward::hosts::{Destinations, HostName, Hosts};
 use crate::outward::target::Targets;
+use crate::outward::trust::Trust;
 use crate::outward::{Client, refused_here, root_cause, target};
 use crate::telemetry::Outward;
 use crate::webhooks::secrets::Secrets;
@@ -61,13 +62,13 @@ impl Pusher {
     pub(crate) fn new(
         outside: Option<&str>,
         secrets: Secrets,
-        targets: &Arc<Targets>,
+        (targets, trust): (&Arc<Targets>, &Trust),
         hosts: Hosts,
         metrics: Outward,
     ) -> Self {
         Self {
-            open: Client::open(),
-            guarded: Client::guarded(targets),
+            open: Client::open(trust),
+            guarded: Client::guarded(targets, trust),
             outside: outside.map(Into::into),
             secrets,
             hosts,

@@ -26,6 +26,7 @@ use raincheck::core::store::Store;
 use raincheck::core::time::format_duration;
 use raincheck::links::Mount;
 use raincheck::outward::target::Targets;
+use raincheck::outward::trust::Trust;
 use raincheck::proxy::{MOUNT, Mode, Proxy, ProxyOptions, Rule};
 use raincheck::store::{MasterKeys, open_with};
 use raincheck::tasks::Group;
@@ -95,6 +96,10 @@ impl Serve {
         let programs = workers.any(|worker| matches!(worker, Worker::KeepAlive(_)));
         let plan = door::Plan::new(settings, programs)?;
         plan.check(true)?;
+        let trust = match settings.trusted_ca.as_deref() {
+            Some(file) => crate::trust::with("--trusted-ca", file)?,
+            None => Trust::default(),
+        };
         let directory = directory(settings.store.clone())?;
         let log = logs::start(&settings.log, settings.log_format, output.stderr_colour)?;
         let json_log = settings.log_format.is_json();
@@ -103,6 +108,7 @@ impl Serve {
             flags: self.flags,
             mounted: self.mounted,
             config,
+            trust,
             log,
             output,
         };
@@ -126,6 +132,7 @@ struct Serving {
     flags: Flags,
     mounted: bool,
     config: Config,
+    trust: Trust,
     log: LogFilter,
     output: Output,
 }
@@ -157,6 +164,7 @@ impl Serving {
                 loopback: !public,
                 allowed: settings.allow_targets.clone(),
             }),
+            trust: self.trust.clone(),
             host_concurrency: settings.host_concurrency,
             public_url: public_url.or_else(|| Some(url.clone()).filter(|url| url.starts_with("http"))),
             own_url: own_url.map(|url| format!("{url}{mount}")),
@@ -226,6 +234,7 @@ impl Serving {
         let options = ProxyOptions {
             rules: settings.proxy.clone(),
             head_time: settings.upstream_timeout,
+            trust: self.trust.clone(),
         };
         (!options.rules.is_empty()).then(|| Proxy::new(options))
     }

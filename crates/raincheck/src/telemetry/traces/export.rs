@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::outward::Client;
+use crate::outward::trust::Trust;
 
 /// Spans that wait to be sent.
 const OUTBOX: usize = 8192;
@@ -69,7 +70,7 @@ impl fmt::Debug for Exporter {
 }
 
 /// The outbox of a collector, and who empties it.
-pub(super) fn exporter(endpoint: &str) -> (Outbox, Exporter) {
+pub(super) fn exporter(endpoint: &str, trust: &Trust) -> (Outbox, Exporter) {
     let (put, spans) = mpsc::channel(OUTBOX);
     let dropped = Arc::new(AtomicU64::new(0));
     let outbox = Outbox {
@@ -84,7 +85,7 @@ pub(super) fn exporter(endpoint: &str) -> (Outbox, Exporter) {
         .with_endpoint(endpoint)
         .with_timeout(TIME)
         .with_retry_policy(RetryPolicy::disabled())
-        .with_http_client(Wire(Client::open()))
+        .with_http_client(Wire(Client::open(trust)))
         .build();
     let inner = match built {
         Ok(mut inner) => {

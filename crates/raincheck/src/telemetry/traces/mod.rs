@@ -30,6 +30,7 @@ pub(crate) use self::context::parse;
 use self::context::{Of, Trace, header, of_delivery};
 pub(crate) use self::export::Exporter;
 use self::export::Outbox;
+use crate::outward::trust::Trust;
 
 /// Where spans are sent, and which.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,8 +54,8 @@ pub(crate) struct Traces(Option<Arc<Inner>>);
 
 impl Traces {
     /// Tells spans to this collector; what it gives back sends them.
-    pub(crate) fn new(options: &TraceOptions) -> (Self, Exporter) {
-        let (outbox, exporter) = export::exporter(&options.endpoint);
+    pub(crate) fn new(options: &TraceOptions, trust: &Trust) -> (Self, Exporter) {
+        let (outbox, exporter) = export::exporter(&options.endpoint, trust);
         let scope = InstrumentationScope::builder("raincheck")
             .with_version(env!("CARGO_PKG_VERSION"))
             .build();

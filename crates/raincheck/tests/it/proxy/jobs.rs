@@ -323,6 +323,21 @@ async fn a_key_of_the_client_makes_one_job_of_one_call_and_is_the_services_too()
 }
 
 #[tokio::test]
+async fn a_value_that_is_no_text_is_kept_octet_for_octet_both_ways() {
+    let service = Counting::start(|_, request: Request| async move {
+        let value = request.headers()["x-octets"].clone();
+        let seen = format!("{:02x?}", value.as_bytes());
+        ([("x-octets", value)], seen).into_response()
+    })
+    .await;
+    let proxy = Proxied::start(service.addr, ALWAYS).await;
+    let head = b"GET /reports/a HTTP/1.1\r\nHost: h\r\nConnection: close\r\nPrefer: wait=30\r\nX-Octets: a\xe4\xff\r\n\r\n";
+    let got = proxy.exchange(head).await;
+    assert!(got.contains("\nx-octets: a\u{fffd}\u{fffd}\r\n"), "{got}");
+    assert!(got.ends_with("[61, e4, ff]"), "{got}");
+}
+
+#[tokio::test]
 async fn what_is_too_large_for_a_job_is_refused_before_it_is_one() {
     let service = Counting::start(echo).await;
     let proxy = Proxied::start(service.addr, ALWAYS).await;

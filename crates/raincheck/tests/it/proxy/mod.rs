@@ -1,9 +1,13 @@
 //! A proxy between real sockets: what passes, what becomes a job, and what is never done twice.
 
+mod again;
+mod http2;
 mod jobs;
 mod late;
 mod pass;
 mod refused;
+mod secure;
+mod way;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,8 +17,9 @@ use std::time::Duration;
 use raincheck::api::ApiOptions;
 use raincheck::clock::SystemClock;
 use raincheck::links::Mount;
-use raincheck::proxy::{Front, MOUNT, Proxy, ProxyOptions, Rule};
-use raincheck::server::{Listener, ServerOptions, serve};
+use raincheck::outward::trust::Trust;
+use raincheck::proxy::{Front, MOUNT, Proxy, ProxyOptions};
+use raincheck::server::{Exposed, Listener, ServerOptions, Tls, serve};
 use raincheck::tasks::{Group, TaskKind};
 use raincheck::{Node, NodeOptions};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -33,46 +38,67 @@ pub(crate) struct Proxied {
     dir: Arc<tempfile::TempDir>,
 }
 
+/// How a proxy is set up.
+pub(crate) struct Setup {
+    pub(crate) dir: Arc<tempfile::TempDir>,
+    /// How long it waits for the head of an answer.
+    pub(crate) head_time: Duration,
+    /// Whom it trusts to be the service.
+    pub(crate) trust: Trust,
+    /// What it speaks with those who ask.
+    pub(crate) tls: Option<Tls>,
+    pub(crate) exposed: Option<Exposed>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            dir: Arc::new(tempfile::tempdir().unwrap()),
+            head_time: Duration::from_secs(60),
+            trust: Trust::default(),
+            tls: None,
+            exposed: None,
+        }
+    }
+}
+
 impl Proxied {
     /// With these rules, in which `UP` stands for the upstream.
     pub(crate) async fn start(upstream: SocketAddr, rules: &[&str]) -> Self {
-        Self::within(
-            Arc::new(tempfile::tempdir().unwrap()),
-            upstream,
-            rules,
-            Duration::from_secs(60),
-        )
-        .await
+        Self::with(Setup::default(), &format!("http://{upstream}"), rules).await
     }
 
     /// One that waits no longer than this for the head of an answer.
     pub(crate) async fn hasty(upstream: SocketAddr, rules: &[&str], head_time: Duration) -> Self {
-        Self::within(Arc::new(tempfile::tempdir().unwrap()), upstream, rules, head_time).await
+        let setup = Setup {
+            head_time,
+            ..Setup::default()
+        };
+        Self::with(setup, &format!("http://{upstream}"), rules).await
     }
 
     /// Leaves in good order and starts anew over what was kept.
     pub(crate) async fn restarted(self, upstream: SocketAddr, rules: &[&str]) -> Self {
         self.node.shutdown().await;
-        let dir = self.dir.clone();
+        let setup = Setup {
+            dir: self.dir.clone(),
+            ..Setup::default()
+        };
         drop(self);
-        Self::within(dir, upstream, rules, Duration::from_secs(60)).await
+        Self::with(setup, &format!("http://{upstream}"), rules).await
     }
 
-    async fn within(
-        dir: Arc<tempfile::TempDir>,
-        upstream: SocketAddr,
-        rules: &[&str],
-        head_time: Duration,
-    ) -> Self {
-        let url = format!("http://{upstream}");
-        let rules: Vec<Rule> = rules
-            .iter()
-            .map(|rule| rule.replace("UP", &url).parse().unwrap())
-            .collect();
-        let proxy = Proxy::new(ProxyOptions { rules, head_time });
+    /// With these rules, in which `UP` stands for the upstream's URL.
+    pub(crate) async fn with(setup: Setup, url: &str, rules: &[&str]) -> Self {
+        let rules = rules.iter().map(|rule| rule.replace("UP", url).parse().unwrap());
+        let proxy = Proxy::new(ProxyOptions {
+            rules: rules.collect(),
+            head_time: setup.head_time,
+            trust: setup.trust,
+        });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
-        let store = raincheck::store::open(dir.path(), Arc::new(SystemClock::new())).unwrap();
+        let store = raincheck::store::open(setup.dir.path(), Arc::new(SystemClock::new())).unwrap();
         let options = NodeOptions {
             functions: proxy.functions(),
             mount: Mount::new(MOUNT).unwrap(),
@@ -87,9 +113,14 @@ impl Proxied {
         let stop = CancellationToken::new();
         let options = ServerOptions {
             interim: true,
+            exposed: setup.exposed,
             ..ServerOptions::default()
         };
-        let serving = serve(vec![Listener::from(listener)], front, options, stop.clone());
+        let listener = match setup.tls {
+            Some(tls) => Listener::from(listener).with_tls(tls),
+            None => Listener::from(listener),
+        };
+        let serving = serve(vec![listener], front, options, stop.clone());
         Group::new("test").spawn(TaskKind::Errand, async move {
             serving.await;
         });
@@ -98,7 +129,7 @@ impl Proxied {
             node,
             proxy,
             stop,
-            dir,
+            dir: setup.dir,
         }
     }
 
@@ -208,6 +239,15 @@ impl Counting {
         F: Fn(u32, axum::extract::Request) -> A + Clone + Send + Sync + 'static,
         A: Future<Output = axum::response::Response> + Send + 'static,
     {
+        Self::over(None, answer).await
+    }
+
+    /// The same, over TLS.
+    pub(crate) async fn over<F, A>(tls: Option<Tls>, answer: F) -> Self
+    where
+        F: Fn(u32, axum::extract::Request) -> A + Clone + Send + Sync + 'static,
+        A: Future<Output = axum::response::Response> + Send + 'static,
+    {
         let calls = Arc::new(AtomicU32::new(0));
         let counted = calls.clone();
         let app = axum::Router::new().fallback(move |request: axum::extract::Request| {
@@ -216,8 +256,12 @@ impl Counting {
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
+        let listener = match tls {
+            Some(tls) => Listener::from(listener).with_tls(tls),
+            None => Listener::from(listener),
+        };
         let serving = serve(
-            vec![Listener::from(listener)],
+            vec![listener],
             app,
             ServerOptions::default(),
             CancellationToken::new(),

@@ -69,7 +69,7 @@ async fn over<T>(connection: impl Future<Output = hyper::Result<()>>, doing: imp
 
 async fn server(authority: &Authority) -> (Server, Other) {
     let server = super::server(authority, ServerOptions::default()).await;
-    let (client, _) = http2(&server, authority).await;
+    let (client, _) = http2(server.addr, authority).await;
     (server, Other(client))
 }
 
@@ -78,7 +78,7 @@ async fn a_claim_that_waits_over_http_2_is_given_up_with_its_stream_or_its_conne
     let authority = Authority::new();
     let (server, mut other) = server(&authority).await;
     for stream_only in [true, false] {
-        let (mut client, connection) = http2_by_hand(&server, &authority, None).await;
+        let (mut client, connection) = http2_by_hand(server.addr, &authority, None).await;
         let mut connection = Box::pin(connection);
         let mut claim =
             Box::pin(client.send_request(request(Method::POST, &format!("{CLAIM}?wait=60"), "{}")));
@@ -109,7 +109,7 @@ async fn leases_whose_answer_was_not_taken_over_http_2_are_given_back() {
     for stream_only in [true, false] {
         let id = other.submit().await;
         // No byte of a body fits through, so that the answer's head comes and its leases do not.
-        let (mut client, connection) = http2_by_hand(&server, &authority, Some(0)).await;
+        let (mut client, connection) = http2_by_hand(server.addr, &authority, Some(0)).await;
         let mut connection = Box::pin(connection);
         let answer = over(
             &mut connection,

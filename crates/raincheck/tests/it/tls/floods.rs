@@ -65,7 +65,7 @@ impl Flood {
     async fn begin(options: ServerOptions) -> Self {
         let authority = Authority::new();
         let server = server(&authority, options).await;
-        let mut stream = secure(&server, &authority, &["h2"])
+        let mut stream = secure(server.addr, &authority, &["h2"])
             .await
             .expect("the server speaks TLS");
         let mut opening = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
@@ -114,7 +114,7 @@ impl Flood {
     }
 
     async fn others_are_answered(&self) {
-        let (mut client, _connection) = http2(&self.server, &self.authority).await;
+        let (mut client, _connection) = http2(self.server.addr, &self.authority).await;
         let ask = http::Request::get("https://localhost/healthz").body(String::new());
         assert_eq!(client.send_request(ask.unwrap()).await.unwrap().status(), 200);
     }

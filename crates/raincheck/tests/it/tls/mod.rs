@@ -2,7 +2,7 @@
 
 mod claims;
 mod floods;
-mod rig;
+pub(crate) mod rig;
 
 use std::time::Duration;
 
@@ -26,14 +26,14 @@ async fn server(authority: &Authority, options: ServerOptions) -> Server {
 async fn a_client_that_offers_only_http_1_1_gets_it_over_tls() {
     let authority = Authority::new();
     let server = server(&authority, ServerOptions::default()).await;
-    let mut stream = secure(&server, &authority, &["http/1.1"]).await.unwrap();
+    let mut stream = secure(server.addr, &authority, &["http/1.1"]).await.unwrap();
     let answer = say(
         &mut stream,
         "GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n",
     )
     .await;
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
-    let mut stream = secure(&server, &authority, &[]).await.unwrap();
+    let mut stream = secure(server.addr, &authority, &[]).await.unwrap();
     let answer = say(&mut stream, "GET /healthz HTTP/1.0\r\nhost: localhost\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.0 200 "), "{answer}");
 }
@@ -42,7 +42,7 @@ async fn a_client_that_offers_only_http_1_1_gets_it_over_tls() {
 async fn a_job_is_submitted_waited_for_and_redeemed_over_http_2() {
     let authority = Authority::new();
     let server = server(&authority, ServerOptions::default()).await;
-    let (mut client, _connection) = http2(&server, &authority).await;
+    let (mut client, _connection) = http2(server.addr, &authority).await;
     let submit = Request::post("https://localhost/v1/queues/thumbs/jobs").body("rain".to_owned());
     let answer = client.send_request(submit.unwrap()).await.unwrap();
     assert_eq!(answer.status(), 202);
@@ -60,7 +60,7 @@ async fn a_job_is_submitted_waited_for_and_redeemed_over_http_2() {
 async fn a_foreign_host_is_refused_over_http_2_as_well() {
     let authority = Authority::new();
     let server = server(&authority, ServerOptions::default()).await;
-    let (mut client, _connection) = http2(&server, &authority).await;
+    let (mut client, _connection) = http2(server.addr, &authority).await;
     let ask = Request::get("https://evil.example/v1/jobs").body(String::new());
     assert_eq!(client.send_request(ask.unwrap()).await.unwrap().status(), 403);
 }
@@ -74,19 +74,19 @@ async fn a_certificate_is_swapped_while_connections_go_on() {
         ..Setup::default()
     })
     .await;
-    let (mut old, _connection) = http2(&server, &authority).await;
-    let first = secure(&server, &authority, &[]).await.unwrap();
+    let (mut old, _connection) = http2(server.addr, &authority).await;
+    let first = secure(server.addr, &authority, &[]).await.unwrap();
     let renewed = Authority::new();
     std::fs::copy(renewed.cert(), authority.cert()).unwrap();
     assert!(tls.reload().is_err(), "the key is still the former one");
-    secure(&server, &authority, &[]).await.unwrap();
+    secure(server.addr, &authority, &[]).await.unwrap();
     std::fs::copy(renewed.key(), authority.key()).unwrap();
     tls.reload().unwrap();
     assert!(
-        secure(&server, &authority, &[]).await.is_err(),
+        secure(server.addr, &authority, &[]).await.is_err(),
         "the former authority is not asked any more"
     );
-    let second = secure(&server, &renewed, &[]).await.unwrap();
+    let second = secure(server.addr, &renewed, &[]).await.unwrap();
     assert_ne!(rig::presented(&first), rig::presented(&second));
     let ask = Request::get("https://localhost/healthz").body(String::new());
     assert_eq!(
@@ -105,10 +105,10 @@ async fn a_handshake_that_does_not_come_is_given_up() {
     };
     let server = server(&authority, options).await;
     for begun in [&b""[..], b"\x16\x03\x01", b"GET / HTTP/1.1\r\n\r\n"] {
-        let mut stream = plain(&server, begun).await;
+        let mut stream = plain(server.addr, begun).await;
         ended(&mut stream).await;
     }
-    secure(&server, &authority, &[]).await.unwrap();
+    secure(server.addr, &authority, &[]).await.unwrap();
 }
 
 #[tokio::test]
@@ -119,11 +119,11 @@ async fn connections_are_counted_before_their_handshake() {
         ..ServerOptions::default()
     };
     let server = server(&authority, options).await;
-    let silent = plain(&server, b"").await;
-    let mut second = plain(&server, b"").await;
+    let silent = plain(server.addr, b"").await;
+    let mut second = plain(server.addr, b"").await;
     ended(&mut second).await;
     drop(silent);
-    while secure(&server, &authority, &[]).await.is_err() {
+    while secure(server.addr, &authority, &[]).await.is_err() {
         tokio::task::yield_now().await;
     }
 }
@@ -137,9 +137,9 @@ async fn an_http_2_connection_that_asks_for_nothing_is_given_up() {
         ..ServerOptions::default()
     };
     let server = server(&authority, options).await;
-    let mut silent = secure(&server, &authority, &["h2"]).await.unwrap();
+    let mut silent = secure(server.addr, &authority, &["h2"]).await.unwrap();
     ended(&mut silent).await;
-    let (mut client, connection) = http2(&server, &authority).await;
+    let (mut client, connection) = http2(server.addr, &authority).await;
     let ask = Request::get("https://localhost/healthz").body(String::new());
     assert_eq!(client.send_request(ask.unwrap()).await.unwrap().status(), 200);
     // The client keeps its handle: it is the server that ends the connection.
@@ -151,7 +151,7 @@ async fn an_http_2_connection_that_asks_for_nothing_is_given_up() {
 async fn a_stop_finishes_the_answers_of_an_http_2_connection() {
     let authority = Authority::new();
     let server = server(&authority, ServerOptions::default()).await;
-    let (mut client, connection) = http2(&server, &authority).await;
+    let (mut client, connection) = http2(server.addr, &authority).await;
     let submit = Request::post("https://localhost/v1/queues/thumbs/jobs?wait=30").body("rain".to_owned());
     let waiting = client.send_request(submit.unwrap());
     let leave = async {

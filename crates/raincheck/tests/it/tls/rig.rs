@@ -1,11 +1,13 @@
 //! An authority of a test's own, and clients that trust it alone.
 
+use std::error::Error;
 use std::future::Future;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::body::Body;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rcgen::{CertificateParams, KeyPair};
@@ -20,19 +22,17 @@ use tokio_rustls::client::TlsStream;
 
 use raincheck::tasks::{Group, TaskKind};
 
-use crate::harness::Server;
-
 /// Nothing here takes longer, however slow the machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A certificate that vouches for itself, and its key, in files.
-pub(super) struct Authority {
+pub(crate) struct Authority {
     folder: TempDir,
     roots: RootCertStore,
 }
 
 impl Authority {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let key = KeyPair::generate().expect("a key can be made");
         let names = ["localhost".to_owned(), Ipv4Addr::LOCALHOST.to_string()];
@@ -45,25 +45,25 @@ impl Authority {
         Self { folder, roots }
     }
 
-    pub(super) fn cert(&self) -> PathBuf {
+    pub(crate) fn cert(&self) -> PathBuf {
         self.folder.path().join("cert.pem")
     }
 
-    pub(super) fn key(&self) -> PathBuf {
+    pub(crate) fn key(&self) -> PathBuf {
         self.folder.path().join("key.pem")
     }
 }
 
 /// A connection whose handshake has not begun, after these bytes.
-pub(super) async fn plain(server: &Server, begun: &[u8]) -> TcpStream {
-    let mut stream = TcpStream::connect(server.addr).await.expect("the server listens");
+pub(crate) async fn plain(addr: SocketAddr, begun: &[u8]) -> TcpStream {
+    let mut stream = TcpStream::connect(addr).await.expect("the server listens");
     stream.write_all(begun).await.expect("a socket takes a few bytes");
     stream
 }
 
 /// A connection that offers these protocols.
-pub(super) async fn secure(
-    server: &Server,
+pub(crate) async fn secure(
+    addr: SocketAddr,
     authority: &Authority,
     protocols: &[&str],
 ) -> std::io::Result<TlsStream<TcpStream>> {
@@ -75,12 +75,12 @@ pub(super) async fn secure(
         .with_no_client_auth();
     config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
     let name = ServerName::try_from("localhost").expect("a name");
-    let stream = plain(server, b"").await;
+    let stream = plain(addr, b"").await;
     TlsConnector::from(Arc::new(config)).connect(name, stream).await
 }
 
 /// The certificate that the server showed.
-pub(super) fn presented(stream: &TlsStream<TcpStream>) -> Vec<u8> {
+pub(crate) fn presented(stream: &TlsStream<TcpStream>) -> Vec<u8> {
     let shown = stream.get_ref().1.peer_certificates();
     shown
         .and_then(<[_]>::first)
@@ -89,7 +89,7 @@ pub(super) fn presented(stream: &TlsStream<TcpStream>) -> Vec<u8> {
 }
 
 /// Says this and hears until the server closes.
-pub(super) async fn say(stream: &mut TlsStream<TcpStream>, text: &str) -> String {
+pub(crate) async fn say(stream: &mut TlsStream<TcpStream>, text: &str) -> String {
     stream
         .write_all(text.as_bytes())
         .await
@@ -104,7 +104,7 @@ pub(super) async fn say(stream: &mut TlsStream<TcpStream>, text: &str) -> String
 }
 
 /// Waits until the server has closed the connection.
-pub(super) async fn ended(stream: &mut (impl tokio::io::AsyncRead + Unpin)) {
+pub(crate) async fn ended(stream: &mut (impl tokio::io::AsyncRead + Unpin)) {
     let mut waste = Vec::new();
     // A reset is an end too.
     let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut waste))
@@ -113,11 +113,16 @@ pub(super) async fn ended(stream: &mut (impl tokio::io::AsyncRead + Unpin)) {
 }
 
 /// An HTTP/2 client, and what is done when its connection is.
-pub(super) async fn http2(
-    server: &Server,
+pub(crate) async fn http2<B>(
+    addr: SocketAddr,
     authority: &Authority,
-) -> (SendRequest<String>, oneshot::Receiver<()>) {
-    let (client, connection) = http2_by_hand(server, authority, None).await;
+) -> (SendRequest<B>, oneshot::Receiver<()>)
+where
+    B: Body + Send + Unpin + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let (client, connection) = http2_by_hand(addr, authority, None).await;
     let (tell, told) = oneshot::channel();
     Group::new("client").spawn(TaskKind::Errand, async move {
         let _ = connection.await;
@@ -128,15 +133,20 @@ pub(super) async fn http2(
 
 /// An HTTP/2 client that takes so many bytes of an answer before it asks for more, and its connection, which lasts while it is
 /// polled and ends without a word where it is dropped.
-pub(super) async fn http2_by_hand(
-    server: &Server,
+pub(super) async fn http2_by_hand<B>(
+    addr: SocketAddr,
     authority: &Authority,
     window: Option<u32>,
 ) -> (
-    SendRequest<String>,
-    impl Future<Output = hyper::Result<()>> + Send + use<>,
-) {
-    let stream = secure(server, authority, &["h2", "http/1.1"])
+    SendRequest<B>,
+    impl Future<Output = hyper::Result<()>> + Send + use<B>,
+)
+where
+    B: Body + Send + Unpin + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let stream = secure(addr, authority, &["h2", "http/1.1"])
         .await
         .expect("the server speaks TLS");
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
