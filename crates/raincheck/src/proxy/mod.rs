@@ -10,14 +10,14 @@
 //! Invariants: what no rule turns into a job is passed on as it came, byte for byte, both ways, without being kept; nothing but a
 //! rule says where a call goes; nothing that comes from outside reaches the path of the API at the upstream.
 
-mod again;
+pub(crate) mod again;
 pub(crate) mod body;
 pub(crate) mod choose;
 pub(crate) mod flight;
 mod front;
 pub mod glob;
 pub(crate) mod header;
-mod keys;
+pub(crate) mod keys;
 pub(crate) mod parcel;
 mod pass;
 pub mod rule;

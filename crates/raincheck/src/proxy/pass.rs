@@ -24,7 +24,7 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use super::Inner;
-use super::again::Asked;
+use super::again::{Asked, Repeats};
 use super::body::{Sending, Upload};
 use super::choose::{Choice, choose};
 use super::flight::{Answering, CallFailed};
@@ -79,7 +79,15 @@ impl Calling<'_> {
         };
         let prefer = preference(&parts.headers);
         self.address(&mut parts, changing.as_ref());
-        let _turn = match self.asked(&parts.headers, choice).await? {
+        let repeats = Repeats {
+            desk: self.desk,
+            turns: &self.proxy.turns,
+            mode: self.rule.mode,
+            after: self.rule.after,
+            queue: &self.rule.queue,
+            limit: self.proxy.head_time,
+        };
+        let _turn = match repeats.asked(&parts.headers, choice).await? {
             Asked::Before(queue) => return Box::pin(self.place(queue, parts, body, prefer)).await,
             Asked::First(turn) => turn,
         };

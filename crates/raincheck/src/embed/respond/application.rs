@@ -25,6 +25,7 @@ use crate::embed::raincheck::Raincheck;
 use crate::node::Node;
 use crate::proxy::CONCURRENCY_LATE;
 use crate::proxy::flight::{Answering, Flights, Origin};
+use crate::proxy::keys::Turns;
 use crate::proxy::parcel::Parcel;
 use crate::proxy::rule::{Retries, late};
 use crate::tasks::Group;
@@ -57,6 +58,7 @@ struct Inner {
     lines: Mutex<BTreeMap<QueueName, Line>>,
     declaring: tokio::sync::Mutex<()>,
     flights: Flights,
+    turns: Turns,
     tasks: Group,
     /// Whether the API was made into routes, by which results are redeemed.
     routed: AtomicBool,
@@ -70,6 +72,7 @@ impl Default for Application {
             lines: Mutex::default(),
             declaring: tokio::sync::Mutex::default(),
             flights: Flights::default(),
+            turns: Turns::default(),
             tasks: Group::new("respond-async"),
             routed: AtomicBool::new(false),
             warned: AtomicBool::new(false),
@@ -106,6 +109,11 @@ impl Application {
     /// Calls under way that became jobs.
     pub(super) fn flights(&self) -> &Flights {
         &self.0.flights
+    }
+
+    /// The keys under which requests are worked.
+    pub(super) fn turns(&self) -> &Turns {
+        &self.0.turns
     }
 
     /// For what outlives the requests of its routes.

@@ -23,8 +23,10 @@ use super::application::{Attempted, Whole};
 use crate::api::code::Code;
 use crate::api::desk::{Order, preference};
 use crate::api::embedded::is_own;
+use crate::api::prefer::Prefer;
 use crate::api::problem::Problem;
 use crate::embed::raincheck::Raincheck;
+use crate::proxy::again::{Asked, Repeats};
 use crate::proxy::body::Sending;
 use crate::proxy::choose::{Choice, choose};
 use crate::proxy::flight::CallFailed;
@@ -157,25 +159,31 @@ impl Rules {
         })?;
         let (mut parts, body) = request.into_parts();
         tell_host(&mut parts.headers, &parts.uri);
-        let (desk, prefer) = (self.rc.desk(), preference(&parts.headers));
-        let id = desk.mint();
-        let Choice::Late(after) = choice else {
-            let order = Order {
-                id,
-                queue: self.queue.clone(),
-                body: desk.read(&self.queue, body).await?,
-                parcel: self.parcel(&parts),
-                repeats: self.retries.repeats(&parts.method),
-            };
-            let placed = desk.place(order, prefer, received).await?;
-            return Ok(placed.response);
+        let (desk, application) = (self.rc.desk(), self.rc.application());
+        let prefer = preference(&parts.headers);
+        let repeats = Repeats {
+            desk,
+            turns: application.turns(),
+            mode: self.mode,
+            after: self.after,
+            queue: &self.queue,
+            limit: STALL_TIME,
         };
-        let application = self.rc.application();
+        // Held until there is a job, or an answer.
+        let _turn = match repeats.asked(&parts.headers, choice).await? {
+            Asked::Before(queue) => return self.place(queue, &parts, body, prefer, received).await,
+            Asked::First(turn) => turn,
+        };
+        let Choice::Late(after) = choice else {
+            return self
+                .place(self.queue.clone(), &parts, body, prefer, received)
+                .await;
+        };
         let late = Late {
             desk,
             flights: application.flights(),
             tasks: application.tasks(),
-            id,
+            id: desk.mint(),
             queue: late_queue(&self.queue),
             retries: &self.retries,
             after,
@@ -202,6 +210,27 @@ impl Rules {
             Fate::Goes(made) => made.answering.await,
         };
         answered.map_err(|why: CallFailed| Problem::new(Code::HandlerFailed, why.to_string()))
+    }
+
+    /// Makes a job of a request, or finds the one that it was made before.
+    async fn place(
+        &self,
+        queue: QueueName,
+        parts: &Parts,
+        body: Body,
+        prefer: Prefer,
+        received: Instant,
+    ) -> Result<Response, Problem> {
+        let desk = self.rc.desk();
+        let order = Order {
+            id: desk.mint(),
+            body: desk.read(&queue, body).await?,
+            queue,
+            parcel: self.parcel(parts),
+            repeats: self.retries.repeats(&parts.method),
+        };
+        let placed = desk.place(order, prefer, received).await?;
+        Ok(placed.response)
     }
 
     /// What is kept of a request's head.
