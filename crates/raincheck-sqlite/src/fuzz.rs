@@ -154,10 +154,10 @@ impl Sample {
         }
         let [first, second, third] = waiting;
         let (second, began) = (running(&second), running(&third));
-        row::write(&conn, &first, &second, None)?;
-        row::write(&conn, &first, &began, None)?;
+        row::write(&conn, &first, &second, None, None)?;
+        row::write(&conn, &first, &began, None, None)?;
         let third = done(&third);
-        row::write(&conn, &began, &third, Some(&result()))?;
+        row::write(&conn, &began, &third, Some(&result()), None)?;
         let jobs = vec![first, second, third];
         Ok(Self { conn, names, jobs })
     }

@@ -114,8 +114,14 @@ impl Tx<'_> {
         after: &Arc<Job>,
         result: Option<&JobResult>,
     ) -> rusqlite::Result<()> {
-        row::write(self.conn, before, after, result)?;
-        if after.done() && !before.done() {
+        let ends = after.done() && !before.done();
+        let place = if ends {
+            batches::count_end(self, after)
+        } else {
+            None
+        };
+        row::write(self.conn, before, after, result, place)?;
+        if ends {
             let queue = self
                 .memory
                 .queues

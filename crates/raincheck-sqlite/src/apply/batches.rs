@@ -229,20 +229,18 @@ pub(crate) fn tend(tx: &mut Tx<'_>, limit: u32) -> rusqlite::Result<Tended> {
     Ok(tended)
 }
 
-/// Counts a member that has just ended.
-pub(crate) fn member_ended(tx: &mut Tx<'_>, job: &Job) -> rusqlite::Result<()> {
+/// Counts a member that has just ended: its place in the order of ends, which its row tells.
+pub(crate) fn count_end(tx: &mut Tx<'_>, job: &Job) -> Option<u64> {
     let (Some(member), Phase::Done { outcome, .. }) = (job.member, &job.phase) else {
-        return Ok(());
+        return None;
     };
-    let key = member.batch.seq();
-    let Some(live) = tx.memory.touch_batch(key) else {
-        return Ok(());
-    };
-    let place = decide::count_end(&mut live.batch, *outcome);
-    tx.conn
-        .prepare_cached("UPDATE jobs SET batch_place = ?2 WHERE seq = ?1")?
-        .execute(params![row::key(job.id), place.cast_signed()])?;
-    finish(tx, key)
+    let live = tx.memory.touch_batch(member.batch.seq())?;
+    Some(decide::count_end(&mut live.batch, *outcome))
+}
+
+/// A member's row says that it has ended.
+pub(crate) fn member_ended(tx: &mut Tx<'_>, job: &Job) -> rusqlite::Result<()> {
+    job.member.map_or(Ok(()), |member| finish(tx, member.batch.seq()))
 }
 
 /// Counts a member as failed of which the row is damaged, so that it will never end; it has no place among the results. One

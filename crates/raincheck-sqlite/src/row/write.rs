@@ -187,7 +187,8 @@ pub(crate) fn write_options(conn: &Connection, queue: QueueKey, job: &Job) -> ru
     Ok(())
 }
 
-/// Writes a job's next state back, with its result where that goes into the row.
+/// Writes a job's next state back, with its result where that goes into the row, and its place among the members of its batch that have
+/// ended where it ends as one.
 ///
 /// The two steps that every job takes, to be claimed and to end, name only the columns that they change: SQLite then
 /// looks at no index that they leave alone.
@@ -196,13 +197,20 @@ pub(crate) fn write(
     before: &Job,
     job: &Job,
     result: Option<&JobResult>,
+    place: Option<u64>,
 ) -> rusqlite::Result<()> {
+    let place = place.map(u64::cast_signed);
     match (&before.phase, &job.phase) {
         (Phase::Waiting, Phase::Running(lease)) => write_claimed(conn, job, lease),
-        (Phase::Running(_), Phase::Done { .. }) => write_ended(conn, job, result),
+        (Phase::Running(_), Phase::Done { .. }) => write_ended(conn, job, result, place),
         _ => {
             debug_assert!(result.is_none(), "only the end of an attempt leaves a result");
-            write_all(conn, job)
+            write_all(conn, job)?;
+            if place.is_some() {
+                conn.prepare_cached("UPDATE jobs SET batch_place = ?2 WHERE seq = ?1")?
+                    .execute(params![key(job.id), place])?;
+            }
+            Ok(())
         }
     }
 }
@@ -237,13 +245,26 @@ macro_rules! end_job {
     };
 }
 
-fn write_ended(conn: &Connection, job: &Job, result: Option<&JobResult>) -> rusqlite::Result<()> {
+fn write_ended(
+    conn: &Connection,
+    job: &Job,
+    result: Option<&JobResult>,
+    place: Option<i64>,
+) -> rusqlite::Result<()> {
     let (state, finished_at, expires_at) = phase_columns(job);
-    let mut update = conn.prepare_cached(if result.is_some() {
-        end_job!(", result_status = ?12, result_type = ?13, result = ?14, result_sum = ?15")
-    } else {
-        end_job!("")
+    let mut update = conn.prepare_cached(match (result, place) {
+        (Some(_), None) => {
+            end_job!(", result_status = ?12, result_type = ?13, result = ?14, result_sum = ?15")
+        }
+        (Some(_), Some(_)) => end_job!(
+            ", result_status = ?12, result_type = ?13, result = ?14, result_sum = ?15, batch_place = ?16"
+        ),
+        (None, Some(_)) => end_job!(", batch_place = ?12"),
+        (None, None) => end_job!(""),
     })?;
+    if place.is_some() {
+        update.raw_bind_parameter(if result.is_some() { 16 } else { 12 }, place)?;
+    }
     if let Some(result) = result {
         let content_type = result.content_type.as_deref();
         update.raw_bind_parameter(12, result.status)?;
