@@ -3,6 +3,7 @@
 //! Invariant: as long as [`Holding::next`] is polled, the lease is renewed at a third of its term, and nothing that is to
 //! stop the attempt goes unheard for longer than until the next renewal.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use raincheck_core::name::Namespace;
 use raincheck_core::store::{Answer, Renew, StoreError};
 use raincheck_core::time::Timestamp;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 use tracing::{debug, info, warn};
 
 use super::running::{Entered, Heard};
@@ -41,6 +42,8 @@ pub(crate) struct Hold {
     timing_out: Option<Mark>,
     /// When the attempt's time is over; `None` once that was told.
     deadline: Option<Instant>,
+    /// Goes off when the next of these is due: one timer for all of them, for most attempts end before any is.
+    alarm: Pin<Box<Sleep>>,
     heard: watch::Receiver<Heard>,
     cancel_told: bool,
     /// Whether the lease is over, as far as is known: nothing is renewed then.
@@ -51,19 +54,19 @@ pub(crate) struct Hold {
 }
 
 enum Event {
-    RenewalDue,
     Renewed(Result<Vec<Option<Renewed>>, StoreError>),
-    RenewalLate,
-    TimeOver,
     Heard,
     Closing,
+    /// Something is, by the time that it is.
+    Due,
 }
 
 impl Hold {
     /// A hold on a job claimed at `asked` or later.
     pub(crate) fn new(shop: &Arc<Shop>, ns: &Namespace, id: LeaseId, lease: &Lease, asked: Instant) -> Self {
         let (entered, heard) = shop.running.enter(&id);
-        let time = lease.attempt_deadline.since(shop.store.now());
+        let deadline = Instant::now() + lease.attempt_deadline.since(shop.store.now());
+        let renew_at = asked + lease.term / 3;
         Self {
             shop: shop.clone(),
             ns: ns.clone(),
@@ -71,12 +74,13 @@ impl Hold {
             term: lease.term,
             expires_at: lease.expires_at,
             granted: asked,
-            renew_at: asked + lease.term / 3,
+            renew_at,
             renewal: None,
             backoff: Backoff::new(shop.random.clone()),
             unrenewed: None,
             timing_out: None,
-            deadline: Some(Instant::now() + time),
+            deadline: Some(deadline),
+            alarm: Box::pin(sleep_until(deadline.min(renew_at))),
             heard,
             cancel_told: false,
             over: false,
@@ -92,44 +96,36 @@ impl Hold {
         (self.expires_at, self.timing_out)
     }
 
-    async fn event(&mut self) -> Event {
-        let renewing = self.renewal.is_some();
+    /// When the lease is to be renewed, where that was not asked for yet.
+    fn renewal_due(&self) -> Option<Instant> {
+        (self.renewal.is_none() && !self.over).then_some(self.renew_at)
+    }
+
+    /// When it is said that the lease could not be renewed in time.
+    fn renewal_late(&self) -> Option<Instant> {
         let late_at = self.granted + self.term.mul_f32(0.8);
+        (self.unrenewed.is_none() && !self.over).then_some(late_at)
+    }
+
+    async fn event(&mut self) -> Event {
+        let due = [self.deadline, self.renewal_due(), self.renewal_late()];
+        let due = due.into_iter().flatten().min();
+        if let Some(due) = due.filter(|due| *due != self.alarm.deadline()) {
+            self.alarm.as_mut().reset(due);
+        }
         tokio::select! {
             biased;
             () = news(&mut self.heard, self.cancel_told), if !self.over => Event::Heard,
             () = closing(&mut self.closing), if !self.closing_told => Event::Closing,
-            () = until(self.deadline) => Event::TimeOver,
             answer = answered(&mut self.renewal) => Event::Renewed(answer),
-            () = sleep_until(self.renew_at), if !renewing && !self.over => Event::RenewalDue,
-            () = sleep_until(late_at), if self.unrenewed.is_none() && !self.over => Event::RenewalLate,
+            () = self.alarm.as_mut(), if due.is_some() => Event::Due,
         }
     }
 
     fn handle(&mut self, event: Event) -> Option<Stop> {
         match event {
-            Event::RenewalDue => {
-                let renew = Renew {
-                    lease: self.lease,
-                    term: self.term,
-                    progress: None,
-                    defer: false,
-                };
-                let answer = self.shop.store.renew(&self.ns, vec![renew]);
-                self.renewal = Some((Instant::now(), answer));
-                None
-            }
             Event::Renewed(answer) => self.renewed(answer),
-            Event::RenewalLate => {
-                warn!(job.id = %self.lease.job, "a lease could not be renewed in time; nothing new is started");
-                self.unrenewed = Some(self.shop.unrenewed.mark());
-                None
-            }
-            Event::TimeOver => {
-                self.deadline = None;
-                self.timing_out = Some(self.shop.timing_out.mark());
-                Some(Stop::within(StopReason::TimedOut, TIMED_OUT_GRACE))
-            }
+            Event::Due => self.due(),
             Event::Heard => {
                 let heard = *self.heard.borrow_and_update();
                 match heard {
@@ -148,6 +144,30 @@ impl Hold {
                 })
             }
         }
+    }
+
+    fn due(&mut self) -> Option<Stop> {
+        let now = Instant::now();
+        let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        if is_due(self.deadline) {
+            self.deadline = None;
+            self.timing_out = Some(self.shop.timing_out.mark());
+            return Some(Stop::within(StopReason::TimedOut, TIMED_OUT_GRACE));
+        }
+        if is_due(self.renewal_due()) {
+            let renew = Renew {
+                lease: self.lease,
+                term: self.term,
+                progress: None,
+                defer: false,
+            };
+            let answer = self.shop.store.renew(&self.ns, vec![renew]);
+            self.renewal = Some((now, answer));
+        } else if is_due(self.renewal_late()) {
+            warn!(job.id = %self.lease.job, "a lease could not be renewed in time; nothing new is started");
+            self.unrenewed = Some(self.shop.unrenewed.mark());
+        }
+        None
     }
 
     fn cancel(&mut self, by: Timestamp) -> Option<Stop> {
@@ -212,13 +232,6 @@ impl Holding for Hold {
                 return stop;
             }
         }
-    }
-}
-
-async fn until(instant: Option<Instant>) {
-    match instant {
-        Some(instant) => sleep_until(instant).await,
-        None => std::future::pending().await,
     }
 }
 
