@@ -13,6 +13,7 @@
 //! is later, from when it came to have a claimable job. **No group gets a turn while another has been waiting since
 //! before that group's own last turn, or, where it had none yet, since before its first job came.** A job that becomes
 //! due by the clock alone counts from the next claim of its queue on. Opening a store anew may begin the ring anew.
+//! A group that a claim passes over does not wait meanwhile, and stands at the back when the claim is over.
 //!
 //! # What time ends, a commit ends
 //!

@@ -237,6 +237,7 @@ macro_rules! conformance_promises {
                 a_group_is_its_queues_own
                 what_is_written_for_groups_ends_with_their_queue
                 many_groups_at_their_limits_let_others_start
+                a_claim_passes_over_the_groups_that_it_names
             }
             depth_bytes {
                 no_more_bytes_wait_than_the_queue_allows

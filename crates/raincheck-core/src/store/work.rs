@@ -8,7 +8,7 @@ use crate::decide::{Claimer, Settlement};
 use crate::id::{LeaseId, Nonce};
 use crate::job::Job;
 use crate::lease::Progress;
-use crate::name::QueueName;
+use crate::name::{GroupName, QueueName};
 
 /// One claim of up to as many jobs as it brings nonces.
 #[derive(Clone, Debug)]
@@ -22,6 +22,9 @@ pub struct Claim {
     /// With those that this claim takes, at most so many jobs of the queue run, whoever runs them: the bound by which
     /// the claimer works the queue where its settings write none. What the settings write holds besides.
     pub running_max: Option<u32>,
+    /// Groups whose jobs this claim leaves alone, for the claimer has no room for them now. Until it is over they have no turn,
+    /// and then they stand at the back.
+    pub passing_over: Vec<GroupName>,
 }
 
 /// A job in a worker's hands.

@@ -43,6 +43,11 @@ pub(crate) fn claim(tx: &mut Tx<'_>, ns: &Namespace, claim: &Claim) -> rusqlite:
         tx.memory.rates.look_again((key, None), until);
     }
     let groups = memory.groups.counted();
+    let passed: Vec<_> = claim
+        .passing_over
+        .iter()
+        .filter(|group| tx.memory.pass_over(key, group))
+        .collect();
     let mut leased = Vec::new();
     for nonce in claim.nonces.iter().take(grant.count as usize) {
         let Some((job, input)) = next_ready(tx, key)? else {
@@ -75,6 +80,9 @@ pub(crate) fn claim(tx: &mut Tx<'_>, ns: &Namespace, claim: &Claim) -> rusqlite:
             .filter(|_| grant.count == room.count)
             .map(|held| held.by);
         memory.waits.of_queue(by.unwrap_or(HeldBy::Concurrency));
+    }
+    for group in passed {
+        tx.memory.weigh(key, group, tx.now);
     }
     if let Some(rate) = decide::charge(&limits, used, started, tx.now) {
         tx.memory.rates.set((key, None), rate);

@@ -121,6 +121,12 @@ impl Memory {
         false
     }
 
+    /// Takes a group that has a turn out of the turns, whatever its limits say, until it is [weighed](Self::weigh). Whether it had one.
+    pub(crate) fn pass_over(&mut self, key: QueueKey, group: &GroupName) -> bool {
+        let (named, memory) = (Some(group.clone()), self.at(key));
+        !memory.ready.holds(&named) && memory.ready.hold(&named)
+    }
+
     /// The same for all groups of a queue: its limits have changed.
     pub(crate) fn weigh_all(&mut self, key: QueueKey, now: Timestamp) {
         for group in self.at(key).ready.groups() {

@@ -84,6 +84,7 @@ pub(crate) async fn try_claim(store: &SqliteStore, nonce: Nonce) -> Option<Lease
         },
         nonces: vec![nonce],
         running_max: None,
+        passing_over: Vec::new(),
     };
     let leased = store.claim(&Namespace::default(), claim).await;
     leased.expect("the store answers").pop()

@@ -84,7 +84,9 @@ pub(crate) async fn outlook(
     let room = standing.status.queue.concurrency(api.node.options().cores);
     let paused = queue.is_some_and(|queue| queue.paused.is_some());
     let held = standing.held;
-    let host_held = api.node.host_held(&standing.status.queue, now);
+    let host_held = api
+        .node
+        .host_held(&standing.status.queue, job.group.as_ref(), now);
     let waiting_for = if paused {
         WaitingFor::Pause
     } else if room.is_some_and(|room| counts.running >= u64::from(room)) {

@@ -156,6 +156,8 @@ impl Line {
                 return Ok(());
             }
         };
+        let (passing_over, until): (Vec<_>, Vec<_>) =
+            runner.passing_over(self.shop.store.now()).into_iter().unzip();
         // Where no bound is written, ours must count the jobs that endpoints settle later: they hold no slot here.
         let pushes = runner.kind() == WorkerKind::Push;
         let claim = Claim {
@@ -168,12 +170,16 @@ impl Line {
                 claim_id: None,
             },
             nonces: (0..free).map(|_| self.shop.random.nonce()).collect(),
+            passing_over,
         };
         let asked = Instant::now();
         match self.shop.store.claim(&queue.namespace, claim).await {
             Ok(leased) => {
                 self.backoff.reset();
                 self.hungry = leased.len() >= free;
+                if !self.hungry {
+                    self.held_until = until.into_iter().min();
+                }
                 self.start(queue, runner, asked, with_places(leased, places));
                 Ok(())
             }

@@ -1,8 +1,9 @@
-//! What a node knows of the hosts that its push queues send jobs to.
+//! What a node knows of the hosts that its queues push to, or fetch from.
 //!
 //! Invariant: asked by those who read and by nobody else.
 
 use raincheck_core::host::HostHeld;
+use raincheck_core::name::GroupName;
 use raincheck_core::queue::{Queue, Worker};
 use raincheck_core::time::Timestamp;
 
@@ -11,9 +12,17 @@ use crate::outward::hosts::HostName;
 use crate::outward::target;
 
 impl Node {
-    /// What keeps the jobs of a push queue from being sent to any of its hosts; `None` where one has room, or the queue is
-    /// worked in another way.
-    pub(crate) fn host_held(&self, queue: &Queue, now: Timestamp) -> Option<HostHeld> {
+    /// What keeps the jobs of a push queue from being sent to any of its hosts, or the jobs of this group of a fetching queue, which is
+    /// their host, from being asked for; `None` where there is room, or the queue is worked in another way.
+    pub(crate) fn host_held(
+        &self,
+        queue: &Queue,
+        group: Option<&GroupName>,
+        now: Timestamp,
+    ) -> Option<HostHeld> {
+        if let (Worker::Fetch, Some(group)) = (queue.worker(), group) {
+            return self.0.hosts.shut(&HostName::named(group.as_str()), now);
+        }
         self.0.hosts.held(&hosts_of(queue), now)
     }
 

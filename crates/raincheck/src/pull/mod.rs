@@ -113,6 +113,7 @@ impl Pull {
             },
             nonces: nonces.clone(),
             running_max: None,
+            passing_over: Vec::new(),
         };
         Claiming {
             answer: Some(self.0.store.claim(&holder.namespace, claim)),

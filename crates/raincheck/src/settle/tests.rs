@@ -44,6 +44,7 @@ async fn claimed(setup: &Setup, count: usize) -> Vec<Leased> {
         },
         nonces: (0..count).map(|_| Nonce(rand::random())).collect(),
         running_max: None,
+        passing_over: Vec::new(),
     };
     let leased = setup.store.claim(&setup.ns, claim).await.unwrap();
     assert_eq!(leased.len(), count);

@@ -41,6 +41,7 @@ async fn a_lapsed_lease_is_ended_and_the_job_offered_again(setup: Setup) {
         },
         nonces: vec![Nonce([1; 12])],
         running_max: None,
+        passing_over: Vec::new(),
     };
     let leased = setup.store.claim(&setup.ns, claim).await.unwrap().remove(0);
     let job = setup.when(id, |job| !job.attempts.is_empty()).await.job;

@@ -19,6 +19,7 @@ use raincheck_core::decide::{FetchAnswer, FetchMethod, REDIRECTS_DEFAULT, fetch_
 use raincheck_core::host::{HostAnswer, HostHeld, HostHeldBy};
 use raincheck_core::job::Failure;
 use raincheck_core::lease::WorkerKind;
+use raincheck_core::name::GroupName;
 use raincheck_core::queue::Queue;
 use raincheck_core::time::Timestamp;
 use tokio::time::Instant;
@@ -111,7 +112,12 @@ impl Fetch {
                 .wait_fetch(&host, self.per_host, PATIENCE, || ctx.store.now());
             let permit = match place.await {
                 Ok(permit) => permit,
-                Err(held) => return later(&host, held, ctx.store.now()),
+                Err(held) => {
+                    let own = ctx.job.group.as_ref().map(GroupName::as_str) == Some(host.as_str());
+                    let now = ctx.store.now();
+                    let passed_over = own && self.fetcher.hosts.passes_over(&host, now);
+                    return later(&host, held, passed_over, now);
+                }
             };
             let sent = Instant::now();
             *under = Some(Under { permit, sent });
@@ -206,12 +212,16 @@ fn over(under: &mut Option<Under>, told: HostAnswer, ctx: &Ctx) {
     }
 }
 
-/// The host has no room. A pause that it asked for costs no attempt; that it is down does.
-fn later(host: &HostName, held: HostHeld, now: Timestamp) -> AttemptEnd {
+/// The host has no room. A pause that it asked for costs no attempt; that it is down does. Where claims pass over the job meanwhile it
+/// waits with the others of its host, and says for what.
+fn later(host: &HostName, held: HostHeld, passed_over: bool, now: Timestamp) -> AttemptEnd {
     let delay = held
         .until
         .map_or(BACK_AFTER, |until| until.since(now).max(BACK_AFTER));
     match held.by {
+        HostHeldBy::Pause if passed_over => AttemptEnd::Released {
+            delay: Duration::ZERO,
+        },
         HostHeldBy::Pause | HostHeldBy::Concurrency => AttemptEnd::Released { delay },
         HostHeldBy::Circuit => AttemptEnd::Failed {
             failure: Failure::new(
@@ -241,6 +251,13 @@ fn unanswered(under: &mut Option<Under>, error: &(dyn std::error::Error + 'stati
 impl Runner for Fetch {
     fn kind(&self) -> WorkerKind {
         WorkerKind::Fetch
+    }
+
+    fn passing_over(&self, now: Timestamp) -> Vec<(GroupName, Timestamp)> {
+        let paused = self.fetcher.hosts.paused(now).into_iter();
+        paused
+            .filter_map(|(host, until)| Some((GroupName::new(host.as_str()).ok()?, until)))
+            .collect()
     }
 
     fn run(self: Arc<Self>, ctx: Ctx) -> Pin<Box<dyn Future<Output = AttemptEnd> + Send>> {
@@ -284,6 +301,7 @@ mod tests {
             let end = later(
                 &HostName::of(&uri),
                 HostHeld { by, until: None },
+                false,
                 Timestamp::default(),
             );
             assert_eq!(matches!(end, AttemptEnd::Failed { .. }), costs, "{end:?}");

@@ -29,7 +29,7 @@ use raincheck_core::content::{Input, JobResult};
 use raincheck_core::host::HostHeld;
 use raincheck_core::job::{Failure, Job};
 use raincheck_core::lease::WorkerKind;
-use raincheck_core::name::QueueName;
+use raincheck_core::name::{GroupName, QueueName};
 use raincheck_core::queue::{Queue, QueueSpec, Worker};
 use raincheck_core::store::Store;
 use raincheck_core::time::Timestamp;
@@ -308,6 +308,11 @@ pub(crate) enum Room {
 pub(crate) trait Runner: Debug + Send + Sync + 'static {
     /// Which way.
     fn kind(&self) -> WorkerKind;
+
+    /// The groups whose jobs it could not begin now, and until when: they are not claimed before.
+    fn passing_over(&self, _now: Timestamp) -> Vec<(GroupName, Timestamp)> {
+        Vec::new()
+    }
 
     /// Takes room for up to `wanted` attempts of this queue, before their jobs are claimed: an attempt is counted only where
     /// it can begin. Where there is none, `line` is rung when there may be again, but for time that goes by.

@@ -156,6 +156,7 @@ impl Server {
             },
             nonces: vec![Nonce(nonce)],
             running_max: None,
+            passing_over: Vec::new(),
         };
         self.store().claim(&ns(), claim).await.unwrap().pop()
     }

@@ -75,6 +75,7 @@ impl Worker {
                 },
                 nonces: (0..self.rng.between(1, 3)).map(|_| self.rng.nonce()).collect(),
                 running_max: None,
+                passing_over: Vec::new(),
             };
             match self.world.door().claim(&self.world.ns, claim).await {
                 Ok(leased) => return leased,

@@ -249,6 +249,9 @@ impl Store for Broken {
         if self.has(Fault::IgnoresTheClaimersBound) {
             wanted.running_max = None;
         }
+        if self.has(Fault::PassesNobodyOver) {
+            wanted.passing_over.clear();
+        }
         self.store.run(|model, now| {
             let mut leased = match self.fault {
                 Fault::IgnoresTurns

@@ -8,9 +8,14 @@ use super::state::{LineName, Model};
 use crate::decide::{Claimer, claim, claimable};
 use crate::id::{JobId, Nonce};
 use crate::job::Job;
-use crate::name::Namespace;
+use crate::name::{GroupName, Namespace};
 use crate::store::{Claim, Leased};
 use crate::time::Timestamp;
+
+/// Whether a claim leaves this group's jobs alone.
+fn passed_over(group: Option<&GroupName>, passing: &[GroupName]) -> bool {
+    group.is_some_and(|group| passing.contains(group))
+}
 
 impl Model {
     pub(in crate::conformance) fn claim(
@@ -26,12 +31,19 @@ impl Model {
         let name = (ns.clone(), wanted.queue.clone());
         let mut leased = Vec::new();
         for nonce in wanted.nonces.iter().take(self.startable(&name, wanted, now)) {
-            let Some(id) = self.next_in_turn(&name, now) else {
+            let Some(id) = self.next_in_turn(&name, &wanted.passing_over, now) else {
                 break;
             };
             leased.extend(self.lease(id, &wanted.claimer, *nonce, now));
             // A group whose last job this was leaves the ring at once, so that it cannot keep its place.
             self.turn_ring(&name, now);
+        }
+        if let Some(line) = self.lines.get_mut(&name) {
+            let (passed, mut ring): (Vec<_>, _) = std::mem::take(&mut line.ring)
+                .into_iter()
+                .partition(|group| passed_over(group.as_ref(), &wanted.passing_over));
+            ring.extend(passed);
+            line.ring = ring.into();
         }
         leased
     }
@@ -91,11 +103,14 @@ impl Model {
     }
 
     /// The job whose turn it is; its group goes to the back. Where the queue is not fair, the first of all.
-    fn next_in_turn(&mut self, name: &LineName, now: Timestamp) -> Option<JobId> {
+    fn next_in_turn(&mut self, name: &LineName, passing: &[GroupName], now: Timestamp) -> Option<JobId> {
         self.turn_ring(name, now);
         let line = self.lines.get(name)?;
-        let (fair, head) = (line.queue.fair(), line.ring.front()?.clone());
-        let open = self.open(name, now);
+        let mut ring = line.ring.iter();
+        let head = ring.find(|group| !passed_over(group.as_ref(), passing))?.clone();
+        let fair = line.queue.fair();
+        let mut open = self.open(name, now);
+        open.retain(|job| !passed_over(job.group.as_ref(), passing));
         let in_turn = open.iter().filter(|job| !fair || job.group == head);
         let first = in_turn.min_by_key(|job| (job.priority, job.run_at, job.id))?;
         let (first, served) = (first.id, first.group.clone());

@@ -103,6 +103,7 @@ pub struct Take {
     pub claim_id: Option<&'static str>,
     pub count: usize,
     pub running_max: Option<u32>,
+    pub passing_over: &'static [&'static str],
 }
 
 impl Default for Take {
@@ -115,6 +116,7 @@ impl Default for Take {
             claim_id: None,
             count: 1,
             running_max: None,
+            passing_over: &[],
         }
     }
 }

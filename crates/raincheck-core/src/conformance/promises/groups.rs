@@ -251,3 +251,32 @@ pub async fn many_groups_at_their_limits_let_others_start(kit: Kit) {
     kit.submit_many(&Draft::of("last"), 1).await;
     assert_eq!(of(&kit.claim_up_to(9).await, ["last"]), [1]);
 }
+
+pub async fn a_claim_passes_over_the_groups_that_it_names(kit: Kit) {
+    bounded(&kit, limits(Some(3), None)).await;
+    kit.submit_many(&Draft::of("a"), 5).await;
+    kit.submit_many(&Draft::of("b"), 2).await;
+    let take = |passing_over, count| {
+        kit.take(Take {
+            count,
+            passing_over,
+            ..Take::default()
+        })
+    };
+    let first = take(&["a", "nobody"], 9).await;
+    assert_eq!(of(&first, ["a", "b"]), [0, 2]);
+    assert!(take(&["a"], 9).await.is_empty());
+    kit.submit_many(&Draft::of("b"), 1).await;
+    assert_eq!(of(&take(&["b"], 2).await, ["a", "b"]), [2, 0]);
+    assert_eq!(
+        of(&take(&[], 9).await, ["a", "b"]),
+        [1, 1],
+        "the next one is free to take them, as far as their limits go"
+    );
+    assert!(
+        take(&["b"], 9).await.is_empty(),
+        "to be passed over lifts no limit"
+    );
+    assert!(take(&["a"], 9).await.is_empty());
+    assert!(take(&[], 9).await.is_empty());
+}

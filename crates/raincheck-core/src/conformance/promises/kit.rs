@@ -193,6 +193,11 @@ impl Kit {
             claimer: self.claimer(take),
             nonces: (0..take.count).map(|_| self.nonce()).collect(),
             running_max: take.running_max,
+            passing_over: take
+                .passing_over
+                .iter()
+                .map(|group| GroupName::new(group).expect("promises name groups well"))
+                .collect(),
         }
     }
 

@@ -161,6 +161,8 @@ fn claim(rng: &mut Rng) -> Claim {
         claimer,
         nonces: (0..count).map(|_| rng.nonce()).collect(),
         running_max: some(rng, 6, |rng| u32::try_from(rng.between(1, 4)).unwrap_or(1)),
+        // Whose turn it is may differ from store to store after that; a promise covers it.
+        passing_over: Vec::new(),
     }
 }
 

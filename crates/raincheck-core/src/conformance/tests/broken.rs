@@ -167,6 +167,11 @@ const FAULTS: &[(Fault, &[&str], Random)] = &[
         Finds,
     ),
     (
+        Fault::PassesNobodyOver,
+        &["groups::a_claim_passes_over_the_groups_that_it_names"],
+        Passes,
+    ),
+    (
         Fault::ForgetsTheAttempt,
         &[
             "claim::a_claim_counts_the_attempt_before_the_work_begins",

@@ -188,11 +188,12 @@ pub(crate) enum WaitingFor {
     GroupConcurrency,
     /// For time to go by: as many jobs of its group as that one's rate allows have started.
     GroupRate,
-    /// For time to go by: the host that it would be pushed to does not answer, or only by 502, 503 or 504, and is left alone.
+    /// For time to go by: the host that it would be pushed to or fetched from does not answer, or only by 502, 503 or 504, and is left
+    /// alone.
     Circuit,
     /// For requests to the host that it would be pushed to to end.
     HostConcurrency,
-    /// For time to go by: the host that it would be pushed to asked for it, by `Retry-After`.
+    /// For time to go by: the host that it would be pushed to or fetched from asked for it, by `Retry-After`.
     HostPause,
     /// For its queue to be resumed.
     Pause,

@@ -4,13 +4,41 @@
 
 use std::time::Duration;
 
-use raincheck_core::host::HostHeld;
+use raincheck_core::decide::host_room;
+use raincheck_core::host::{HostHeld, HostHeldBy};
 use raincheck_core::time::Timestamp;
 use tokio::time::{Instant, sleep_until};
 
-use super::{HostName, Hosts, Lane, Permit};
+use super::{HostName, Hosts, Lane, Permit, Table};
 
 impl Hosts {
+    /// The hosts that asked to be left alone, and until when: what would be fetched from there need not be begun.
+    pub(crate) fn paused(&self, now: Timestamp) -> Vec<(HostName, Timestamp)> {
+        let mut table = self.table();
+        if table.paused.is_empty() {
+            return Vec::new();
+        }
+        table.paused.retain(|_, until| *until > now);
+        let Table { hosts, paused, .. } = &*table;
+        let still = paused.keys().filter_map(|name| {
+            let room = host_room(&hosts.get(name)?.state, 1, 0, 1, now);
+            let held = room.held.filter(|held| held.by == HostHeldBy::Pause)?;
+            Some((name.clone(), held.until?))
+        });
+        still.collect()
+    }
+
+    /// Whether this is one of them.
+    pub(crate) fn passes_over(&self, name: &HostName, now: Timestamp) -> bool {
+        self.paused(now).iter().any(|(paused, _)| paused == name)
+    }
+
+    /// What holds back whatever would be fetched from there, but for those that are under way.
+    pub(crate) fn shut(&self, name: &HostName, now: Timestamp) -> Option<HostHeld> {
+        let table = self.table();
+        host_room(&table.hosts.get(name)?.state, 1, 0, 1, now).held
+    }
+
     /// Room for one request, where so many may be under way; waits for it as long as `patience` lasts, and no time for what
     /// takes longer anyway.
     ///

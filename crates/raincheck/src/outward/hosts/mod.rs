@@ -33,6 +33,8 @@ use crate::random::Randomness;
 const SWEEP_MIN: usize = 1024;
 /// So many hosts are known at most, beside those at which requests are under way or to which queues push.
 const HOSTS_MAX: usize = 16 << 10;
+/// So many hosts are passed over at once because they asked for it; what goes to others finds out when it is about to be sent.
+const PAUSED_MAX: usize = 256;
 /// So many webhooks wait for room at one host at most: with its share, as many as there are couriers.
 const WAITING_MAX: u32 = 56;
 
@@ -50,6 +52,11 @@ impl HostName {
         });
         let mut name = format!("{host}:{port}");
         name.make_ascii_lowercase();
+        Self(name.into())
+    }
+
+    /// The host of this name, as [`HostName::as_str`] told it.
+    pub(crate) fn named(name: &str) -> Self {
         Self(name.into())
     }
 
@@ -130,6 +137,8 @@ struct Table {
     kept: usize,
     /// The number of the queue that comes next.
     next: u64,
+    /// Hosts that asked to be left alone for a while, and until when.
+    paused: HashMap<HostName, Timestamp>,
 }
 
 impl Table {
@@ -144,6 +153,17 @@ impl Table {
             self.kept = self.hosts.len();
         }
         self.hosts.entry(name.clone()).or_default()
+    }
+
+    /// The host wants to be left alone until then.
+    fn pause(&mut self, name: &HostName, until: Timestamp, now: Timestamp) {
+        if self.paused.len() >= PAUSED_MAX && !self.paused.contains_key(name) {
+            self.paused.retain(|_, until| *until > now);
+            if self.paused.len() >= PAUSED_MAX {
+                return;
+            }
+        }
+        self.paused.insert(name.clone(), until);
     }
 }
 
@@ -284,6 +304,7 @@ impl Hosts {
             // How long a job takes says nothing of webhooks.
             host.state.pace = pace;
         }
+        let not_before = host.state.not_before;
         let all = before != host.state.circuit;
         tell(&permit.host, before, host.state.circuit);
         let lines = if all || permit.lane == Lane::Push {
@@ -293,6 +314,9 @@ impl Hosts {
         };
         let bell = (host.waiting > 0).then(|| host.bell.clone());
         let places = (all || permit.lane == Lane::Fetch).then(|| host.places.clone());
+        if not_before > now {
+            table.pause(&permit.host, not_before, now);
+        }
         drop(table);
         for line in lines {
             line.notify_one();

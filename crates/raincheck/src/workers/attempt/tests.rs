@@ -80,6 +80,7 @@ async fn claimed(setup: &Setup, queue: &Queue) -> Leased {
         },
         nonces: vec![Nonce(rand::random())],
         running_max: None,
+        passing_over: Vec::new(),
     };
     setup
         .store

@@ -210,6 +210,36 @@ async fn retry_after_holds_back_all_that_goes_to_the_host() {
 }
 
 #[tokio::test]
+async fn a_host_that_asks_for_patience_is_passed_over_and_its_jobs_say_so() {
+    let (server, pages, other) = (Server::start().await, Pages::start().await, Pages::start().await);
+    let mut all = vec![pages.url("/patience")];
+    all.extend(urls(&pages, "page", 20));
+    let answer = fetch(&server, &json!({"urls": all, "per_host": 1})).await;
+    let path = format!("/v1/jobs?batch={}", answer.json()["id"].as_str().unwrap());
+    let jobs = async |state: &str| {
+        let listed = server.get(&format!("{path}&state={state}")).send().await.json();
+        listed["jobs"].as_array().unwrap().clone()
+    };
+    while jobs("scheduled").await.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let elsewhere = fetched(&server, &json!({"urls": [other.url("/a")], "per_host": 1})).await;
+    assert_eq!(elsewhere[0]["text"], "/a");
+    let waiting = jobs("queued").await;
+    assert_eq!(waiting.len(), 20);
+    for job in &waiting {
+        let path = format!("/v1/jobs/{}", job["id"].as_str().unwrap());
+        let job = server.get(&path).send().await.json();
+        assert_eq!(
+            (&job["waiting_for"], &job["version"]),
+            (&json!("host_pause"), &json!(1)),
+            "none of them is claimed for nothing"
+        );
+    }
+    assert_eq!(pages.all(), 1);
+}
+
+#[tokio::test]
 async fn redirects_are_followed_within_bounds() {
     let (server, pages) = (Server::start().await, Pages::start().await);
     let body = json!({"urls": [pages.url("/permanent/x"), pages.url("/far?3"), pages.url("/far?11"), pages.url("/loop"),

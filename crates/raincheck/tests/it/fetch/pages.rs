@@ -139,6 +139,7 @@ async fn answer(request: &Parts, nth: u32, gate: &Semaphore) -> Response {
             }
         }
         "busy" if nth == 1 => (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "1")]).into_response(),
+        "patience" => (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "60")]).into_response(),
         "broken" => (StatusCode::INTERNAL_SERVER_ERROR, "sorry").into_response(),
         "once" if nth == 1 => StatusCode::BAD_GATEWAY.into_response(),
         "gone" => (StatusCode::NOT_FOUND, "no such page").into_response(),

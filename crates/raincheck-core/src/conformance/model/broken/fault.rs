@@ -24,6 +24,7 @@ pub(in crate::conformance) enum Fault {
     IgnoresDepthBytes,
     ForgetsRatesOnOpen,
     IgnoresTheClaimersBound,
+    PassesNobodyOver,
     ForgetsTheAttempt,
     LeavesTheFence,
     RepeatsNoClaim,
