@@ -128,6 +128,8 @@ pub struct NewBatch {
     pub id: BatchId,
     /// How long it stays when it is done.
     pub keep: Option<Duration>,
+    /// How long an upload that broke off may be taken up again: [`UPLOAD_TERM`](crate::decide::UPLOAD_TERM) unless said.
+    pub open_for: Option<Duration>,
     /// Who is told when it is done.
     pub callback: Option<String>,
     /// The key under which a repeated upload is recognised; its scope is the namespace's batches.
@@ -193,6 +195,8 @@ pub struct Batch {
     pub namespace: Namespace,
     /// How long it stays when it is done, where that was said.
     pub keep: Option<Duration>,
+    /// How long an upload that broke off may be taken up again, where that was said.
+    pub open_for: Option<Duration>,
     /// Who is told when it is done.
     pub callback: Option<String>,
     /// How far it is.

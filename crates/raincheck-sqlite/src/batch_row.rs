@@ -27,6 +27,8 @@ struct Settings {
     #[serde(skip_serializing_if = "Option::is_none")]
     keep_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    open_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     callback: Option<String>,
 }
 
@@ -97,6 +99,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Found> {
         id: BatchId::from_parts(seq.cast_unsigned(), row.get::<_, i64>(1)?.cast_unsigned()),
         namespace: Namespace::new(&namespace).map_err(|error| unreadable(2, error))?,
         keep: settings.keep_ms.map(Duration::from_millis),
+        open_for: settings.open_ms.map(Duration::from_millis),
         callback: settings.callback,
         stage: match state {
             OPEN => Stage::Open { until: time(6)? },
@@ -187,10 +190,10 @@ pub(crate) fn insert(
     batch: &Batch,
     idempotency: Option<&Idempotency>,
 ) -> rusqlite::Result<()> {
+    let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
     let settings = Settings {
-        keep_ms: batch
-            .keep
-            .map(|keep| u64::try_from(keep.as_millis()).unwrap_or(u64::MAX)),
+        keep_ms: batch.keep.map(millis),
+        open_ms: batch.open_for.map(millis),
         callback: batch.callback.clone(),
     };
     let mut insert = conn.prepare_cached(

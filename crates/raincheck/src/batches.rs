@@ -106,6 +106,7 @@ mod tests {
         let new = raincheck_core::batch::NewBatch {
             id: BatchId::new(JobId::from_parts(n, 0)),
             keep: None,
+            open_for: None,
             callback: None,
             idempotency: None,
         };

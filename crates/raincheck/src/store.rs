@@ -20,6 +20,23 @@ pub fn open(dir: impl Into<PathBuf>, clock: Arc<dyn Clock>) -> Result<Arc<dyn St
     Ok(Arc::new(SqliteStore::open(Options::new(dir, clock))?))
 }
 
+/// The same for one program's own work, in a few MiB of memory: a smaller page cache, and of the newest jobs only `jobs` are at hand.
+///
+/// # Errors
+/// As above.
+pub fn open_small(
+    dir: impl Into<PathBuf>,
+    clock: Arc<dyn Clock>,
+    jobs: usize,
+) -> Result<Arc<dyn Store>, OpenError> {
+    let options = Options {
+        cache_kib: 4 << 10,
+        recent_jobs: jobs,
+        ..Options::new(dir, clock)
+    };
+    Ok(Arc::new(SqliteStore::open(options)?))
+}
+
 /// A master key that nobody knows yet.
 #[must_use]
 pub fn fresh_master_key() -> Secret {

@@ -13,7 +13,7 @@ use crate::size::ByteSize;
 use crate::store::SubmitRefused;
 use crate::time::Timestamp;
 
-/// How long an upload that broke off may be taken up again.
+/// How long an upload that broke off may be taken up again, unless said otherwise.
 pub const UPLOAD_TERM: Duration = Duration::from_secs(3600);
 
 /// How long a batch stays unless said otherwise: as long as its jobs would by default.
@@ -32,9 +32,10 @@ pub fn open_batch(new: &NewBatch, namespace: &Namespace, now: Timestamp) -> Batc
         id: new.id,
         namespace: namespace.clone(),
         keep: new.keep,
+        open_for: new.open_for,
         callback: new.callback.clone(),
         stage: Stage::Open {
-            until: now.plus(UPLOAD_TERM),
+            until: now.plus(new.open_for.unwrap_or(UPLOAD_TERM)),
         },
         cancel_requested: false,
         lines: 0,
@@ -59,7 +60,7 @@ pub fn take_lines(batch: &mut Batch, first: u64, count: u64, now: Timestamp) -> 
         _ if batch.cancel_requested => Err(BatchRefused::Cancelled),
         Stage::Open { .. } => {
             batch.stage = Stage::Open {
-                until: now.plus(UPLOAD_TERM),
+                until: now.plus(batch.open_for.unwrap_or(UPLOAD_TERM)),
             };
             Ok(skip)
         }

@@ -88,6 +88,7 @@ impl Kept {
         let new = NewBatch {
             id,
             keep: None,
+            open_for: None,
             callback: None,
             idempotency: None,
         };

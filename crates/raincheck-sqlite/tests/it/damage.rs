@@ -219,6 +219,7 @@ async fn batch(store: &SqliteStore, ns: &Namespace) {
     let new = NewBatch {
         id,
         keep: None,
+        open_for: None,
         callback: Some("http://127.0.0.1:9/done".to_owned()),
         idempotency: None,
     };

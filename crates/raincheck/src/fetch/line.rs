@@ -7,7 +7,6 @@ use raincheck_core::job::Outcome;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::told::fetched;
 use crate::api::wire::batch::in_one_line;
 use crate::api::wire::content::{Shown, shown_whole};
 
@@ -18,7 +17,7 @@ pub struct FetchedLine<'a> {
     pub seq: u64,
     /// Which URL of the list it was, from 0.
     pub index: u64,
-    /// What was told of the answer: [`fetched`]. Where there is none, `url` stands in.
+    /// What was told of the answer: [`fetched`](super::fetched). Where there is none, `url` stands in.
     pub fetched: Option<&'a RawValue>,
     /// The URL, where there was no answer.
     pub url: Option<&'a str>,
@@ -44,11 +43,12 @@ pub enum FetchedBody<'a> {
 }
 
 impl<'a> FetchedLine<'a> {
-    /// The line of a job that has ended; `url` is asked for where there was no answer.
+    /// The line of a job that has ended, of whose answer [`fetched`] gave this; `url` is asked for where there was none.
+    ///
+    /// [`fetched`]: super::fetched
     #[must_use]
-    pub fn of(finished: &'a Finished, url: Option<&'a str>) -> Self {
+    pub fn of(finished: &'a Finished, fetched: Option<&'a RawValue>, url: Option<&'a str>) -> Self {
         let (job, result) = (&finished.job, finished.result.as_deref());
-        let fetched = result.and_then(fetched);
         let in_file = fetched.is_some_and(|told| told.get().contains(r#","file":""#));
         Self {
             seq: finished.place,

@@ -3,12 +3,15 @@
 //! Invariant: everything that it gives back is on stable storage; opened again over the same store with the same key it goes on
 //! where it was.
 
+use std::time::Duration;
+
 use raincheck_core::batch::{
     Batch, BatchId, BatchOpened, BatchRefused, BatchStatus, Finished, Line, NewBatch,
 };
 use raincheck_core::name::{Namespace, QueueName};
-use raincheck_core::queue::QueueSpec;
+use raincheck_core::queue::{FETCHES_DEFAULT, QueueSpec, SPAN_MAX};
 use raincheck_core::store::{Idempotency, StoreError};
+use tokio::time::{Instant, sleep_until};
 
 use super::since::{Earlier, earlier};
 use super::terms::Terms;
@@ -17,7 +20,10 @@ use crate::batches::Following;
 use crate::node::Node;
 
 /// So many results are read at once.
-const PAGE: u32 = 200;
+const PAGE: u32 = 500;
+/// How long results gather before they are read: a reader that came after each commit would read the same pages of the file
+/// for a few results each time.
+const GATHERED: Duration = Duration::from_millis(25);
 
 /// Why a batch could not be opened or go on.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +69,8 @@ impl Run {
         let new = NewBatch {
             id: BatchId::new(node.store().mint()),
             keep: terms.keep,
+            // Who interrupts it goes on whenever he likes.
+            open_for: Some(SPAN_MAX),
             callback: None,
             idempotency: Some(Idempotency {
                 key: key.to_owned(),
@@ -123,6 +131,17 @@ impl Run {
         Ok(())
     }
 
+    /// Whether less than half of what may be under way is: what was added does not keep it busy, for it waits for its hosts, say.
+    ///
+    /// # Errors
+    /// As of the store.
+    pub async fn idle(&self) -> Result<bool, RunFailed> {
+        let status = self.node.store().batch(&self.namespace, self.batch().id).await?;
+        let running = status.map_err(BatchRefused::from)?.counts.running;
+        let most = self.terms.concurrency.unwrap_or(FETCHES_DEFAULT);
+        Ok(running * 2 < u64::from(most))
+    }
+
     /// There are so many lines, and no more come. Durable on return.
     ///
     /// # Errors
@@ -144,6 +163,7 @@ impl Run {
             id: self.batch().id,
             following: self.node.batches().follow(self.batch().id),
             after,
+            look_at: Instant::now(),
         }
     }
 }
@@ -156,6 +176,8 @@ pub struct Results {
     id: BatchId,
     following: Following,
     after: u64,
+    /// When it is worth looking again.
+    look_at: Instant,
 }
 
 impl Results {
@@ -168,6 +190,7 @@ impl Results {
     /// Safe: what was not given back comes again.
     pub async fn next(&mut self) -> Result<Vec<Finished>, RunFailed> {
         loop {
+            sleep_until(self.look_at).await;
             let page = self
                 .node
                 .store()
@@ -176,6 +199,9 @@ impl Results {
             let page = page.map_err(BatchRefused::from)?;
             if let Some(last) = page.finished.last() {
                 self.after = last.place;
+                if page.batch.ends.total() <= self.after && !page.batch.done() {
+                    self.look_at = Instant::now() + GATHERED;
+                }
                 return Ok(page.finished);
             }
             if page.batch.done() {

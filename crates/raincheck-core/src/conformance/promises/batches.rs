@@ -21,6 +21,7 @@ impl Kit {
         NewBatch {
             id: BatchId::new(self.store.mint()),
             keep: None,
+            open_for: None,
             callback: None,
             idempotency: None,
         }
@@ -418,6 +419,21 @@ pub async fn an_upload_that_is_not_taken_up_again_is_cancelled(kit: Kit) {
     let status = kit.batch(id).await;
     assert!(status.batch.cancel_requested && status.batch.done());
     assert_eq!(status.counts.cancelled, 5);
+    let patient = NewBatch {
+        open_for: Some(h(48)),
+        ..kit.new_batch()
+    };
+    let id = patient.id;
+    kit.try_open(patient).await.expect("it is opened");
+    for _ in 0..2 {
+        kit.advance(h(47));
+        kit.tend().await;
+        let lines = kit.batch(id).await.batch.lines;
+        kit.add(id, lines, 1, &Draft::default()).await;
+    }
+    kit.advance(h(48));
+    kit.tend().await;
+    assert!(kit.batch(id).await.batch.cancel_requested);
 }
 
 pub async fn tending_goes_on_with_what_a_cancel_began(kit: Kit) {

@@ -2,8 +2,9 @@
 
 use std::future::IntoFuture;
 
-use super::kit::{Draft, Kit, Take, s, succeed};
+use super::kit::{Draft, Kit, Take, h, s, succeed};
 use super::reopen::Reopen;
+use crate::batch::NewBatch;
 use crate::conformance::Opened;
 use crate::store::Counts;
 
@@ -12,7 +13,12 @@ pub async fn batches_and_their_counts_survive<F: IntoFuture<Output = Opened>>(
     reopen: impl Reopen<F>,
 ) {
     kit.q().await;
-    let id = kit.open_batch().await;
+    let patient = NewBatch {
+        open_for: Some(h(5)),
+        ..kit.new_batch()
+    };
+    let id = patient.id;
+    kit.try_open(patient).await.expect("it is opened");
     kit.add(id, 0, 3, &Draft::default()).await;
     let later = Draft {
         delay: Some(s(60)),

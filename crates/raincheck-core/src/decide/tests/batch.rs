@@ -13,6 +13,7 @@ fn open() -> Batch {
     let new = NewBatch {
         id: BatchId::new(id(1)),
         keep: None,
+        open_for: None,
         callback: Some("https://example.org/".to_owned()),
         idempotency: None,
     };
@@ -54,6 +55,10 @@ fn an_upload_that_goes_on_has_its_whole_term_again() {
     assert!(batch.sealed() && batch.cancel_requested);
     assert_eq!(take_lines(&mut batch, 1, 1, at(0)), Err(BatchRefused::Cancelled));
     assert!(!abandon_batch(&mut batch, at(9000)), "once");
+    batch = with(1);
+    batch.open_for = Some(s(10));
+    take_lines(&mut batch, 1, 1, at(3000)).unwrap();
+    assert!(!abandon_batch(&mut batch, at(3009)) && abandon_batch(&mut batch, at(3010)));
 }
 
 #[test]

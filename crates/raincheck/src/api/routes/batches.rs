@@ -134,6 +134,7 @@ fn new_batch(api: &Api, parts: &Parts, queue: Option<&QueueName>) -> Result<NewB
     Ok(NewBatch {
         id: BatchId::new(api.node.store().mint()),
         keep: head.asked.options.keep,
+        open_for: None,
         callback: callback.map(|callback| callback.url.clone()),
         idempotency: head.key.map(|key| Idempotency {
             key,

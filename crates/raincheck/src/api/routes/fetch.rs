@@ -98,6 +98,7 @@ pub(crate) async fn fetch(
     let new = NewBatch {
         id: BatchId::new(api.node.store().mint()),
         keep: fetching.terms.keep,
+        open_for: None,
         callback: fetching.terms.callback.clone(),
         idempotency: head.key.map(|key| Idempotency {
             key,
