@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use raincheck::clock::SystemClock;
-use raincheck::fetch::{Checked, FetchedLine, Run, Terms, Wanted, blank};
+use raincheck::fetch::{Checked, FetchedLine, Run, Terms, Wanted, blank, fetched};
 use raincheck::outward::target::Targets;
 use raincheck::{Node, NodeOptions};
 use raincheck_examples::{setting, store};
@@ -74,8 +74,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
         }
         let mut lines = Vec::new();
         for finished in &page {
-            let wanted = pages.wanted(finished).await;
-            FetchedLine::of(finished, wanted.as_ref().map(|wanted| wanted.url.as_str())).write(&mut lines);
+            let told = finished.result.as_deref().and_then(fetched);
+            let url = match told {
+                Some(_) => None,
+                None => pages.wanted(finished).await.map(|wanted| wanted.url),
+            };
+            FetchedLine::of(finished, told, url.as_deref()).write(&mut lines);
         }
         let mut out = stdout().lock();
         out.write_all(&lines)?;
