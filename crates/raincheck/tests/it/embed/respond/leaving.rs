@@ -9,6 +9,7 @@ use raincheck::embed::RespondAsync;
 
 use super::super::{App, opened};
 use super::{Gate, preferring, redeem, serve};
+use crate::client::Answer;
 
 /// Cuts everything where it stands, as a crash does.
 async fn crashed(rc: Raincheck, app: App) {
@@ -19,6 +20,18 @@ async fn crashed(rc: Raincheck, app: App) {
 
 async fn opened_again(folder: &Path) -> Raincheck {
     Raincheck::builder().open(folder.join("jobs")).await.unwrap()
+}
+
+/// The answer for a rain check after a restart, and how often the route was asked for it.
+async fn redeemed_again(
+    folder: &Path,
+    layer: impl Fn(&Raincheck) -> RespondAsync,
+    check: &Answer,
+) -> (Answer, u32) {
+    let gate = Gate::opened();
+    let rc = opened_again(folder).await;
+    let app = serve(&rc, gate.routes().layer(layer(&rc))).await;
+    (redeem(&app, check).await, gate.calls())
 }
 
 #[tokio::test]
@@ -67,15 +80,12 @@ async fn a_crash_repeats_only_what_is_safe_or_allowed() {
         crashed(rc, app).await;
         gate.dropped().await;
 
-        let gate = Gate::opened();
-        let rc = opened_again(folder.path()).await;
-        let app = serve(&rc, gate.routes().layer(layer(&rc))).await;
-        let result = redeem(&app, &check).await;
+        let (result, calls) = redeemed_again(folder.path(), layer, &check).await;
         if again {
-            assert_eq!((result.text(), gate.calls()), ("slow wets", 1), "{method}");
+            assert_eq!((result.text(), calls), ("slow wets", 1), "{method}");
         } else {
             assert_eq!(
-                (result.outcome(), gate.calls()),
+                (result.outcome(), calls),
                 (Some("failed"), 0),
                 "{method} was worked once"
             );
@@ -93,15 +103,12 @@ async fn what_became_a_job_under_way_is_repeated_after_a_crash_only_where_that_i
         let check = app.ask(method, "/slow").body("wets").send().await;
         crashed(rc, app).await;
 
-        let gate = Gate::opened();
-        let rc = opened_again(folder.path()).await;
-        let app = serve(&rc, gate.routes().layer(late(&rc))).await;
-        let result = redeem(&app, &check).await;
+        let (result, calls) = redeemed_again(folder.path(), late, &check).await;
         if again {
-            assert_eq!((result.text(), gate.calls()), ("slow wets", 1), "{method}");
+            assert_eq!((result.text(), calls), ("slow wets", 1), "{method}");
         } else {
             assert_eq!(
-                (result.outcome(), gate.calls()),
+                (result.outcome(), calls),
                 (Some("failed"), 0),
                 "{method} was worked once"
             );
