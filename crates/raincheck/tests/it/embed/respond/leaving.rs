@@ -22,16 +22,22 @@ async fn opened_again(folder: &Path) -> Raincheck {
     Raincheck::builder().open(folder.join("jobs")).await.unwrap()
 }
 
-/// The answer for a rain check after a restart, and how often the route was asked for it.
-async fn redeemed_again(
+/// Redeems a rain check after a restart: its request was made again, or it was worked once and has failed.
+async fn redeemed_after_a_crash(
     folder: &Path,
     layer: impl Fn(&Raincheck) -> RespondAsync,
-    check: &Answer,
-) -> (Answer, u32) {
+    (check, method): (&Answer, &str),
+    again: bool,
+) {
     let gate = Gate::opened();
     let rc = opened_again(folder).await;
     let app = serve(&rc, gate.routes().layer(layer(&rc))).await;
-    (redeem(&app, check).await, gate.calls())
+    let result = redeem(&app, check).await;
+    if again {
+        assert_eq!((result.text(), gate.calls()), ("slow wets", 1), "{method}");
+    } else {
+        assert_eq!((result.outcome(), gate.calls()), (Some("failed"), 0), "{method}");
+    }
 }
 
 #[tokio::test]
@@ -80,16 +86,7 @@ async fn a_crash_repeats_only_what_is_safe_or_allowed() {
         crashed(rc, app).await;
         gate.dropped().await;
 
-        let (result, calls) = redeemed_again(folder.path(), layer, &check).await;
-        if again {
-            assert_eq!((result.text(), calls), ("slow wets", 1), "{method}");
-        } else {
-            assert_eq!(
-                (result.outcome(), calls),
-                (Some("failed"), 0),
-                "{method} was worked once"
-            );
-        }
+        redeemed_after_a_crash(folder.path(), layer, (&check, method), again).await;
     }
 }
 
@@ -103,16 +100,7 @@ async fn what_became_a_job_under_way_is_repeated_after_a_crash_only_where_that_i
         let check = app.ask(method, "/slow").body("wets").send().await;
         crashed(rc, app).await;
 
-        let (result, calls) = redeemed_again(folder.path(), late, &check).await;
-        if again {
-            assert_eq!((result.text(), calls), ("slow wets", 1), "{method}");
-        } else {
-            assert_eq!(
-                (result.outcome(), calls),
-                (Some("failed"), 0),
-                "{method} was worked once"
-            );
-        }
+        redeemed_after_a_crash(folder.path(), late, (&check, method), again).await;
     }
 }
 
