@@ -38,6 +38,8 @@ struct Oracle {
     ask: mpsc::Sender<Wanted>,
     model: Arc<Model>,
     largest: Arc<AtomicUsize>,
+    /// How often the model was asked.
+    asked: Arc<AtomicUsize>,
 }
 
 impl Oracle {
@@ -47,8 +49,14 @@ impl Oracle {
             ask,
             model: Arc::new(model),
             largest: Arc::default(),
+            asked: Arc::default(),
         };
-        let (model, largest) = (oracle.model.clone(), oracle.largest.clone());
+        let Self {
+            model,
+            largest,
+            asked: count,
+            ..
+        } = oracle.clone();
         let gather = Duration::from_millis(setting("GATHER_MS", 2));
         tasks.spawn(TaskKind::Service, async move {
             while let Some(first) = asked.recv().await {
@@ -61,6 +69,7 @@ impl Oracle {
                     batch.push(next);
                 }
                 largest.fetch_max(batch.len(), Ordering::Relaxed);
+                count.fetch_add(1, Ordering::Relaxed);
                 let (lines, waiting): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
                 for (guess, waiting) in model.guess(&lines).into_iter().zip(waiting) {
                     // Whoever was cancelled meanwhile does not wait any more.
@@ -122,8 +131,16 @@ async fn ask_all(rc: Raincheck, text: String) -> Result<Accepted<BTreeMap<String
 }
 
 async fn about(State(app): State<App>) -> Json<Value> {
-    let (model, largest) = (&app.oracle.model, app.oracle.largest.load(Ordering::Relaxed));
-    Json(json!({ "kinds": model.kinds(), "accuracy": model.accuracy(), "largest_batch": largest }))
+    let Oracle {
+        model,
+        largest,
+        asked,
+        ..
+    } = &app.oracle;
+    let (largest, asked) = (largest.load(Ordering::Relaxed), asked.load(Ordering::Relaxed));
+    Json(
+        json!({ "kinds": model.kinds(), "accuracy": model.accuracy(), "asked": asked, "largest_batch": largest }),
+    )
 }
 
 #[tokio::main]
@@ -132,7 +149,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let oracle = Oracle::start(Model::load()?, &tasks);
     let rc = Raincheck::builder()
         .with_state(oracle.clone())
-        .handle(GUESS, queue().concurrency(64), guess)
+        .handle(
+            GUESS,
+            queue().concurrency(64).depth(setting("DEPTH", 10_000)),
+            guess,
+        )
         .handle(ANNOTATE, queue().concurrency(4), annotate)
         .open(store("predict"))
         .await?;

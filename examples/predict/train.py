@@ -80,7 +80,8 @@ def main():
     print(f"{right} of {len(test)} lines that were not trained on: {right / len(test):.1%}")
 
 
-if sys.argv[1:2] == ["collect"]:
-    collect(pathlib.Path(sys.argv[2]))
-else:
-    main()
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["collect"]:
+        collect(pathlib.Path(sys.argv[2]))
+    else:
+        main()

@@ -1,7 +1,7 @@
-//! `fetch_all`: a slow page holds nothing up, a broken one loses nothing, a killed run asks for nothing twice.
+//! `fetch_all`: a slow page holds nothing up, a broken one loses nothing, a killed run asks for nothing twice; and what it began as.
 
 use std::collections::HashMap;
-use std::io::{BufRead as _, BufReader, Lines, Write as _};
+use std::io::{BufRead as _, BufReader, Lines, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -9,7 +9,7 @@ use std::sync::{Arc, Condvar, Mutex};
 
 use serde_json::Value;
 
-use crate::rig::binary;
+use crate::rig::{binary, file, python};
 
 /// Pages that are counted. `/slow` comes once the gate is open.
 struct Pages {
@@ -43,6 +43,18 @@ impl Pages {
             .collect()
     }
 
+    /// Waits until so many were asked for, and sees that no more are.
+    fn until_asked(&self, pages: usize) {
+        loop {
+            let asked = self.asked.lock().unwrap().len();
+            assert!(asked <= pages, "{asked} are asked for");
+            if asked == pages {
+                return;
+            }
+            std::thread::yield_now();
+        }
+    }
+
     fn open(&self) {
         *self.gate.0.lock().unwrap() = true;
         self.gate.1.notify_all();
@@ -70,10 +82,22 @@ fn answer(
     stream.write_all((head + &path).as_bytes()).ok()
 }
 
+/// A hundred pages, one that is slow and one that is broken.
+fn paths() -> Vec<String> {
+    let mut paths: Vec<_> = (0..100).map(|n| format!("/{n}")).collect();
+    paths.insert(0, "/slow".to_owned());
+    paths.insert(50, "/broken".to_owned());
+    paths
+}
+
 /// A run over this store: what it prints, line by line.
 fn run(store: &Path, list: &str) -> (Child, Lines<BufReader<ChildStdout>>) {
     let mut command = Command::new(binary("fetch_all"));
     command.env("STORE", store).env("BACKOFF", "constant;base=1ms");
+    started(command, list)
+}
+
+fn started(mut command: Command, list: &str) -> (Child, Lines<BufReader<ChildStdout>>) {
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -93,9 +117,7 @@ fn path(line: &str) -> (String, Value) {
 #[test]
 fn slow_and_broken_pages_harm_no_other_and_a_killed_run_asks_for_nothing_twice() {
     let (pages, folder) = (Pages::start(), tempfile::tempdir().unwrap());
-    let mut paths: Vec<_> = (0..100).map(|n| format!("/{n}")).collect();
-    paths.insert(0, "/slow".to_owned());
-    paths.insert(50, "/broken".to_owned());
+    let paths = paths();
     let list = pages.list(&paths);
     let (mut killed, mut lines) = run(folder.path(), &list);
     // All others come, though the first of them does not: in chunks of 30 none would.
@@ -122,4 +144,35 @@ fn slow_and_broken_pages_harm_no_other_and_a_killed_run_asks_for_nothing_twice()
         };
         assert_eq!(asked[path], times, "{path}");
     }
+}
+
+#[test]
+fn the_original_waits_for_the_slow_page_and_loses_all_others_by_the_broken_one() {
+    if !python() {
+        return;
+    }
+    let pages = Pages::start();
+    let mut command = Command::new(file("fetch_all/original.py"));
+    command.stderr(Stdio::piped());
+    let (mut original, lines) = started(command, &pages.list(&paths()));
+    // While this one prints all but the slow page, the original does not get beyond the chunk that it is in.
+    let (others, folder) = (Pages::start(), tempfile::tempdir().unwrap());
+    let (mut ours, mut printed) = run(folder.path(), &others.list(&paths()));
+    assert_eq!(printed.by_ref().take(101).count(), 101);
+    ours.kill().unwrap();
+    ours.wait().unwrap();
+    pages.until_asked(30);
+    others.open();
+    pages.open();
+    let printed = lines.map_while(Result::ok).count();
+    let mut said = String::new();
+    original.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!(original.wait().unwrap().code(), Some(1));
+    assert!(said.contains("/broken: 500"), "{said}");
+    let asked = pages.asked.lock().unwrap().len();
+    assert!(
+        (31..=60).contains(&asked),
+        "{asked}: the second chunk is its last"
+    );
+    assert_eq!(printed, 0, "and of those that came none is there");
 }

@@ -1,9 +1,9 @@
-//! `ingest`: more readings than the queue takes, in uploads that break off, each counted once.
+//! `ingest`: more readings than the queue takes, in uploads that break off, each counted once; and how it began.
 
 use std::collections::BTreeSet;
 use std::process::Command;
 
-use crate::rig::{Program, file, python};
+use crate::rig::{Program, file, original, python};
 
 #[test]
 fn every_reading_is_counted_once_through_a_full_queue_and_a_cut_upload() {
@@ -68,4 +68,56 @@ fn a_reading_that_cannot_be_harms_no_other() {
     );
     let results = ingest.get(&format!("{path}/results"));
     assert!(results.text().contains("bad-reading"), "{results:?}");
+}
+
+/// A device's readings, as it uploads them.
+fn readings(count: u32) -> String {
+    let line = |n| format!("{{\"input\":{{\"device\":\"boiler\",\"n\":{n},\"celsius\":20}}}}\n");
+    (0..count).map(line).collect()
+}
+
+#[test]
+fn the_original_counts_a_cut_upload_twice() {
+    let Some(original) = original("ingest", &[]) else {
+        return;
+    };
+    let device = Command::new(file("ingest/device.py"))
+        .args(["boiler", "400"])
+        .env("URL", &original.url)
+        .env("CUT", "1")
+        .output()
+        .unwrap();
+    assert!(device.status.success(), "{device:?}");
+    // The same device as above. 101 lines of its first upload came before it broke off, and then all of them again.
+    original.until("/devices", |answer| {
+        answer.json()["boiler"]["readings"] == 400 + 101
+    });
+}
+
+#[test]
+fn what_is_too_much_is_dropped_by_the_original_and_refused_line_by_line_here() {
+    let held = [("WORKERS", "1"), ("DEPTH", "50"), ("WORK_MS", "600000")];
+    let ingest = Program::start("ingest", &held);
+    let ask = ingest.ask("POST", "/v1/batches?queue=readings");
+    let ask = ask.header("content-type", "application/x-ndjson");
+    let batch = ask.body(&readings(400)).send().json();
+    let rejected = batch["rejected"].as_u64().unwrap();
+    assert!(
+        batch["total"] == 400 && (300..=350).contains(&rejected),
+        "{batch}"
+    );
+    assert_eq!(batch["rejected_lines"][0]["code"], "queue-full");
+    let Some(original) = original("ingest", &[("WORKERS", "0"), ("DEPTH", "50")]) else {
+        return;
+    };
+    let batch = original
+        .ask("POST", "/v1/batches?queue=readings")
+        .body(&readings(400))
+        .send();
+    assert_eq!(
+        (batch.status, &batch.json()["rejected"]),
+        (202, &0.into()),
+        "all is well"
+    );
+    assert_eq!(original.get("/waiting").json()["waiting"], 50, "350 are nowhere");
 }

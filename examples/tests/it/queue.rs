@@ -1,15 +1,8 @@
 //! `queue`, beside what it began as: the same requests to both, and what becomes of them.
 
-use std::process::Command;
-
 use rustix::process::Signal;
 
-use crate::rig::{Answer, Program, file, python};
-
-/// The program that this began as.
-fn original(env: &[(&str, &str)]) -> Option<Program> {
-    python().then(|| Program::of(Command::new(file("queue/original.py")), env, None))
-}
+use crate::rig::{Answer, Program, original};
 
 /// Gives the original work; the path at which the result will be.
 fn given(original: &Program, text: &str) -> String {
@@ -31,7 +24,7 @@ fn work_is_done_and_redeemed() {
     queue.until(&job, |answer| answer.json()["done"] == true);
     let result = redeemed(&queue, &job);
     assert_eq!((result.status, &result.json()["words"]), (200, &6.into()));
-    if let Some(original) = original(&[("WORD_MS", "1")]) {
+    if let Some(original) = original("queue", &[("WORD_MS", "1")]) {
         let path = given(&original, "it is raining cats and dogs");
         original.until(&path, |answer| answer.json()["words"] == 6);
     }
@@ -51,10 +44,10 @@ fn a_kill_takes_the_originals_work_and_none_of_this_one() {
     let result = queue.get(&format!("{job}/result?wait=60"));
     assert_eq!((result.status, &result.json()["words"]), (200, &3.into()));
     assert_eq!(result.json()["attempt"], 2, "that it was cut is counted");
-    if let Some(first) = original(&slow) {
+    if let Some(first) = original("queue", &slow) {
         let path = given(&first, "one two three");
         drop(first);
-        let second = original(&slow).unwrap();
+        let second = original("queue", &slow).unwrap();
         assert_eq!(
             second.get(&path).json()["state"],
             "not ready",
@@ -71,7 +64,7 @@ fn an_id_that_never_was_is_told_from_one_that_is_not_finished() {
     let never = "/v1/jobs/job_01jd8zq3k5e7rv2m4n6p8s0t1w";
     assert_eq!(redeemed(&queue, never).status, 404);
     assert_eq!(queue.get("/nonsense").status, 404);
-    if let Some(original) = original(&[]) {
+    if let Some(original) = original("queue", &[]) {
         let never = original.get("/nonsense");
         assert_eq!((never.status, &never.json()["state"]), (200, &"not ready".into()));
     }
@@ -100,7 +93,7 @@ fn a_worker_that_crashes_works_on() {
     let bad_result = queue.get(&format!("{bad}/result?wait=60"));
     assert!(bad_result.text().contains("bad-text"), "{bad_result:?}");
     assert_eq!(queue.get(&bad).json()["attempt"], 1, "that would not have helped");
-    if let Some(original) = original(&env) {
+    if let Some(original) = original("queue", &env) {
         let (crash, fine) = (given(&original, "crash"), given(&original, "fine"));
         for _ in 0..100 {
             for path in [&crash, &fine] {
@@ -134,7 +127,7 @@ fn too_much_work_is_refused_and_what_was_accepted_can_be_cancelled() {
             (410, &"job-cancelled".into())
         );
     }
-    if let Some(original) = original(&[("WORD_MS", "600000")]) {
+    if let Some(original) = original("queue", &[("WORD_MS", "600000")]) {
         for _ in 0..1000 {
             assert_eq!(original.post("/", "more").status, 200, "without a bound");
         }
@@ -156,7 +149,7 @@ fn results_are_kept_for_as_long_as_was_said_and_then_it_says_so() {
 
 #[test]
 fn the_original_waits_for_ever_where_a_worker_is_gone() {
-    let Some(mut original) = original(&[("WORKERS", "1"), ("WORD_MS", "1")]) else {
+    let Some(mut original) = original("queue", &[("WORKERS", "1"), ("WORD_MS", "1")]) else {
         return;
     };
     let fine = given(&original, "fine");

@@ -1,7 +1,7 @@
 //! Starts programs, asks them, and ends them.
 
 use std::collections::VecDeque;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -45,6 +45,17 @@ pub(crate) fn python() -> bool {
         eprintln!("SKIPPED: python3 is missing");
     }
     there
+}
+
+/// The program that an example began as, where Python is there.
+pub(crate) fn original(name: &str, env: &[(&str, &str)]) -> Option<Program> {
+    python().then(|| {
+        let mut command = Command::new(file(&format!("{name}/original.py")));
+        command.env("PYTHONDONTWRITEBYTECODE", "1");
+        // Where a client goes away it prints a trace, which is what is expected.
+        command.stderr(Stdio::null());
+        Program::of(command, env, None)
+    })
 }
 
 /// A running program.
@@ -182,13 +193,12 @@ impl Ask {
     }
 
     pub(crate) fn send(self) -> Answer {
-        let mut stream = self.open();
-        let mut answer = Answer::head(&mut stream);
-        stream.read_to_end(&mut answer.body).unwrap();
-        if answer.header("transfer-encoding").is_some() {
-            answer.body = unchunked(&answer.body);
-        }
-        answer
+        self.begin().answer()
+    }
+
+    /// Asks, and does not wait for the answer yet.
+    pub(crate) fn begin(self) -> Pending {
+        Pending(self.open())
     }
 
     /// Follows a stream of events.
@@ -201,6 +211,37 @@ impl Ask {
             text: String::new(),
             ready: VecDeque::new(),
         }
+    }
+}
+
+/// An answer that is waited for.
+pub(crate) struct Pending(BufReader<TcpStream>);
+
+impl Pending {
+    pub(crate) fn answer(mut self) -> Answer {
+        let mut answer = Answer::head(&mut self.0);
+        self.0.read_to_end(&mut answer.body).unwrap();
+        if answer.header("transfer-encoding").is_some() {
+            answer.body = unchunked(&answer.body);
+        }
+        answer
+    }
+
+    /// Whether some of it is there already.
+    pub(crate) fn has_begun(&self) -> bool {
+        let stream = self.0.get_ref();
+        stream.set_nonblocking(true).unwrap();
+        let begun = stream.peek(&mut [0]).is_ok_and(|bytes| bytes > 0);
+        stream.set_nonblocking(false).unwrap();
+        begun
+    }
+
+    /// Whether the connection ends without any: whoever was asked is gone.
+    pub(crate) fn came_to_nothing(mut self) -> bool {
+        self.0.read(&mut [0]).map_or_else(
+            |error| error.kind() == ErrorKind::ConnectionReset,
+            |bytes| bytes == 0,
+        )
     }
 }
 

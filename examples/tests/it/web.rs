@@ -1,8 +1,8 @@
-//! `web`: every route, and the report beside them.
+//! `web`: every route, and the report beside them; the report also beside how it began.
 
 use tungstenite::Message;
 
-use crate::rig::Program;
+use crate::rig::{Program, original};
 
 #[test]
 fn every_route_answers_as_it_should() {
@@ -104,4 +104,24 @@ fn a_slow_route_gives_a_rain_check_for_its_own_answer_also_over_a_crash() {
         (result.text(), result.header("content-type")),
         (plain.text(), Some("text/csv"))
     );
+}
+
+#[test]
+fn a_report_holds_all_of_the_original_up_and_is_made_twice_and_here_neither() {
+    let web = Program::start("web", &[("PAGE_MS", "600000")]);
+    let job = web.post("/reports/2026-11", "").location();
+    web.until(&job, |job| job.json()["state"] == "running");
+    assert_eq!(web.get("/empty").status, 204, "it is not done for a long time");
+    assert_eq!(web.post("/reports/2026-11", "").location(), job, "made once");
+    let Some(original) = original("web", &[("PAGE_MS", "50")]) else {
+        return;
+    };
+    let report = original.ask("POST", "/reports/2026-11").begin();
+    assert_eq!(original.get("/empty").status, 204);
+    assert!(
+        report.has_begun(),
+        "whoever asks is answered once the report is done, not before"
+    );
+    assert_eq!(original.post("/reports/2026-11", "").status, 200);
+    assert_eq!(original.get("/made").json()["made"], 2, "a second click");
 }
