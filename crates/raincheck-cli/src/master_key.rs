@@ -81,6 +81,7 @@ pub(crate) fn not_opened(error: &OpenError) -> Failed {
         OpenError::Directory { .. }
         | OpenError::Database { .. }
         | OpenError::Row { .. }
+        | OpenError::Jobs { .. }
         | OpenError::Damaged { .. }
         | OpenError::Log { .. }
         | OpenError::Foreign { .. }

@@ -19,7 +19,7 @@ const GROWN: Duration = Duration::from_secs(600);
 macro_rules! step_sum {
     ($run_at:literal) => {
         concat!(
-            "step_sum(seq, state, priority, version, attempt, fence, cancelling, ",
+            "jobs_sum(seq, state, priority, version, attempt, fence, cancelling, ",
             $run_at,
             ", started_at, finished_at, expires_at, lease, settled)"
         )

@@ -8,6 +8,8 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::sum;
+
 /// Why a store could not be opened. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -41,6 +43,16 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
         /// Which, and why.
+        detail: String,
+    },
+    /// Rows of jobs are damaged; with [`Options::set_aside_damaged`](crate::Options::set_aside_damaged) they are set aside.
+    #[error("{} holds {} ({detail}): restore it from a backup; or, to go on with the others, start once with --set-aside-damaged", .path.display(), damaged_jobs(*.jobs))]
+    Jobs {
+        /// The file.
+        path: PathBuf,
+        /// How many.
+        jobs: usize,
+        /// What is wrong with one of them.
         detail: String,
     },
     /// The pages of the database do not fit together.
@@ -100,6 +112,14 @@ pub enum OpenError {
     /// A thread could not be started.
     #[error("a thread could not be started")]
     Thread(#[source] std::io::Error),
+}
+
+/// So many jobs, in words.
+fn damaged_jobs(jobs: usize) -> String {
+    match jobs {
+        1 => "a damaged job".to_owned(),
+        jobs => format!("{jobs} damaged jobs"),
+    }
 }
 
 /// What is at hand instead of the master key.
@@ -194,10 +214,10 @@ fn private_file(path: &Path) -> std::io::Result<File> {
 
 /// Why rows could not be read when the store was opened.
 pub(crate) fn row_error(database: &Path, source: rusqlite::Error) -> OpenError {
-    if let rusqlite::Error::FromSqlConversionFailure(_, _, cause) = &source {
+    if let rusqlite::Error::FromSqlConversionFailure(..) = &source {
         return OpenError::Row {
             path: database.to_owned(),
-            detail: cause.to_string(),
+            detail: sum::told(&source),
         };
     }
     OpenError::Database {

@@ -18,7 +18,7 @@ use raincheck_core::time::Timestamp;
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use rusqlite::{Connection, params};
 
-use crate::memory::Memory;
+use crate::memory::{Damaged, Memory};
 use crate::row::{self, Found, QueueNames};
 use crate::vault::{Kept, Place, Sealer};
 use crate::{body, schema, seal};
@@ -272,7 +272,7 @@ fn unsummed(bytes: &[u8]) {
                     body::result(&sample.conn, job.id),
                 );
             }
-            let _ = Memory::load(&sample.conn, 2, NOW);
+            let _ = Memory::load(&sample.conn, 2, NOW, Damaged::default());
         });
     });
 }

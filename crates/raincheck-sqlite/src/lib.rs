@@ -10,6 +10,7 @@
 //! A sync that fails is never tried again: the store is poisoned and has to be opened anew.
 
 mod apply;
+mod aside;
 mod back;
 mod batch_row;
 mod body;

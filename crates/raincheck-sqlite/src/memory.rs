@@ -26,7 +26,7 @@ mod queue;
 mod rates;
 
 pub(crate) use batches::{BatchKey, LiveBatch, ended};
-use damaged::Damaged;
+pub(crate) use damaged::Damaged;
 pub(crate) use queue::QueueMemory;
 use queue::slot;
 pub(crate) use rates::Rates;
@@ -328,7 +328,7 @@ impl Memory {
 
     /// Sets a job aside that cannot be read, so that the others go on. Unless it was taken out of here before
     /// (`popped`), it counts until this is built anew.
-    pub(crate) fn set_aside(&mut self, seq: u64, why: &rusqlite::Error, popped: bool) {
+    pub(crate) fn set_aside(&mut self, seq: u64, why: String, popped: bool) {
         if let Some(ends_at) = self.held.remove(&seq) {
             self.leases.remove(&(ends_at, seq));
         }

@@ -9,19 +9,19 @@ use raincheck_core::clock::Clock;
 use raincheck_core::id::{IdGenerator, JobId};
 use raincheck_core::store::{Measure, Vitals};
 
-use crate::back;
 use crate::checkpoint::Checkpoint;
 use crate::directory::{Directory, OpenError, row_error};
 use crate::handle::{Inner, SqliteStore};
 use crate::handover::Handover;
 use crate::look::Look;
-use crate::memory::Memory;
+use crate::memory::{Damaged, Memory};
 use crate::reader::Readers;
 use crate::schema;
 use crate::seal::Seal;
 use crate::space::Space;
 use crate::vault::{MasterKeys, Unlocked};
 use crate::writer::{Beside, Shared, Writer};
+use crate::{aside, back};
 
 /// How to open a store.
 #[derive(Clone, Debug)]
@@ -44,6 +44,9 @@ pub struct Options {
     /// A store of at most so many bytes is looked through for damage before it is served, a larger one right after. 128 MiB unless
     /// changed, some tenths of a second.
     pub look_at: u64,
+    /// Whether jobs of which a row is found to be damaged are set aside, so that the others go on; else the store is not
+    /// opened (a large one fails as soon as it is found). Those that were set aside before stay so either way.
+    pub set_aside_damaged: bool,
     /// What secrets are sealed under; with none they lie in the clear, and a store that has sealed ones is not opened.
     pub master_keys: MasterKeys,
 }
@@ -59,6 +62,7 @@ impl Options {
             recent_jobs: 4_096,
             reserve: None,
             look_at: 128 << 20,
+            set_aside_damaged: false,
             master_keys: MasterKeys::default(),
         }
     }
@@ -74,7 +78,7 @@ impl SqliteStore {
     pub fn open(options: Options) -> Result<Self, OpenError> {
         let directory = Directory::open(&options.dir)?;
         let database = directory.database();
-        let (mut conn, mut seal, looked_at) =
+        let (mut conn, mut seal, looked) =
             schema::open_writer(&database, options.cache_kib, options.look_at)?;
         let unlocked = Unlocked::open(&conn, &database, &options.master_keys)?;
         if unlocked.stale() {
@@ -103,10 +107,17 @@ impl SqliteStore {
             .map_err(failed)?;
         let ids = JobId::from_parts(last.unwrap_or(0).cast_unsigned(), 0).created_at();
         back::at_open(&mut conn, ids, now).map_err(failed)?;
-        let memory = Memory::load(&conn, options.recent_jobs, now).map_err(failed)?;
-        if let Some(detail) = memory.damaged.first().map(str::to_owned) {
-            let path = database;
-            return Err(OpenError::Row { path, detail });
+        let looked_at = looked.is_some();
+        let mut damaged = Damaged::known(aside::known(&conn).map_err(failed)?);
+        for (seq, why) in looked.into_iter().flatten() {
+            damaged.add(seq, why);
+        }
+        let memory = Memory::load(&conn, options.recent_jobs, now, damaged).map_err(failed)?;
+        if let Some((jobs, detail)) = memory.damaged.new_ones()
+            && !options.set_aside_damaged
+        {
+            let (path, detail) = (database, detail.to_owned());
+            return Err(OpenError::Jobs { path, jobs, detail });
         }
         let vitals = Vitals::new(Box::new(OnDisk(database.clone())));
         let space = Space::new(&database, options.reserve);
@@ -114,7 +125,7 @@ impl SqliteStore {
         let handover = Arc::new(Handover::default());
         let checkpoint = Checkpoint::start(&database, options.log_pages, &handover, &shared)?;
         let look = (!looked_at)
-            .then(|| Look::start(&database, &handover))
+            .then(|| Look::start(&database, &handover, options.set_aside_damaged))
             .transpose()?;
         let readers = Arc::new(Readers::start(&database, options.cache_kib / 4, &shared)?);
         let mut writer = Writer::new(

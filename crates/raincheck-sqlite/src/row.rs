@@ -254,6 +254,24 @@ fn phase(row: &Row<'_>, seq: i64, state: i64, member: Option<Member>) -> rusqlit
     })
 }
 
+/// The sum of what each step of a job changes; with its place among the ended members of its batch, where it has one.
+fn of_step(step: [Option<i64>; 11], place: Option<i64>, texts: [Option<&[u8]>; 2]) -> i64 {
+    let [a, b, c, d, e, f, g, h, i, j, k] = step;
+    match place {
+        None => sum::of(step, texts),
+        place => sum::of([a, b, c, d, e, f, g, h, i, j, k, place], texts),
+    }
+}
+
+/// The sum of whose a job is, its batch and line included where it has one, and of what was asked.
+fn of_asked(whose: [Option<i64>; 3], member: Option<[Option<i64>; 3]>, asked: [Option<&[u8]>; 2]) -> i64 {
+    let [seq, tail, queue] = whose;
+    match member {
+        None => sum::of(whose, asked),
+        Some([batch, batch_tail, line]) => sum::of([seq, tail, queue, batch, batch_tail, line], asked),
+    }
+}
+
 /// Refuses a row, selected by [`select_jobs`], that is not as it was written.
 pub(crate) fn check_sums(row: &Row<'_>, seq: i64, queue: QueueKey, state: i64) -> rusqlite::Result<()> {
     let number = |column| row.get::<_, Option<i64>>(column);
@@ -270,13 +288,18 @@ pub(crate) fn check_sums(row: &Row<'_>, seq: i64, queue: QueueKey, state: i64) -
         number(11)?,
         number(12)?,
     ];
+    let place = number(PLACE)?;
     let (lease, settled) = (sum::raw(row, 15)?, sum::raw(row, 17)?);
-    sum::check("the state", seq, number(22)?, || sum::of(step, [lease, settled]))?;
-    let (whose, asked) = (
-        [Some(seq), number(1)?, Some(queue)],
-        [sum::raw(row, 13)?, sum::raw(row, 14)?],
-    );
-    sum::check("the options", seq, number(23)?, || sum::of(whose, asked))?;
+    sum::check("the state", seq, number(22)?, || {
+        of_step(step, place, [lease, settled])
+    })?;
+    let whose = [Some(seq), number(1)?, Some(queue)];
+    let member = match number(18)? {
+        None => None,
+        batch => Some([batch, number(19)?, number(20)?]),
+    };
+    let asked = [sum::raw(row, 13)?, sum::raw(row, 14)?];
+    sum::check("the options", seq, number(23)?, || of_asked(whose, member, asked))?;
     let history = sum::raw(row, 16)?;
     sum::check("the history", seq, number(24)?, || {
         sum::of([Some(seq)], [history])

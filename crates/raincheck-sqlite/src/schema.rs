@@ -9,8 +9,9 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::directory::{OpenError, row_error};
+use crate::look::{self, Looked};
 use crate::seal::Seal;
-use crate::{look, sum};
+use crate::sum;
 
 /// The oldest SQLite that is safe here, as `MAJOR * 1_000_000 + MINOR * 1_000 + PATCH`: before 3.51.3 a writer and a
 /// checkpoint on two connections could lose a WAL reset.
@@ -20,7 +21,7 @@ pub const SQLITE_VERSION_MIN: i32 = 3_051_003;
 const APPLICATION_ID: i32 = 0x5261_696e;
 
 /// The migrations, oldest first. Only ever append.
-const MIGRATIONS: [&str; 17] = [
+const MIGRATIONS: [&str; 19] = [
     include_str!("sql/0001_jobs.sql"),
     include_str!("sql/0002_output.sql"),
     include_str!("sql/0003_signing_secrets.sql"),
@@ -38,6 +39,8 @@ const MIGRATIONS: [&str; 17] = [
     include_str!("sql/0015_sealed.sql"),
     include_str!("sql/0016_more_sums.sql"),
     include_str!("sql/0017_set_back.sql"),
+    include_str!("sql/0018_member_sums.sql"),
+    include_str!("sql/0019_set_aside.sql"),
 ];
 
 /// A store of which nothing is on disk.
@@ -53,12 +56,12 @@ pub(crate) fn in_memory() -> rusqlite::Result<Connection> {
 
 /// Opens the writing connection and brings the file to the newest version.
 ///
-/// What it gives back last is whether all of it was looked at.
+/// What it gives back last is what was found where all of it was looked at.
 pub(crate) fn open_writer(
     path: &Path,
     cache_kib: u32,
     look_at: u64,
-) -> Result<(Connection, Seal, bool), OpenError> {
+) -> Result<(Connection, Seal, Option<Looked>), OpenError> {
     let version = rusqlite::version_number();
     if version < SQLITE_VERSION_MIN {
         return Err(OpenError::OldSqlite {
@@ -97,25 +100,24 @@ pub(crate) fn open_writer(
     Ok((conn, seal, looked_at))
 }
 
-/// Refuses a database whose pages do not fit together, or a row of which is not as it was written; one that has more bytes than
-/// this is not looked at here.
-fn sound(conn: &Connection, path: &Path, look_at: u64) -> Result<bool, OpenError> {
+/// Refuses a database whose pages do not fit together, or a row of which is not as it was written, and finds the jobs of which
+/// one is not; one that has more bytes than this is not looked at here.
+fn sound(conn: &Connection, path: &Path, look_at: u64) -> Result<Option<Looked>, OpenError> {
     let pragma = |name| {
         conn.query_row(name, [], |row| row.get::<_, i64>(0))
             .map_err(corrupt(path))
     };
     let bytes = pragma("PRAGMA page_count")?.saturating_mul(pragma("PRAGMA page_size")?);
     if bytes.cast_unsigned() > look_at {
-        return Ok(false);
+        return Ok(None);
     }
     let found: String = conn
         .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
         .map_err(corrupt(path))?;
     if found == "ok" {
-        return match look::at_once(conn) {
-            Ok(()) => Ok(true),
-            Err(error) => Err(row_error(path, error)),
-        };
+        return look::at_once(conn)
+            .map(Some)
+            .map_err(|error| row_error(path, error));
     }
     Err(OpenError::Damaged {
         path: path.to_owned(),
@@ -206,3 +208,6 @@ fn migrate(conn: &mut Connection, path: &Path) -> Result<(), OpenError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

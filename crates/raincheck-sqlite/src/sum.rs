@@ -42,6 +42,9 @@ macro_rules! sum_of {
     (set_back) => {
         "row_sum(ids, at)"
     };
+    (set_aside) => {
+        "row_sum(seq, why)"
+    };
     (one_secret) => {
         "row_sum(secret, sealed_by)"
     };
@@ -71,7 +74,7 @@ pub(crate) use is_whole;
 
 /// Every table but those of jobs, their bodies and their output: what its rows are, and which of them are not as they were
 /// written.
-pub(crate) const CHANGED: [(&str, &str); 15] = [
+pub(crate) const CHANGED: [(&str, &str); 16] = [
     (
         "a queue",
         concat!("SELECT 1 FROM queues WHERE NOT ", is_whole!(queues)),
@@ -117,6 +120,10 @@ pub(crate) const CHANGED: [(&str, &str); 15] = [
         concat!("SELECT 1 FROM set_back WHERE NOT ", is_whole!(set_back)),
     ),
     (
+        "a note of a damaged job",
+        concat!("SELECT 1 FROM set_aside WHERE NOT ", is_whole!(set_aside)),
+    ),
+    (
         "the pepper of keys",
         concat!("SELECT 1 FROM key_pepper WHERE NOT ", is_whole!(one_secret)),
     ),
@@ -143,16 +150,16 @@ pub(crate) const CHANGED: [(&str, &str); 15] = [
     ),
 ];
 
-/// Makes `row_sum` known to a connection: the sum of any values in their order, each told from its neighbours; and
-/// `step_sum`, that of what each step of a job changes: eleven numbers and two texts.
+/// Makes `row_sum` known to a connection: the sum of any values in their order, each told from its neighbours; and `jobs_sum`,
+/// as rows of jobs have them: some numbers, and two texts.
 pub(crate) fn register(conn: &Connection) -> rusqlite::Result<()> {
     let flags =
         FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_INNOCUOUS;
     conn.create_scalar_function("row_sum", -1, flags, |values| Ok(of_values(values)))?;
-    conn.create_scalar_function("step_sum", 13, flags, |values| Ok(of_step(values)))
+    conn.create_scalar_function("jobs_sum", -1, flags, |values| Ok(of_job(values)))
 }
 
-fn of_step(values: &Context<'_>) -> i64 {
+fn of_job(values: &Context<'_>) -> i64 {
     let number = |place| match values.get_raw(place) {
         ValueRef::Integer(number) => Some(number),
         ValueRef::Null | ValueRef::Real(_) | ValueRef::Text(_) | ValueRef::Blob(_) => None,
@@ -161,7 +168,9 @@ fn of_step(values: &Context<'_>) -> i64 {
         ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(bytes),
         ValueRef::Null | ValueRef::Integer(_) | ValueRef::Real(_) => None,
     };
-    of(std::array::from_fn::<_, 11, _>(number), [text(11), text(12)])
+    let texts = values.len().saturating_sub(2);
+    let numbers: Vec<_> = (0..texts).map(number).collect();
+    of_some(&numbers, [text(texts), text(texts + 1)])
 }
 
 fn of_values(values: &Context<'_>) -> i64 {
@@ -219,13 +228,16 @@ pub(crate) fn of<const N: usize, const T: usize>(
     numbers: [Option<i64>; N],
     texts: [Option<&[u8]>; T],
 ) -> i64 {
+    of_some(&numbers, texts)
+}
+
+/// The same of so many numbers: sixteen at most, with the texts.
+#[inline]
+pub(crate) fn of_some<const T: usize>(numbers: &[Option<i64>], texts: [Option<&[u8]>; T]) -> i64 {
     let mut hasher = crc32fast::Hasher::new();
     let lengths = texts.map(|text| text.map_or(-1, |text| i64::try_from(text.len()).unwrap_or(i64::MAX)));
     let mut bytes = [0; 128];
-    let all = numbers
-        .map(|number| number.unwrap_or(NONE))
-        .into_iter()
-        .chain(lengths);
+    let all = numbers.iter().map(|number| number.unwrap_or(NONE)).chain(lengths);
     let mut end = 0;
     for (place, number) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(all) {
         *place = number.to_le_bytes();
@@ -271,6 +283,14 @@ pub(crate) const fn is_damage(error: &rusqlite::Error) -> bool {
             | rusqlite::Error::IntegralValueOutOfRange(..)
             | rusqlite::Error::InvalidColumnType(..)
     )
+}
+
+/// What is wrong with the row of which this says that it is damaged.
+pub(crate) fn told(error: &rusqlite::Error) -> String {
+    if let rusqlite::Error::FromSqlConversionFailure(_, _, cause) = error {
+        return cause.to_string();
+    }
+    error.to_string()
 }
 
 /// A column's bytes, as they stand there.

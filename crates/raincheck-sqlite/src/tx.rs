@@ -87,7 +87,7 @@ impl Tx<'_> {
         if !sum::is_damage(&error) {
             return Err(error);
         }
-        self.memory.set_aside(seq, &error, popped);
+        self.memory.set_aside(seq, sum::told(&error), popped);
         Ok(())
     }
 

@@ -162,6 +162,8 @@ impl Writer {
 
     /// Ends or mends the attempts that a former process left behind, before anybody can ask for anything.
     pub(crate) fn end_former_attempts(&mut self, now: Timestamp) -> rusqlite::Result<()> {
+        self.name_known();
+        self.follow_damage(now);
         let running = self.memory.running();
         self.conn.execute_batch("BEGIN IMMEDIATE")?;
         let mut tx = self.tx(now);
@@ -217,6 +219,7 @@ impl Writer {
         if let Some(reason) = self.beside.failure() {
             self.fail(reason);
         }
+        self.follow_look();
         if self.failed.is_none() {
             self.run_all(&mut rounds, now);
             self.follow_damage(now);
@@ -374,7 +377,7 @@ impl Writer {
         }
         let damaged = std::mem::take(&mut self.memory.damaged);
         let recent_jobs = self.memory.recent_jobs();
-        self.memory = Memory::load_beside(&self.conn, recent_jobs, now, damaged).map_err(broken)?;
+        self.memory = Memory::load(&self.conn, recent_jobs, now, damaged).map_err(broken)?;
         Ok(())
     }
 

@@ -43,18 +43,28 @@ pub fn fresh_master_key() -> Secret {
     Secret::new(rand::random())
 }
 
-/// The same with a master key, under which its secrets are encrypted; what is not encrypted under it, because there was no
-/// key or the former one, is when this returns.
+/// How else a store may be opened.
+#[derive(Clone, Debug, Default)]
+pub struct Opening {
+    /// What its secrets are encrypted under; what is not, because there was no key or the former one, is once the store is
+    /// open. None: they lie in the clear.
+    pub master_keys: MasterKeys,
+    /// Whether jobs of which a row is damaged are set aside, so that the others go on; else such a store is not opened.
+    pub set_aside_damaged: bool,
+}
+
+/// The same, opened like this.
 ///
 /// # Errors
 /// As above, and when secrets are encrypted under a key that is not at hand.
 pub fn open_with(
     dir: impl Into<PathBuf>,
     clock: Arc<dyn Clock>,
-    master_keys: MasterKeys,
+    opening: Opening,
 ) -> Result<Arc<dyn Store>, OpenError> {
     let options = Options {
-        master_keys,
+        master_keys: opening.master_keys,
+        set_aside_damaged: opening.set_aside_damaged,
         ..Options::new(dir, clock)
     };
     Ok(Arc::new(SqliteStore::open(options)?))

@@ -1,5 +1,4 @@
-//! The real server over files that are damaged, foreign or not to be written: it refuses and says what to do, or what it
-//! serves is what was promised.
+//! The real server over files that are damaged: it refuses and says what to do, or what it serves is what was promised.
 //!
 //! Invariant: every promise of the store that was damaged is asked for; one that is silently gone, or other than it was,
 //! is a failure, and so is a panic.
@@ -13,7 +12,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::ask::Asker;
-use super::disk::Disk;
+use super::foreign;
 use crate::rng::Rng;
 use crate::soak::server::{Server, Start};
 
@@ -26,7 +25,7 @@ const PAGE: u64 = 4096;
 
 /// What was promised of a job.
 #[derive(Clone, Debug)]
-struct Promise {
+pub(super) struct Promise {
     input: Bytes,
     /// Its result, where it is done.
     result: Option<Bytes>,
@@ -34,7 +33,7 @@ struct Promise {
     leased: bool,
 }
 
-type Ledger = BTreeMap<String, Promise>;
+pub(super) type Ledger = BTreeMap<String, Promise>;
 
 fn start(binary: &str, store: &Path) -> Result<Server> {
     Server::start(&Start {
@@ -163,7 +162,7 @@ fn damage(rng: &mut Rng, file: &Path) -> Result<String> {
     Ok(what)
 }
 
-fn copy(from: &Path, to: &Path) -> Result<()> {
+pub(super) fn copy(from: &Path, to: &Path) -> Result<()> {
     std::fs::create_dir_all(to)?;
     for entry in std::fs::read_dir(from)? {
         let entry = entry?;
@@ -174,9 +173,11 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
 
 /// What a server made of a damaged store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Came {
+pub(super) enum Came {
     /// It refused to start and said why.
     Refused,
+    /// It refused, and served all but the damaged jobs once it was told to set them aside.
+    SetAside,
     /// It served until it met the damage, and said so.
     Noticed,
     /// Everything was as promised.
@@ -206,7 +207,7 @@ fn names_the_way_out(said: &str, store: &Path) -> Result<()> {
 }
 
 /// Starts over this store, and asks for everything that it promised.
-async fn tried(binary: &str, store: &Path, ledger: &Ledger) -> Result<Came> {
+pub(super) async fn tried(binary: &str, store: &Path, ledger: &Ledger) -> Result<Came> {
     let mut server = start(binary, store)?;
     let Ok(to) = server.ready().await else {
         let status = server.left(LEAVES_WITHIN).await?;
@@ -216,10 +217,16 @@ async fn tried(binary: &str, store: &Path, ledger: &Ledger) -> Result<Came> {
             server.output()
         );
         names_the_way_out(&server.output(), store)?;
-        return Ok(Came::Refused);
+        if !server.output().contains("--set-aside-damaged") {
+            return Ok(Came::Refused);
+        }
+        set_aside(binary, store, ledger)
+            .await
+            .context("started with --set-aside-damaged")?;
+        return Ok(Came::SetAside);
     };
     let mut asker = Asker::to(to);
-    let audited = audit(&mut asker, ledger).await;
+    let audited = audit(&mut asker, ledger, false).await;
     let noticed = match audited {
         Ok(noticed) => noticed,
         Err(error) => {
@@ -239,14 +246,36 @@ async fn tried(binary: &str, store: &Path, ledger: &Ledger) -> Result<Came> {
     Ok(if noticed { Came::Noticed } else { Came::Served })
 }
 
+/// Has the damaged jobs set aside: the others are as promised, and the next start needs nothing more.
+async fn set_aside(binary: &str, store: &Path, ledger: &Ledger) -> Result<()> {
+    let mut server = Server::start(&Start {
+        words: ["env", "RAINCHECK_SET_ASIDE_DAMAGED=true", binary]
+            .map(str::to_owned)
+            .to_vec(),
+        store: store.to_owned(),
+        queues: vec!["q".to_owned()],
+    })?;
+    server.ready().await?;
+    server.kill().await?;
+    let mut server = start(binary, store)?;
+    let mut asker = Asker::to(server.ready().await?);
+    let named = asker.ask("GET", "/readyz", "").await?.json()?;
+    ensure!(
+        named["damaged"]["count"].as_u64() > Some(0),
+        "none is named: {named}"
+    );
+    audit(&mut asker, ledger, true).await?;
+    server.kill().await?;
+    Ok(())
+}
+
 /// Whether an answer says that the store is damaged.
 fn damaged(status: u16) -> bool {
     matches!(status, 500 | 503)
 }
 
-/// Asks for every promise; whether the server said of one that it cannot be read.
-async fn audit(asker: &mut Asker, ledger: &Ledger) -> Result<bool> {
-    let mut noticed = false;
+/// Asks for every promise; whether the server said of one that it cannot be read, as it may have `noticed` before.
+async fn audit(asker: &mut Asker, ledger: &Ledger, mut noticed: bool) -> Result<bool> {
     for (id, promise) in ledger {
         let input = asker.ask("GET", &format!("/v1/jobs/{id}/input"), "").await?;
         let right = input.status == 200 && input.body == promise.input;
@@ -304,69 +333,14 @@ async fn audit(asker: &mut Asker, ledger: &Ledger) -> Result<bool> {
     Ok(noticed)
 }
 
-/// What is made of a store's database, by name.
-type Case = (&'static str, fn(&Path) -> Result<()>);
-
-/// Stores that are no store of ours, or not to be written.
-async fn foreign(binary: &str, dir: &Path, good: &Path) -> Result<usize> {
-    let cases: [Case; 8] = [
-        ("a text", |db| {
-            Ok(std::fs::write(db, "this is no database\n".repeat(500))?)
-        }),
-        ("a picture", |db| {
-            Ok(std::fs::write(
-                db,
-                [b"\x89PNG\r\n\x1a\n".as_slice(), &[7; 9000]].concat(),
-            )?)
-        }),
-        ("a head and nothing else", |db| {
-            Ok(std::fs::write(db, b"SQLite format 3\0")?)
-        }),
-        ("a directory", |db| {
-            std::fs::remove_file(db)?;
-            Ok(std::fs::create_dir(db)?)
-        }),
-        ("another program's", |db| patched(db, 68, 0x1234_5678)),
-        ("a newer version's", |db| patched(db, 60, 9_999)),
-        ("a version below nothing", |db| patched(db, 60, u32::MAX)),
-        ("another encoding", |db| patched(db, 56, 7)),
-    ];
-    for (n, (what, change)) in cases.iter().enumerate() {
-        let store = dir.join(format!("foreign-{n}"));
-        copy(good, &store)?;
-        let db = store.join("raincheck.db");
-        change(&db)?;
-        let before = std::fs::read(&db).unwrap_or_default();
-        let came = tried(binary, &store, &Ledger::new())
-            .await
-            .with_context(|| format!("{what} as the database"))?;
-        ensure!(came == Came::Refused, "{what} was taken for a store");
-        ensure!(
-            std::fs::read(&db).unwrap_or_default() == before,
-            "{what} was changed"
-        );
-    }
-    let disk = Disk::mount(&dir.join("read-only"))?;
-    let store = disk.0.join("store");
-    copy(good, &store)?;
-    disk.read_only()?;
-    let came = tried(binary, &store, &Ledger::new())
-        .await
-        .context("a disk that cannot be written")?;
-    ensure!(came == Came::Refused, "a disk that cannot be written was taken");
-    let file = dir.join("a-file");
-    std::fs::write(&file, "x")?;
-    let came = tried(binary, &file, &Ledger::new())
-        .await
-        .context("a file as the store's directory")?;
-    ensure!(came == Came::Refused, "a file was taken for a directory");
-    Ok(cases.len() + 2)
-}
-
-/// Writes one number of the database's head.
-fn patched(db: &Path, at: usize, value: u32) -> Result<()> {
+/// Changes a letter of a group's name wherever it stands.
+fn other_group(db: &Path) -> Result<()> {
     let mut bytes = std::fs::read(db)?;
-    bytes[at..at + 4].copy_from_slice(&value.to_be_bytes());
+    for place in 0..bytes.len().saturating_sub(7) {
+        if bytes[place..].starts_with(b"group-1") {
+            bytes[place] = b'G';
+        }
+    }
     Ok(std::fs::write(db, bytes)?)
 }
 
@@ -388,12 +362,21 @@ pub(super) async fn prove(binary: &str, dir: &Path, count: u64, seed: u64, say: 
         "a clean stop leaves no log"
     );
 
-    let refused = foreign(binary, dir, &closed).await?;
+    let refused = foreign::prove(binary, dir, &closed).await?;
     say(&format!(
         "{refused} stores that are not ours or cannot be written: refused, unchanged, the way out named"
     ));
 
-    let (mut counts, mut bad) = ([0_u64; 3], Vec::new());
+    let one = dir.join("one-group");
+    copy(&closed, &one)?;
+    other_group(&one.join("raincheck.db"))?;
+    let came = tried(binary, &one, &ledger)
+        .await
+        .context("jobs of another group")?;
+    ensure!(came == Came::SetAside, "damaged jobs: {came:?}");
+    say("a store with damaged jobs: refused, and served without them once that was asked for");
+
+    let (mut counts, mut bad) = ([0_u64; 4], Vec::new());
     for n in 0..count {
         let mut rng = Rng::new(seed).fork(n);
         let (from, name): (&PathBuf, _) = match rng.below(3) {
@@ -421,9 +404,10 @@ pub(super) async fn prove(binary: &str, dir: &Path, count: u64, seed: u64, say: 
             }
         }
     }
-    let [refused, noticed, served] = counts;
+    let [refused, aside, noticed, served] = counts;
     say(&format!(
-        "{count} damaged copies: {refused} refused with a way out, {noticed} served until the damage was met and told, \
+        "{count} damaged copies: {refused} refused with a way out, {aside} as well until the damaged jobs \
+         were set aside, {noticed} served until the damage was met and told, \
          {served} harmless and every one of {} promises kept",
         ledger.len()
     ));

@@ -6,6 +6,7 @@ mod ask;
 mod clock;
 mod damage;
 mod disk;
+mod foreign;
 mod memory;
 
 use std::path::{Path, PathBuf};

@@ -117,6 +117,9 @@ settings! {
     upstream_timeout: Duration = Some("5m"), "DURATION", restart;
     /// The directory of the embedded store [default: $STATE_DIRECTORY, else ./raincheck-data]
     store: Option<PathBuf> = None, "DIRECTORY", restart;
+    /// Start although rows of jobs are damaged: those jobs are set aside, named in the log and by `raincheck doctor`, and the others go
+    /// on. Without it such a store is refused. Once is enough: what was set aside is remembered
+    set_aside_damaged: bool = Some("false"), "BOOL", restart;
     /// The key that the store's secrets (what webhooks, tickets and API keys are signed and hashed with) are encrypted under;
     /// `raincheck master-key new` makes one [default: they are not encrypted]
     master_key: Option<Secret> = None, "KEY", restart;

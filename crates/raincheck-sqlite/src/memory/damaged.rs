@@ -4,6 +4,7 @@
 //! ([`Damaged::take_found`]) is done once.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -13,11 +14,30 @@ pub(crate) struct Damaged {
 }
 
 impl Damaged {
+    /// Those that were set aside before.
+    pub(crate) fn known(rows: BTreeMap<u64, String>) -> Self {
+        Self {
+            rows,
+            found: Vec::new(),
+        }
+    }
+
     /// Notes one.
-    pub(super) fn add(&mut self, seq: u64, why: &rusqlite::Error) {
-        if self.rows.insert(seq, why.to_string()).is_none() {
+    pub(crate) fn add(&mut self, seq: u64, why: String) {
+        if let Entry::Vacant(entry) = self.rows.entry(seq) {
+            entry.insert(why);
             self.found.push(seq);
         }
+    }
+
+    /// Those from which something is to follow.
+    pub(crate) fn found(&self) -> &[u64] {
+        &self.found
+    }
+
+    /// All of them.
+    pub(crate) fn all(&self) -> Vec<u64> {
+        self.rows.keys().copied().collect()
     }
 
     /// Whether this job is one.
@@ -25,9 +45,9 @@ impl Damaged {
         self.rows.contains_key(&seq)
     }
 
-    /// What is wrong with the first of them.
-    pub(crate) fn first(&self) -> Option<&str> {
-        self.why(*self.rows.first_key_value()?.0)
+    /// How many were not known before, and what is wrong with one of them.
+    pub(crate) fn new_ones(&self) -> Option<(usize, &str)> {
+        Some((self.found.len(), self.why(*self.found.first()?)?))
     }
 
     /// What is wrong with one.

@@ -43,14 +43,9 @@ fn queue(row: &Row<'_>) -> rusqlite::Result<(QueueKey, Namespace, QueueName, Opt
 const MAPPED_BYTES_MAX: i64 = 1 << 40;
 
 impl Memory {
-    /// Reads everything that is not finished, and counts the rest. One pass over the jobs, which is some tenths of a
-    /// second for a million of them.
-    pub(crate) fn load(conn: &Connection, recent_jobs: usize, now: Timestamp) -> rusqlite::Result<Self> {
-        Self::load_beside(conn, recent_jobs, now, Damaged::default())
-    }
-
-    /// The same without these jobs, which are damaged; those that are found to be join them.
-    pub(crate) fn load_beside(
+    /// Reads everything that is not finished, and counts the rest, without these jobs, which are damaged; those that are found
+    /// to be join them. One pass over the jobs, which is some tenths of a second for a million of them.
+    pub(crate) fn load(
         conn: &Connection,
         recent_jobs: usize,
         now: Timestamp,
@@ -187,7 +182,7 @@ impl Memory {
             Ok(Some(Found::Job(key, job))) => self.enter(key, &job, now),
             Ok(Some(Found::Gone(..)) | None) => {}
             Err(error) if sum::is_damage(&error) => {
-                self.set_aside(seq.cast_unsigned(), &error, true);
+                self.set_aside(seq.cast_unsigned(), sum::told(&error), true);
             }
             Err(error) => return Err(error),
         }

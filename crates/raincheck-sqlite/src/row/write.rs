@@ -2,6 +2,7 @@
 //!
 //! Invariant: what is written here is what [`read`](super::read) reads.
 
+use raincheck_core::batch::Member;
 use raincheck_core::content::{Input, JobResult};
 use raincheck_core::job::{Attempt, Job, Phase};
 use raincheck_core::lease::Lease;
@@ -9,7 +10,7 @@ use raincheck_core::name::GroupName;
 use raincheck_core::time::Timestamp;
 use rusqlite::{Connection, params};
 
-use super::{AttemptRow, History, LeaseRow, QueueKey, json, key, outcome_state, state};
+use super::{AttemptRow, History, LeaseRow, QueueKey, json, key, of_asked, of_step, outcome_state, state};
 use crate::sum;
 
 fn lease_text(lease: &Lease) -> rusqlite::Result<String> {
@@ -78,6 +79,16 @@ fn phase_columns(job: &Job) -> (i64, Option<i64>, Option<i64>) {
     }
 }
 
+/// A member's columns: batch, batch_tail, batch_index.
+fn member_columns(member: Member) -> [i64; 3] {
+    let index = i64::try_from(member.index).unwrap_or(i64::MAX);
+    [
+        member.batch.seq().cast_signed(),
+        member.batch.tail().cast_signed(),
+        index,
+    ]
+}
+
 /// Inserts a job, with some columns more.
 macro_rules! insert_job {
     ($columns:literal, $values:literal) => {
@@ -106,9 +117,9 @@ pub(crate) fn insert(
         insert_job!("", "")
     })?;
     if let Some(member) = job.member {
-        insert.raw_bind_parameter(16, member.batch.seq().cast_signed())?;
-        insert.raw_bind_parameter(17, member.batch.tail().cast_signed())?;
-        insert.raw_bind_parameter(18, i64::try_from(member.index).unwrap_or(i64::MAX))?;
+        for (column, value) in (16..).zip(member_columns(member)) {
+            insert.raw_bind_parameter(column, value)?;
+        }
     }
     let (options, history) = (options_text(job)?, history_text(job)?);
     let content_type = input.and_then(|input| input.content_type.as_deref());
@@ -124,7 +135,7 @@ pub(crate) fn insert(
         idempotency,
         content_type,
         input.map(|input| &*input.body),
-        step_sum(job, None),
+        step_sum(job, None, None),
         asked_sum(job, queue, options.as_deref()),
         history_sum(job, history.as_deref()),
         input.map(|input| sum::of(
@@ -148,7 +159,7 @@ fn options_text(job: &Job) -> rusqlite::Result<Option<String>> {
 }
 
 /// The sum of what each step of the job changes.
-fn step_sum(job: &Job, lease: Option<&str>) -> i64 {
+fn step_sum(job: &Job, lease: Option<&str>, place: Option<i64>) -> i64 {
     let (state, finished_at, expires_at) = phase_columns(job);
     let settled = settled_bytes(job);
     let numbers = [
@@ -165,13 +176,14 @@ fn step_sum(job: &Job, lease: Option<&str>) -> i64 {
         expires_at,
     ];
     let settled = settled.as_ref().map(<[u8; 28]>::as_slice);
-    sum::of(numbers, [lease.map(str::as_bytes), settled])
+    of_step(numbers, place, [lease.map(str::as_bytes), settled])
 }
 
 fn asked_sum(job: &Job, queue: QueueKey, options: Option<&str>) -> i64 {
     let whose = [Some(key(job.id)), Some(job.id.tail().cast_signed()), Some(queue)];
     let group = job.group.as_ref().map(|group| group.as_str().as_bytes());
-    sum::of(whose, [group, options.map(str::as_bytes)])
+    let member = job.member.map(|member| member_columns(member).map(Some));
+    of_asked(whose, member, [group, options.map(str::as_bytes)])
 }
 
 fn history_sum(job: &Job, history: Option<&str>) -> i64 {
@@ -205,7 +217,12 @@ pub(crate) fn write(
         (Phase::Running(_), Phase::Done { .. }) => write_ended(conn, job, result, place),
         _ => {
             debug_assert!(result.is_none(), "only the end of an attempt leaves a result");
-            write_all(conn, job)?;
+            let place = match (place, job.member) {
+                // It ended before and keeps its place.
+                (None, Some(_)) if job.done() => place_of(conn, job)?,
+                (place, _) => place,
+            };
+            write_all(conn, job, place)?;
             if place.is_some() {
                 conn.prepare_cached("UPDATE jobs SET batch_place = ?2 WHERE seq = ?1")?
                     .execute(params![key(job.id), place])?;
@@ -228,7 +245,7 @@ fn write_claimed(conn: &Connection, job: &Job, lease: &Lease) -> rusqlite::Resul
         job.fence.0,
         job.started_at.map(Timestamp::as_millis),
         lease,
-        step_sum(job, Some(&lease)),
+        step_sum(job, Some(&lease), None),
     ])?;
     Ok(())
 }
@@ -284,13 +301,18 @@ fn write_ended(
     let history = history_text(job)?;
     update.raw_bind_parameter(8, history.as_deref())?;
     update.raw_bind_parameter(9, settled_bytes(job))?;
-    update.raw_bind_parameter(10, step_sum(job, None))?;
+    update.raw_bind_parameter(10, step_sum(job, None, place))?;
     update.raw_bind_parameter(11, history_sum(job, history.as_deref()))?;
     update.raw_execute()?;
     Ok(())
 }
 
-fn write_all(conn: &Connection, job: &Job) -> rusqlite::Result<()> {
+fn place_of(conn: &Connection, job: &Job) -> rusqlite::Result<Option<i64>> {
+    conn.prepare_cached("SELECT batch_place FROM jobs WHERE seq = ?1")?
+        .query_row([key(job.id)], |row| row.get(0))
+}
+
+fn write_all(conn: &Connection, job: &Job, place: Option<i64>) -> rusqlite::Result<()> {
     let (state, finished_at, expires_at) = phase_columns(job);
     let mut update = conn.prepare_cached(
         "UPDATE jobs SET state = ?2, version = ?3, attempt = ?4, fence = ?5, cancelling = ?6, run_at = ?7, started_at = ?8, \
@@ -313,7 +335,7 @@ fn write_all(conn: &Connection, job: &Job) -> rusqlite::Result<()> {
         history,
         settled_bytes(job),
         job.priority,
-        step_sum(job, lease.as_deref()),
+        step_sum(job, lease.as_deref(), place),
         history_sum(job, history.as_deref()),
     ])?;
     Ok(())

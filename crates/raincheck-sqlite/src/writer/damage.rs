@@ -7,9 +7,36 @@ use raincheck_core::time::Timestamp;
 
 use super::{Fault, Writer, fault};
 use crate::apply::batches;
-use crate::row;
+use crate::{aside, row};
 
 impl Writer {
+    /// Names the jobs that were set aside before the store was opened.
+    pub(super) fn name_known(&self) {
+        let found = self.memory.damaged.found();
+        let known = self.memory.damaged.all().into_iter();
+        known
+            .filter(|seq| !found.contains(seq))
+            .for_each(|seq| self.name_damaged(seq));
+    }
+
+    /// Takes over what was found beside the writer: sets it aside where that was asked for; else the store has failed.
+    pub(super) fn follow_look(&mut self) {
+        let Some(look) = &self.beside.look else {
+            return;
+        };
+        for (seq, why) in look.take_found() {
+            if self.memory.damaged.has(seq) {
+                continue;
+            }
+            if look.sets_aside() {
+                self.memory.set_aside(seq, why, false);
+            } else {
+                let refused = look.refusal(why);
+                return self.fail(refused);
+            }
+        }
+    }
+
     /// Names the jobs that were found not to be as they were written, has their batches count them, and frees what they held.
     pub(super) fn follow_damage(&mut self, now: Timestamp) {
         let found = self.memory.damaged.take_found();
@@ -41,7 +68,10 @@ impl Writer {
             self.conn.execute_batch("BEGIN IMMEDIATE")?;
             let mut tx = self.tx(now);
             for seq in found {
-                batches::member_damaged(&mut tx, *seq)?;
+                let why = tx.memory.damaged.why(*seq).unwrap_or_default();
+                if aside::note(tx.conn, *seq, why)? {
+                    batches::member_damaged(&mut tx, *seq)?;
+                }
             }
             tx.flush()
         };

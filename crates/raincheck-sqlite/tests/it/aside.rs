@@ -1,5 +1,6 @@
-//! Jobs whose rows are damaged while the store is open: they hold nothing up, and are named.
+//! Jobs whose rows are damaged: they hold nothing up, and are named; also over a restart.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,12 +12,25 @@ use raincheck_core::group::GroupSpec;
 use raincheck_core::id::{JobId, LeaseId, Nonce};
 use raincheck_core::name::{GroupName, Namespace};
 use raincheck_core::queue::QueueSpec;
-use raincheck_core::store::{Leased, Renew, Settle, Store as _, Submission};
+use raincheck_core::store::{Leased, Renew, Retry, Settle, Store as _, Submission};
 use raincheck_core::unique::Unique;
-use raincheck_sqlite::{Options, SqliteStore};
+use raincheck_sqlite::{OpenError, Options, SqliteStore};
 use tempfile::TempDir;
 
 use crate::kit::{bytes, claim_as, queue, submission, submit, try_claim};
+
+fn opened(
+    dir: &Path,
+    clock: &Arc<ManualClock>,
+    change: impl FnOnce(&mut Options),
+) -> Result<SqliteStore, OpenError> {
+    let mut options = Options {
+        recent_jobs: 0,
+        ..Options::new(dir, Arc::<ManualClock>::clone(clock))
+    };
+    change(&mut options);
+    SqliteStore::open(options)
+}
 
 /// A store that reads each row from its file.
 struct Kept {
@@ -30,26 +44,31 @@ impl Kept {
     fn new() -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let clock = Arc::new(ManualClock::default());
-        let options = Options {
-            recent_jobs: 0,
-            ..Options::new(dir.path(), Arc::<ManualClock>::clone(&clock))
-        };
         Self {
-            store: SqliteStore::open(options).expect("a store"),
+            store: opened(dir.path(), &clock, |_| ()).expect("a store"),
             clock,
             dir,
             ns: Namespace::default(),
         }
     }
 
+    /// Closes the store and opens it with these options.
+    async fn reopened(&mut self, change: impl FnOnce(&mut Options) + Send) -> Result<(), OpenError> {
+        // After a refusal it is closed already.
+        let _ = self.store.close().await;
+        self.store = opened(self.dir.path(), &self.clock, change)?;
+        Ok(())
+    }
+
+    /// Changes a row behind the store's back.
+    fn change(&self, sql: &str, job: JobId) {
+        let conn = rusqlite::Connection::open(self.dir.path().join("raincheck.db")).expect("a database");
+        assert_eq!(conn.execute(sql, [job.seq().cast_signed()]), Ok(1), "{sql}");
+    }
+
     /// Changes a job's row behind the store's back.
     fn damage(&self, job: JobId) {
-        let conn = rusqlite::Connection::open(self.dir.path().join("raincheck.db")).expect("a database");
-        let changed = conn.execute(
-            "UPDATE jobs SET attempt = attempt + 1 WHERE seq = ?1",
-            [job.seq().cast_signed()],
-        );
-        assert_eq!(changed, Ok(1));
+        self.change("UPDATE jobs SET attempt = attempt + 1 WHERE seq = ?1", job);
     }
 
     /// Time goes by, and leases that lapsed by it are ended.
@@ -258,4 +277,112 @@ async fn a_damaged_job_holds_no_unique_value() {
     let second = kept.take(unique()).await;
     assert_eq!(claim_as(&kept.store, Nonce([1; 12])).await.job.id, second);
     assert_eq!(kept.named(), [first]);
+}
+
+#[tokio::test]
+async fn what_was_set_aside_stays_so_over_a_restart_and_is_counted_once() {
+    let mut kept = Kept::new();
+    let (batch, members) = kept.batch().await;
+    claim_as(&kept.store, Nonce([1; 12])).await;
+    kept.damage(members[0]);
+    kept.after(31).await;
+    for _ in 0..2 {
+        kept.reopened(|_| ()).await.expect("whoever runs it was told");
+        assert_eq!(kept.named(), [members[0]]);
+        let status = kept.status(batch).await;
+        assert_eq!(
+            (status.counts.failed, status.batch.remaining()),
+            (1, 1),
+            "{status:?}"
+        );
+    }
+    let other = claim_as(&kept.store, Nonce([2; 12])).await;
+    assert_eq!(other.job.id, members[1]);
+    assert_eq!(kept.settle(lease_of(&other)).await, Ok(()));
+    assert!(kept.status(batch).await.batch.done());
+    kept.change("UPDATE set_aside SET why = 'other' WHERE seq = ?1", members[0]);
+    let refused = kept.reopened(|_| ()).await;
+    assert!(
+        matches!(&refused, Err(OpenError::Row { detail, .. }) if detail.contains("a note of a damaged job")),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_store_with_damaged_jobs_is_opened_where_they_may_be_set_aside() {
+    for look_at in [u64::MAX, 0] {
+        let mut kept = Kept::new();
+        let mut jobs = Vec::new();
+        for _ in 0..5 {
+            jobs.push(submit(&kept.store, bytes("input")).await);
+        }
+        let done = claim_as(&kept.store, Nonce([1; 12])).await;
+        assert_eq!(kept.settle(lease_of(&done)).await, Ok(()));
+        claim_as(&kept.store, Nonce([2; 12])).await;
+        // One that is done, one that runs, one that waits.
+        jobs[..3].iter().for_each(|job| kept.damage(*job));
+        if look_at > 0 {
+            let refused = kept.reopened(|_| ()).await;
+            assert!(
+                matches!(refused, Err(OpenError::Jobs { jobs: 3, .. })),
+                "{refused:?}"
+            );
+        }
+        let accept = |options: &mut Options| {
+            options.set_aside_damaged = true;
+            options.look_at = look_at;
+        };
+        kept.reopened(accept).await.expect("they may be set aside");
+        let found = async {
+            while kept.named() != jobs[..3] {
+                kept.store.check().await.expect("it goes on");
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), found)
+            .await
+            .expect("each is named");
+        kept.reopened(|_| ()).await.expect("whoever runs it was told");
+        assert_eq!(kept.named(), jobs[..3]);
+        for (n, job) in (3_u8..).zip(&jobs[3..]) {
+            let next = claim_as(&kept.store, Nonce([n; 12])).await;
+            assert_eq!(next.job.id, *job);
+            assert_eq!(kept.settle(lease_of(&next)).await, Ok(()));
+        }
+        assert!(try_claim(&kept.store, Nonce([9; 12])).await.is_none());
+    }
+}
+
+#[tokio::test]
+async fn a_members_batch_its_line_and_its_place_are_in_its_sums() {
+    let mut kept = Kept::new();
+    let (_, members) = kept.batch().await;
+    let first = claim_as(&kept.store, Nonce([1; 12])).await;
+    assert_eq!(kept.settle(lease_of(&first)).await, Ok(()));
+    // What it gains after its end leaves its place.
+    let retry = Retry {
+        id: members[0],
+        new_id: kept.store.mint(),
+    };
+    let retried = kept.store.retry(&kept.ns, vec![retry]).await;
+    retried.expect("the store answers").remove(0).expect("it is done");
+    kept.reopened(|_| ()).await.expect("it is well");
+    kept.store.close().await.expect("it closes");
+    let file = kept.dir.path().join("raincheck.db");
+    let whole = std::fs::read(&file).expect("a database");
+    for (change, what) in [
+        ("UPDATE jobs SET batch = batch + 1 WHERE seq = ?1", "the options"),
+        ("UPDATE jobs SET batch_tail = 1 WHERE seq = ?1", "the options"),
+        ("UPDATE jobs SET batch_index = 7 WHERE seq = ?1", "the options"),
+        ("UPDATE jobs SET batch = NULL WHERE seq = ?1", "the options"),
+        ("UPDATE jobs SET batch_place = 7 WHERE seq = ?1", "the state"),
+        ("UPDATE jobs SET batch_place = NULL WHERE seq = ?1", "the state"),
+    ] {
+        std::fs::write(&file, &whole).expect("it is written");
+        kept.change(change, members[0]);
+        match opened(kept.dir.path(), &kept.clock, |_| ()) {
+            Err(OpenError::Jobs { detail, .. }) => assert!(detail.contains(what), "{change}: {detail}"),
+            other => panic!("{change}: {other:?}"),
+        }
+    }
 }

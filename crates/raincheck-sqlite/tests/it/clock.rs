@@ -184,7 +184,7 @@ async fn rows_keep_their_checksums_where_the_clock_is_set_back() {
     // It is in memory as it was written; the row is found damaged where it is read.
     store.close().await.unwrap();
     match SqliteStore::open(Options::new(dir.path(), Arc::<ManualClock>::clone(&clock))) {
-        Err(OpenError::Row { detail, .. }) => assert!(detail.contains("the state of job"), "{detail}"),
+        Err(OpenError::Jobs { detail, .. }) => assert!(detail.contains("the state of job"), "{detail}"),
         other => panic!("{other:?}"),
     }
 }

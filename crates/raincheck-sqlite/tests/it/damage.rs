@@ -46,7 +46,16 @@ async fn a_small_store_with_a_damaged_row_is_not_opened() {
     let dir = tempfile::tempdir().unwrap();
     damaged(dir.path()).await;
     match open(dir.path()) {
-        Err(OpenError::Row { detail, .. }) => assert!(detail.contains("the state of job"), "{detail}"),
+        Err(error @ OpenError::Jobs { jobs: 1, .. }) => {
+            let said = error.to_string();
+            for part in [
+                "raincheck.db holds a damaged job",
+                "the state of job",
+                "--set-aside-damaged",
+            ] {
+                assert!(said.contains(part), "{said}");
+            }
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -121,7 +130,7 @@ async fn a_job_that_is_damaged_while_the_store_is_open_is_set_aside_and_the_othe
 }
 
 /// Every table that has a row here: one of its columns changed, and what is said of it.
-const CHANGES: [(&str, &str); 17] = [
+const CHANGES: [(&str, &str); 18] = [
     ("UPDATE queues SET settings = '{\"concurrency\":9}'", "a queue"),
     (
         "UPDATE groups SET settings = '{\"concurrency\":9}'",
@@ -154,6 +163,10 @@ const CHANGES: [(&str, &str); 17] = [
     ("UPDATE api_keys SET namespace = 'other'", "an API key"),
     ("UPDATE set_back SET at = at + 1", "when the clock was set back"),
     ("UPDATE jobs SET state = 6", "the sums of a job that is there"),
+    (
+        "UPDATE jobs SET batch = 1, batch_tail = 2, batch_index = 3",
+        "the options of job",
+    ),
 ];
 
 /// A store with a row in each of those tables.
@@ -248,7 +261,9 @@ async fn whichever_row_was_changed_it_is_told() {
         assert!(conn.execute(change, []).unwrap() > 0, "{change}");
         drop(conn);
         match open(dir.path()) {
-            Err(OpenError::Row { detail, .. }) => assert!(detail.contains(what), "{change}: {detail}"),
+            Err(OpenError::Row { detail, .. } | OpenError::Jobs { detail, .. }) => {
+                assert!(detail.contains(what), "{change}: {detail}");
+            }
             other => panic!("{change}: {other:?}"),
         }
     }

@@ -14,7 +14,7 @@ use raincheck::core::key::{Grants, QueueGlob, Scope};
 use raincheck::core::name::{KeyName, Namespace};
 use raincheck::core::time::{format_duration, parse_duration};
 use raincheck::keys::{KeyWish, create};
-use raincheck::store::{MasterKeys, OpenError, open_with};
+use raincheck::store::{MasterKeys, OpenError, Opening, open_with};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -105,7 +105,11 @@ impl Create {
             current: self.master_key.key()?,
             former: None,
         };
-        let store = open_with(directory, Arc::new(SystemClock::new()), keys).map_err(|error| {
+        let opening = Opening {
+            master_keys: keys,
+            ..Opening::default()
+        };
+        let store = open_with(directory, Arc::new(SystemClock::new()), opening).map_err(|error| {
             if matches!(error, OpenError::MasterKey { .. }) {
                 return not_opened(&error);
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use raincheck::clock::SystemClock;
-use raincheck::store::{MasterKeys, master_key_id, open_with};
+use raincheck::store::{MasterKeys, Opening, master_key_id, open_with};
 
 use crate::exit::{Exit, Failed};
 use crate::master_key::{from_file, not_opened};
@@ -51,8 +51,12 @@ impl Rotate {
             current: Some(new),
             former: Some(old),
         };
-        let store =
-            open_with(self.store, Arc::new(SystemClock::new()), keys).map_err(|error| not_opened(&error))?;
+        let opening = Opening {
+            master_keys: keys,
+            ..Opening::default()
+        };
+        let store = open_with(self.store, Arc::new(SystemClock::new()), opening)
+            .map_err(|error| not_opened(&error))?;
         // Opening it was all.
         let _ = store.close().await;
         if output.shape == Shape::Json {

@@ -21,14 +21,13 @@ use raincheck::api::ApiOptions;
 use raincheck::clock::SystemClock;
 use raincheck::core::audit::ActsKept;
 use raincheck::core::queue::Worker;
-use raincheck::core::secret::Secret;
 use raincheck::core::store::Store;
 use raincheck::core::time::format_duration;
 use raincheck::links::Mount;
 use raincheck::outward::target::Targets;
 use raincheck::outward::trust::Trust;
 use raincheck::proxy::{MOUNT, Mode, Proxy, ProxyOptions, Rule};
-use raincheck::store::{MasterKeys, open_with};
+use raincheck::store::{MasterKeys, Opening, open_with};
 use raincheck::tasks::Group;
 use raincheck::{Node, NodeOptions, TraceOptions};
 use tracing::{error, info, warn};
@@ -142,13 +141,13 @@ impl Serving {
         // From here on signals are ours, so that none can end the process between two steps.
         let (mut signals, mut hangups) = (Signals::new()?, Hangups::new()?);
         let fresh = !directory.join("raincheck.db").exists();
-        let master_key = self.config.settings.master_key.clone();
-        if plan.public() && master_key.is_none() {
+        let opening = opening(&self.config.settings);
+        if plan.public() && opening.master_keys.current.is_none() {
             warn!(
                 "others can reach this server and its secrets are not encrypted on the disk: make a key with `raincheck master-key new`, name its file with --master-key-file"
             );
         }
-        let (store, door) = opened(plan, &directory, fresh, master_key).await?;
+        let (store, door) = opened(plan, &directory, fresh, opening).await?;
         let (url, own_url) = (door.url.clone(), door.own_url.clone());
         let (public, tls) = (door.public, door.tls.clone());
         let queues = queues::put(&*store, &self.config.queues).await?;
@@ -308,20 +307,20 @@ async fn opened(
     plan: door::Plan,
     directory: &Path,
     fresh: bool,
-    master_key: Option<Secret>,
+    opening: Opening,
 ) -> Result<(Arc<dyn Store>, door::Bound), Failed> {
     if fresh && plan.public() && std::io::stderr().is_terminal() {
         plan.check(true)?;
-        let store = open(directory, master_key)?;
+        let store = open(directory, opening)?;
         first_key(&*store).await?;
         return Ok((store, plan.bind().await?));
     }
     if fresh || !plan.public() {
         plan.check(false)?;
         let door = plan.bind().await?;
-        return Ok((open(directory, master_key)?, door));
+        return Ok((open(directory, opening)?, door));
     }
-    let store = open(directory, master_key)?;
+    let store = open(directory, opening)?;
     let keys = raincheck::keys::any(&*store).await;
     plan.check(keys.map_err(|error| store_failed(&error.to_string()))?)?;
     Ok((store, plan.bind().await?))
@@ -372,13 +371,20 @@ pub(crate) fn directory(told: Option<PathBuf>) -> Result<PathBuf, Failed> {
     Ok(std::path::absolute(directory)?)
 }
 
+/// How the store is to be opened.
+fn opening(settings: &Settings) -> Opening {
+    Opening {
+        master_keys: MasterKeys {
+            current: settings.master_key.clone(),
+            former: None,
+        },
+        set_aside_damaged: settings.set_aside_damaged,
+    }
+}
+
 /// Opens the store; a store that is in use, damaged or encrypted is told apart.
-fn open(directory: &Path, master_key: Option<Secret>) -> Result<Arc<dyn Store>, Failed> {
-    let keys = MasterKeys {
-        current: master_key,
-        former: None,
-    };
-    open_with(directory, Arc::new(SystemClock::new()), keys).map_err(|error| not_opened(&error))
+fn open(directory: &Path, opening: Opening) -> Result<Arc<dyn Store>, Failed> {
+    open_with(directory, Arc::new(SystemClock::new()), opening).map_err(|error| not_opened(&error))
 }
 
 /// As many threads as there are cores for us; with one, everything runs on this thread.

@@ -37,7 +37,7 @@ pub(crate) struct Readiness {
     damaged: Option<Damaged>,
 }
 
-/// Jobs of which a row is not as it was written, found since the server started: they were set aside.
+/// Jobs of which a row is not as it was written: they were set aside.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Damaged {
     /// How many.

@@ -1,0 +1,134 @@
+//! Files of earlier versions: each is brought to today's, wherever that broke off.
+
+use rusqlite::Batch;
+use rusqlite::fallible_iterator::FallibleIterator as _;
+
+use super::*;
+
+/// In memory where there is such a place: nothing is proven of syncs here.
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm")
+        .or_else(|_| tempfile::tempdir())
+        .expect("a folder")
+}
+
+/// A file as the program that knew so many migrations left it, with a job of each kind where it has the columns.
+fn of_version(path: &Path, version: usize) -> Connection {
+    let conn = open(path, OpenFlags::default(), 64).expect("a database");
+    conn.pragma_update(None, "journal_mode", "WAL")
+        .expect("it has a log");
+    for sql in &MIGRATIONS[..version] {
+        conn.execute_batch(sql).expect("it is applied");
+    }
+    if version > 0 {
+        conn.pragma_update(None, "application_id", APPLICATION_ID)
+            .expect("it is ours");
+        conn.execute_batch(
+            "INSERT INTO queues (id, namespace, name, managed, created_at) VALUES (1, 'default', 'q', 0, 7)",
+        )
+        .expect("a queue");
+        conn.execute_batch(
+            "INSERT INTO jobs (seq, tail, queue, state, priority, version, attempt, fence, cancelling, run_at) \
+             VALUES (1, 2, 1, 0, 5, 1, 0, 0, 0, 9)",
+        )
+        .expect("a job");
+    }
+    conn.pragma_update(None, "user_version", i64::try_from(version).expect("few"))
+        .expect("it is noted");
+    conn
+}
+
+fn tables(conn: &Connection) -> Vec<String> {
+    let mut select = conn
+        .prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY type, name")
+        .expect("tables");
+    let rows = select.query_map([], |row| row.get(0)).expect("rows");
+    rows.collect::<Result<_, _>>().expect("texts")
+}
+
+/// Opens a file as a server does, and says what is in it.
+fn opened(path: &Path) -> (Vec<String>, i64) {
+    let (conn, ..) = open_writer(path, 64, u64::MAX).expect("it is opened");
+    let jobs = conn.query_row("SELECT count(*) FROM jobs", [], |row| row.get(0));
+    (tables(&conn), jobs.expect("a number"))
+}
+
+fn copy_of(from: &Path, to: &Path) -> std::path::PathBuf {
+    for name in ["raincheck.db", "raincheck.db-wal"] {
+        // A log that is not there is none.
+        let _ = std::fs::copy(from.join(name), to.join(name));
+    }
+    to.join("raincheck.db")
+}
+
+#[test]
+fn a_store_of_any_earlier_version_is_brought_to_todays() {
+    let newest = tables(&in_memory().expect("a store"));
+    for version in 0..=MIGRATIONS.len() {
+        let dir = folder();
+        let path = dir.path().join("raincheck.db");
+        drop(of_version(&path, version));
+        let (tables, jobs) = opened(&path);
+        assert_eq!(tables, newest, "{version}");
+        assert_eq!(jobs, i64::from(version > 0), "{version}");
+    }
+}
+
+#[test]
+fn wherever_a_migration_is_broken_off_the_next_start_finds_one_version_or_the_next() {
+    let newest = tables(&in_memory().expect("a store"));
+    for (version, sql) in MIGRATIONS.iter().enumerate() {
+        let dir = folder();
+        let path = dir.path().join("raincheck.db");
+        let conn = of_version(&path, version);
+        // Pages leave the cache before the commit, so that a crash leaves them behind.
+        conn.execute_batch("PRAGMA cache_size = 1; PRAGMA cache_spill = 1; BEGIN IMMEDIATE")
+            .expect("a transaction");
+        let mut statements = Batch::new(&conn, sql);
+        while let Some(mut statement) = statements.next().expect("SQL") {
+            statement.raw_execute().expect("it runs");
+            let crashed = folder();
+            let copy = copy_of(dir.path(), crashed.path());
+            let (tables, jobs) = opened(&copy);
+            assert_eq!(
+                (tables, jobs),
+                (newest.clone(), i64::from(version > 0)),
+                "{version}"
+            );
+        }
+    }
+}
+
+#[test]
+fn members_of_an_earlier_version_are_summed_with_their_batch_and_what_was_damaged_stays_so() {
+    const SUMS: &str = "sum = jobs_sum(seq, state, priority, version, attempt, fence, cancelling, run_at, started_at, finished_at, \
+                        expires_at, lease, settled), asked_sum = jobs_sum(seq, tail, queue, job_group, options)";
+    let dir = folder();
+    let path = dir.path().join("raincheck.db");
+    let conn = of_version(&path, 17);
+    for (seq, more) in [
+        (2, ""),
+        (3, ", batch_place = 1"),
+        (4, ""),
+        (5, ", batch_place = 2"),
+    ] {
+        conn.execute_batch(&format!(
+            "INSERT INTO jobs (seq, tail, queue, state, priority, version, attempt, fence, cancelling, run_at, finished_at, \
+             expires_at) VALUES ({seq}, 2, 1, 3, 5, 1, 0, 0, 0, 9, 9, 9);
+             UPDATE jobs SET batch = 1, batch_tail = 1, batch_index = seq, {SUMS}{more} WHERE seq = {seq}"
+        ))
+        .expect("a member");
+    }
+    conn.execute_batch("UPDATE jobs SET tail = 3 WHERE seq = 4; UPDATE jobs SET version = 9 WHERE seq = 5")
+        .expect("damage");
+    conn.execute_batch("UPDATE jobs SET history_sum = row_sum(1) WHERE seq = 1")
+        .expect("another");
+    drop(conn);
+    let (.., looked) = open_writer(&path, 64, u64::MAX).expect("it is opened");
+    let found: Vec<u64> = looked
+        .expect("it was looked at")
+        .into_iter()
+        .map(|(seq, _)| seq)
+        .collect();
+    assert_eq!(found, [1, 4, 5]);
+}
