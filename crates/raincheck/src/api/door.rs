@@ -14,6 +14,7 @@ use raincheck_core::store::Store;
 use super::code::Code;
 use super::problem::Problem;
 use super::throttling::{Held, Throttling};
+use super::ticket;
 use crate::keys::{Kept, Keys};
 use crate::server::Client;
 use crate::throttle::{Buckets, Source};
@@ -169,8 +170,7 @@ fn closed<B>(request: &Request<B>) -> bool {
 /// Whether the request might be let in by its ticket or its lease.
 fn opened_otherwise<B>(request: &Request<B>) -> bool {
     let uri = request.uri();
-    let ticket = uri.query().is_some_and(|query| query.contains("ticket="));
-    ticket || uri.path().starts_with("/v1/leases/l_")
+    ticket::stands_in(uri) || uri.path().starts_with("/v1/leases/l_")
 }
 
 /// No key, or one that does not open.

@@ -36,6 +36,7 @@ use super::door::Door;
 use super::options;
 use super::problem::{Problem, Unwritten};
 use super::throttling::Held;
+use super::ticket;
 
 /// The longest URI, in bytes.
 const URI_BYTES_MAX: usize = 8 << 10;
@@ -242,10 +243,11 @@ fn look<B>(request: &Request<B>, closed: bool, named_page: bool) -> Looked {
     }
 }
 
-/// Whether a request comes with a ticket for a job, which its route checks: what a ticket opens it opens by whatever name, to
-/// whoever has it.
+/// Whether a request comes with a ticket for a job: what a ticket opens it opens by whatever name, to whoever has it. It is safe to
+/// look no further here: the route's caller checks the ticket and refuses a wrong one, also where there are no keys, and a page of
+/// another site, be its name bound to this machine, cannot know a right one.
 fn by_ticket(uri: &http::Uri) -> bool {
-    uri.path().starts_with("/v1/jobs/job_") && uri.query().is_some_and(|query| query.contains("ticket="))
+    uri.path().starts_with("/v1/jobs/job_") && ticket::stands_in(uri)
 }
 
 const CLOSE: HeaderValue = HeaderValue::from_static("close");

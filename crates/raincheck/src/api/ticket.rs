@@ -24,6 +24,9 @@ use super::problem::Problem;
 /// The form of the tickets that are given out; they begin with it.
 const FORM: &[u8; 2] = b"t1";
 
+/// Where a ticket stands in a query.
+const PARAMETER: &str = "ticket=";
+
 /// Bytes of the end of a ticket, in seconds since 1970.
 const END: usize = 5;
 
@@ -160,15 +163,22 @@ fn allowed(parts: &Parts) -> Option<JobId> {
     may.then_some(id)
 }
 
+/// Whether there is a ticket in a query, good or not: the very parameter that [`take`] takes. Who is let further by this has
+/// its ticket checked, or is refused.
+pub(crate) fn stands_in(uri: &Uri) -> bool {
+    let mut pairs = uri.query().unwrap_or_default().split('&');
+    pairs.any(|pair| pair.starts_with(PARAMETER))
+}
+
 /// Removes the ticket from the query, so that nobody behind this sees it.
 pub(crate) fn take(parts: &mut Parts) -> Result<Option<String>, Problem> {
     let query = parts.uri.query().unwrap_or_default();
-    if !query.contains("ticket=") {
+    if !query.contains(PARAMETER) {
         return Ok(None);
     }
     let (mut tickets, mut rest) = (Vec::new(), String::new());
     for pair in query.split('&') {
-        match pair.strip_prefix("ticket=") {
+        match pair.strip_prefix(PARAMETER) {
             Some(ticket) => tickets.push(ticket.to_owned()),
             None => {
                 rest.push(if rest.is_empty() { '?' } else { '&' });
@@ -254,8 +264,11 @@ mod tests {
             ("/a?ticket=x&wait=5", Some("x"), "/a?wait=5"),
             ("/a?wait=5&ticket=x&b", Some("x"), "/a?wait=5&b"),
             ("/a?ticket=", Some(""), "/a"),
+            ("/a?xticket=x", None, "/a?xticket=x"),
+            ("/a?b=ticket=x", None, "/a?b=ticket=x"),
         ] {
             let mut parts = parts("GET", uri);
+            assert_eq!(stands_in(&parts.uri), ticket.is_some(), "{uri}");
             assert_eq!(take(&mut parts).unwrap().as_deref(), ticket, "{uri}");
             assert_eq!(parts.uri.to_string(), rest);
         }

@@ -30,6 +30,20 @@ use crate::workers::function::{Function, Functions};
 type Work = BoxCloneSyncService<JobRequest, Reply, BoxError>;
 
 /// Why a [`Raincheck`] could not be opened.
+///
+/// ```
+/// use raincheck::embed::{OpenFailed, Raincheck, queue};
+///
+/// async fn nothing() {}
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let builder = Raincheck::builder().handle("twice", queue(), nothing).handle("twice", queue(), nothing);
+/// assert!(matches!(builder.open_for_test().await, Err(OpenFailed::Twice(_))));
+/// let builder = Raincheck::builder().handle("none", queue().concurrency(0), nothing);
+/// assert!(matches!(builder.open_for_test().await, Err(OpenFailed::Setting { .. })));
+/// # }
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum OpenFailed {
     /// A queue's name cannot be.
@@ -62,6 +76,13 @@ pub enum OpenFailed {
 }
 
 /// A queue's name, as a text or as a [`JobType`].
+///
+/// ```
+/// use raincheck::embed::{JobName, JobType};
+///
+/// const GREET: JobType<String, String> = JobType::new("greet");
+/// let _names: [JobName; 2] = [GREET.into(), "greet".into()]; // what Builder::handle takes
+/// ```
 #[derive(Clone, Debug)]
 pub struct JobName(String);
 
@@ -85,6 +106,35 @@ struct Wanted {
 }
 
 /// Puts a [`Raincheck`] together.
+///
+/// ```
+/// use std::time::Duration;
+/// use axum::extract::State;
+/// use raincheck::embed::{Args, Raincheck, queue};
+/// use tower::timeout::TimeoutLayer;
+///
+/// #[derive(Clone)]
+/// struct Greeting(&'static str);
+///
+/// async fn greet(State(greeting): State<Greeting>, Args(name): Args<String>) -> String {
+///     format!("{}, {name}!", greeting.0)
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("jobs");
+/// let rc = Raincheck::builder()
+///     .with_state(Greeting("Hello")) // for the handlers below
+///     .handle("greet", queue().concurrency(4).max_attempts(5), greet)
+///     .layer(TimeoutLayer::new(Duration::from_secs(10))) // around those above
+///     .drain(Duration::from_secs(5))
+///     .open(path)
+///     .await?;
+/// rc.shutdown(Duration::from_secs(5)).await;
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "it does nothing before it is opened"]
 pub struct Builder<S = ()> {
     state: S,

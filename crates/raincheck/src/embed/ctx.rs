@@ -22,6 +22,18 @@ use crate::workers::function::Call;
 use crate::workers::{StopReason, Stops};
 
 /// A job that is to be worked: what layers see, and what extractors take from.
+///
+/// ```
+/// use raincheck::embed::{JobRequest, Raincheck};
+/// use tower::util::MapRequestLayer;
+///
+/// // A layer sees each attempt before its handler does.
+/// let seen = MapRequestLayer::new(|job: JobRequest| {
+///     println!("{} attempt {}, {} bytes", job.ctx().id(), job.ctx().attempt(), job.input().body.len());
+///     job
+/// });
+/// let _builder = Raincheck::builder().layer(seen);
+/// ```
 #[derive(Debug)]
 pub struct JobRequest {
     ctx: Ctx,
@@ -64,6 +76,21 @@ struct Inner {
 /// handle.
 ///
 /// A route of axum below [`Raincheck::respond_async`](super::Raincheck::respond_async) takes it as `Option<Ctx>`: it has one where it is asked for a job.
+///
+/// ```
+/// use raincheck::embed::{Args, Ctx, JobError};
+///
+/// async fn import(ctx: Ctx, Args(rows): Args<Vec<String>>) -> Result<usize, JobError> {
+///     for (n, row) in rows.iter().enumerate() {
+///         if ctx.stopping().is_some() {
+///             return Err(JobError::retry("told to stop")); // cancelled, out of time, or the process leaves
+///         }
+///         ctx.emit(format!("{row}\n")); // followed by GET …/events
+///         ctx.progress((n + 1) as f64 / rows.len() as f64, "importing").await;
+///     }
+///     Ok(rows.len())
+/// }
+/// ```
 #[derive(Clone)]
 pub struct Ctx(Arc<Inner>);
 
@@ -160,6 +187,17 @@ impl Ctx {
     }
 
     /// Waits until the attempt is to stop, and tells why. The handler is dropped soon after, if it does not end.
+    ///
+    /// ```
+    /// use raincheck::embed::{Ctx, JobError};
+    ///
+    /// async fn ask_somebody(ctx: Ctx) -> Result<String, JobError> {
+    ///     tokio::select! {
+    ///         answer = tokio::time::sleep(std::time::Duration::from_secs(60)) => Ok(format!("{answer:?}")),
+    ///         why = ctx.stopped() => Err(JobError::retry(format!("left: {why:?}"))),
+    ///     }
+    /// }
+    /// ```
     ///
     /// # Cancel safety
     /// Safe: asking again tells again.

@@ -11,6 +11,23 @@ use crate::workers::AttemptEnd;
 
 /// Why an attempt failed, and whether another may help. Every [`std::error::Error`] becomes one by `?`, to be tried again;
 /// its text is shown to those who may read the job. (So it cannot be such an error itself.)
+///
+/// ```
+/// use std::time::Duration;
+/// use raincheck::embed::{Args, JobError};
+///
+/// async fn load(Args(path): Args<String>) -> Result<String, JobError> {
+///     if path.is_empty() {
+///         return Err(JobError::fatal("which file?").code("no-path")); // no other attempt helps
+///     }
+///     if path.ends_with(".part") {
+///         return Err(JobError::retry_after(Duration::from_secs(60), "it is still being written"));
+///     }
+///     Ok(std::fs::read_to_string(path)?) // any error: after the queue's backoff
+/// }
+/// # assert!(!JobError::fatal("which file?").is_retried());
+/// # assert_eq!(JobError::fatal("which file?").code("no-path").to_string(), "no-path: which file?");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobError {
     failure: Failure,
@@ -90,6 +107,14 @@ impl<E: std::error::Error> From<E> for JobError {
 }
 
 /// A [`JobError`] as layers around attempts see it.
+///
+/// ```
+/// use raincheck::embed::{JobError, JobFailed};
+///
+/// // A layer of your own fails an attempt for good by giving this as its error; any other error is tried again.
+/// let refused: tower::BoxError = JobFailed(JobError::fatal("not on a Sunday").code("closed")).into();
+/// assert!(refused.downcast_ref::<JobFailed>().is_some());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct JobFailed(pub JobError);

@@ -16,6 +16,24 @@ use super::ctx::{Ctx, JobRequest};
 use super::error::JobError;
 
 /// Something that a handler takes from a job; `S` is the application's state.
+///
+/// ```
+/// use raincheck::embed::{FromJob, JobError, JobRequest};
+///
+/// /// Whose job it is: its group.
+/// struct Tenant(String);
+///
+/// impl<S: Sync> FromJob<S> for Tenant {
+///     async fn from_job(job: &JobRequest, _state: &S) -> Result<Self, JobError> {
+///         let group = job.ctx().job().group.as_ref();
+///         group.map(|group| Self(group.to_string())).ok_or_else(|| JobError::fatal("whose is it?").code("no-tenant"))
+///     }
+/// }
+///
+/// async fn bill(Tenant(tenant): Tenant) -> String {
+///     format!("a bill for {tenant}")
+/// }
+/// ```
 pub trait FromJob<S>: Sized {
     /// Takes it.
     ///
@@ -25,6 +43,20 @@ pub trait FromJob<S>: Sized {
 }
 
 /// The job's input, read as JSON.
+///
+/// ```
+/// use raincheck::embed::Args;
+/// use serde::Deserialize;
+///
+/// #[derive(Deserialize)]
+/// struct Report {
+///     month: String,
+/// }
+///
+/// async fn render(Args(report): Args<Report>) -> String {
+///     format!("everything of {}", report.month)
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Args<T>(pub T);
 
@@ -44,10 +76,32 @@ impl<S: Sync, T: FromRef<S>> FromJob<S> for State<T> {
 }
 
 /// Which attempt this is, from 1.
+///
+/// ```
+/// use raincheck::embed::{Attempt, JobError};
+///
+/// async fn stubborn(Attempt(attempt): Attempt) -> Result<u32, JobError> {
+///     if attempt < 3 {
+///         return Err(JobError::retry("not yet"));
+///     }
+///     Ok(attempt)
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attempt(pub u32);
 
 /// When the attempt's time is over.
+///
+/// ```
+/// use raincheck::core::clock::Clock as _;
+/// use raincheck::clock::SystemClock;
+/// use raincheck::embed::{Deadline, JobError};
+///
+/// async fn patient(deadline: Deadline) -> Result<String, JobError> {
+///     let left = deadline.left(SystemClock::new().now());
+///     Ok(format!("{} s are left", left.as_secs()))
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadline(pub Timestamp);
 

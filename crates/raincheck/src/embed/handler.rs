@@ -17,6 +17,25 @@ use super::reply::{IntoReply, Reply};
 
 /// A function that works jobs: async, of at most eight things that it takes from a job ([`FromJob`]), and giving back
 /// something that becomes a result ([`IntoReply`]). `M` tells the shapes of functions apart and is always inferred.
+///
+/// ```
+/// use axum::extract::State;
+/// use raincheck::core::id::JobId;
+/// use raincheck::embed::{Args, Attempt, JobError, Raincheck, queue};
+///
+/// #[derive(Clone)]
+/// struct Db;
+///
+/// async fn nothing() {}
+/// async fn some(State(_db): State<Db>, id: JobId, Attempt(n): Attempt, Args(x): Args<u32>) -> Result<String, JobError> {
+///     Ok(format!("{id}, attempt {n}: {}", x + 1))
+/// }
+///
+/// let _builder = Raincheck::builder()
+///     .with_state(Db)
+///     .handle("nothing", queue(), nothing)
+///     .handle("some", queue(), some);
+/// ```
 pub trait Handler<M, S>: Clone + Send + Sync + 'static {
     /// Works one job.
     fn call(self, job: JobRequest, state: S) -> impl Future<Output = Result<Reply, JobError>> + Send;

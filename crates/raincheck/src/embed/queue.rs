@@ -8,13 +8,31 @@ use std::time::Duration;
 use raincheck_core::queue::{ByteSize, QueueSpec};
 use raincheck_core::retry::Backoff;
 
-/// A queue with the usual settings: 16 jobs at once, 3 attempts … (docs/api, section "Queues").
+/// A queue with the usual settings: 16 jobs at once, 3 attempts, 5 minutes each, results kept for a day. They are those of
+/// `PUT /v1/queues/{queue}`, which `/docs` describes.
+///
+/// ```
+/// use std::time::Duration;
+/// use raincheck::embed::queue;
+///
+/// let reports = queue().concurrency(4).max_attempts(5).timeout(Duration::from_secs(600)).depth(1000);
+/// # let _ = reports;
+/// ```
 #[must_use]
 pub fn queue() -> QueueSettings {
     QueueSettings::default()
 }
 
 /// The settings of a queue that is worked by a function.
+///
+/// ```
+/// use raincheck::embed::queue;
+///
+/// let mails = queue()
+///     .backoff("exponential;base=2s;cap=10m".parse().unwrap())
+///     .with(|spec| spec.rate = Some("10/s".parse().unwrap())); // whatever PUT /v1/queues/{queue} takes
+/// # let _ = mails;
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct QueueSettings {
     pub(super) spec: QueueSpec,

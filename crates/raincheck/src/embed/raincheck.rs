@@ -25,6 +25,29 @@ use crate::node::Node;
 
 /// Raincheck within an application. Cloning gives another handle. In an axum handler it is an extractor, where the
 /// application's state is it or has it ([`FromRef`]).
+///
+/// ```
+/// use axum::extract::FromRef;
+/// use raincheck::Raincheck;
+///
+/// #[derive(Clone)]
+/// struct App {
+///     rc: Raincheck,
+///     title: &'static str,
+/// }
+///
+/// // With this any route below `.with_state(app)` takes `rc: Raincheck`.
+/// impl FromRef<App> for Raincheck {
+///     fn from_ref(app: &App) -> Self {
+///         app.rc.clone()
+///     }
+/// }
+///
+/// async fn health(rc: Raincheck) -> String {
+///     format!("{rc:?}")
+/// }
+/// # let _ = axum::Router::<App>::new().route("/", axum::routing::get(health));
+/// ```
 #[derive(Clone)]
 pub struct Raincheck(Arc<Inner>);
 
@@ -44,6 +67,22 @@ impl fmt::Debug for Raincheck {
 }
 
 /// Why a job has no result to give.
+///
+/// ```
+/// # use raincheck::embed::{Args, JobType, Raincheck, queue};
+/// # const GREET: JobType<String, String> = JobType::new("greet");
+/// # async fn greet(Args(name): Args<String>) -> String { format!("Hello, {name}!") }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let test = Raincheck::builder().handle(GREET, queue(), greet).open_for_test().await?;
+/// use raincheck::embed::ResultError;
+///
+/// let job = test.submit(&GREET, &"Ada".to_owned()).delay(std::time::Duration::from_secs(60)).send().await?;
+/// test.cancel(job.id()).await?;
+/// assert!(matches!(job.result().await, Err(ResultError::Cancelled)));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ResultError {
     /// It failed.
@@ -114,6 +153,21 @@ impl Raincheck {
 
     /// The job as it stands now.
     ///
+    /// ```
+    /// # use raincheck::embed::{Args, JobType, Raincheck, queue};
+    /// # const GREET: JobType<String, String> = JobType::new("greet");
+    /// # async fn greet(Args(name): Args<String>) -> String { format!("Hello, {name}!") }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let test = Raincheck::builder().handle(GREET, queue(), greet).open_for_test().await?;
+    /// let job = test.submit(&GREET, &"Ada".to_owned()).send().await?;
+    /// test.drain().await;
+    /// let job = test.job(job.id()).await?.expect("it is kept for a day");
+    /// assert!(job.done());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// Those of the store; within, that there is none, or no longer.
     pub async fn job(&self, id: JobId) -> Result<Result<Arc<Job>, Missing>, StoreError> {
@@ -130,6 +184,20 @@ impl Raincheck {
     }
 
     /// Waits until the job is done, and gives it with its result.
+    ///
+    /// ```
+    /// # use raincheck::embed::{Args, JobType, Raincheck, queue};
+    /// # const GREET: JobType<String, String> = JobType::new("greet");
+    /// # async fn greet(Args(name): Args<String>) -> String { format!("Hello, {name}!") }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let test = Raincheck::builder().handle(GREET, queue(), greet).open_for_test().await?;
+    /// let job = test.submit(&GREET, &"Ada".to_owned()).send().await?;
+    /// let change = test.done(job.id()).await?;
+    /// assert_eq!(change.job.id, job.id());
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// When there is no such job, or the node is left before.
@@ -154,6 +222,20 @@ impl Raincheck {
     }
 
     /// Waits until the job is done, and gives its result, read as JSON.
+    ///
+    /// ```
+    /// # use raincheck::embed::{Args, JobType, Raincheck, queue};
+    /// # const GREET: JobType<String, String> = JobType::new("greet");
+    /// # async fn greet(Args(name): Args<String>) -> String { format!("Hello, {name}!") }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let test = Raincheck::builder().handle(GREET, queue(), greet).open_for_test().await?;
+    /// let id = test.submit(&GREET, &"Ada".to_owned()).send().await?.id();
+    /// let greeting: String = test.result(id).await?; // also in another process, later: all that it takes is the id
+    /// assert_eq!(greeting, "Hello, Ada!");
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// When it ended without one, or the node is left before.
@@ -185,6 +267,17 @@ impl Raincheck {
 
     /// The HTTP API (`/v1/…`, `/docs`, `/openapi.json`, `/metrics`, `/healthz`, `/readyz`, `/problems/…`), to be merged with the
     /// application's own routes, or nested where [`Builder::mounted_at`] says. Until there is an API key it answers to this machine only.
+    ///
+    /// ```
+    /// use axum::{Router, routing::get};
+    /// use raincheck::Raincheck;
+    ///
+    /// # async fn main_() -> Result<(), Box<dyn std::error::Error>> {
+    /// let rc = Raincheck::builder().mounted_at("/raincheck").open("./jobs").await?;
+    /// let app: Router = Router::new().route("/", get(async || "mine")).nest("/raincheck", rc.router());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
         self.application().routed();
         let options = ApiOptions {
@@ -197,6 +290,20 @@ impl Raincheck {
 
     /// Leaves: takes nothing new, lets running jobs finish for at most `grace`, gives the rest back and closes the store. The
     /// application's own door should be closed before.
+    ///
+    /// ```
+    /// # use raincheck::Raincheck;
+    /// # async fn main_(rc: Raincheck, app: axum::Router) -> Result<(), Box<dyn std::error::Error>> {
+    /// // With a server of your own: its door first, then the jobs.
+    /// let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+    /// let stop = async {
+    ///     let _ = tokio::signal::ctrl_c().await;
+    /// };
+    /// axum::serve(listener, app).with_graceful_shutdown(stop).await?;
+    /// rc.shutdown(std::time::Duration::from_secs(25)).await;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn shutdown(&self, grace: Duration) {
         self.node().drain_within(grace).await;
         self.node().close().await;

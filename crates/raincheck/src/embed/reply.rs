@@ -11,6 +11,16 @@ use super::error::JobError;
 use crate::workers::KEPT_HEADERS;
 
 /// A result: bytes, and what describes them.
+///
+/// ```
+/// use http::header::CONTENT_DISPOSITION;
+/// use raincheck::embed::{Args, Reply};
+///
+/// async fn export(Args(month): Args<String>) -> Reply {
+///     let name = format!("attachment; filename=\"{month}.csv\"");
+///     Reply::new("text/csv", "cats,dogs\n12,7\n").header(&CONTENT_DISPOSITION, name)
+/// }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reply {
     content_type: Option<String>,
@@ -58,6 +68,22 @@ impl Reply {
 }
 
 /// Something that a handler may give back.
+///
+/// ```
+/// use raincheck::embed::{IntoReply, JobError, Reply};
+///
+/// struct Svg(String);
+///
+/// impl IntoReply for Svg {
+///     fn into_reply(self) -> Result<Reply, JobError> {
+///         Ok(Reply::new("image/svg+xml", self.0))
+///     }
+/// }
+///
+/// async fn draw() -> Svg {
+///     Svg("<svg/>".to_owned())
+/// }
+/// ```
 pub trait IntoReply {
     /// Makes the result of it.
     ///

@@ -14,6 +14,18 @@ use crate::server::{Listener, ServerOptions, serve};
 use crate::tasks::{Group, TaskKind};
 
 /// Why serving ended otherwise than by a signal.
+///
+/// ```
+/// use raincheck::embed::ServeFailed;
+///
+/// fn exit_code(served: &Result<(), ServeFailed>) -> u8 {
+///     match served {
+///         Ok(()) => 0,
+///         Err(ServeFailed::Store(_)) => 70, // start again: it recovers by opening the store
+///         Err(_) => 1,
+///     }
+/// }
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum ServeFailed {
     /// Signals cannot be heard.
@@ -51,6 +63,19 @@ impl Raincheck {
     }
 
     /// The same until `stop` is over.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let test = raincheck::Raincheck::builder().open_for_test().await?;
+    /// # let (tell, told) = tokio::sync::oneshot::channel::<()>();
+    /// # tell.send(()).unwrap();
+    /// let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    /// let app = axum::Router::new().merge(test.router());
+    /// test.serve_until(listener, app, async { drop(told.await) }).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// When the store has failed.

@@ -19,6 +19,21 @@ use super::raincheck::{Raincheck, ResultError};
 use crate::api::embedded::{Placed, Refused, Wish, place};
 
 /// A kind of job: the queue that it waits in, what goes in and what comes out.
+///
+/// ```
+/// # use raincheck::embed::{Args, JobType, Raincheck, queue};
+/// # const GREET: JobType<String, String> = JobType::new("greet");
+/// # async fn greet(Args(name): Args<String>) -> String { format!("Hello, {name}!") }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let test = Raincheck::builder().handle(GREET, queue(), greet).open_for_test().await?;
+/// let job = test.submit(&GREET, &"Ada".to_owned()).send().await?; // what goes in is checked, what comes out inferred
+/// test.drain().await;
+/// let greeting: String = job.result().await?;
+/// assert_eq!(greeting, "Hello, Ada!");
+/// # Ok(())
+/// # }
+/// ```
 pub struct JobType<A, O> {
     name: &'static str,
     kinds: PhantomData<fn(A) -> O>,
@@ -57,6 +72,20 @@ impl<A, O> fmt::Debug for JobType<A, O> {
 
 /// Why a job was not accepted: nothing of it is stored, unless [`SubmitError::in_doubt`]. As an axum answer it is the problem that
 /// the HTTP API gives.
+///
+/// ```
+/// # use raincheck::embed::{Args, JobType, Raincheck, queue};
+/// # const GREET: JobType<String, String> = JobType::new("greet");
+/// # async fn greet(Args(name): Args<String>) -> String { format!("Hello, {name}!") }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let test = Raincheck::builder().handle(GREET, queue(), greet).open_for_test().await?;
+/// let refused = test.submit(&GREET, &"Ada".to_owned()).priority(12).send().await.unwrap_err();
+/// assert_eq!(refused.code(), "bad-request"); // docs/errors has a page for each
+/// assert!(!refused.in_doubt()); // nothing of it is stored
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[error("{code}: {detail}", code = .0.code(), detail = .0.detail())]
 pub struct SubmitError(pub(super) Refused);
@@ -82,6 +111,25 @@ impl IntoResponse for SubmitError {
 }
 
 /// A job about to be submitted. Options that cannot be are told by [`send`](Self::send).
+///
+/// ```
+/// # use raincheck::embed::{Args, JobType, Raincheck, queue};
+/// # const GREET: JobType<String, String> = JobType::new("greet");
+/// # async fn greet(Args(name): Args<String>) -> String { format!("Hello, {name}!") }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let test = Raincheck::builder().handle(GREET, queue(), greet).open_for_test().await?;
+/// use std::time::Duration;
+///
+/// let ada = "Ada".to_owned();
+/// let order = test.submit(&GREET, &ada).group("tenant-7").priority(0).delay(Duration::from_secs(60)).tags("vip");
+/// let job = order.idempotency_key("greet-ada").send().await?;
+/// let again = test.submit(&GREET, &ada).group("tenant-7").priority(0).delay(Duration::from_secs(60)).tags("vip");
+/// let again = again.idempotency_key("greet-ada").send().await?;
+/// assert!(again.was_there() && again.id() == job.id()); // made once
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[must_use = "nothing is submitted before it is sent"]
 pub struct Submit<'a, O> {
@@ -109,6 +157,21 @@ impl<'a, O: DeserializeOwned> Submit<'a, O> {
     }
 
     /// Any option of the API by the name of its JSON field, written as its header writes it: `("unique", "\"a\";while=kept")`.
+    ///
+    /// ```
+    /// # use raincheck::embed::{Args, JobType, Raincheck, queue};
+    /// # const GREET: JobType<String, String> = JobType::new("greet");
+    /// # async fn greet(Args(name): Args<String>) -> String { format!("Hello, {name}!") }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let test = Raincheck::builder().handle(GREET, queue(), greet).open_for_test().await?;
+    /// let ada = "Ada".to_owned();
+    /// let first = test.submit(&GREET, &ada).option("unique", "\"ada\";on-conflict=attach").send().await?;
+    /// let second = test.submit(&GREET, &ada).option("unique", "\"ada\";on-conflict=attach").send().await?;
+    /// assert_eq!(first.id(), second.id());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn option(mut self, field: &'static str, value: impl Into<String>) -> Self {
         self.wish.options.push((field, Cow::Owned(value.into())));
         self
@@ -189,6 +252,25 @@ impl<'a, O: DeserializeOwned> Submit<'a, O> {
 
 /// A job that is on stable storage. As an axum answer it is the 202 of the HTTP API: the job's document, `Location` and
 /// `Retry-After`.
+///
+/// ```
+/// # use raincheck::embed::{Args, JobType, Raincheck, queue};
+/// # const GREET: JobType<String, String> = JobType::new("greet");
+/// # async fn greet(Args(name): Args<String>) -> String { format!("Hello, {name}!") }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let test = Raincheck::builder().handle(GREET, queue(), greet).open_for_test().await?;
+/// # use raincheck::embed::{Accepted, SubmitError};
+/// async fn route(rc: Raincheck, name: String) -> Result<Accepted<String>, SubmitError> {
+///     rc.submit(&GREET, &name).send().await // 202 with Location, once the job is on disk
+/// }
+///
+/// let job = route(test.raincheck().clone(), "Ada".to_owned()).await?;
+/// test.drain().await;
+/// assert_eq!(job.result().await?, "Hello, Ada!"); // in the code that submitted it, just as well
+/// # Ok(())
+/// # }
+/// ```
 pub struct Accepted<O> {
     rc: Raincheck,
     placed: Placed,

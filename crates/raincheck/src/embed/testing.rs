@@ -16,7 +16,8 @@
 //! let test = Raincheck::builder().handle(GREET, queue(), greet).open_for_test().await.unwrap();
 //! let job = test.submit(&GREET, &"Ada".to_owned()).delay(Duration::from_secs(3600)).send().await.unwrap();
 //! test.drain().await; // nothing is due
-//! assert_eq!(test.submitted(&GREET).await, ["Ada"]);
+//! test.assert_submitted(&GREET, |name| name == "Ada").await;
+//! assert_eq!(test.submitted(&GREET).await.len(), 1);
 //! test.advance(Duration::from_secs(3600));
 //! test.drain().await;
 //! assert_eq!(job.result().await.unwrap(), "Hello, Ada!");
@@ -127,6 +128,35 @@ impl Testing {
             );
             sleep(LOOK).await;
         }
+    }
+
+    /// Asserts that a job of this type was submitted whose input is so.
+    ///
+    /// ```
+    /// # use raincheck::embed::{JobType, Raincheck, queue};
+    /// const GREET: JobType<String, ()> = JobType::new("greet");
+    /// # async fn nothing() {}
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let test = Raincheck::builder().handle(GREET, queue(), nothing).open_for_test().await.unwrap();
+    /// test.submit(&GREET, &"Ada".to_owned()).send().await.unwrap();
+    /// test.assert_submitted(&GREET, |name| name == "Ada").await;
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    /// When there is none, with all inputs that there are; or as [`Testing::submitted`].
+    pub async fn assert_submitted<A, O>(&self, job: &JobType<A, O>, so: impl Fn(&A) -> bool)
+    where
+        A: DeserializeOwned + fmt::Debug,
+    {
+        let inputs = self.submitted(job).await;
+        assert!(
+            inputs.iter().any(so),
+            "none of the {} jobs submitted to {} is so: {inputs:#?}",
+            inputs.len(),
+            job.name()
+        );
     }
 
     /// The inputs of all jobs of this type that there are, in the order in which they were submitted.

@@ -24,7 +24,7 @@ use raincheck_core::job::Job;
 use raincheck_core::store::Change;
 
 pub(crate) use outward::Outward;
-pub(crate) use proxied::Proxied;
+pub(crate) use proxied::{Proxied, Responded};
 pub(crate) use scrape::Waiting;
 
 use self::http::Http;
@@ -54,6 +54,7 @@ struct Inner {
     http: Http,
     outward: Outward,
     proxied: Proxied,
+    responded: Responded,
 }
 
 /// A node's numbers. Cloning gives another handle.
@@ -74,6 +75,7 @@ impl Default for Metrics {
         let http = Http::new(&mut registry);
         let outward = Outward::new(&mut registry, labels.clone());
         let proxied = Proxied::new(&mut registry);
+        let responded = Responded::new(&mut registry);
         Self(Arc::new(Inner {
             registry,
             labels,
@@ -81,6 +83,7 @@ impl Default for Metrics {
             http,
             outward,
             proxied,
+            responded,
         }))
     }
 }
@@ -109,5 +112,10 @@ impl Metrics {
     /// The numbers of requests that went by a proxy's rules.
     pub(crate) fn proxied(&self) -> Proxied {
         self.0.proxied.clone()
+    }
+
+    /// The numbers of requests of the application's own routes.
+    pub(crate) fn responded(&self) -> Responded {
+        self.0.responded.clone()
     }
 }

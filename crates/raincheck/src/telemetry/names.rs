@@ -74,6 +74,10 @@ pub(super) const PROXIED: Name = Name(
     "raincheck_proxy_requests",
     "Requests that went by a proxy's rule, by its path, status and what became of them: pass, late (a job after a while), job, refused",
 );
+pub(super) const RESPONDED: Name = Name(
+    "raincheck_respond_async_requests",
+    "Requests of the application's own routes below respond_async, by the layer's queue, status and what became of them: pass, late (a job after a while), job, refused",
+);
 pub(super) const PENDING: Name = Name(
     "raincheck_webhook_pending",
     "Webhooks that are to be sent, now or later",

@@ -163,6 +163,11 @@ impl Application {
         if self.lines().is_empty() {
             return Ok(app);
         }
+        if self.known() {
+            warn!(
+                "respond_async: told of an application again: jobs of the former one's routes ask this one from now on"
+            );
+        }
         let app = app.layer(MapRequestLayer::new(remember));
         self.set(Some(app.clone()));
         self.declare(rc).await?;

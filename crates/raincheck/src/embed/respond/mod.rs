@@ -101,7 +101,10 @@ impl Raincheck {
 
     /// Tells which application the jobs of [`Raincheck::respond_async`] ask, and gives it back as it is to be served, by
     /// `axum::serve` or as a service. [`Raincheck::serve`] does this by itself. The queues of its layers are durable on return, and jobs
-    /// that an earlier process left begin. Told again, the last application counts.
+    /// that an earlier process left begin.
+    ///
+    /// A `Raincheck` has one application. Told again, the last one counts, and the log says so: jobs that the other's routes have made
+    /// ask it as well. Two applications in a process, each with routes of this kind, have a `Raincheck` each, or are one `Router`.
     ///
     /// ```
     /// use axum::{Router, body::Body, http::Request, routing::get};
@@ -188,6 +191,8 @@ impl RespondAsync {
         }
         Rules {
             rc: self.rc.clone(),
+            metrics: self.rc.node().metrics().responded(),
+            label: queue.as_str().into(),
             queue,
             mode: self.mode,
             after: self.after,

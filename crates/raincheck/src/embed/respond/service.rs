@@ -34,13 +34,22 @@ use crate::proxy::header::{tell_host, upgrade};
 use crate::proxy::parcel::{Parcel, strip_job};
 use crate::proxy::rule::{Mode, Retries, late as late_queue};
 use crate::proxy::turn::{Fate, Late, Made};
+use crate::telemetry::Responded;
 
 /// How long a client may stall in the middle of a body.
 const STALL_TIME: Duration = Duration::from_secs(300);
 
+/// The route answered.
+const PASS: &str = "pass";
+/// It is a job.
+const JOB: &str = "job";
+
 /// What a layer says of its routes.
 pub(super) struct Rules {
     pub(super) rc: Raincheck,
+    pub(super) metrics: Responded,
+    /// The queue's name, as the metrics label what the layer answers.
+    pub(super) label: Arc<str>,
     pub(super) queue: QueueName,
     pub(super) mode: Mode,
     pub(super) after: Option<Duration>,
@@ -83,16 +92,26 @@ where
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        match self.rules.choose(&mut request) {
+        if self.rules.is_others(&request) {
+            let answering = self.inner.call(request);
+            return Box::pin(async move { answering.await.map(IntoResponse::into_response) });
+        }
+        let rules = self.rules.clone();
+        match rules.choose(&mut request) {
             Choice::Pass => {
                 let answering = self.inner.call(request);
-                Box::pin(async move { answering.await.map(IntoResponse::into_response) })
+                Box::pin(async move {
+                    let Ok(response) = answering.await;
+                    Ok(rules.count(response.into_response(), PASS))
+                })
             }
             choice @ (Choice::Late(_) | Choice::Job) => {
-                let (rules, inner) = (self.rules.clone(), self.inner.clone());
+                let inner = self.inner.clone();
                 Box::pin(async move {
                     let answered = rules.answer(inner, request, choice).await;
-                    Ok(answered.unwrap_or_else(|problem| rules.rc.desk().refuse(problem)))
+                    let (response, mode) =
+                        answered.unwrap_or_else(|problem| (rules.rc.desk().refuse(problem), "refused"));
+                    Ok(rules.count(response, mode))
                 })
             }
         }
@@ -100,12 +119,20 @@ where
 }
 
 impl Rules {
+    /// Whether a request is none of the layer's business: an attempt's, or one for Raincheck's own API.
+    fn is_others(&self, request: &Request<Body>) -> bool {
+        request.extensions().get::<Attempted>().is_some() || self.is_of_api(request)
+    }
+
+    /// Counts an answer.
+    fn count(&self, response: Response, mode: &'static str) -> Response {
+        self.metrics.answered(&self.label, mode, response.status());
+        response
+    }
+
     /// What becomes of a request.
     fn choose(&self, request: &mut Request<Body>) -> Choice {
         let (application, extensions) = (self.rc.application(), request.extensions());
-        if extensions.get::<Attempted>().is_some() || self.is_of_api(request) {
-            return Choice::Pass;
-        }
         let nested = extensions.get::<NestedPath>().is_some() && extensions.get::<Whole>().is_none();
         // Only jobs have these.
         strip_job(request.headers_mut());
@@ -145,7 +172,13 @@ impl Rules {
             )
     }
 
-    async fn answer<S>(&self, inner: S, request: Request<Body>, choice: Choice) -> Result<Response, Problem>
+    /// The answer, and what became of the request, by the names that the metrics have for it.
+    async fn answer<S>(
+        &self,
+        inner: S,
+        request: Request<Body>,
+        choice: Choice,
+    ) -> Result<(Response, &'static str), Problem>
     where
         S: Service<Request<Body>, Error = Infallible> + Send + 'static,
         S::Response: IntoResponse,
@@ -171,13 +204,16 @@ impl Rules {
         };
         // Held until there is a job, or an answer.
         let _turn = match repeats.asked(&parts.headers, choice).await? {
-            Asked::Before(queue) => return self.place(queue, &parts, body, prefer, received).await,
+            Asked::Before(queue) => {
+                let placed = self.place(queue, &parts, body, prefer, received).await?;
+                return Ok((placed, JOB));
+            }
             Asked::First(turn) => turn,
         };
         let Choice::Late(after) = choice else {
-            return self
-                .place(self.queue.clone(), &parts, body, prefer, received)
-                .await;
+            let queue = self.queue.clone();
+            let placed = self.place(queue, &parts, body, prefer, received).await?;
+            return Ok((placed, JOB));
         };
         let late = Late {
             desk,
@@ -205,11 +241,13 @@ impl Rules {
             Ok(Made { answering, upload })
         };
         let answered = match late.call(parcel, make).await? {
-            Fate::Job(response) => return Ok(response),
+            Fate::Job(response) => return Ok((response, "late")),
             Fate::Answered(answered) => answered,
             Fate::Goes(made) => made.answering.await,
         };
-        answered.map_err(|why: CallFailed| Problem::new(Code::HandlerFailed, why.to_string()))
+        let answered =
+            answered.map_err(|why: CallFailed| Problem::new(Code::HandlerFailed, why.to_string()))?;
+        Ok((answered, PASS))
     }
 
     /// Makes a job of a request, or finds the one that it was made before.

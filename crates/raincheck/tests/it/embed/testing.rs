@@ -33,6 +33,16 @@ async fn only_what_is_due_runs_and_the_clock_says_what_is() {
 }
 
 #[tokio::test]
+#[should_panic(expected = "none of the 1 jobs submitted to count is so: [\n    1,\n]")]
+async fn what_was_not_submitted_is_told_with_what_was() {
+    let builder = Raincheck::builder().handle(COUNT, queue(), count);
+    let test = builder.open_for_test().await.unwrap();
+    test.submit(&COUNT, &1).send().await.unwrap();
+    test.assert_submitted(&COUNT, |n| *n == 1).await;
+    test.assert_submitted(&COUNT, |n| *n == 2).await;
+}
+
+#[tokio::test]
 async fn a_retry_waits_for_the_clock() {
     async fn second_time(Attempt(attempt): Attempt) -> Result<u32, JobError> {
         if attempt == 1 {

@@ -1,13 +1,17 @@
-//! Bodies, keys, hosts, and what layers may say of one queue.
+//! Bodies, keys, hosts, what layers may say of one queue, what is counted, and applications told of twice.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::post;
+use axum::routing::{get, post};
 use raincheck::Raincheck;
 use raincheck::core::key::Grants;
 use raincheck::core::name::{KeyName, Namespace};
 use raincheck::embed::queue;
 use raincheck::keys::KeyWish;
+use tower::ServiceExt as _;
 
 use super::super::opened;
 use super::{Gate, preferring, redeem, serve, url};
@@ -74,6 +78,23 @@ async fn a_ticket_opens_its_job_by_whatever_name_and_without_a_key() {
         assert_eq!(status(ask("GET", bare).send().await), refused);
         let other = format!("{bare}?ticket=t1{}", "0".repeat(50));
         assert_eq!(status(ask("GET", &other).send().await), 403);
+        let job = bare.strip_suffix("/result").unwrap();
+        for (method, path) in [
+            ("GET", format!("{job}?xticket=1")),
+            ("GET", format!("{bare}?wait=1&x=ticket=1")),
+            ("GET", format!("{bare}?tickets=1")),
+            ("POST", format!("{job}/retry?xticket=1")),
+            ("DELETE", format!("{job}?xticket=1")),
+        ] {
+            let asked = ask(method, &path).send().await;
+            assert_eq!(asked.status, refused, "{method} {path}: {asked:?}");
+        }
+        // Whoever finds the right name of a job in a page of his own still has no ticket.
+        for (method, path) in [("POST", format!("{job}/retry")), ("DELETE", job.to_owned())] {
+            let ticket = url(&check, "").split_once('?').unwrap().1.to_owned();
+            let asked = ask(method, &format!("{path}?{ticket}")).send().await;
+            assert_eq!(asked.status, 403, "{method} {path}: a ticket reads and cancels");
+        }
         assert_eq!(status(ask("GET", "/v1/queues?ticket=t1").send().await), 403);
     }
 }
@@ -113,4 +134,60 @@ async fn a_layer_takes_no_queue_of_a_handler() {
     let _ = Router::<()>::new()
         .route("/", post(async || ""))
         .layer(rc.respond_async());
+}
+
+#[tokio::test]
+async fn what_becomes_of_requests_is_counted() {
+    let (rc, _folder) = opened(Raincheck::builder()).await;
+    let held = Gate::new();
+    let late = rc
+        .respond_async()
+        .queue("held", queue())
+        .after(Duration::from_millis(1));
+    let routes = Gate::opened().routes().layer(rc.respond_async());
+    let app = serve(&rc, routes.nest("/held", held.routes().layer(late))).await;
+    assert_eq!(app.ask("GET", "/fast").send().await.status, 200);
+    let check = preferring(app.ask("GET", "/slow")).send().await;
+    assert_eq!(redeem(&app, &check).await.status, 200);
+    let large = app.ask("POST", "/slow").body("x".repeat((2 << 20) + 1));
+    assert_eq!(preferring(large).send().await.status, 413);
+    let check = app.ask("GET", "/held/slow").send().await;
+    held.open.add_permits(1);
+    assert_eq!(redeem(&app, &check).await.status, 200);
+    let metrics = app.ask("GET", "/metrics").send().await;
+    let counted: BTreeSet<_> = metrics
+        .text()
+        .lines()
+        .filter_map(|line| line.strip_prefix("raincheck_respond_async_requests_total"))
+        .collect();
+    // Neither the attempts nor the asking of the API are among them.
+    let expected = [
+        r#"{queue="held",mode="late",code="202"} 1"#,
+        r#"{queue="respond-async",mode="job",code="202"} 1"#,
+        r#"{queue="respond-async",mode="pass",code="200"} 1"#,
+        r#"{queue="respond-async",mode="refused",code="413"} 1"#,
+    ];
+    assert_eq!(counted, BTreeSet::from(expected));
+}
+
+#[tokio::test]
+async fn told_of_another_application_jobs_ask_that_one() {
+    let (rc, _folder) = opened(Raincheck::builder()).await;
+    let of = |who: &'static str| {
+        Router::new()
+            .route("/", get(async move || who))
+            .layer(rc.respond_async())
+    };
+    let first = rc.respond_with(of("first")).await.unwrap();
+    let app = serve(&rc, of("second")).await;
+    let ask = http::Request::get("/").header("prefer", "respond-async");
+    let ask = ask
+        .header("host", "localhost")
+        .body(axum::body::Body::empty())
+        .unwrap();
+    let check = first.oneshot(ask).await.unwrap();
+    assert_eq!(check.status(), 202);
+    let location = check.headers()["location"].to_str().unwrap();
+    let result = location.replacen('?', "/result?wait=30&", 1);
+    assert_eq!(app.ask("GET", &result).send().await.text(), "second");
 }
