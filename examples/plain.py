@@ -3,7 +3,7 @@
 A few lines in place of aiohttp, so that they run wherever Python does. Their faults are their own and not of these lines: with aiohttp
 they would be the same. For the programs beside this one only: it reads what well-behaved clients send.
 """
-import asyncio, base64, hashlib, json, os, struct, urllib.parse
+import asyncio, base64, hashlib, http, json, os, struct, urllib.parse
 
 
 class Request:
@@ -77,7 +77,7 @@ async def serve(handle):
                 status, said = answered
                 body = said if isinstance(said, str) else json.dumps(said)
                 kind = "text/plain" if isinstance(said, str) else "application/json"
-                head = f"HTTP/1.1 {status} .\r\nContent-Type: {kind}\r\nConnection: close\r\nContent-Length: {len(body.encode())}\r\n\r\n"
+                head = f"HTTP/1.1 {status} {http.HTTPStatus(status).phrase}\r\nContent-Type: {kind}\r\nConnection: close\r\nContent-Length: {len(body.encode())}\r\n\r\n"
                 writer.write((head + body).encode())
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):

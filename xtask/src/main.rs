@@ -24,10 +24,12 @@ The project's own chores.
       every parser under libFuzzer, each for N seconds; --keep writes the smallest inputs that reach what was reached to fuzz/corpus
   cargo xtask soak fuzz [--minutes N] [the same]
       the same, N minutes in all
+  cargo xtask soak beside
+      an application with sqlx of its own, built and run beside the library, outside the workspace; takes minutes
   cargo xtask schema [--binary PATH]
       what the OpenAPI document says, tried against the real server by schemathesis
   cargo xtask setup
-      install what the tests need (strace, faketime, curl, rustfmt, clippy, Python packages) where it is missing
+      install what the tests need (strace, faketime, curl, nginx, rustfmt, clippy, Python packages) where it is missing
   cargo xtask openapi
       write openapi.json from the code; a test says when it is due
   cargo xtask tidy
@@ -125,7 +127,7 @@ fn dispatch(words: &[String]) -> Result<()> {
 
 fn soak(words: &[String]) -> Result<()> {
     let Some((kind, rest)) = words.split_first() else {
-        bail!("which soak? There are: kill trouble fuzz");
+        bail!("which soak? There are: kill trouble fuzz beside");
     };
     if kind == "fuzz" {
         let flags = Flags::parse(rest, &["minutes", "seed", "only"], &["keep"])?;
@@ -136,8 +138,14 @@ fn soak(words: &[String]) -> Result<()> {
         let flags = Flags::parse(rest, &["binary", "seed", "disks", "damages", "only"], &[])?;
         return trouble(&flags, 10 * TROUBLES, DAMAGES_LONG);
     }
+    if kind == "beside" {
+        Flags::parse(rest, &[], &[])?;
+        let mut tests = tree::cargo();
+        tests.args(["test", "--package", "raincheck", "--test", "it", "embed::beside"]);
+        return tree::run(tests.env("RAINCHECK_SLOW_TESTS", "1").current_dir(tree::top()?));
+    }
     if kind != "kill" {
-        bail!("no such soak: {kind}; there are: kill trouble fuzz");
+        bail!("no such soak: {kind}; there are: kill trouble fuzz beside");
     }
     let flags = Flags::parse(rest, &["cycles", "seed", "binary"], &["keep"])?;
     let options = soak::Options {

@@ -10,12 +10,14 @@ use anyhow::{Result, bail};
 use crate::tree::{cargo, has, run, target};
 
 /// Programs and the Debian packages that have them.
-const PROGRAMS: [(&str, &str); 6] = [
+const PROGRAMS: [(&str, &str); 7] = [
     ("strace", "strace"),
     ("curl", "curl"),
     ("python3", "python3"),
     ("pip3", "python3-pip"),
     ("faketime", "faketime"),
+    // The guide to it is tried with it in front.
+    ("nginx", "nginx"),
     // libFuzzer is C++.
     ("c++", "g++"),
 ];
@@ -109,5 +111,7 @@ fn pip(folder: &Path, flags: &[&str], package: &str) -> Result<()> {
 fn apt() -> Command {
     let mut apt = Command::new("apt-get");
     apt.arg("--quiet").env("DEBIAN_FRONTEND", "noninteractive");
+    // In single-user mode Debian starts no service that it installs: the tests start their own.
+    apt.env("RUNLEVEL", "1");
     apt
 }

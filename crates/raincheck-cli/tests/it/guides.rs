@@ -17,6 +17,7 @@ use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
+use crate::nginx::around;
 use crate::rig::raincheck;
 
 /// The page's own folder of guides.
@@ -49,6 +50,14 @@ fn blocks(page: &str) -> Vec<Block> {
     blocks
 }
 
+/// The text of a page's first block of this kind.
+pub(crate) fn block(page: &str, kind: &str) -> String {
+    let found = blocks(page).into_iter().find(|block| block.kind == kind);
+    found
+        .unwrap_or_else(|| panic!("{page} has no block of {kind}"))
+        .text
+}
+
 /// The file that a block is, by the comment in its first line.
 fn named(block: &Block) -> Option<&str> {
     let first = block.text.lines().next()?;
@@ -58,7 +67,7 @@ fn named(block: &Block) -> Option<&str> {
 }
 
 /// Whether this program is on the machine.
-fn there(program: &str, page: &str) -> bool {
+pub(crate) fn there(program: &str, page: &str) -> bool {
     let found = Command::new("sh")
         .args(["-c", &format!("command -v {program}")])
         .output();
@@ -161,19 +170,13 @@ fn parsed(page: &str, script: &str) {
     assert!(shell.unwrap().success(), "{page}: {script}");
 }
 
-/// A server's block, within what every configuration of nginx needs around it.
+/// Whether nginx takes the block; what it does by it has a test of its own.
 fn by_nginx(page: &str, folder: &Path) {
     if !there("nginx", page) {
         return;
     }
-    let own = folder.join("raincheck.conf");
-    let at = folder.display();
-    let whole = format!(
-        "pid {at}/nginx.pid; error_log {at}/error.log; events {{}} http {{ access_log off; client_body_temp_path {at}/b; \
-         proxy_temp_path {at}/p; fastcgi_temp_path {at}/f; uwsgi_temp_path {at}/u; scgi_temp_path {at}/s; include {}; }}",
-        own.display()
-    );
-    fs::write(folder.join("nginx.conf"), whole).unwrap();
+    let own = format!("include {};", folder.join("raincheck.conf").display());
+    fs::write(folder.join("nginx.conf"), around(&own, folder)).unwrap();
     let tested = Command::new("nginx")
         .arg("-t")
         .arg("-c")
@@ -187,9 +190,9 @@ fn by_systemd(page: &str, folder: &Path, name: &str) {
     if !there("systemd-analyze", page) {
         return;
     }
-    // The programs that it names are not on this machine.
     let unit = fs::read_to_string(folder.join(name)).unwrap();
-    let unit = unit.replace("/usr/local/bin/raincheck", "/bin/sh");
+    let binary = raincheck().get_program().to_str().unwrap().to_owned();
+    let unit = unit.replace("/usr/local/bin/raincheck", &binary);
     fs::write(folder.join(name), unit).unwrap();
     let verified = Command::new("systemd-analyze")
         .args(["verify", "--man=no"])
@@ -237,6 +240,18 @@ fn by_kubectl(page: &str, folder: &Path, name: &str) {
         "{page}: {}",
         String::from_utf8_lossy(&built.stderr)
     );
+    // From PyPI: Kubernetes' own schemas, which know every field.
+    if there("kubernetes-validate", page) {
+        fs::write(within.join("built.yaml"), &built.stdout).unwrap();
+        let mut validate = Command::new("kubernetes-validate");
+        let validated = validate
+            .arg("--strict")
+            .arg(within.join("built.yaml"))
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&validated.stderr);
+        assert!(validated.status.success(), "{page}: {said}");
+    }
 }
 
 macro_rules! guides {

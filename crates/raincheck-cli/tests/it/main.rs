@@ -16,6 +16,7 @@ mod help;
 mod jobs;
 mod keys;
 mod listing;
+mod nginx;
 mod proxied;
 mod queues;
 mod rig;

@@ -17,7 +17,7 @@ fn the_range_that_lets_sqlx_choose_the_sqlite_is_not_narrowed() {
 #[test]
 fn an_application_with_sqlx_writes_beside_its_jobs() {
     if std::env::var_os("RAINCHECK_SLOW_TESTS").is_none() {
-        eprintln!("skipped: building sqlx takes minutes; RAINCHECK_SLOW_TESTS=1 runs it");
+        eprintln!("skipped: building sqlx takes minutes; cargo xtask soak beside runs it");
         return;
     }
     let folder = tempfile::tempdir().unwrap();
