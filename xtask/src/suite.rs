@@ -106,11 +106,35 @@ fn steps(top: &Path, cycles: u64) -> Result<Vec<Step>> {
             Command::new("examples/thumbs/run").env("RAINCHECK", binary),
         ),
     ];
+    if has_deny() {
+        // What of it needs no network; advisories do.
+        let words = [
+            "deny",
+            "--offline",
+            "--log-level",
+            "error",
+            "check",
+            "licenses",
+            "bans",
+            "sources",
+        ];
+        steps.insert(3, step("deny", cargo().args(words)));
+    }
     for step in &mut steps {
         // Tests panic on purpose, too: a line of each is enough to find those that do not.
         step.command.current_dir(top).env("RUST_BACKTRACE", "0");
     }
     Ok(steps)
+}
+
+/// Whether `cargo deny` is installed: building it takes longer than everything else, so nobody has to.
+fn has_deny() -> bool {
+    let mut asked = cargo();
+    asked
+        .args(["deny", "--version"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    asked.status().is_ok_and(|status| status.success())
 }
 
 /// Runs all steps, or those named, and says at the end how it went.

@@ -1,32 +1,50 @@
-//! Every test that the page of the contract names is there.
+//! Every test that the pages of the contract and of the guarantees name is there.
 
 use super::{Finding, Text};
 
-const PAGE: &str = "docs/conformance.md";
+/// The pages, and what they are.
+const PAGES: [(&str, &str); 2] = [
+    (
+        "docs/conformance.md",
+        "what the API says, and the test that holds it",
+    ),
+    (
+        "docs/guarantees.md",
+        "what is promised, and the tests that hold it",
+    ),
+];
 
-/// What the page calls the folders in which the tests are.
-const FOLDERS: [(&str, &str); 5] = [
+/// What the pages call the folders in which the tests are.
+const FOLDERS: [(&str, &str); 7] = [
     ("it/", "crates/raincheck/tests/it/"),
     ("cli/", "crates/raincheck-cli/tests/it/"),
+    ("sim/", "crates/raincheck/tests/sim/"),
     ("sqlite/", "crates/raincheck-sqlite/tests/it/"),
+    ("sqlite-src/", "crates/raincheck-sqlite/src/"),
     ("promises/", "crates/raincheck-core/src/conformance/promises/"),
     ("src/", "crates/raincheck/src/"),
 ];
 
 pub(super) fn check(texts: &[Text]) -> Vec<Finding> {
-    let Some(page) = texts.iter().find(|text| text.path == PAGE) else {
-        return vec![Finding::new(
-            PAGE,
-            "is missing: what the API says, and the test that holds it",
-        )];
-    };
-    let lines = page.text.lines().zip(1..);
+    let pages = PAGES.iter();
+    pages
+        .flat_map(
+            |(page, what)| match texts.iter().find(|text| text.path == *page) {
+                Some(found) => of_page(page, &found.text, texts),
+                None => vec![Finding::new(*page, format!("is missing: {what}"))],
+            },
+        )
+        .collect()
+}
+
+fn of_page(page: &str, text: &str, texts: &[Text]) -> Vec<Finding> {
+    let lines = text.lines().zip(1..);
     lines
         .flat_map(|(line, n)| named(line).map(move |test| (n, test)))
         .filter(|(_, test)| !is_there(test, texts))
         .map(|(n, test)| {
             Finding::new(
-                format!("{PAGE}:{n}"),
+                format!("{page}:{n}"),
                 format!("there is no test {test}: name the one that holds it now"),
             )
         })
@@ -70,7 +88,8 @@ mod tests {
         };
         let page = "| a | `it/jobs::one`, `it/pull/claim::two` |\n| `no::test` | `it/jobs::three` |\n| `it/folder::four` |\n";
         let texts = [
-            text(PAGE, page),
+            text(PAGES[0].0, page),
+            text(PAGES[1].0, "`it/jobs::one`, `it/jobs::other`"),
             text(
                 "crates/raincheck/tests/it/jobs.rs",
                 "async fn one() {}\nfn threes() {}\n",
@@ -79,7 +98,7 @@ mod tests {
             text("crates/raincheck/tests/it/folder/part.rs", "fn four() {}\n"),
         ];
         let found = check(&texts);
-        assert_eq!(found.len(), 1, "{found:?}");
-        assert_eq!(found[0].place, "docs/conformance.md:2");
+        let places: Vec<&str> = found.iter().map(|finding| &*finding.place).collect();
+        assert_eq!(places, ["docs/conformance.md:2", "docs/guarantees.md:1"]);
     }
 }
