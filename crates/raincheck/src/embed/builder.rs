@@ -3,6 +3,7 @@
 //! Invariant: what cannot be is refused by [`Builder::open`] before anything is opened, with the queue it is about.
 
 use std::collections::BTreeMap;
+#[cfg(feature = "sqlite")]
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
