@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use super::answer::IDEMPOTENCY_REPLAYED;
 use super::extract::body as read_body;
+pub(crate) use super::extract::closing;
 use super::gate;
 use super::options::{Asked, trace_context};
 use super::prefer::Prefer;
@@ -140,7 +141,11 @@ impl Desk {
             key,
             fingerprint: parcel.fingerprint(&body),
         });
-        let input: Input = parcel.input(body);
+        let safe = match parcel.opens_doors() {
+            true => Some(self.0.safes.of(&**self.0.node.store()).await?),
+            false => None,
+        };
+        let input: Input = parcel.input(body, safe);
         let mut submission = submit::order(&self.0.node, &self.0.namespace, queue, asked, None, input);
         submission.job.id = id;
         submission.idempotency = idempotency;

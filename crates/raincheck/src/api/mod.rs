@@ -48,6 +48,7 @@ use axum::Router;
 use raincheck_core::name::Namespace;
 
 use crate::node::Node;
+use crate::proxy::safe::Safes;
 use crate::server::{BodyPace, Room};
 use crate::telemetry::http::Routes;
 pub use crate::throttle::Allowance;
@@ -115,6 +116,8 @@ pub(crate) struct Shared {
     pub(crate) options: ApiOptions,
     pub(crate) waiters: wait::Waiters,
     pub(crate) tickets: ticket::TicketKey,
+    /// What credentials are kept in.
+    pub(crate) safes: Safes,
     pub(crate) streams: events::Streams,
     /// For the bodies that are being read.
     pub(crate) room: Room,
@@ -154,6 +157,7 @@ fn api(node: Node, options: ApiOptions) -> Api {
         node,
         waiters: wait::Waiters::new(options.waiters_max),
         tickets: ticket::TicketKey::default(),
+        safes: Safes::default(),
         streams: events::Streams::new(options.streams_max),
         room: Room::new(options.bodies_bytes_max),
         options,

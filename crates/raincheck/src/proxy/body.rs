@@ -8,7 +8,7 @@
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use axum::BoxError;
@@ -37,8 +37,37 @@ pub(crate) struct Upload {
 
 #[derive(Debug)]
 struct State {
-    ended: bool,
+    ended: Option<Instant>,
     kept: Option<Kept>,
+    /// Who looks after a client that stops sending.
+    watch: Watch,
+}
+
+/// Who gives a body up whose client stalls.
+#[derive(Debug)]
+enum Watch {
+    /// The body itself, by a timer of its own.
+    Own,
+    /// Whoever waits for the answer, by the timer that it has anyway.
+    Caller {
+        /// When something of the body came last.
+        heard: Instant,
+        /// Who reads it, while nothing is there to be read.
+        reader: Option<Waker>,
+    },
+}
+
+/// Where a body stands that somebody waits for in so much time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Nothing is late before then.
+    Until(Instant),
+    /// It has gone whole, and that long ago.
+    Sent,
+    /// Its client sends no more.
+    Stalled,
+    /// Whoever it is for takes no more.
+    Untaken,
 }
 
 /// What was kept so far.
@@ -60,7 +89,7 @@ impl Upload {
     pub(crate) async fn ended(&self) {
         loop {
             let ended = self.ended.notified();
-            if self.state().ended {
+            if self.state().ended.is_some() {
                 return;
             }
             ended.await;
@@ -79,8 +108,60 @@ impl Upload {
         Arc::strong_count(self) > own && self.state().kept.is_some()
     }
 
+    /// How the body stands for one who gives it so much time between its parts, and the answer after its end.
+    pub(crate) fn standing(&self, limit: Duration) -> Standing {
+        let state = self.state();
+        let (since, late) = match (&state.ended, &state.watch) {
+            (Some(ended), _) => (*ended, Standing::Sent),
+            // It gives itself up.
+            (None, Watch::Own) => return Standing::Until(Instant::now() + limit),
+            (
+                None,
+                Watch::Caller {
+                    heard,
+                    reader: Some(_),
+                },
+            ) => (*heard, Standing::Stalled),
+            (None, Watch::Caller { heard, reader: None }) => (*heard, Standing::Untaken),
+        };
+        match since + limit {
+            due if due > Instant::now() => Standing::Until(due),
+            _ => late,
+        }
+    }
+
+    /// Nobody waits any more: from here on the body gives itself up.
+    pub(crate) fn leave_alone(&self) {
+        let mut state = self.state();
+        let watch = std::mem::replace(&mut state.watch, Watch::Own);
+        drop(state);
+        if let Watch::Caller {
+            reader: Some(reader), ..
+        } = watch
+        {
+            reader.wake();
+        }
+    }
+
+    /// Whether somebody else looks after the body while nothing of it comes; it is read on by this waker.
+    fn looked_after(&self, waker: &Waker) -> bool {
+        match &mut self.state().watch {
+            Watch::Own => false,
+            Watch::Caller { reader, .. } => {
+                if !reader.as_ref().is_some_and(|reader| reader.will_wake(waker)) {
+                    *reader = Some(waker.clone());
+                }
+                true
+            }
+        }
+    }
+
+    /// Something of the body came.
     fn take(&self, data: &[u8]) {
         let mut state = self.state();
+        if let Watch::Caller { heard, reader } = &mut state.watch {
+            (*heard, *reader) = (Instant::now(), None);
+        }
         let Some(kept) = &mut state.kept else { return };
         let all = (kept.bytes.len() + data.len()) as u64;
         if all > kept.most || kept.part.hold(all).is_err() {
@@ -95,7 +176,8 @@ impl Upload {
         if let Some(kept) = &mut state.kept {
             kept.whole |= whole;
         }
-        state.ended = true;
+        state.ended = Some(Instant::now());
+        state.watch = Watch::Own;
         drop(state);
         self.ended.notify_waiters();
     }
@@ -131,6 +213,16 @@ impl Sending {
         self.rest = Some(tasks.clone());
     }
 
+    /// Tells of the body's end to one who looks after it meanwhile ([`Upload::standing`]). `None` where there is no body.
+    pub(crate) fn looked_after(&mut self, since: Instant) -> Option<Arc<Upload>> {
+        let upload = self.watch(None)?;
+        upload.state().watch = Watch::Caller {
+            heard: since,
+            reader: None,
+        };
+        Some(upload)
+    }
+
     /// Tells of the body's end, and keeps it up to so many bytes. `None` where there is no body.
     pub(crate) fn watch(&mut self, keep: Option<(u64, &Room)>) -> Option<Arc<Upload>> {
         if self.body.is_end_stream() {
@@ -146,7 +238,11 @@ impl Sending {
                 whole: false,
             });
         let upload = Arc::new(Upload {
-            state: Mutex::new(State { ended: false, kept }),
+            state: Mutex::new(State {
+                ended: None,
+                kept,
+                watch: Watch::Own,
+            }),
             ended: Notify::new(),
         });
         self.upload = Some(upload.clone());
@@ -205,6 +301,10 @@ impl http_body::Body for Sending {
         let frame = match Pin::new(&mut this.body).poll_frame(cx) {
             Poll::Ready(frame) => frame,
             Poll::Pending => {
+                let upload = this.upload.as_ref();
+                if upload.is_some_and(|upload| upload.looked_after(cx.waker())) {
+                    return Poll::Pending;
+                }
                 let limit = this.stall_time;
                 let stalled = this.stalled.get_or_insert_with(|| Box::pin(sleep(limit)));
                 ready!(stalled.as_mut().poll(cx));
@@ -265,76 +365,4 @@ impl Welcome {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn sending(text: &'static str) -> Sending {
-        Sending::new(Body::from(text), Duration::from_secs(1))
-    }
-
-    #[tokio::test]
-    async fn a_body_is_kept_while_it_is_sent() {
-        let room = Room::new(100);
-        let mut body = sending("rain");
-        let upload = body.watch(Some((4, &room))).unwrap();
-        assert_eq!(upload.kept(), None, "nothing was sent yet");
-        assert_eq!(body.collect().await.unwrap().to_bytes(), "rain");
-        upload.ended().await;
-        assert_eq!(upload.kept().unwrap(), "rain");
-    }
-
-    #[tokio::test]
-    async fn a_body_that_is_too_large_is_sent_all_the_same() {
-        for (most, room) in [(3, 100), (100, 3)] {
-            let mut body = sending("rain");
-            let upload = body.watch(Some((most, &Room::new(room)))).unwrap();
-            assert_eq!(body.collect().await.unwrap().to_bytes(), "rain");
-            upload.ended().await;
-            assert_eq!(upload.kept(), None);
-        }
-    }
-
-    #[tokio::test]
-    async fn a_body_that_is_dropped_has_ended_and_was_not_kept() {
-        let mut body = sending("rain");
-        let upload = body.watch(Some((100, &Room::new(100)))).unwrap();
-        drop(body);
-        upload.ended().await;
-        assert_eq!(upload.kept(), None);
-        assert!(sending("").watch(None).is_none(), "there is no body");
-    }
-
-    #[tokio::test]
-    async fn what_is_left_of_a_body_that_nobody_wanted_is_kept_where_that_was_asked() {
-        let mut body = sending("rain");
-        body.keep_rest(&Group::new("test"));
-        let upload = body.watch(Some((4, &Room::new(100)))).unwrap();
-        drop(body);
-        upload.ended().await;
-        assert_eq!(upload.kept().unwrap(), "rain");
-        let mut body = sending("rain");
-        body.keep_rest(&Group::new("test"));
-        let upload = body.watch(Some((3, &Room::new(100))));
-        drop(body);
-        let upload = upload.unwrap();
-        upload.ended().await;
-        assert_eq!(upload.kept(), None, "it is too large");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_body_waits_until_it_is_welcome_but_not_for_ever() {
-        let mut body = sending("rain");
-        let tell = body.await_welcome();
-        let begun = Instant::now();
-        tell.send(()).unwrap();
-        assert_eq!(body.collect().await.unwrap().to_bytes(), "rain");
-        assert_eq!(begun.elapsed(), Duration::ZERO);
-        let mut body = sending("rain");
-        let _tell = body.await_welcome();
-        assert_eq!(body.collect().await.unwrap().to_bytes(), "rain");
-        assert_eq!(begun.elapsed().as_secs(), 1);
-        let mut body = sending("rain");
-        drop(body.await_welcome());
-        assert!(body.collect().await.is_err(), "answered without it");
-    }
-}
+mod tests;

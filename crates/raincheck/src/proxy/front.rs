@@ -20,13 +20,12 @@ use tower::{Service, ServiceExt as _};
 
 use super::glob::segments;
 use super::pass::Calling;
-use super::rule::Rule;
 use super::{MOUNT, Proxy};
 use crate::api::desk::Desk;
 use crate::api::problem::Problem;
 use crate::api::{ApiOptions, with_desk};
 use crate::node::Node;
-use crate::telemetry::Proxied;
+use crate::telemetry::OfRule;
 
 /// The paths of an API that stands at the top of its server.
 const OWN: [&str; 9] = [
@@ -51,7 +50,8 @@ struct Shared {
     proxy: Proxy,
     /// Whether the API stands below [`MOUNT`], and the rules have everything else.
     mounted: bool,
-    metrics: Proxied,
+    /// The numbers of each rule, in the order of the rules.
+    counts: Vec<OfRule>,
 }
 
 impl fmt::Debug for Front {
@@ -69,6 +69,8 @@ impl Front {
     pub fn new(node: Node, options: ApiOptions, proxy: Proxy) -> Self {
         let mounted = node.options().mount.as_str() == MOUNT;
         let metrics = node.metrics().proxied();
+        let rules = proxy.0.upstreams.rules().iter();
+        let counts = rules.map(|rule| metrics.of(rule.path.text())).collect();
         let options = ApiOptions {
             as_it_was: true,
             ..options
@@ -79,7 +81,7 @@ impl Front {
             desk,
             proxy,
             mounted,
-            metrics,
+            counts,
         }))
     }
 }
@@ -101,11 +103,12 @@ impl Shared {
         Ok(false)
     }
 
-    async fn pass(self: Arc<Self>, rule: Arc<Rule>, request: Request<Body>) -> Response {
+    async fn pass(self: Arc<Self>, at: usize, request: Request<Body>) -> Response {
+        let rule = &self.proxy.0.upstreams.rules()[at];
         let calling = Calling {
             proxy: &self.proxy.0,
             desk: &self.desk,
-            rule: &rule,
+            rule,
             received: Instant::now(),
         };
         let method = request.method().clone();
@@ -113,9 +116,10 @@ impl Shared {
             Ok(fate) => fate,
             Err(problem) => (self.desk.refuse(problem), "refused"),
         };
-        let took = calling.received.elapsed();
-        tracing::debug!(%method, rule = %rule.path, status = response.status().as_u16(), mode, ?took, "proxied");
-        self.metrics.answered(rule.path.text(), mode, response.status());
+        tracing::debug!(
+            %method, rule = %rule.path, status = response.status().as_u16(), mode, took = ?calling.received.elapsed(), "proxied"
+        );
+        self.counts[at].answered(mode, response.status());
         response
     }
 }
@@ -128,10 +132,15 @@ fn below(path: &str, of: &str) -> bool {
 
 /// Whether an upstream that reads paths generously would read this one as the mount's.
 fn leads_to_mount(path: &str) -> bool {
-    let plain = memchr::memchr2(b'%', b'\\', path.as_bytes()).is_none()
-        && !path.contains("//")
-        && !path.contains("/.")
-        && !path.contains(';');
+    let mut before = 0;
+    let plain = path.bytes().all(|byte| {
+        let after_slash = std::mem::replace(&mut before, byte) == b'/';
+        match byte {
+            b'%' | b'\\' | b';' => false,
+            b'/' | b'.' => !after_slash,
+            _ => true,
+        }
+    });
     if plain {
         return path.get(..MOUNT.len()).is_some_and(|start| {
             start.eq_ignore_ascii_case(MOUNT) && matches!(path.as_bytes().get(MOUNT.len()), None | Some(b'/'))
@@ -184,7 +193,7 @@ where
         };
         let rule = match of_api {
             true => None,
-            false => shared.proxy.0.upstreams.rule(request.uri().path()).cloned(),
+            false => shared.proxy.0.upstreams.which(request.uri().path()),
         };
         // An empty one takes no box.
         let mut request = request.map(|body| match body.is_end_stream() {

@@ -4,18 +4,18 @@
 //! Invariant: nothing a client writes passes for what this server says of the way or of a job; framing is never copied, it is
 //! written anew from the body that is sent.
 
-use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{StatusCode, Uri, Version};
 
-use crate::hop::OF_A_HOP;
+use crate::hop::{OF_A_HOP, of_a_hop};
 use crate::server::Client;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 
 /// What handlers are told of a job, and by nobody else.
 pub(crate) const OF_A_JOB: [&str; 6] = [
@@ -27,10 +27,15 @@ pub(crate) const OF_A_JOB: [&str; 6] = [
     "raincheck-outcome",
 ];
 
+/// Whether anything concerns one hop only.
+pub(crate) fn has_hop(headers: &HeaderMap) -> bool {
+    headers.keys().any(of_a_hop)
+}
+
 /// Takes away what concerns one hop only.
 pub(crate) fn strip_hop(headers: &mut HeaderMap) {
     // Most messages have none, and one look at all names costs less than to ask for each of these.
-    if !headers.keys().any(|name| OF_A_HOP.contains(name)) {
+    if !has_hop(headers) {
         return;
     }
     let mut named: Vec<HeaderName> = Vec::new();
@@ -49,6 +54,10 @@ pub(crate) fn strip_hop(headers: &mut HeaderMap) {
         if name != header::HOST && name != header::CONTENT_LENGTH {
             headers.remove(name);
         }
+    }
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        // That is what counted (RFC 9112 section 6.3), and a length beside it is somebody's lie.
+        headers.remove(header::CONTENT_LENGTH);
     }
     for name in &OF_A_HOP {
         headers.remove(name);
@@ -78,11 +87,12 @@ pub(crate) fn takes_trailers(headers: &HeaderMap) -> bool {
 
 /// The protocol that the sender wants to change to.
 pub(crate) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
+    let protocol = headers.get(header::UPGRADE)?;
     let asked = headers.get_all(header::CONNECTION).iter().any(|value| {
         let mut options = value.as_bytes().split(|byte| *byte == b',');
         options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
     });
-    headers.get(header::UPGRADE).filter(|_| asked).cloned()
+    asked.then(|| protocol.clone())
 }
 
 /// Joins the lines of cookies, which HTTP/2 lets a client send one by one and others take for one line (RFC 9113 section
@@ -147,25 +157,41 @@ pub(crate) fn tell_way(headers: &mut HeaderMap, from: &Client, host: Option<&Hea
     }
 }
 
+/// Tells the path below which the client sees the upstream: behind what a trusted proxy told, instead of what anybody else did.
+pub(crate) fn tell_prefix(headers: &mut HeaderMap, from: &Client, prefix: &str) {
+    let before = joined(headers, &FORWARDED_PREFIX).filter(|_| from.through_proxy);
+    let whole = [
+        before.as_deref().unwrap_or_default().trim_end_matches('/'),
+        prefix,
+    ]
+    .concat();
+    if let Ok(whole) = HeaderValue::try_from(whole) {
+        headers.insert(FORWARDED_PREFIX, whole);
+    }
+}
+
 /// An address as people write it: one of version 4 never as one of version 6.
 fn address(peer: IpAddr) -> String {
-    let mut text = String::with_capacity(40);
     match peer.to_canonical() {
         // By hand, for formatting costs more than all other headers together.
         IpAddr::V4(address) => {
+            let (mut text, mut end) = ([b'.'; 16], 0);
             for octet in address.octets() {
-                if !text.is_empty() {
-                    text.push('.');
-                }
                 let digits = [octet / 100, octet / 10 % 10, octet % 10];
                 let zeros = usize::from(octet < 100) + usize::from(octet < 10);
-                text.extend(digits[zeros..].iter().map(|digit| char::from(b'0' + digit)));
+                for digit in &digits[zeros..] {
+                    text[end] = b'0' + digit;
+                    end += 1;
+                }
+                // The dot is there.
+                end += 1;
             }
+            std::str::from_utf8(&text[..end - 1])
+                .unwrap_or_default()
+                .to_owned()
         }
-        // Writing to a string does not fail.
-        IpAddr::V6(address) => drop(write!(text, "{address}")),
+        IpAddr::V6(address) => address.to_string(),
     }
-    text
 }
 
 fn quoted(host: &str) -> String {
@@ -236,12 +262,20 @@ impl Via {
 }
 
 /// Makes an answer's head one of this hop.
-pub(crate) fn of_answer(status: StatusCode, headers: &mut HeaderMap) {
+///
+/// # Errors
+/// Where its body came in a coding of that hop that nobody here had asked for, and so cannot be passed on.
+pub(crate) fn of_answer(status: StatusCode, headers: &mut HeaderMap) -> Result<(), &'static str> {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    if !codings.all(|coding| coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked")) {
+        return Err("the upstream's answer has a transfer coding that it was not asked for");
+    }
     strip_hop(headers);
     if status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED {
         // There is no body that it could be the length of, and hyper writes none.
         headers.remove(header::CONTENT_LENGTH);
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -287,12 +321,7 @@ mod tests {
         strip_hop(&mut headers);
         assert_eq!(
             lines(&headers),
-            [
-                "authorization: Basic x",
-                "content-length: 3",
-                "host: a",
-                "trailer: x-sum"
-            ]
+            ["authorization: Basic x", "host: a", "trailer: x-sum"]
         );
     }
 

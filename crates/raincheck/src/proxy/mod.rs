@@ -8,7 +8,8 @@
 //! ```
 //!
 //! Invariants: what no rule turns into a job is passed on as it came, byte for byte, both ways, without being kept; nothing but a
-//! rule says where a call goes; nothing that comes from outside reaches the path of the API at the upstream.
+//! rule says where a call goes; nothing that comes from outside reaches the path of the API at the upstream, but below a prefix that the
+//! upstream does not see.
 
 pub(crate) mod again;
 pub(crate) mod body;
@@ -21,6 +22,7 @@ pub(crate) mod keys;
 pub(crate) mod parcel;
 mod pass;
 pub mod rule;
+pub(crate) mod safe;
 mod tunnel;
 pub(crate) mod turn;
 mod upstream;
@@ -34,7 +36,7 @@ use raincheck_core::name::QueueName;
 use raincheck_core::queue::{QueueSpec, Worker};
 
 pub use self::front::Front;
-pub use self::rule::{Mode, Retries, Rule, Upstream};
+pub use self::rule::{Mode, Prefix, Retries, Rule, Upstream};
 
 use self::flight::Flights;
 use self::header::Via;

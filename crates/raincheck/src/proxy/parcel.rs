@@ -3,8 +3,8 @@
 //! What HTTP writes beside the headers is kept among them under names that no header has: `:method`, `:path`, and of a result
 //! `:answer`. Nothing that comes over the network can bring such a name in.
 //!
-//! Invariant: what was kept is what is sent: headers, bytes and target as they came, but for what concerns one hop, what
-//! opens a session (`Set-Cookie`), and what this server itself says.
+//! Invariants: what was kept is what is sent: headers, bytes and target as they came, but for what concerns one hop, what
+//! opens a session (`Set-Cookie`), and what this server itself says; what opens doors is kept sealed (`safe.rs`).
 
 use std::net::SocketAddr;
 
@@ -17,6 +17,7 @@ use raincheck_core::id::JobId;
 use sha2::{Digest as _, Sha256};
 
 use super::header::{OF_A_JOB, strip_hop, takes_trailers};
+use super::safe::{Safe, opens_doors};
 
 const METHOD: &str = ":method";
 const PATH: &str = ":path";
@@ -28,6 +29,8 @@ const UNSAFE_TOO: &str = ":retry-unsafe";
 const PEER: &str = ":peer";
 /// What the name of a header begins with whose value is no UTF-8: its octets are kept as the characters of those numbers.
 const OCTETS: &str = ":octets:";
+/// What the name of a header begins with whose value is sealed.
+const SEALED: &str = ":sealed:";
 /// Tells that a result is an answer to be given as it was.
 const ANSWER: &str = ":answer";
 
@@ -50,14 +53,24 @@ pub(crate) struct Parcel {
 
 /// Why an input is no request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the job's input is no request that was kept")]
-pub(crate) struct NoParcel;
+pub(crate) enum NoParcel {
+    /// It did not come this way.
+    #[error("the job's input is no request that was kept")]
+    Other,
+    /// It has a header that is sealed, and not by this store.
+    #[error("the kept request has a credential that was sealed elsewhere, or changed")]
+    Sealed,
+}
 
 impl Parcel {
     /// What is kept of a request's head, which is one of this hop already.
     pub(crate) fn of(method: &Method, target: &Uri, headers: &HeaderMap) -> Self {
+        Self::taken(method.clone(), target, headers.clone())
+    }
+
+    /// The same of one that nobody needs any more.
+    pub(crate) fn taken(method: Method, target: &Uri, mut headers: HeaderMap) -> Self {
         let path = target.path_and_query().cloned();
-        let mut headers = headers.clone();
         let trailers = takes_trailers(&headers);
         strip_hop(&mut headers);
         // A job has no trailers, nobody who waits for a welcome, and a length that its body says.
@@ -68,7 +81,7 @@ impl Parcel {
             headers.remove(header::TRAILER);
         }
         Self {
-            method: method.clone(),
+            method,
             target: path.map(Uri::from).unwrap_or_default(),
             headers,
             late: None,
@@ -77,13 +90,22 @@ impl Parcel {
         }
     }
 
-    /// As a job's input.
-    pub(crate) fn input(&self, body: Bytes) -> Input {
+    /// Whether it has headers that must not be kept as they are.
+    pub(crate) fn opens_doors(&self) -> bool {
+        self.headers.keys().any(opens_doors)
+    }
+
+    /// Whether a job's input has such headers.
+    pub(crate) fn is_sealed(input: &Input) -> bool {
+        input.headers.iter().any(|(name, _)| name.starts_with(SEALED))
+    }
+
+    /// As a job's input. What opens doors is sealed; without a safe it is left out.
+    pub(crate) fn input(&self, body: Bytes, safe: Option<&Safe>) -> Input {
         let path = self.target.path_and_query().map_or("/", |path| path.as_str());
-        let mut headers: Vec<Header> = vec![
-            (METHOD.to_owned(), self.method.as_str().to_owned()),
-            (PATH.to_owned(), path.to_owned()),
-        ];
+        let mut headers: Vec<Header> = Vec::with_capacity(self.headers.len() + 5);
+        headers.push((METHOD.to_owned(), self.method.as_str().to_owned()));
+        headers.push((PATH.to_owned(), path.to_owned()));
         if let Some(late) = self.late {
             headers.push((LATE.to_owned(), late.to_string()));
         }
@@ -95,7 +117,15 @@ impl Parcel {
         }
         let mut content_type = None;
         for (name, value) in &self.headers {
-            keep(name, value, &mut content_type, &mut headers);
+            if !opens_doors(name) {
+                keep(name, value, &mut content_type, &mut headers);
+            } else if let Some(safe) = safe {
+                let place = [name.as_str(), self.method.as_str(), path];
+                headers.push((
+                    [SEALED, name.as_str()].concat(),
+                    safe.seal(&place, value.as_bytes()),
+                ));
+            }
         }
         Input {
             content_type,
@@ -104,14 +134,15 @@ impl Parcel {
         }
     }
 
-    /// What a job's input says.
+    /// What a job's input says, with the safe that was there when it was kept, where it [is sealed](Self::is_sealed).
     ///
     /// # Errors
-    /// When it did not come this way.
-    pub(crate) fn read(input: &Input) -> Result<Self, NoParcel> {
+    /// When it did not come this way, or cannot be opened.
+    pub(crate) fn read(input: &Input, safe: Option<&Safe>) -> Result<Self, NoParcel> {
         let (mut method, mut target, mut late) = (None, None, None);
         let (mut unsafe_too, mut peer) = (false, None);
         let mut headers = HeaderMap::with_capacity(input.headers.len() + 8);
+        let mut sealed = Vec::new();
         for (name, text) in &input.headers {
             match name.as_str() {
                 METHOD => method = Method::from_bytes(text.as_bytes()).ok(),
@@ -119,6 +150,7 @@ impl Parcel {
                 LATE => late = text.parse().ok(),
                 UNSAFE_TOO => unsafe_too = true,
                 PEER => peer = text.parse().ok(),
+                name if name.starts_with(SEALED) => sealed.push((&name[SEALED.len()..], text)),
                 _ => {
                     if let Some((name, value)) = header(name, text) {
                         headers.append(name, value);
@@ -133,9 +165,14 @@ impl Parcel {
         {
             headers.insert(name, value);
         }
+        let (method, target) = (method.ok_or(NoParcel::Other)?, target.ok_or(NoParcel::Other)?);
+        for (name, text) in sealed {
+            let (name, value) = opened(name, text, &method, &target, safe).ok_or(NoParcel::Sealed)?;
+            headers.append(name, value);
+        }
         Ok(Self {
-            method: method.ok_or(NoParcel)?,
-            target: target.ok_or(NoParcel)?,
+            method,
+            target,
             headers,
             late,
             unsafe_too,
@@ -231,6 +268,21 @@ fn header(name: &str, text: &str) -> Option<(HeaderName, HeaderValue)> {
     Some((name, HeaderValue::from_bytes(&octets?).ok()?))
 }
 
+/// A header that was sealed for this request.
+fn opened(
+    name: &str,
+    text: &str,
+    method: &Method,
+    target: &Uri,
+    safe: Option<&Safe>,
+) -> Option<(HeaderName, HeaderValue)> {
+    let path = target.path_and_query().map_or("/", |path| path.as_str());
+    let value = safe?.open(&[name, method.as_str(), path], text)?;
+    let mut value = HeaderValue::from_maybe_shared(Bytes::from(value)).ok()?;
+    value.set_sensitive(true);
+    Some((HeaderName::from_bytes(name.as_bytes()).ok()?, value))
+}
+
 /// Headers of an answer that are not kept: what opens a session is for the one who asked, at the moment when it asked, and a
 /// result may be redeemed by others and later; lengths and trailers are told anew.
 const NOT_KEPT: [HeaderName; 4] = [
@@ -286,140 +338,4 @@ pub(crate) fn strip_job(headers: &mut HeaderMap) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parcel(key: Option<&str>, cookie: Option<&str>) -> Parcel {
-        let mut headers = HeaderMap::new();
-        for (name, value) in [
-            ("content-type", "application/json"),
-            ("content-length", "2"),
-            ("connection", "close, x-hop"),
-            ("x-hop", "1"),
-            ("expect", "100-continue"),
-            ("prefer", "respond-async"),
-            ("x-list", "a"),
-            ("x-list", "b"),
-        ] {
-            headers.append(name, value.parse().unwrap());
-        }
-        for (name, value) in [("idempotency-key", key), ("cookie", cookie)] {
-            if let Some(value) = value {
-                headers.append(name, value.parse().unwrap());
-            }
-        }
-        Parcel::of(&Method::POST, &"http://x/a%2Fb?c=d".parse().unwrap(), &headers)
-    }
-
-    #[test]
-    fn a_request_comes_out_as_it_went_in_but_for_its_hop() {
-        let mut kept = parcel(None, Some("a=b"));
-        kept.unsafe_too = true;
-        kept.peer = Some(([127, 0, 0, 1], 7246).into());
-        let input = kept.input(Bytes::from_static(b"{}"));
-        assert_eq!(input.content_type.as_deref(), Some("application/json"));
-        let read = Parcel::read(&input).unwrap();
-        assert_eq!(
-            (read.method.as_str(), read.target.to_string()),
-            ("POST", "/a%2Fb?c=d".to_owned())
-        );
-        let mut names: Vec<_> = read
-            .headers
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
-            .collect();
-        names.sort_unstable();
-        assert_eq!(
-            names,
-            [
-                ("content-type", "application/json"),
-                ("cookie", "a=b"),
-                ("x-list", "a"),
-                ("x-list", "b")
-            ]
-        );
-        assert_eq!((read.unsafe_too, read.peer), (true, kept.peer));
-        assert_eq!(Parcel::read(&Input::default()).unwrap_err(), NoParcel);
-    }
-
-    #[test]
-    fn values_that_are_no_utf_8_are_kept_octet_for_octet() {
-        let octets: Vec<u8> = (0x80..=0xff).collect();
-        let mut headers = HeaderMap::new();
-        for (name, value) in [
-            ("x-name", "ä".as_bytes()),
-            ("x-name", &octets),
-            ("content-type", b"text/\xe4"),
-        ] {
-            headers.append(name, HeaderValue::from_bytes(value).unwrap());
-        }
-        let input = Parcel::of(&Method::GET, &"/".parse().unwrap(), &headers).input(Bytes::new());
-        let result = result(200, headers.clone(), Bytes::new());
-        let mut answered = HeaderMap::new();
-        answer_headers(&result, &mut answered);
-        for kept in [Parcel::read(&input).unwrap().headers, answered] {
-            assert_eq!(kept, headers);
-        }
-        for (name, text) in [(":octets:x", "\u{100}"), (":octets:", "a"), (":octets:x", "a\n")] {
-            assert_eq!(header(name, text), None, "{name} {text:?}");
-        }
-    }
-
-    #[test]
-    fn a_key_is_its_clients_own() {
-        let key = |key, cookie| parcel(key, cookie).scoped_key();
-        assert_eq!(key(None, None), None);
-        assert_eq!(key(Some("k"), None), key(Some("k"), None));
-        assert_ne!(key(Some("k"), None), key(Some("k"), Some("a=b")));
-        assert_ne!(key(Some("k"), None), key(Some("l"), None));
-        assert!(key(Some("k"), None).unwrap().len() < 255);
-    }
-
-    #[test]
-    fn the_upstream_is_told_of_the_job_and_keeps_its_clients_key() {
-        let id = JobId::from_parts(1 << 40, 1);
-        let told = |mut parcel: Parcel| {
-            parcel.tell_job(id, 2, None);
-            let of = |name: &str| parcel.headers[name].to_str().unwrap().to_owned();
-            (
-                of("raincheck-job"),
-                of("raincheck-attempt"),
-                of("idempotency-key"),
-            )
-        };
-        assert_eq!(
-            told(parcel(None, None)),
-            (id.to_string(), "2".to_owned(), id.to_string())
-        );
-        assert_eq!(told(parcel(Some("k"), None)).2, "k");
-    }
-
-    #[test]
-    fn an_answer_is_kept_but_for_sessions_and_framing() {
-        let mut headers = HeaderMap::new();
-        for (name, value) in [
-            ("content-type", "text/html"),
-            ("etag", "\"v1\""),
-            ("set-cookie", "a=b"),
-            ("content-length", "4"),
-            ("connection", "x-hop"),
-            ("x-hop", "1"),
-            ("raincheck-job", "job_x"),
-            ("www-authenticate", "Basic"),
-            ("vary", "accept"),
-            ("vary", "origin"),
-        ] {
-            headers.append(name, value.parse().unwrap());
-        }
-        let result = result(401, headers, Bytes::from_static(b"rain"));
-        assert!(is_answer(&result));
-        let mut given = HeaderMap::new();
-        answer_headers(&result, &mut given);
-        let mut names: Vec<_> = given.iter().map(|(name, _)| name.as_str()).collect();
-        names.sort_unstable();
-        assert_eq!(
-            names,
-            ["content-type", "etag", "vary", "vary", "www-authenticate"]
-        );
-    }
-}
+mod tests;

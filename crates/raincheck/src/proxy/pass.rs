@@ -9,6 +9,7 @@
 //!
 //! Invariant: a call is made once for each time a client asks; what makes it a job never makes it again.
 
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,20 +21,22 @@ use http::{Method, Request, StatusCode, Version};
 use hyper::upgrade::OnUpgrade;
 use raincheck_core::name::QueueName;
 use raincheck_core::time::format_duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 use tracing::debug;
 
 use super::Inner;
 use super::again::{Asked, Repeats};
-use super::body::{Sending, Upload};
+use super::body::{Sending, Standing, Upload};
 use super::choose::{Choice, choose};
 use super::flight::{Answering, CallFailed};
-use super::header::{join_cookies, of_answer, strip_hop, takes_trailers, tell_host, tell_way, upgrade};
+use super::header::{
+    has_hop, join_cookies, of_answer, strip_hop, takes_trailers, tell_host, tell_prefix, tell_way, upgrade,
+};
 use super::parcel::{Parcel, strip_job};
 use super::rule::Rule;
 use super::turn::{self, Late, Made};
 use crate::api::code::Code;
-use crate::api::desk::{Desk, Order, preference, unambiguous};
+use crate::api::desk::{Desk, Order, closing, preference, unambiguous};
 use crate::api::prefer::Prefer;
 use crate::api::problem::Problem;
 use crate::server::{Client, Interim};
@@ -77,7 +80,10 @@ impl Calling<'_> {
             Some(_) => Choice::Pass,
             None => choose(self.rule.mode, self.rule.after, &parts.method, &parts.headers),
         };
-        let prefer = preference(&parts.headers);
+        let prefer = match choice {
+            Choice::Pass => Prefer::default(),
+            Choice::Late(_) | Choice::Job => preference(&parts.headers),
+        };
         self.address(&mut parts, changing.as_ref());
         let repeats = Repeats {
             desk: self.desk,
@@ -108,7 +114,7 @@ impl Calling<'_> {
     fn address(&self, parts: &mut Parts, changing: Option<&HeaderValue>) {
         let headers = &mut parts.headers;
         headers.reserve(TOLD);
-        let trailers = takes_trailers(headers);
+        let trailers = has_hop(headers) && takes_trailers(headers);
         strip_hop(headers);
         strip_job(headers);
         tell_host(headers, &parts.uri);
@@ -117,7 +123,11 @@ impl Calling<'_> {
         }
         let client = parts.extensions.get::<Client>().copied();
         let host = headers.get(header::HOST).cloned();
-        tell_way(headers, &client.unwrap_or(Client::HERE), host.as_ref());
+        let client = client.unwrap_or(Client::HERE);
+        tell_way(headers, &client, host.as_ref());
+        if let Some(prefix) = &self.rule.prefix {
+            tell_prefix(headers, &client, prefix.as_str());
+        }
         self.proxy.via.enter(headers, parts.version);
         let options = match (changing, trailers) {
             (Some(protocol), _) => {
@@ -150,7 +160,10 @@ impl Calling<'_> {
         let client = extensions.remove::<OnUpgrade>().filter(|_| changing);
         let interim = extensions.remove::<Interim>();
         let mut sending = Sending::new(body, self.proxy.head_time);
-        let upload = sending.watch(keep.map(|most| (most, self.desk.room())));
+        let upload = match keep {
+            None => sending.looked_after(self.received),
+            Some(most) => sending.watch(Some((most, self.desk.room()))),
+        };
         let waits = upload.is_some() && parts.version == Version::HTTP_11 && expects(&parts.headers);
         let welcome = waits.then(|| sending.await_welcome());
         let mut request = Request::from_parts(parts, sending);
@@ -172,32 +185,24 @@ impl Calling<'_> {
             });
         }
         Ok(Under {
-            answering: self.proxy.upstreams.send(&self.rule.upstream, request),
+            answering: self.proxy.upstreams.send(self.rule, request),
             upload,
             client,
         })
     }
 
-    /// Waits for the answer's head, in time from the request's end.
+    /// Waits for the answer's head, in time from the request's end, and for the request as long as it keeps coming.
     async fn pass(&self, mut under: Under, since: Instant) -> Result<Response, Problem> {
         let limit = self.proxy.head_time;
-        let upload = under.upload.clone();
-        let late = async {
-            let mut since = since;
-            if let Some(upload) = upload {
-                upload.ended().await;
-                since = Instant::now();
-            }
-            tokio::time::sleep_until(since + limit).await;
-        };
+        let late = late(under.upload.as_deref(), since, limit);
         let answered = tokio::select! {
             biased;
             answered = &mut under.answering => answered,
-            () = late => {
-                let detail = format!("the upstream did not answer within {}", format_duration(limit));
-                return Err(Problem::new(Code::TimedOut, detail));
-            }
+            problem = late => return Err(problem),
         };
+        if let Some(upload) = &under.upload {
+            upload.leave_alone();
+        }
         self.given(answered, under.client)
     }
 
@@ -218,7 +223,7 @@ impl Calling<'_> {
         let upstream = (status == StatusCode::SWITCHING_PROTOCOLS).then(|| hyper::upgrade::on(&mut response));
         let protocol = response.headers().get(header::UPGRADE).cloned();
         let headers = response.headers_mut();
-        of_answer(status, headers);
+        of_answer(status, headers).map_err(|why| Problem::new(Code::HandlerUnreachable, why))?;
         self.proxy.via.enter(headers, version);
         *response.version_mut() = Version::HTTP_11;
         let Some(upstream) = upstream else {
@@ -291,15 +296,39 @@ impl Calling<'_> {
         prefer: Prefer,
     ) -> Result<Fate, Problem> {
         let body = self.desk.read(&queue, body).await?;
+        let repeats = self.rule.retries.repeats(&parts.method);
         let order = Order {
             id: self.desk.mint(),
             queue,
-            parcel: Parcel::of(&parts.method, &parts.uri, &parts.headers),
+            parcel: Parcel::taken(parts.method, &parts.uri, parts.headers),
             body,
-            repeats: self.rule.retries.repeats(&parts.method),
+            repeats,
         };
         let placed = self.desk.place(order, prefer, self.received).await?;
         Ok((placed.response, "job"))
+    }
+}
+
+/// Waits until a call has taken too long; one timer for all that it may be late with.
+async fn late(upload: Option<&Upload>, since: Instant, limit: Duration) -> Problem {
+    let mut timer = pin!(sleep_until(since + limit));
+    loop {
+        timer.as_mut().await;
+        let time = format_duration(limit);
+        let standing = upload.map_or(Standing::Sent, |upload| upload.standing(limit));
+        let detail = match standing {
+            Standing::Until(due) => {
+                timer.as_mut().reset(due);
+                continue;
+            }
+            Standing::Sent => format!("the upstream did not answer within {time}"),
+            Standing::Untaken => format!("the upstream took nothing of the request for {time}"),
+            Standing::Stalled => {
+                let detail = format!("nothing of the request came for {time}");
+                return closing(Problem::new(Code::RequestTimeout, detail));
+            }
+        };
+        return Problem::new(Code::TimedOut, detail);
     }
 }
 

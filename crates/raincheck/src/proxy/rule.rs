@@ -4,6 +4,7 @@
 //! together as well. Invariant: the first rule that is for a path is the one that counts; what cannot be is refused when it
 //! is read.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -109,6 +110,42 @@ impl fmt::Display for Upstream {
     }
 }
 
+/// The beginning of paths that an upstream does not see: whole segments, written as they are sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prefix(Box<str>);
+
+impl Prefix {
+    /// As it is written, without a slash at its end.
+    #[must_use]
+    pub const fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Path and query as the upstream sees them; `None` where this is not below the prefix.
+    #[must_use]
+    pub fn strip<'a>(&self, whole: &'a str) -> Option<Cow<'a, str>> {
+        let rest = whole.strip_prefix(&*self.0)?;
+        match rest.as_bytes().first() {
+            Some(b'/') => Some(Cow::Borrowed(rest)),
+            Some(b'?') | None => Some(Cow::Owned(["/", rest].concat())),
+            Some(_) => None,
+        }
+    }
+}
+
+impl FromStr for Prefix {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        let wrong = "is the beginning of a path, such as /shop: without wildcards, dot segments and a slash at its end";
+        let glob: Glob = text.parse().map_err(|_| wrong)?;
+        if text.contains('*') || text.ends_with('/') || text.contains("//") {
+            return Err(wrong);
+        }
+        Ok(Self(glob.as_str().into()))
+    }
+}
+
 /// One rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
@@ -116,6 +153,8 @@ pub struct Rule {
     pub path: Glob,
     /// Where they go.
     pub upstream: Upstream,
+    /// What all these paths begin with that the upstream does not see: `/shop`.
+    pub prefix: Option<Prefix>,
     /// When they become jobs.
     pub mode: Mode,
     /// How long a call may take before it becomes a job.
@@ -136,6 +175,7 @@ impl Rule {
         Self {
             path,
             upstream,
+            prefix: None,
             mode,
             after: None,
             retries: Retries::default(),
@@ -186,6 +226,14 @@ impl FromStr for Rule {
         if rule.mode == Mode::Never && rule.after.is_some() {
             return Err("mode=never and after exclude each other".to_owned());
         }
+        if let Some(prefix) = &rule.prefix
+            && prefix.strip(rule.path.as_str()).is_none()
+        {
+            return Err(format!(
+                "prefix: the path does not begin with {}",
+                prefix.as_str()
+            ));
+        }
         if QueueName::new(&format!("{}{LATE}", rule.queue)).is_err() {
             return Err("queue: the name is too long".to_owned());
         }
@@ -195,10 +243,11 @@ impl FromStr for Rule {
 
 impl Rule {
     /// What a rule says beside path and upstream.
-    pub const FIELDS: [&str; 5] = ["mode", "after", "retry_unsafe", "retry_codes", "queue"];
+    pub const FIELDS: [&str; 6] = ["prefix", "mode", "after", "retry_unsafe", "retry_codes", "queue"];
 
     fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
         match name {
+            "prefix" => self.prefix = Some(value.parse()?),
             "mode" => {
                 let modes = [Mode::Prefer, Mode::Always, Mode::Never];
                 let mode = modes.into_iter().find(|mode| mode.as_str() == value);
@@ -240,7 +289,11 @@ impl Rule {
 
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}={};mode={}", self.path, self.upstream, self.mode.as_str())?;
+        write!(f, "{}={}", self.path, self.upstream)?;
+        if let Some(prefix) = &self.prefix {
+            write!(f, ";prefix={}", prefix.as_str())?;
+        }
+        write!(f, ";mode={}", self.mode.as_str())?;
         if let Some(after) = self.after {
             write!(f, ";after={}", format_duration(after))?;
         }
@@ -267,6 +320,7 @@ mod tests {
     fn a_rule_is_written_the_way_it_is_read() {
         for text in [
             "/reports/**=http://localhost:8000;mode=prefer",
+            "/shop/**=http://b:1;prefix=/shop;mode=never",
             "/**=https://example.org;mode=always;after=2s;retry_unsafe=true;retry_codes=429 503;queue=slow",
         ] {
             assert_eq!(text.parse::<Rule>().unwrap().to_string(), text);
@@ -293,8 +347,31 @@ mod tests {
             "/a=http://b;queue=a b",
             "/a=http://b;colour=red",
             "/a=http://b;mode=never;mode=never",
+            "/a/**=http://b;prefix=/b",
+            "/shops/**=http://b;prefix=/shop",
+            "/**=http://b;prefix=/a",
+            "/a/**=http://b;prefix=/*",
+            "/a/**=http://b;prefix=/a/",
+            "/a/**=http://b;prefix=a",
+            "/a/**=http://b;prefix=/a?b",
+            "/**=http://b;prefix=/",
         ] {
             assert!(text.parse::<Rule>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_prefix_is_taken_off_in_whole_segments() {
+        let prefix: Prefix = "/shop".parse().unwrap();
+        for (whole, seen) in [
+            ("/shop", Some("/")),
+            ("/shop/", Some("/")),
+            ("/shop?a=b", Some("/?a=b")),
+            ("/shop/a%2Fb//c?d", Some("/a%2Fb//c?d")),
+            ("/shops", None),
+            ("/a/shop", None),
+        ] {
+            assert_eq!(prefix.strip(whole).as_deref(), seen, "{whole}");
         }
     }
 

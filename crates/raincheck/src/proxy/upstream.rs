@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Method, Request, Uri, Version};
@@ -15,7 +16,7 @@ use http_body::Body as _;
 use super::body::Sending;
 use super::flight::{Answering, CallFailed, Origin};
 use super::parcel::Parcel;
-use super::rule::{Retries, Rule, Upstream};
+use super::rule::{Retries, Rule};
 use crate::outward::trust::Trust;
 use crate::outward::{Client, root_cause};
 use crate::workers::function::Call;
@@ -40,7 +41,12 @@ impl Upstreams {
 
     /// The rule that is for a path; the first counts.
     pub(crate) fn rule(&self, path: &str) -> Option<&Arc<Rule>> {
-        self.rules.iter().find(|rule| rule.path.matches(path))
+        self.which(path).map(|at| &self.rules[at])
+    }
+
+    /// Which of them that is.
+    pub(crate) fn which(&self, path: &str) -> Option<usize> {
+        self.rules.iter().position(|rule| rule.path.matches(path))
     }
 
     /// All of them.
@@ -49,8 +55,8 @@ impl Upstreams {
     }
 
     /// Makes a call.
-    pub(crate) fn send(&self, upstream: &Upstream, mut request: Request<Sending>) -> Answering {
-        *request.uri_mut() = absolute(upstream, request.uri());
+    pub(crate) fn send(&self, rule: &Rule, mut request: Request<Sending>) -> Answering {
+        *request.uri_mut() = absolute(rule, request.uri());
         *request.version_mut() = Version::HTTP_11;
         let body = request.body();
         let sized =
@@ -70,12 +76,17 @@ impl Upstreams {
     }
 }
 
-/// A request's target at an upstream: path and query as they came.
-fn absolute(upstream: &Upstream, target: &Uri) -> Uri {
+/// A request's target at its rule's upstream: path and query as they came, but for the rule's prefix.
+fn absolute(rule: &Rule, target: &Uri) -> Uri {
     let mut parts = http::uri::Parts::default();
-    parts.scheme = Some(upstream.scheme.clone());
-    parts.authority = Some(upstream.authority.clone());
-    let path = target.path_and_query().cloned();
+    parts.scheme = Some(rule.upstream.scheme.clone());
+    parts.authority = Some(rule.upstream.authority.clone());
+    let whole = target.path_and_query();
+    let below = |whole: &PathAndQuery| {
+        let seen = rule.prefix.as_ref()?.strip(whole.as_str())?;
+        PathAndQuery::from_maybe_shared(Bytes::from(seen.into_owned())).ok()
+    };
+    let path = whole.map(|whole| below(whole).unwrap_or_else(|| whole.clone()));
     parts.path_and_query = Some(path.unwrap_or(PathAndQuery::from_static("/")));
     Uri::from_parts(parts).unwrap_or_default()
 }
@@ -92,7 +103,7 @@ impl Origin for Upstreams {
                 .insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
         let stall_time = self.stall_time;
-        self.send(&rule.upstream, request.map(|body| Sending::new(body, stall_time)))
+        self.send(&rule, request.map(|body| Sending::new(body, stall_time)))
     }
 
     fn retries(&self, parcel: &Parcel) -> Retries {
@@ -112,17 +123,22 @@ mod tests {
 
     #[test]
     fn a_target_leads_to_the_upstream_whatever_it_says() {
-        let upstream: Upstream = "http://localhost:8000".parse().unwrap();
+        let rule: Rule = "/**=http://localhost:8000".parse().unwrap();
+        let shop: Rule = "/shop/**=http://localhost:8000;prefix=/shop".parse().unwrap();
+        for (target, expected) in [
+            ("/shop", "http://localhost:8000/"),
+            ("/shop/a?b", "http://localhost:8000/a?b"),
+            ("http://evil.example/shop/a", "http://localhost:8000/a"),
+        ] {
+            assert_eq!(absolute(&shop, &target.parse().unwrap()).to_string(), expected);
+        }
         for (target, expected) in [
             ("/a//b/../c?d=%2F", "http://localhost:8000/a//b/../c?d=%2F"),
             ("http://evil.example/a", "http://localhost:8000/a"),
             ("http://evil.example", "http://localhost:8000/"),
             ("*", "http://localhost:8000*"),
         ] {
-            assert_eq!(
-                absolute(&upstream, &target.parse().unwrap()).to_string(),
-                expected
-            );
+            assert_eq!(absolute(&rule, &target.parse().unwrap()).to_string(), expected);
         }
     }
 

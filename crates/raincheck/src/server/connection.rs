@@ -8,7 +8,7 @@ use std::future::{Future, poll_fn};
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use http::{Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
@@ -17,6 +17,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
+use tower::util::Oneshot;
 use tower::{Service, ServiceExt as _};
 
 use super::caps::Admission;
@@ -156,7 +157,7 @@ where
 {
     type Response = Response<Tracked<B>>;
     type Error = Infallible;
-    type Future = Answering<tower::util::Oneshot<S, Request<Incoming>>>;
+    type Future = Answering<Given<S>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         self.pulse.enter(Phase::Busy);
@@ -172,8 +173,34 @@ where
         }
         self.pulse.set_sending(!request.body().is_end_stream());
         Answering {
-            answer: Some(Box::pin(self.service.clone().oneshot(request))),
+            answer: Some(Given::new(self.service.clone(), request)),
             pulse: self.pulse.clone(),
+        }
+    }
+}
+
+/// A request that the service was given: at once where it is ready, as ours always are.
+enum Given<S: Service<Request<Incoming>>> {
+    AtOnce(Pin<Box<S::Future>>),
+    Waiting(Pin<Box<Oneshot<S, Request<Incoming>>>>),
+}
+
+impl<S: Service<Request<Incoming>>> Given<S> {
+    fn new(mut service: S, request: Request<Incoming>) -> Self {
+        match service.poll_ready(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(())) => Self::AtOnce(Box::pin(service.call(request))),
+            Poll::Ready(Err(_)) | Poll::Pending => Self::Waiting(Box::pin(service.oneshot(request))),
+        }
+    }
+}
+
+impl<S: Service<Request<Incoming>>> Future for Given<S> {
+    type Output = Result<S::Response, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            Self::AtOnce(answer) => answer.as_mut().poll(cx),
+            Self::Waiting(answer) => answer.as_mut().poll(cx),
         }
     }
 }
@@ -181,13 +208,13 @@ where
 /// A request being worked on.
 struct Answering<F> {
     /// `None` where nobody is there to be answered.
-    answer: Option<Pin<Box<F>>>,
+    answer: Option<F>,
     pulse: Arc<Pulse>,
 }
 
 impl<F, B> Future for Answering<F>
 where
-    F: Future<Output = Result<Response<B>, Infallible>>,
+    F: Future<Output = Result<Response<B>, Infallible>> + Unpin,
     B: Body,
 {
     type Output = Result<Response<Tracked<B>>, Infallible>;
@@ -196,7 +223,7 @@ where
         let Some(answer) = &mut self.answer else {
             return Poll::Pending;
         };
-        let Ok(response) = ready!(answer.as_mut().poll(cx));
+        let Ok(response) = ready!(Pin::new(answer).poll(cx));
         if self.pulse.closed() && response.extensions().get::<OnlyToThePresent>().is_some() {
             self.answer = None;
             return Poll::Pending;

@@ -24,7 +24,7 @@ use raincheck_core::job::Job;
 use raincheck_core::store::Change;
 
 pub(crate) use outward::Outward;
-pub(crate) use proxied::{Proxied, Responded};
+pub(crate) use proxied::{OfRule, Proxied, Responded};
 pub(crate) use scrape::Waiting;
 
 use self::http::Http;

@@ -2,7 +2,7 @@
 //!
 //! Invariant: labels come from the rules and layers, of which the operator wrote each, never from a path.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use http::StatusCode;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -30,14 +30,46 @@ impl Proxied {
         Self(answered)
     }
 
-    /// Counts an answer: by the rule's path, and by what became of the call.
-    pub(crate) fn answered(&self, route: &Arc<str>, mode: &'static str, code: StatusCode) {
-        let labels = Labels {
+    /// The numbers of one rule, by its path.
+    pub(crate) fn of(&self, route: &Arc<str>) -> OfRule {
+        OfRule {
+            all: self.clone(),
             route: route.clone(),
+            counters: RwLock::default(),
+        }
+    }
+}
+
+/// The numbers of one rule. Those that were counted before are at hand: to look them up by their labels costs more than all headers
+/// of a call.
+#[derive(Debug)]
+pub(crate) struct OfRule {
+    all: Proxied,
+    route: Arc<str>,
+    /// As many as there are modes and statuses; a few in fact.
+    counters: RwLock<Vec<(&'static str, u16, Counter)>>,
+}
+
+impl OfRule {
+    /// Counts an answer: by what became of the call.
+    pub(crate) fn answered(&self, mode: &'static str, code: StatusCode) {
+        let code = code.as_u16();
+        let counters = self.counters.read().unwrap_or_else(PoisonError::into_inner);
+        let at_hand = counters.iter().find(|known| (known.0, known.1) == (mode, code));
+        if let Some((_, _, counter)) = at_hand {
+            counter.inc();
+            return;
+        }
+        drop(counters);
+        let labels = Labels {
+            route: self.route.clone(),
             mode,
-            code: code.as_u16(),
+            code,
         };
-        self.0.get_or_create(&labels).inc();
+        let counter = self.all.0.get_or_create_owned(&labels);
+        counter.inc();
+        let mut counters = self.counters.write().unwrap_or_else(PoisonError::into_inner);
+        counters.push((mode, code, counter));
     }
 }
 

@@ -31,13 +31,15 @@ use crate::outward::{retry_after, root_cause};
 use crate::proxy::flight::{Answering, CallFailed, Flights, Origin};
 use crate::proxy::parcel::{self, Parcel};
 use crate::proxy::rule::Retries;
+use crate::proxy::safe::Safes;
 
 /// Why a request that must not be sent twice was not sent.
 const LOST: &str = "the server stopped while the call was under way; the request is not safe to repeat and was not sent again";
 
 /// What works the jobs of a proxy's queue.
 pub(crate) fn function(origin: Arc<dyn Origin>, flights: Flights) -> Function {
-    Function::new(move |call| work(origin.clone(), flights.clone(), call))
+    let safes = Safes::default();
+    Function::new(move |call| work(origin.clone(), flights.clone(), safes.clone(), call))
 }
 
 /// How one attempt is made.
@@ -52,10 +54,21 @@ struct Manner {
     method: Method,
 }
 
-async fn work(origin: Arc<dyn Origin>, flights: Flights, mut call: Call) -> Ended {
-    let mut parcel = match Parcel::read(&call.input) {
+/// The request of a job. What is sealed in it is opened here, and lies open nowhere else.
+async fn unpacked(call: &Call, safes: &Safes) -> Result<Parcel, Ended> {
+    let safe = match Parcel::is_sealed(&call.input) {
+        // Who cannot ask the store cannot settle either: the attempt is over, and its job is told so by the lease.
+        true => Some(safes.of(&*call.store).await.map_err(|_| Ended::Stopped)?),
+        false => None,
+    };
+    Parcel::read(&call.input, safe)
+        .map_err(|why| Ended::for_good(Failure::new("handler-failed", why.to_string())))
+}
+
+async fn work(origin: Arc<dyn Origin>, flights: Flights, safes: Safes, mut call: Call) -> Ended {
+    let mut parcel = match unpacked(&call, &safes).await {
         Ok(parcel) => parcel,
-        Err(why) => return Ended::for_good(Failure::new("handler-failed", why.to_string())),
+        Err(ended) => return ended,
     };
     let retries = origin.retries(&parcel);
     let flying = flights.take(call.job.id);

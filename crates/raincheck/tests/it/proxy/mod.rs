@@ -1,12 +1,16 @@
 //! A proxy between real sockets: what passes, what becomes a job, and what is never done twice.
 
 mod again;
+mod answers;
+mod below;
 mod http2;
 mod jobs;
+mod kept;
 mod late;
 mod pass;
 mod refused;
 mod secure;
+mod stalled;
 mod way;
 
 use std::net::SocketAddr;

@@ -5,7 +5,7 @@ use super::{Played, Proxied, Side};
 const ALL: &str = "/**=UP;mode=never";
 
 /// What the service heard of a request, and what the client heard of its answer; headers sorted.
-async fn passed(request: &str, end: &str, answer: &str) -> (String, String) {
+pub(super) async fn passed(request: &str, end: &str, answer: &str) -> (String, String) {
     let service = Played::start().await;
     let proxy = Proxied::start(service.addr, &[ALL]).await;
     let serving = async {
