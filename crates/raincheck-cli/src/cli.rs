@@ -46,6 +46,9 @@ pub(crate) struct Cli {
     /// Whether the command line itself names the server, not only the environment.
     #[arg(skip)]
     url_given: bool,
+    /// Whether the command line itself names authorities to trust.
+    #[arg(skip)]
+    ca_given: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -147,9 +150,11 @@ impl Cli {
     pub(crate) fn read() -> Self {
         let mut matches = Self::command().get_matches();
         let given = matches.value_source("url") == Some(ValueSource::CommandLine);
+        let ca_given = matches.value_source("ca_file") == Some(ValueSource::CommandLine);
         let read = Self::from_arg_matches_mut(&mut matches);
         let mut cli = read.unwrap_or_else(|error| error.format(&mut Self::command()).exit());
         cli.url_given = given;
+        cli.ca_given = ca_given;
         cli
     }
 
@@ -187,15 +192,17 @@ impl Cli {
             let address = self.global.url.clone();
             Session::trusting(trust.clone(), address, output).with_key(key.clone())
         };
+        // What the variable says servers read themselves, with the rest of their settings.
+        let named = self.global.ca_file.clone().filter(|_| self.ca_given);
         match self.command {
-            Command::Serve(serve) => serve.run(output),
-            Command::Proxy(proxy) => proxy.run(output),
+            Command::Serve(serve) => serve.trusting(named).run(output),
+            Command::Proxy(proxy) => proxy.trusting(named).run(output),
             Command::Submit(submit) => block_on(submit.run(&session())),
             Command::Job(job) => block_on(job.run(&session())),
             Command::Batch(batch) => block_on(batch.run(&session())),
             Command::Fetch(fetch) => {
                 let named = self.url_given || std::env::var_os("RAINCHECK_URL").is_some();
-                fetch.run(output, named.then(session))
+                fetch.run(output, trust.clone(), named.then(session))
             }
             Command::Queue(queue) => block_on(queue.run(&session())),
             Command::Bench(bench) => {

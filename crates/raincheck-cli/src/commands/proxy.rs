@@ -3,6 +3,7 @@
 //! Invariant: it is `raincheck serve` with rules of a proxy: the same settings, the same ways to start and to leave. The API is
 //! below `/_raincheck`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -65,6 +66,12 @@ fn after(text: &str) -> Result<Duration, String> {
 }
 
 impl Proxy {
+    /// The same, trusting the authorities of the file that `--ca-file` names.
+    pub(crate) fn trusting(mut self, file: Option<PathBuf>) -> Self {
+        self.flags.trust(file);
+        self
+    }
+
     /// Runs the command.
     pub(crate) fn run(self, output: Output) -> Result<(), Failed> {
         let rules = self.rules();

@@ -187,6 +187,7 @@ impl Reader<'_> {
     /// The text of one rule; `None` where a mistake was told.
     fn rule(&mut self, table: &DeTable<'_>) -> Option<Result<String, String>> {
         let (mut path, mut upstream, mut rest, mut sound) = (None, None, String::new(), true);
+        let mut below = None;
         for (key, value) in table {
             let (name, at) = (key.get_ref().as_ref(), key.span().start);
             let said = texts(value.get_ref(), name == "retry_codes").map(|texts| texts.join(" "));
@@ -210,6 +211,9 @@ impl Reader<'_> {
                 ("path", Ok(text)) => path = Some(text),
                 ("upstream", Ok(text)) => upstream = Some(text),
                 (name, Ok(text)) if Rule::FIELDS.contains(&name) => {
+                    if name == "prefix" {
+                        below = Some(format!("{text}/**"));
+                    }
                     rest.push_str(&format!(";{name}={text}"));
                 }
                 (name, Ok(_)) => {
@@ -220,9 +224,10 @@ impl Reader<'_> {
                 }
             }
         }
-        let text = match (path, upstream) {
+        // A prefix alone is for all that is below it.
+        let text = match (path.or(below), upstream) {
             (Some(path), Some(upstream)) => format!("{path}={upstream}{rest}"),
-            (None, _) => return sound.then(|| Err("path is missing".to_owned())),
+            (None, _) => return sound.then(|| Err("path or prefix is missing".to_owned())),
             (_, None) => return sound.then(|| Err("upstream is missing".to_owned())),
         };
         sound.then(|| text.parse::<Rule>().map(|_| text))
@@ -367,17 +372,25 @@ mod tests {
     #[test]
     fn the_rules_of_a_proxy_are_tables() {
         let text = "[[proxy]]\npath = \"/reports/**\"\nupstream = \"http://localhost:8000\"\nmode = \"prefer\"\nafter = \"2s\"\n\
-                    retry_codes = [429, 503]\nretry_unsafe = true\n[[proxy]]\npath = \"/**\"\nupstream = \"https://a\"\n";
+                    retry_codes = [429, 503]\nretry_unsafe = true\n[[proxy]]\npath = \"/**\"\nupstream = \"https://a\"\n\
+                    [[proxy]]\nprefix = \"/shop\"\nupstream = \"http://b\"\n[[proxy]]\npath = \"/shop/slow/**\"\nprefix = \"/shop\"\nupstream = \"http://b\"\n";
         let file = parse(&"f.toml".into(), text).unwrap();
         assert_eq!(
             file.values["proxy"].texts,
             [
                 "/reports/**=http://localhost:8000;after=2s;mode=prefer;retry_codes=429 503;retry_unsafe=true",
                 "/**=https://a",
+                "/shop/**=http://b;prefix=/shop",
+                "/shop/slow/**=http://b;prefix=/shop",
             ]
         );
         for (text, part) in [
             ("[[proxy]]\npath = \"/a\"", "upstream is missing"),
+            ("[[proxy]]\nupstream = \"http://a\"", "path or prefix is missing"),
+            (
+                "[[proxy]]\npath = \"/a\"\nprefix = \"/b\"\nupstream = \"http://a\"",
+                "does not begin with /b",
+            ),
             ("[[proxy]]\npath = \"/a\"\nupstream = \"x\"", ":1: proxy: "),
             (
                 "[[proxy]]\npath = \"/a=b\"\nupstream = \"http://x\"",

@@ -15,6 +15,9 @@ use super::table::{Row, TABLE, Values};
 use crate::commands::queue::set::change;
 use crate::exit::Failed;
 
+/// A setting whose flag all commands have, so that it is none of these.
+const CA_FILE: &str = "ca_file";
+
 /// What the command line says.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Flags {
@@ -46,7 +49,8 @@ pub(crate) type Setting = (QueueName, String, Option<serde_json::Value>);
 impl Args for Flags {
     fn augment_args(command: Command) -> Command {
         let command = Plain::augment_args(command);
-        TABLE.iter().fold(command, |command, row| command.arg(arg(row)))
+        let own = TABLE.iter().filter(|row| row.name != CA_FILE);
+        own.fold(command, |command, row| command.arg(arg(row)))
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -91,7 +95,7 @@ impl FromArgMatches for Flags {
             file: plain.config.filter(|path| !path.as_os_str().is_empty()),
             ..Self::default()
         };
-        for row in TABLE {
+        for row in TABLE.iter().filter(|row| row.name != CA_FILE) {
             if let Some(texts) = matches.get_many::<String>(row.name) {
                 let texts = row.texts(texts.cloned().collect());
                 let texts = texts.map_err(|why| clap::Error::raw(clap::error::ErrorKind::Io, why))?;
@@ -117,6 +121,15 @@ impl FromArgMatches for Flags {
 }
 
 impl Flags {
+    /// Takes in what the flag says that all commands have.
+    pub(crate) fn trust(&mut self, file: Option<PathBuf>) {
+        if let Some(file) = file {
+            let texts = vec![file.to_string_lossy().into_owned()];
+            let origin = Origin::Flag("--ca-file".to_owned());
+            self.values.insert(CA_FILE, Found { texts, origin });
+        }
+    }
+
     fn queue(&mut self, name: &QueueName, worker: &Worker) -> Result<(), clap::Error> {
         let refuse = |why: String| clap::Error::raw(clap::error::ErrorKind::ArgumentConflict, why);
         let value = serde_json::to_value(worker).map_err(|error| refuse(error.to_string()))?;

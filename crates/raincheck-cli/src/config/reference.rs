@@ -67,11 +67,16 @@ const PROXY: &str = "\
 [[proxy]]
 path = \"/reports/**\"                 # * is part of a segment, ** any number of segments
 upstream = \"http://localhost:8000\"
+prefix = \"/reports\"                  # taken off: the service sees what comes behind it [default: nothing]
 mode = \"prefer\"                      # prefer | always | never
 after = \"2s\"                         # a call that takes longer becomes a job
 retry_unsafe = false                 # whether a job's POST or PATCH may be sent again
 retry_codes = [502, 503, 504]        # answers that are no answers yet
 queue = \"proxy\"                      # where the jobs wait
+
+[[proxy]]                            # several services, each below a path of its own: path is /shop/** here
+prefix = \"/shop\"
+upstream = \"http://localhost:8001\"
 ```
 
 A table for each rule, the first for a path counts; on the command line `--proxy '/reports/**=http://localhost:8000;after=2s'`. The

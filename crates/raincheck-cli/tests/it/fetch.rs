@@ -12,14 +12,14 @@ use serde_json::Value;
 use crate::rig::{Ran, Server, raincheck, signal, until};
 
 /// A web server that counts. So many of its answers under `/slow/` are let go as its gate says.
-struct Pages {
+pub(crate) struct Pages {
     addr: SocketAddr,
     asked: Arc<Mutex<HashMap<String, u32>>>,
     gate: Arc<(Mutex<usize>, Condvar)>,
 }
 
 impl Pages {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let pages = Self {
             addr: listener.local_addr().expect("it has an address"),
@@ -40,19 +40,19 @@ impl Pages {
         format!("http://{}{path}", self.addr)
     }
 
-    fn urls(&self, path: &str, count: usize) -> String {
+    pub(crate) fn urls(&self, path: &str, count: usize) -> String {
         (0..count)
             .map(|n| format!("{}\n", self.url(&format!("{path}{n}"))))
             .collect()
     }
 
-    fn open(&self, more: usize) {
+    pub(crate) fn open(&self, more: usize) {
         *self.gate.0.lock().expect("nobody panics with it") += more;
         self.gate.1.notify_all();
     }
 
     /// How often each path was asked for.
-    fn asked(&self) -> HashMap<String, u32> {
+    pub(crate) fn asked(&self) -> HashMap<String, u32> {
         self.asked.lock().expect("nobody panics with it").clone()
     }
 }
@@ -102,7 +102,7 @@ fn answer(
     stream.write_all((head + &body).as_bytes()).ok()
 }
 
-fn fetch(folder: &Path, arguments: &[&str]) -> Command {
+pub(crate) fn fetch(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = raincheck();
     command.arg("fetch").args(arguments).current_dir(folder);
     command
@@ -114,12 +114,12 @@ fn lines(text: &str) -> Vec<Value> {
         .collect()
 }
 
-fn written(folder: &Path, file: &str) -> Vec<Value> {
+pub(crate) fn written(folder: &Path, file: &str) -> Vec<Value> {
     lines(&std::fs::read_to_string(folder.join(file)).expect("it is there"))
 }
 
 /// The numbers of these results, in order.
-fn sorted(results: &[Value], name: &str) -> Vec<u64> {
+pub(crate) fn sorted(results: &[Value], name: &str) -> Vec<u64> {
     let mut numbers: Vec<u64> = results
         .iter()
         .map(|one| one[name].as_u64().expect("a number"))
@@ -128,11 +128,11 @@ fn sorted(results: &[Value], name: &str) -> Vec<u64> {
     numbers
 }
 
-fn folder() -> tempfile::TempDir {
+pub(crate) fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a temporary folder")
 }
 
-fn start(command: &mut Command) -> Child {
+pub(crate) fn start(command: &mut Command) -> Child {
     command
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
@@ -141,7 +141,7 @@ fn start(command: &mut Command) -> Child {
 }
 
 /// Waits for its end: its exit code, and what it said.
-fn ended(child: Child) -> (Option<i32>, String) {
+pub(crate) fn ended(child: Child) -> (Option<i32>, String) {
     let output = child.wait_with_output().expect("it ends");
     (
         output.status.code(),

@@ -201,7 +201,7 @@ fn a_service_over_tls_is_asked_where_its_authority_is_named() {
     let service = Server::start_in(service, &TLS);
     let url = service.url.replace("127.0.0.1", "localhost");
     let cert = service.folder().join("cert.pem");
-    let named = ["--trusted-ca", cert.to_str().expect("the path is text")];
+    let named = ["--ca-file", cert.to_str().expect("the path is text")];
     for (arguments, status) in [(&[][..], "502"), (&named, "200")] {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let proxy = Server::proxy_in(folder, &url, arguments);
@@ -209,10 +209,10 @@ fn a_service_over_tls_is_asked_where_its_authority_is_named() {
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
         proxy.stop();
     }
-    let wrong = ["proxy", &url, "--trusted-ca", "nowhere.pem"];
+    let wrong = ["proxy", &url, "--ca-file", "nowhere.pem"];
     let ran = Ran::of(raincheck().args(wrong));
     assert!(
-        ran.code == 2 && ran.stderr.contains("--trusted-ca: nowhere.pem"),
+        ran.code == 2 && ran.stderr.contains("--ca-file: nowhere.pem"),
         "{ran:?}"
     );
     service.stop();

@@ -8,6 +8,7 @@ mod config;
 mod doctor;
 mod door;
 mod examples;
+mod feeding;
 mod fetch;
 mod follow;
 mod fronted;

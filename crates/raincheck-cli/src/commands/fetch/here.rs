@@ -21,6 +21,7 @@ use super::out::Out;
 use super::{Tally, Work, list};
 use crate::exit::{Exit, Failed};
 use crate::signals::Signals;
+use crate::trust::Trust;
 
 /// How long requests under way may take at Ctrl-C before they are given back.
 const DRAIN: Duration = Duration::from_millis(500);
@@ -40,12 +41,12 @@ const IDLE_LOOKS: u32 = 3;
 const TICK: Duration = Duration::from_millis(500);
 
 /// Runs it to its end.
-pub(super) fn run(work: Work<'_>) -> Result<Tally, Failed> {
+pub(super) fn run(work: Work<'_>, trust: Trust) -> Result<Tally, Failed> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(fetch(work))
+    runtime.block_on(fetch(work, trust))
 }
 
-async fn fetch(mut work: Work<'_>) -> Result<Tally, Failed> {
+async fn fetch(mut work: Work<'_>, trust: Trust) -> Result<Tally, Failed> {
     let mut signals = Signals::new()?;
     let folder = work.folder.store();
     let opening = tokio::task::spawn_blocking(move || {
@@ -62,6 +63,7 @@ async fn fetch(mut work: Work<'_>) -> Result<Tally, Failed> {
         // The URLs are those of whoever runs this.
         targets: Arc::new(Targets::anywhere()),
         bodies: work.state.bodies.clone(),
+        trust,
         ..NodeOptions::default()
     };
     let node = Node::start(store, options).await.map_err(RunFailed::from)?;

@@ -25,6 +25,7 @@ use self::out::Out;
 use crate::exit::{Exit, Failed};
 use crate::output::Output;
 use crate::session::Session;
+use crate::trust::Trust;
 
 const EXAMPLES: &str = "\
 The list: a URL a line, or an object such as {\"url\":\"https://…\",\"method\":\"HEAD\",\"headers\":{…}};
@@ -126,8 +127,8 @@ pub(crate) struct Tally {
 }
 
 impl Fetch {
-    /// Runs the command; `server` is there where one is to do it.
-    pub(crate) fn run(self, output: Output, server: Option<Session>) -> Result<(), Failed> {
+    /// Runs the command; `server` is there where one is to do it, else these authorities are trusted.
+    pub(crate) fn run(self, output: Output, trust: Trust, server: Option<Session>) -> Result<(), Failed> {
         let folder = Folder::open(&self.folder())?;
         let before = folder.state()?;
         let unfinished = before.as_ref().filter(|state| !state.done);
@@ -161,7 +162,7 @@ impl Fetch {
         };
         let tally = match server {
             Some(session) => there::run(work, &session)?,
-            None => here::run(work)?,
+            None => here::run(work, trust)?,
         };
         folder.write(&State {
             done: true,

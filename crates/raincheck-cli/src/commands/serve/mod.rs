@@ -85,6 +85,12 @@ impl Serve {
         Self { flags, mounted: true }
     }
 
+    /// The same, trusting the authorities of the file that `--ca-file` names.
+    pub(crate) fn trusting(mut self, file: Option<PathBuf>) -> Self {
+        self.flags.trust(file);
+        self
+    }
+
     /// Runs the command.
     pub(crate) fn run(self, output: Output) -> Result<(), Failed> {
         let config = Config::load(&self.flags)?;
@@ -95,8 +101,8 @@ impl Serve {
         let programs = workers.any(|worker| matches!(worker, Worker::KeepAlive(_)));
         let plan = door::Plan::new(settings, programs)?;
         plan.check(true)?;
-        let trust = match settings.trusted_ca.as_deref() {
-            Some(file) => crate::trust::with("--trusted-ca", file)?,
+        let trust = match settings.ca_file.as_deref() {
+            Some(file) => crate::trust::with("--ca-file", file)?,
             None => Trust::default(),
         };
         let directory = directory(settings.store.clone())?;

@@ -1,0 +1,89 @@
+//! `raincheck fetch` with a list that is long, and with authorities of one's own.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use raincheck::clock::SystemClock;
+use raincheck::core::batch::BatchStatus;
+use raincheck::core::name::Namespace;
+use serde_json::Value;
+
+use crate::door::{TLS, certify};
+use crate::fetch::{Pages, ended, fetch, folder, sorted, start, written};
+use crate::rig::{Ran, Server, signal, until};
+
+/// So far a list is handed over ahead of those that have ended: a thousand, and one group.
+const AHEAD: u64 = 1_000 + 128;
+
+/// The batch of a run that nobody is at, as its store has it.
+fn batch(work: &Path) -> BatchStatus {
+    let state = std::fs::read_dir(work).expect("it is there").filter_map(|entry| {
+        let text = std::fs::read_to_string(entry.expect("it can be read").path()).ok()?;
+        serde_json::from_str::<Value>(&text).ok()
+    });
+    let ids: Vec<String> = state
+        .filter_map(|state| state["batch"].as_str().map(str::to_owned))
+        .collect();
+    let id = ids.first().expect("the run has a batch").parse().expect("an id");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(async {
+        let clock = Arc::new(SystemClock::new());
+        let store = raincheck::store::open(work.join("store"), clock).expect("it opens");
+        let found = store.batch(&Namespace::default(), id).await.expect("it answers");
+        found.expect("the batch is there")
+    })
+}
+
+#[test]
+fn of_a_long_list_no_more_is_handed_over_than_keeps_the_hosts_busy() {
+    let (pages, folder) = (Pages::start(), folder());
+    std::fs::write(folder.path().join("urls"), pages.urls("/slow/", 3_000)).expect("the folder takes a file");
+    let run = ["urls", "-o", "out", "-c", "6", "--per-host", "6"];
+    let child = start(&mut fetch(folder.path(), &run));
+    pages.open(200);
+    let out = folder.path().join("out");
+    until("200 lines", || {
+        std::fs::read_to_string(&out).is_ok_and(|text| text.lines().count() == 200)
+    });
+    until("6 more requests", || pages.asked().len() == 206);
+    signal(child.id(), "KILL");
+    assert_eq!(ended(child).0, None);
+    let status = batch(&folder.path().join("out.raincheck"));
+    let (handed, sealed) = (status.batch.lines, status.batch.sealed());
+    assert!(
+        (206..=200 + AHEAD).contains(&handed) && !sealed,
+        "{handed} were handed over"
+    );
+    pages.open(10_000);
+    let resumed = Ran::of(&mut fetch(
+        folder.path(),
+        &["--resume", "-o", "out", "-c", "50", "--per-host", "50"],
+    ));
+    assert_eq!(resumed.code, 0, "{resumed:?}");
+    assert_eq!(
+        sorted(&written(folder.path(), "out"), "index"),
+        (0..3_000).collect::<Vec<_>>()
+    );
+    let twice = pages.asked().values().filter(|count| **count > 1).count();
+    assert!(twice <= 6, "{twice} were asked for again, beyond those under way");
+}
+
+#[test]
+fn pages_of_an_authority_of_ones_own_are_fetched_where_it_is_named() {
+    let service = folder();
+    certify(service.path());
+    let service = Server::start_in(service, &TLS);
+    let cert = service.folder().join("cert.pem");
+    let cert = cert.to_str().expect("the path is text");
+    let folder = folder();
+    let url = format!("{}/healthz\n", service.url.replace("127.0.0.1", "localhost"));
+    std::fs::write(folder.path().join("urls"), url).expect("the folder takes a file");
+    let run = ["urls", "-o", "out", "--max-attempts", "1", "--restart"];
+    for (named, code) in [(&[][..], 3), (&["--ca-file", cert][..], 0)] {
+        let ran = Ran::of(&mut fetch(folder.path(), &[&run, named].concat()));
+        assert_eq!(ran.code, code, "{ran:?}");
+    }
+    let by_variable = Ran::of(fetch(folder.path(), &run).env("RAINCHECK_CA_FILE", cert));
+    assert_eq!(by_variable.code, 0, "{by_variable:?}");
+    service.stop();
+}
