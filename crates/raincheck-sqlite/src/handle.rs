@@ -73,14 +73,24 @@ impl SqliteStore {
         self.request(true, run)
     }
 
-    /// What makes something new: refused where space is low.
+    /// Why nothing new is taken now.
+    fn refused(&self) -> Option<StoreError> {
+        let shared = &self.0.shared;
+        if shared.space.low() {
+            return Some(StoreError::DiskFull);
+        }
+        let stalled = || StoreError::Unavailable("the disk does not keep up".to_owned());
+        shared.busy.stalled().then(stalled)
+    }
+
+    /// What makes something new: refused where space is low, or the disk stalls.
     pub(crate) fn write_new<T, F>(&self, run: F) -> Answer<T>
     where
         T: Send + 'static,
         F: FnMut(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
     {
-        if self.0.shared.space.low() {
-            return Box::pin(ready(Err(StoreError::DiskFull)));
+        if let Some(refused) = self.refused() {
+            return Box::pin(ready(Err(refused)));
         }
         self.write(run)
     }
@@ -109,8 +119,8 @@ impl SqliteStore {
         T: Send + 'static,
         F: FnMut(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
     {
-        if self.0.shared.space.low() {
-            return Box::pin(ready(Err(StoreError::DiskFull)));
+        if let Some(refused) = self.refused() {
+            return Box::pin(ready(Err(refused)));
         }
         self.act(done, run)
     }

@@ -14,6 +14,7 @@ mod aside;
 mod back;
 mod batch_row;
 mod body;
+mod busy;
 mod checkpoint;
 mod directory;
 mod fresh;

@@ -4,11 +4,13 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use raincheck_core::clock::Clock;
 use raincheck_core::id::{IdGenerator, JobId};
 use raincheck_core::store::{Measure, Vitals};
 
+use crate::busy::Busy;
 use crate::checkpoint::Checkpoint;
 use crate::directory::{Directory, OpenError, row_error};
 use crate::handle::{Inner, SqliteStore};
@@ -41,6 +43,8 @@ pub struct Options {
     /// So many bytes of the disk are kept free: where there are fewer, no new work is taken, and what is there is finished.
     /// Unless said: 5 % of the disk, at most 256 MiB.
     pub reserve: Option<u64>,
+    /// Where the disk takes longer than this for one commit, no new work is taken until it is through. 5 s unless changed.
+    pub patience: Duration,
     /// A store of at most so many bytes is looked through for damage before it is served, a larger one right after. 128 MiB unless
     /// changed, some tenths of a second.
     pub look_at: u64,
@@ -61,6 +65,7 @@ impl Options {
             log_pages: 16_000,
             recent_jobs: 4_096,
             reserve: None,
+            patience: Duration::from_secs(5),
             look_at: 128 << 20,
             set_aside_damaged: false,
             master_keys: MasterKeys::default(),
@@ -121,7 +126,13 @@ impl SqliteStore {
         }
         let vitals = Vitals::new(Box::new(OnDisk(database.clone())));
         let space = Space::new(&database, options.reserve);
-        let shared = Arc::new(Shared::new(options.recent_jobs, vitals, space, sealer));
+        let shared = Arc::new(Shared::new(
+            options.recent_jobs,
+            vitals,
+            space,
+            sealer,
+            Busy::new(options.patience),
+        ));
         let handover = Arc::new(Handover::default());
         let checkpoint = Checkpoint::start(&database, options.log_pages, &handover, &shared)?;
         let look = (!looked_at)

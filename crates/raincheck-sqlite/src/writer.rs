@@ -15,6 +15,7 @@ use rusqlite::{Connection, ErrorCode};
 
 use crate::apply::settle;
 use crate::back;
+use crate::busy::Busy;
 use crate::checkpoint::Checkpoint;
 use crate::fresh::Fresh;
 use crate::handover::{Handover, Round, Taken};
@@ -44,12 +45,15 @@ pub(crate) struct Shared {
     pub(crate) space: Space,
     /// Seals secrets.
     pub(crate) sealer: Sealer,
+    /// How long the writer has been at it.
+    pub(crate) busy: Busy,
 }
 
 impl Shared {
-    pub(crate) fn new(recent_jobs: usize, vitals: Vitals, space: Space, sealer: Sealer) -> Self {
+    pub(crate) fn new(recent_jobs: usize, vitals: Vitals, space: Space, sealer: Sealer, busy: Busy) -> Self {
         Self {
             sealer,
+            busy,
             space,
             vitals: Arc::new(vitals),
             names: RwLock::default(),
@@ -183,7 +187,11 @@ impl Writer {
             let now = self.clock.now();
             let patience = self.memory.next_timer().map(|due| due.since(now));
             match self.handover.take(patience) {
-                Taken::Rounds(rounds) => self.pass(rounds),
+                Taken::Rounds(rounds) => {
+                    self.shared.busy.begin();
+                    self.pass(rounds);
+                    self.shared.busy.end();
+                }
                 Taken::Closing => break,
             }
         }

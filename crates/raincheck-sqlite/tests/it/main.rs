@@ -9,3 +9,4 @@ mod kit;
 mod output;
 mod sealed;
 mod space;
+mod stall;
