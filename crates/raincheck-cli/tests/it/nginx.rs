@@ -173,4 +173,6 @@ fn behind_nginx_nothing_waits_in_a_buffer_and_the_client_is_known() {
         audit.contains("127.0.0.2") && !audit.contains("203.0.113.7"),
         "{audit}"
     );
+    drop(nginx);
+    server.stop();
 }
