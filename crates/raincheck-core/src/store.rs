@@ -23,7 +23,7 @@ use crate::content::Input;
 use crate::decide::{EmitRefused, Fingerprint, NewJob, Patch, Renewed, SettleRefused};
 use crate::delivery::{Delivery, DeliveryId};
 use crate::group::GroupSpec;
-use crate::id::JobId;
+use crate::id::{JobId, Nonce};
 use crate::job::Job;
 use crate::key::{ApiKey, KeyId, KeyRefused, NewKey};
 use crate::list::{Listed, Page};
@@ -193,6 +193,23 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// back, the observer is told when the next may start. Leases of this queue that this worker claimed under the same `claim_id`
     /// and that are not over are given back as they are, instead of anything new, even where the queue is paused.
     fn claim(&self, ns: &Namespace, claim: Claim) -> Answer<Vec<Leased>>;
+
+    /// Whether [`claim_when_ready`](Self::claim_when_ready) waits.
+    fn holds_claims(&self) -> bool {
+        false
+    }
+
+    /// The same, and where there is nothing to claim it waits in the store: the very step that makes a job claimable hands
+    /// it out, and whoever submitted it and whoever claims it are answered together. Those who wait for one queue are
+    /// served in the order in which they came. Nothing may be given back at any time, at the latest when the claim is
+    /// [withdrawn](Self::withdraw); a store that [does not hold claims](Self::holds_claims) does so at once. An answer that
+    /// nobody waits for any more takes no more jobs, but for those that were on their way.
+    fn claim_when_ready(&self, ns: &Namespace, claim: Claim) -> Answer<Vec<Leased>> {
+        self.claim(ns, claim)
+    }
+
+    /// Has the claim of this queue that brought this nonce as its first answered, where it waits.
+    fn withdraw(&self, _ns: &Namespace, _queue: &QueueName, _first: Nonce) {}
 
     /// Extends leases; `None` where a lease is over. The holder alone is told of the lease's new end: whoever reads
     /// the job may see an older one. Once a renewal that defers returned, the lease survives any crash and every opening.

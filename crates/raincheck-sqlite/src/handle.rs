@@ -3,14 +3,15 @@
 //! Invariant: a handle holds no state of its own but the act that is done through it; dropping the last one lets the writer finish and end.
 
 use std::future::ready;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use raincheck_core::audit::Act;
 use raincheck_core::clock::Clock;
-use raincheck_core::id::IdGenerator;
+use raincheck_core::id::{IdGenerator, Nonce};
+use raincheck_core::name::{Namespace, QueueName};
 #[cfg(doc)]
 use raincheck_core::store::Store;
-use raincheck_core::store::{Answer, StoreError};
+use raincheck_core::store::{Answer, Claim, Leased, StoreError};
 use rusqlite::Connection;
 
 use crate::apply::acts;
@@ -19,6 +20,7 @@ use crate::operation::request;
 use crate::reader::Readers;
 use crate::row::QueueNames;
 use crate::tx::Tx;
+use crate::waiting;
 use crate::writer::Shared;
 
 /// A store in a directory. Cheap to clone; see [`Store`] for the operations and what is durable when they return.
@@ -55,12 +57,12 @@ impl Drop for Inner {
 }
 
 impl SqliteStore {
-    fn request<T, F>(&self, writes: bool, run: F) -> Answer<T>
+    fn request<T, F>(&self, writes: bool, reads: bool, run: F) -> Answer<T>
     where
         T: Send + 'static,
         F: FnMut(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
     {
-        let (request, answer) = request(writes, run);
+        let (request, answer) = request(writes, reads, run);
         self.0.handover.push(request);
         answer
     }
@@ -70,7 +72,19 @@ impl SqliteStore {
         T: Send + 'static,
         F: FnMut(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
     {
-        self.request(true, run)
+        self.request(true, true, run)
+    }
+
+    /// What accepts jobs, and looks at no rows of others but through the memory: refused where space is low.
+    pub(crate) fn accept<T, F>(&self, run: F) -> Answer<T>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
+    {
+        if self.0.shared.space.low() {
+            return Box::pin(ready(Err(StoreError::DiskFull)));
+        }
+        self.request(true, false, run)
     }
 
     /// Why nothing new is taken now.
@@ -131,7 +145,7 @@ impl SqliteStore {
         T: Send + 'static,
         F: FnMut(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
     {
-        self.request(false, run)
+        self.request(false, true, run)
     }
 
     pub(crate) fn read<T, F>(&self, query: F) -> Answer<T>
@@ -140,5 +154,42 @@ impl SqliteStore {
         F: FnOnce(&Connection, &QueueNames) -> rusqlite::Result<T> + Send + 'static,
     {
         self.0.readers.read(query)
+    }
+
+    /// A claim that waits where there is nothing for it.
+    pub(crate) fn claim_patiently(&self, ns: &Namespace, claim: Claim) -> Answer<Vec<Leased>> {
+        let named = claim.claimer.claim_id.is_some();
+        let (arrival, answer) = waiting::arrival(ns, claim);
+        if named {
+            // It may be a repetition, whose jobs are there already.
+            self.0.handover.push(arrival);
+        } else {
+            self.0.handover.push_patient(arrival);
+        }
+        answer
+    }
+
+    /// Takes such a claim back.
+    pub(crate) fn take_back(&self, ns: &Namespace, queue: &QueueName, first: Nonce) {
+        let (ns, queue) = (ns.clone(), queue.clone());
+        // Whoever claimed is answered; nobody waits for this.
+        drop(self.ask(move |tx| {
+            waiting::withdraw(tx, &ns, &queue, first);
+            Ok(())
+        }));
+    }
+
+    /// Lets the writer finish, and waits until it has.
+    pub(crate) fn end(&self) -> Answer<()> {
+        self.0.handover.close();
+        let ended = self.0.ended.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Box::pin(async move {
+            let Some(ended) = ended else {
+                return Err(StoreError::Closed);
+            };
+            // An error means that the writer is gone, which is what was asked for.
+            let _ = ended.await;
+            Ok(())
+        })
     }
 }

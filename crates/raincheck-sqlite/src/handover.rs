@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 
 use crate::operation::Operation;
 use crate::told::Outbox;
+use crate::waiting::Served;
 
 /// A round is handed over at this size even if the loop is still busy: larger transactions gain nothing.
 const ROUND_REQUESTS_MAX: usize = 64;
@@ -22,19 +23,30 @@ const ROUND_REQUESTS_MAX: usize = 64;
 /// Requests that were handed over together; `done` takes them back once they are answered.
 pub(crate) struct Round {
     pub(crate) requests: Vec<Box<dyn Operation>>,
-    done: Option<oneshot::Sender<Vec<Box<dyn Operation>>>>,
+    /// Claims that waited, to be answered with them.
+    pub(crate) served: Vec<Served>,
+    done: Option<oneshot::Sender<Answered>>,
+}
+
+/// What a round's task has to deliver.
+type Answered = (Vec<Box<dyn Operation>>, Vec<Served>);
+
+fn deliver((requests, served): Answered) {
+    requests.into_iter().for_each(Operation::deliver);
+    served.into_iter().for_each(Served::deliver);
 }
 
 impl Round {
     /// Gives the answered requests to the round's task, or delivers them here where there is none.
     pub(crate) fn finish(self, outbox: &Outbox) {
+        let answered = (self.requests, self.served);
         let unclaimed = match self.done {
-            Some(done) => done.send(self.requests).err(),
-            None => Some(self.requests),
+            Some(done) => done.send(answered).err(),
+            None => Some(answered),
         };
-        if let Some(requests) = unclaimed {
+        if let Some(answered) = unclaimed {
             outbox.tell();
-            requests.into_iter().for_each(Operation::deliver);
+            deliver(answered);
         }
     }
 }
@@ -44,6 +56,10 @@ struct State {
     gathering: Option<Round>,
     gathering_number: u64,
     inbox: Vec<Round>,
+    /// What the writer takes along when it has work; it is not woken for them.
+    patient: Vec<Box<dyn Operation>>,
+    /// Whether the writer found nothing for the patient when it looked last.
+    nothing_ready: bool,
     writer_waits: bool,
     closing: bool,
 }
@@ -87,6 +103,7 @@ impl Handover {
         let Ok(runtime) = Handle::try_current() else {
             state.inbox.push(Round {
                 requests: vec![request],
+                served: Vec::new(),
                 done: None,
             });
             self.wake_writer(&mut state);
@@ -97,6 +114,7 @@ impl Handover {
         requests.push(request);
         state.gathering = Some(Round {
             requests,
+            served: Vec::new(),
             done: Some(done),
         });
         state.gathering_number += 1;
@@ -109,11 +127,27 @@ impl Handover {
         runtime.spawn(async move {
             tokio::task::yield_now().await;
             drop(gathering);
-            if let Ok(requests) = answered.await {
+            if let Ok(answered) = answered.await {
                 outbox.tell();
-                requests.into_iter().for_each(Operation::deliver);
+                deliver(answered);
             }
         });
+    }
+
+    /// Takes a request that only waits for jobs: where there are none, nobody need look at it before there is other work.
+    pub(crate) fn push_patient(&self, request: Box<dyn Operation>) {
+        let mut state = self.lock();
+        if state.closing {
+            return;
+        }
+        if let Some(round) = &mut state.gathering {
+            round.requests.push(request);
+            return;
+        }
+        state.patient.push(request);
+        if !state.nothing_ready {
+            self.wake_writer(&mut state);
+        }
     }
 
     fn hand_over(&self, state: &mut MutexGuard<'_, State>) {
@@ -129,10 +163,13 @@ impl Handover {
         }
     }
 
-    /// Waits for requests, at most as long as `patience` (for ever where it is `None`).
-    pub(crate) fn take(&self, patience: Option<Duration>) -> Taken {
+    /// Waits for requests, at most as long as `patience` (for ever where it is `None`). Where there is nothing ready the patient
+    /// wait as well.
+    pub(crate) fn take(&self, patience: Option<Duration>, nothing_ready: bool) -> Taken {
         let mut state = self.lock();
-        if state.inbox.is_empty() && !state.closing {
+        state.nothing_ready = nothing_ready;
+        let idle = state.inbox.is_empty() && (nothing_ready || state.patient.is_empty());
+        if idle && !state.closing {
             state.writer_waits = true;
             state = match patience {
                 Some(patience) => {
@@ -149,7 +186,21 @@ impl Handover {
                 return Taken::Closing;
             }
         }
-        Taken::Rounds(std::mem::take(&mut state.inbox))
+        let (mut rounds, patient) = (
+            std::mem::take(&mut state.inbox),
+            std::mem::take(&mut state.patient),
+        );
+        match rounds.first_mut() {
+            // Before what may take them back.
+            Some(round) => drop(round.requests.splice(0..0, patient)),
+            None if patient.is_empty() => {}
+            None => rounds.push(Round {
+                requests: patient,
+                served: Vec::new(),
+                done: None,
+            }),
+        }
+        Taken::Rounds(rounds)
     }
 
     /// Wakes the writer although there is no request.

@@ -40,6 +40,7 @@ mod sum;
 mod told;
 mod tx;
 mod vault;
+mod waiting;
 mod writer;
 
 pub use directory::OpenError;

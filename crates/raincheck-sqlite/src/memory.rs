@@ -24,12 +24,14 @@ mod groups;
 mod load;
 mod queue;
 mod rates;
+mod unwritten;
 
 pub(crate) use batches::{BatchKey, LiveBatch, ended};
 pub(crate) use damaged::Damaged;
 pub(crate) use queue::QueueMemory;
 use queue::slot;
 pub(crate) use rates::Rates;
+pub(crate) use unwritten::{New, Unwritten};
 
 /// A map whose keys are names: its seed is another in every process.
 type Named<K, V> = HashMap<K, V, foldhash::quality::RandomState>;
@@ -76,6 +78,8 @@ pub(crate) struct Memory {
     /// Queues of which the transaction under way took a ready job out of turn.
     parted: Vec<QueueKey>,
     recent: Recent<(QueueKey, Arc<Job>, Option<Input>)>,
+    /// Jobs that the transaction under way accepted and has not written yet.
+    pub(crate) unwritten: Unwritten,
     /// Where running jobs' chunks have got to, of those that emitted since this was built; else their last row tells.
     marks: Numbered<u64, Mark>,
     /// Batches that are not done.
@@ -117,6 +121,7 @@ impl Memory {
             stale: false,
             parted: Vec::new(),
             recent: Recent::new(recent_jobs),
+            unwritten: Unwritten::default(),
             marks: Numbered::default(),
             batches: Numbered::default(),
             touched_batches: Vec::new(),

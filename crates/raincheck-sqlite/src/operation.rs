@@ -16,6 +16,11 @@ pub(crate) trait Operation: Send {
     /// Whether it may write rows; a batch of reads needs no sync.
     fn writes(&self) -> bool;
 
+    /// Whether it looks at the rows of jobs, so that each must have its own; what only accepts jobs does not.
+    fn reads(&self) -> bool {
+        true
+    }
+
     /// Whether it has not been run or failed yet.
     fn unanswered(&self) -> bool;
 
@@ -29,6 +34,7 @@ pub(crate) trait Operation: Send {
 struct Request<F, T> {
     run: F,
     writes: bool,
+    reads: bool,
     answer: Option<Result<T, StoreError>>,
     reply: oneshot::Sender<Result<T, StoreError>>,
 }
@@ -45,6 +51,10 @@ where
 
     fn writes(&self) -> bool {
         self.writes
+    }
+
+    fn reads(&self) -> bool {
+        self.reads
     }
 
     fn unanswered(&self) -> bool {
@@ -64,7 +74,7 @@ where
 }
 
 /// Makes a request and the answer that its caller waits for.
-pub(crate) fn request<T, F>(writes: bool, run: F) -> (Box<dyn Operation>, Answer<T>)
+pub(crate) fn request<T, F>(writes: bool, reads: bool, run: F) -> (Box<dyn Operation>, Answer<T>)
 where
     T: Send + 'static,
     F: FnMut(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
@@ -74,6 +84,7 @@ where
         Box::new(Request {
             run,
             writes,
+            reads,
             answer: None,
             reply,
         }),

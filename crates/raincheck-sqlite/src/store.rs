@@ -3,7 +3,7 @@
 //! Invariant: an operation is handed over before this returns, whether or not its answer is waited for.
 
 use std::future::ready;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use raincheck_core::audit::{Act, ActPage, Acts, ActsKept};
 use raincheck_core::batch::{
@@ -14,7 +14,7 @@ use raincheck_core::content::Input;
 use raincheck_core::decide::{EmitRefused, Patch, Renewed, SettleRefused};
 use raincheck_core::delivery::{Delivery, DeliveryId};
 use raincheck_core::group::GroupSpec;
-use raincheck_core::id::JobId;
+use raincheck_core::id::{JobId, Nonce};
 use raincheck_core::job::Job;
 use raincheck_core::key::{ApiKey, KeyId, KeyRefused, NewKey};
 use raincheck_core::list::{Listed, Page};
@@ -61,7 +61,7 @@ impl Store for SqliteStore {
         batch: Vec<Submission>,
     ) -> Answer<Vec<Result<Submitted, SubmitRefused>>> {
         let ns = ns.clone();
-        self.write_new(move |tx| {
+        self.accept(move |tx| {
             batch
                 .iter()
                 .map(|submission| submit::submit(tx, &ns, submission))
@@ -103,6 +103,18 @@ impl Store for SqliteStore {
     fn claim(&self, ns: &Namespace, claim: Claim) -> Answer<Vec<Leased>> {
         let ns = ns.clone();
         self.write(move |tx| claim::claim(tx, &ns, &claim))
+    }
+
+    fn holds_claims(&self) -> bool {
+        true
+    }
+
+    fn claim_when_ready(&self, ns: &Namespace, claim: Claim) -> Answer<Vec<Leased>> {
+        self.claim_patiently(ns, claim)
+    }
+
+    fn withdraw(&self, ns: &Namespace, queue: &QueueName, first: Nonce) {
+        self.take_back(ns, queue, first);
     }
 
     fn renew(&self, ns: &Namespace, batch: Vec<Renew>) -> Answer<Vec<Option<Renewed>>> {
@@ -428,15 +440,6 @@ impl Store for SqliteStore {
     }
 
     fn close(&self) -> Answer<()> {
-        self.0.handover.close();
-        let ended = self.0.ended.lock().unwrap_or_else(PoisonError::into_inner).take();
-        Box::pin(async move {
-            let Some(ended) = ended else {
-                return Err(StoreError::Closed);
-            };
-            // An error means that the writer is gone, which is what was asked for.
-            let _ = ended.await;
-            Ok(())
-        })
+        self.end()
     }
 }

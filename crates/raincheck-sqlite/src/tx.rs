@@ -21,6 +21,7 @@ use crate::memory::Memory;
 use crate::row::{self, QueueKey};
 use crate::told::Told;
 use crate::vault::Sealer;
+use crate::waiting::Waiters;
 use crate::{body, sum};
 
 /// What an operation works with inside the transaction.
@@ -31,6 +32,8 @@ pub(crate) struct Tx<'a> {
     pub(crate) now: Timestamp,
     /// What the observer is told after the commit.
     pub(crate) told: &'a mut Told,
+    /// Claims that wait.
+    pub(crate) waiters: &'a mut Waiters,
     /// What was committed before.
     pub(crate) fresh: &'a Fresh,
     /// Seals what must not lie in the clear.
@@ -40,8 +43,27 @@ pub(crate) struct Tx<'a> {
 impl Tx<'_> {
     /// Writes what is written once a transaction, at its end.
     pub(crate) fn flush(&mut self) -> rusqlite::Result<()> {
+        self.write_new()?;
         batches::flush(self)?;
         self.memory.rates.flush(self.conn, self.now)
+    }
+
+    /// Writes the rows of jobs that have none yet: before anything looks at the rows.
+    pub(crate) fn write_new(&mut self) -> rusqlite::Result<()> {
+        for new in self.memory.unwritten.take() {
+            let word = new.idempotency.as_deref();
+            row::insert(self.conn, &new.job, new.queue, word, new.input.as_ref())?;
+        }
+        Ok(())
+    }
+
+    /// A job that was just written, or is about to be.
+    fn at_hand(&self, seq: u64) -> Option<(QueueKey, &Arc<Job>, Option<&Input>)> {
+        if let Some((key, job, input)) = self.memory.kept(seq) {
+            return Some((*key, job, input.as_ref()));
+        }
+        let new = self.memory.unwritten.get(seq)?;
+        Some((new.queue, &new.job, new.input.as_ref()))
     }
 
     /// Reads a job.
@@ -50,11 +72,11 @@ impl Tx<'_> {
         ns: &Namespace,
         id: JobId,
     ) -> rusqlite::Result<Result<(QueueKey, Arc<Job>), Missing>> {
-        if let Some((key, job, _)) = self.memory.kept(id.seq())
+        if let Some((key, job, _)) = self.at_hand(id.seq())
             && job.id == id
             && job.namespace == *ns
         {
-            return Ok(Ok((*key, Arc::clone(job))));
+            return Ok(Ok((key, Arc::clone(job))));
         }
         let found = row::load(self.conn, &self.memory.names, ns, id)?;
         Ok(found.map(|(key, job)| (key, Arc::new(job))))
@@ -62,8 +84,8 @@ impl Tx<'_> {
 
     /// Reads a job that the memory knows.
     pub(crate) fn load_seq(&self, seq: u64) -> rusqlite::Result<Option<(QueueKey, Arc<Job>)>> {
-        if let Some((key, job, _)) = self.memory.kept(seq) {
-            return Ok(Some((*key, Arc::clone(job))));
+        if let Some((key, job, _)) = self.at_hand(seq) {
+            return Ok(Some((key, Arc::clone(job))));
         }
         Ok(
             match row::load_key(self.conn, &self.memory.names, seq.cast_signed())? {
@@ -93,7 +115,7 @@ impl Tx<'_> {
 
     /// Reads a job's input.
     pub(crate) fn input(&self, id: JobId) -> rusqlite::Result<Input> {
-        if let Some((_, job, Some(input))) = self.memory.kept(id.seq())
+        if let Some((_, job, Some(input))) = self.at_hand(id.seq())
             && job.id == id
         {
             return Ok(input.clone());
@@ -114,13 +136,16 @@ impl Tx<'_> {
         after: &Arc<Job>,
         result: Option<&JobResult>,
     ) -> rusqlite::Result<()> {
+        let later = self.follow_new(key, before, after)?;
         let ends = after.done() && !before.done();
         let place = if ends {
             batches::count_end(self, after)
         } else {
             None
         };
-        row::write(self.conn, before, after, result, place)?;
+        if !later {
+            row::write(self.conn, before, after, result, place)?;
+        }
         if ends {
             let queue = self
                 .memory
@@ -167,6 +192,26 @@ impl Tx<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Whether the job is claimed by the transaction that accepts it: its row is written once, as it is then. For anything
+    /// else it is written here.
+    fn follow_new(&mut self, key: QueueKey, before: &Job, after: &Arc<Job>) -> rusqlite::Result<bool> {
+        if self.memory.unwritten.get(after.id.seq()).is_none() {
+            return Ok(false);
+        }
+        let claimed = matches!((&before.phase, &after.phase), (Phase::Waiting, Phase::Running(_)));
+        // Where bytes are bounded, what the row holds is asked for.
+        let counted = self
+            .memory
+            .queues
+            .get(&key)
+            .is_some_and(|memory| memory.bytes.is_some());
+        if claimed && !counted {
+            return Ok(self.memory.unwritten.follow(after));
+        }
+        self.write_new()?;
+        Ok(false)
     }
 
     /// Follows how many bytes wait in a queue that bounds them.

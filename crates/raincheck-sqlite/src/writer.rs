@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use raincheck_core::clock::Clock;
 use raincheck_core::store::{StoreError, Trouble, Vitals};
 use raincheck_core::time::Timestamp;
+use rusqlite::Connection;
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode};
 
 use crate::apply::settle;
 use crate::back;
@@ -28,9 +28,13 @@ use crate::space::Space;
 use crate::told::Told;
 use crate::tx::Tx;
 use crate::vault::Sealer;
+use crate::waiting::{self, Served, Waiters};
 
 mod damage;
+mod fault;
 mod wall;
+
+use fault::{Fault, fault};
 
 /// What the writer shares with the handles of the store.
 #[derive(Debug)]
@@ -59,36 +63,6 @@ impl Shared {
             names: RwLock::default(),
             fresh: Fresh::new(recent_jobs),
         }
-    }
-}
-
-/// Why a transaction came to nothing.
-enum Fault {
-    /// No space is left; rolled back.
-    Full,
-    /// The file cannot be relied on any more. Whether the commit happened is not known if `in_doubt`.
-    Broken { reason: String, in_doubt: bool },
-    /// One operation cannot be run; rolled back.
-    Operation(rusqlite::Error),
-}
-
-fn fault(error: rusqlite::Error, committing: bool) -> Fault {
-    match error.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => Fault::Full,
-        Some(
-            ErrorCode::SystemIoFailure
-            | ErrorCode::DatabaseCorrupt
-            | ErrorCode::NotADatabase
-            | ErrorCode::CannotOpen,
-        ) => Fault::Broken {
-            reason: error.to_string(),
-            in_doubt: committing,
-        },
-        _ if committing => Fault::Broken {
-            reason: error.to_string(),
-            in_doubt: true,
-        },
-        _ => Fault::Operation(error),
     }
 }
 
@@ -125,6 +99,7 @@ pub(crate) struct Writer {
     beside: Beside,
     failed: Option<String>,
     told: Told,
+    waiters: Waiters,
     seal: Seal,
 }
 
@@ -149,6 +124,7 @@ impl Writer {
             beside,
             failed: None,
             told: Told::default(),
+            waiters: Waiters::default(),
             seal,
         }
     }
@@ -159,6 +135,7 @@ impl Writer {
             memory: &mut self.memory,
             now,
             told: &mut self.told,
+            waiters: &mut self.waiters,
             fresh: &self.shared.fresh,
             sealer: &self.shared.sealer,
         }
@@ -186,7 +163,7 @@ impl Writer {
         loop {
             let now = self.clock.now();
             let patience = self.memory.next_timer().map(|due| due.since(now));
-            match self.handover.take(patience) {
+            match self.handover.take(patience, self.memory.nothing_ready()) {
                 Taken::Rounds(rounds) => {
                     self.shared.busy.begin();
                     self.pass(rounds);
@@ -237,10 +214,16 @@ impl Writer {
             requests(&mut rounds)
                 .filter(|request| request.unanswered())
                 .for_each(|request| request.fail(&error));
+            self.waiters.fail(&error);
         }
         self.publish();
-        if rounds.is_empty() {
-            self.handover.outbox.tell();
+        let served = self.waiters.take_served();
+        match rounds.first_mut() {
+            Some(round) => round.served = served,
+            None => {
+                self.handover.outbox.tell();
+                served.into_iter().for_each(Served::deliver);
+            }
         }
         rounds
             .into_iter()
@@ -254,7 +237,7 @@ impl Writer {
 
     /// Runs the pass in one transaction; where one operation cannot be run, each in one of its own.
     fn run_all(&mut self, rounds: &mut [Round], now: Timestamp) {
-        if requests(rounds).next().is_none() {
+        if requests(rounds).next().is_none() && self.waiters.concerned(&self.told.woken).is_empty() {
             return;
         }
         let outcome = self.transact(&mut requests(rounds), now);
@@ -305,6 +288,9 @@ impl Writer {
         let outcome = self.try_transact(requests, now);
         if outcome.is_err() {
             self.told.forget_since(place);
+            self.waiters.wait_on();
+        } else {
+            self.waiters.committed();
         }
         outcome
     }
@@ -322,47 +308,69 @@ impl Writer {
         }
         let mut writing = false;
         for request in requests {
-            if request.writes() && !writing {
-                writing = true;
-                let begun = self
-                    .conn
-                    .prepare_cached("BEGIN IMMEDIATE")
-                    .and_then(|mut begin| begin.execute([]));
-                begun.map_err(|error| fault(error, false))?;
+            if request.writes() {
+                self.begin(&mut writing)?;
             }
-            if let Err(error) = request.apply(&mut self.tx(now)) {
-                let fault = fault(error, false);
-                self.roll_back(now)?;
-                return Err(fault);
-            }
-        }
-        if writing {
-            if let Err(error) = self.tx(now).flush() {
-                let fault = fault(error, false);
-                self.roll_back(now)?;
-                return Err(fault);
-            }
-            let begun = instant();
-            let committed = self
-                .conn
-                .prepare_cached("COMMIT")
-                .and_then(|mut commit| commit.execute([]));
-            if let Err(error) = committed {
-                let fault = fault(error, true);
-                if matches!(fault, Fault::Full) {
-                    self.roll_back(now)?;
-                }
-                return Err(fault);
-            }
-            self.committed(begun.elapsed());
-            self.seal.note().map_err(|error| Fault::Broken {
-                reason: error.to_string(),
-                in_doubt: true,
-            })?;
+            let mut tx = self.tx(now);
+            let written = if request.reads() { tx.write_new() } else { Ok(()) };
+            let applied = written.and_then(|()| request.apply(&mut tx));
+            self.or_roll_back(applied, now)?;
         }
         let woken = self.memory.release_staged(now);
         self.told.woken.extend(woken);
-        Ok(())
+        let concerned = self.waiters.concerned(&self.told.woken);
+        if concerned.iter().any(|key| waiting::has_ready(&self.memory, *key)) {
+            self.begin(&mut writing)?;
+            let served = waiting::serve(&mut self.tx(now), &concerned);
+            self.or_roll_back(served, now)?;
+            // Nobody needs to look for what is gone already.
+            let memory = &self.memory;
+            self.told
+                .woken
+                .retain(|key| !concerned.contains(key) || waiting::has_ready(memory, *key));
+        }
+        if writing { self.commit(now) } else { Ok(()) }
+    }
+
+    /// Begins the transaction, unless it was begun.
+    fn begin(&self, writing: &mut bool) -> Result<(), Fault> {
+        if std::mem::replace(writing, true) {
+            return Ok(());
+        }
+        let begun = self
+            .conn
+            .prepare_cached("BEGIN IMMEDIATE")
+            .and_then(|mut begin| begin.execute([]));
+        begun.map(drop).map_err(|error| fault(error, false))
+    }
+
+    fn or_roll_back(&mut self, outcome: rusqlite::Result<()>, now: Timestamp) -> Result<(), Fault> {
+        let Err(error) = outcome else { return Ok(()) };
+        let fault = fault(error, false);
+        self.roll_back(now)?;
+        Err(fault)
+    }
+
+    fn commit(&mut self, now: Timestamp) -> Result<(), Fault> {
+        let flushed = self.tx(now).flush();
+        self.or_roll_back(flushed, now)?;
+        let begun = instant();
+        let committed = self
+            .conn
+            .prepare_cached("COMMIT")
+            .and_then(|mut commit| commit.execute([]));
+        if let Err(error) = committed {
+            let fault = fault(error, true);
+            if matches!(fault, Fault::Full) {
+                self.roll_back(now)?;
+            }
+            return Err(fault);
+        }
+        self.committed(begun.elapsed());
+        self.seal.note().map_err(|error| Fault::Broken {
+            reason: error.to_string(),
+            in_doubt: true,
+        })
     }
 
     /// Counts a commit.

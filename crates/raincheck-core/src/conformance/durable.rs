@@ -35,6 +35,7 @@ macro_rules! conformance_durable_promises {
                 keys_survive
             }
             reopen_leases {
+                a_job_that_was_claimed_at_once_survives
                 a_settlement_can_be_repeated_after_opening
                 a_pull_lease_gets_its_full_term
                 a_renewed_term_survives

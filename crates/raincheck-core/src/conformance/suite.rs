@@ -244,6 +244,17 @@ macro_rules! conformance_promises {
                 every_way_to_stop_waiting_gives_the_bytes_back
                 a_bound_that_is_set_late_counts_what_waits
             }
+            waiting {
+                whoever_waits_first_is_served_first
+                one_submission_serves_all_who_wait
+                who_comes_while_there_are_jobs_does_not_wait
+                a_claim_that_is_withdrawn_takes_nothing
+                waiting_claims_respect_pause_and_limits
+                a_job_that_becomes_due_goes_to_whoever_waits
+                a_waiting_claim_that_is_repeated_gives_back_its_leases
+                a_claim_waits_for_its_own_queue
+                what_comes_with_a_job_is_there_when_it_is_claimed_at_once
+            }
             concurrency {
                 concurrency_is_never_exceeded
                 claims_at_the_same_time_respect_concurrency

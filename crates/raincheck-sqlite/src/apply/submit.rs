@@ -15,6 +15,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::settle::moved;
 use super::{put_tags, queues, unique};
 use crate::body;
+use crate::memory::New;
 use crate::row::{self, Found, QueueKey};
 use crate::sum;
 use crate::tx::Tx;
@@ -67,6 +68,10 @@ fn admit(
     contest: Option<(Arc<Job>, Contest)>,
     input: &Input,
 ) -> rusqlite::Result<Result<(), SubmitRefused>> {
+    if contest.is_some() {
+        // What the other one holds is read from its rows.
+        tx.write_new()?;
+    }
     let Some(memory) = tx.memory.queues.get(&key) else {
         return Ok(Ok(()));
     };
@@ -107,7 +112,6 @@ fn accept(
     let job = decide::submit_at(new, tx.now);
     let small = body::small_input(input);
     let word = idempotency.map(|idempotency| idempotency.key.as_str());
-    row::insert(tx.conn, &job, key, word, small)?;
     if small.is_none() {
         body::put_input(tx.conn, job.id, input)?;
     }
@@ -117,6 +121,12 @@ fn accept(
         put_key(tx.conn, key, job.id, idempotency)?;
     }
     let job = Arc::new(job);
+    tx.memory.unwritten.put(New {
+        queue: key,
+        job: Arc::clone(&job),
+        idempotency: word.map(str::to_owned),
+        input: small.cloned(),
+    });
     tx.accepted(key, Arc::clone(&job), input);
     Ok(job)
 }
@@ -169,6 +179,10 @@ pub(crate) fn replay(
     };
     if decide::idempotency(&fingerprint, &idempotency.fingerprint) == IdempotencyMatch::Mismatch {
         return Ok(Some(Err(SubmitRefused::IdempotencyMismatch)));
+    }
+    if let Some(new) = tx.memory.unwritten.get(seq.cast_unsigned()) {
+        let (job, id) = (Arc::clone(&new.job), new.job.id);
+        return Ok(Some(Ok(Submitted::Replayed(Ok(job), id))));
     }
     // The key's row dies with the job's, so there is one.
     let found = row::load_key(tx.conn, &tx.memory.names, seq)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;

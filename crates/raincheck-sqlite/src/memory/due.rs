@@ -8,6 +8,9 @@ use raincheck_core::time::Timestamp;
 use super::{Memory, QueueMemory};
 use crate::row::QueueKey;
 
+/// Where there are more, those who wait are looked after at once.
+const QUEUES_LOOKED_AT: usize = 64;
+
 impl Memory {
     /// Whether a queue that limits how many run has jobs that wait for a place, and a place.
     pub(crate) fn has_room_again(&self, key: QueueKey) -> bool {
@@ -87,6 +90,11 @@ impl Memory {
     pub(crate) fn claimable(&self) -> Vec<QueueKey> {
         let any = self.queues.iter().filter(|(_, memory)| memory.ready.any());
         any.map(|(key, _)| *key).collect()
+    }
+
+    /// Whether no queue has jobs to claim; not looked for where there are many queues.
+    pub(crate) fn nothing_ready(&self) -> bool {
+        self.queues.len() <= QUEUES_LOOKED_AT && !self.queues.values().any(|memory| memory.ready.any())
     }
 
     /// When the next timer is due, or the next job that a rate holds back.

@@ -93,17 +93,17 @@ fn member_columns(member: Member) -> [i64; 3] {
 macro_rules! insert_job {
     ($columns:literal, $values:literal) => {
         concat!(
-            "INSERT INTO jobs (seq, tail, queue, state, priority, version, attempt, fence, cancelling, run_at, job_group, ",
-            "options, history, idempotency, input_type, input, sum, asked_sum, history_sum, input_sum",
+            "INSERT INTO jobs (seq, tail, queue, priority, run_at, job_group, options, history, idempotency, input_type, input, ",
+            "sum, asked_sum, history_sum, input_sum, state, version, attempt, fence, started_at, lease, cancelling",
             $columns,
-            ") VALUES (?1, ?2, ?3, 0, ?4, 1, 0, 0, 0, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15",
+            ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, 0",
             $values,
             ")"
         )
     };
 }
 
-/// Inserts a job that was just accepted, with its input where that goes into the row.
+/// Inserts a job that was just accepted, and perhaps claimed, with its input where that goes into the row.
 pub(crate) fn insert(
     conn: &Connection,
     job: &Job,
@@ -112,16 +112,18 @@ pub(crate) fn insert(
     input: Option<&Input>,
 ) -> rusqlite::Result<()> {
     let mut insert = conn.prepare_cached(if job.member.is_some() {
-        insert_job!(", batch, batch_tail, batch_index", ", ?16, ?17, ?18")
+        insert_job!(", batch, batch_tail, batch_index", ", ?22, ?23, ?24")
     } else {
         insert_job!("", "")
     })?;
     if let Some(member) = job.member {
-        for (column, value) in (16..).zip(member_columns(member)) {
+        for (column, value) in (22..).zip(member_columns(member)) {
             insert.raw_bind_parameter(column, value)?;
         }
     }
     let (options, history) = (options_text(job)?, history_text(job)?);
+    let lease = job.lease().map(lease_text).transpose()?;
+    let (state, ..) = phase_columns(job);
     let content_type = input.and_then(|input| input.content_type.as_deref());
     let common = params![
         key(job.id),
@@ -135,13 +137,19 @@ pub(crate) fn insert(
         idempotency,
         content_type,
         input.map(|input| &*input.body),
-        step_sum(job, None, None),
+        step_sum(job, lease.as_deref(), None),
         asked_sum(job, queue, options.as_deref()),
         history_sum(job, history.as_deref()),
         input.map(|input| sum::of(
             [Some(key(job.id))],
             [content_type.map(str::as_bytes), Some(&input.body)]
         )),
+        state,
+        job.version,
+        job.attempt,
+        job.fence.0,
+        job.started_at.map(Timestamp::as_millis),
+        lease,
     ];
     for (index, value) in common.iter().enumerate() {
         insert.raw_bind_parameter(index + 1, value)?;

@@ -119,12 +119,17 @@ impl Line {
         if self.shop.unrenewed.any() {
             return Step::Pause(self.backoff.next());
         }
-        let concurrency = queue.concurrency(self.cores).map_or(usize::MAX, |n| n as usize);
-        let free = concurrency.saturating_sub(self.slots.taken());
+        let free = self.free(&queue);
         if free == 0 || !self.hungry {
             return Step::Wait { poll: free > 0 };
         }
         Step::Claim(queue, runner, free.min(CLAIM_MAX))
+    }
+
+    /// How many attempts more may run.
+    fn free(&self, queue: &Queue) -> usize {
+        let concurrency = queue.concurrency(self.cores).map_or(usize::MAX, |n| n as usize);
+        concurrency.saturating_sub(self.slots.taken())
     }
 
     async fn wait(&mut self, poll: bool) {
@@ -172,15 +177,23 @@ impl Line {
             nonces: (0..free).map(|_| self.shop.random.nonce()).collect(),
             passing_over,
         };
+        let patient = runner.waits() && self.shop.store.holds_claims();
         let asked = Instant::now();
-        match self.shop.store.claim(&queue.namespace, claim).await {
+        let claimed = if patient {
+            self.claim_when_ready(queue, claim).await
+        } else {
+            self.shop.store.claim(&queue.namespace, claim).await
+        };
+        match claimed {
             Ok(leased) => {
                 self.backoff.reset();
-                self.hungry = leased.len() >= free;
+                if !patient {
+                    self.hungry = leased.len() >= free;
+                }
                 if !self.hungry {
                     self.held_until = until.into_iter().min();
                 }
-                self.start(queue, runner, asked, with_places(leased, places));
+                self.start(queue, runner, asked, leased, places);
                 Ok(())
             }
             Err(StoreError::Failed(_) | StoreError::Closed) => Err(()),
@@ -197,17 +210,63 @@ impl Line {
         }
     }
 
+    /// Claims, and waits in the store for jobs to come; taken back once there is a reason to ask anew.
+    async fn claim_when_ready(&mut self, queue: &Queue, claim: Claim) -> Result<Vec<Leased>, StoreError> {
+        let store = self.shop.store.clone();
+        let (first, wanted) = (claim.nonces.first().copied(), claim.nonces.len());
+        let mut answer = store.claim_when_ready(&queue.namespace, claim);
+        tokio::select! {
+            biased;
+            answered = &mut answer => {
+                // A claim that waits says by itself that there is nothing more; where it does not, a hint does.
+                self.hungry = answered.as_ref().is_ok_and(|leased| !leased.is_empty());
+                return answered;
+            }
+            () = self.asks_anew(queue, wanted) => {}
+        }
+        if let Some(first) = first {
+            store.withdraw(&queue.namespace, &queue.name, first);
+        }
+        answer.await
+    }
+
+    /// Until a claim of so many that waits is not what is wanted any more.
+    async fn asks_anew(&mut self, queue: &Queue, wanted: usize) {
+        let poll = sleep(POLL + POLL.mul_f32(self.shop.random.fraction()));
+        tokio::pin!(poll);
+        loop {
+            tokio::select! {
+                biased;
+                () = self.stopping.cancelled() => return,
+                changed = self.settings.changed() => {
+                    // Fails only where dispatch itself is gone.
+                    self.orphaned |= changed.is_err();
+                    return;
+                }
+                () = self.slots.wake.notified() => {
+                    // Not for each slot that becomes free: a claim for half of them does for a while.
+                    if self.free(queue).min(CLAIM_MAX) >= 2 * wanted {
+                        return;
+                    }
+                }
+                () = &mut poll => return,
+            }
+        }
+    }
+
     fn start(
         &self,
         queue: &Arc<Queue>,
         runner: &Arc<dyn Runner>,
         asked: Instant,
-        leased: impl Iterator<Item = (Leased, Option<Place>)>,
+        leased: Vec<Leased>,
+        places: Vec<Place>,
     ) {
+        let asked = claimed_at(asked, &leased, self.shop.store.now());
         let late = asked.elapsed() > queue.lease_for().mul_f32(0.8);
         let interrupted = self.stopping.is_cancelled();
         let former = self.settings.borrow().as_deref().map(works) != self.made_for;
-        for (leased, place) in leased {
+        for (leased, place) in with_places(leased, places) {
             let slot = self.slots.take();
             if late || interrupted || former {
                 attempt::give_back(&self.shop, &leased, interrupted, slot);
@@ -227,6 +286,14 @@ impl Line {
             attempt::start(&self.shop, attempt);
         }
     }
+}
+
+/// When these were claimed, or somewhat earlier: a claim may have waited for them.
+fn claimed_at(asked: Instant, leased: &[Leased], now: Timestamp) -> Instant {
+    let lease = leased.first().and_then(|leased| leased.job.lease());
+    let age = lease.map(|lease| now.since(lease.started_at));
+    let claimed = age.and_then(|age| Instant::now().checked_sub(age));
+    claimed.map_or(asked, |claimed| claimed.max(asked))
 }
 
 /// Each job with where it goes, where that was reserved; places that are left are given back.

@@ -29,9 +29,19 @@ pub(crate) struct Claiming {
     pub(super) nonces: Vec<Nonce>,
     /// Taken once it has answered.
     pub(super) answer: Option<Answer<Vec<Leased>>>,
+    /// Whether it may wait in the store.
+    pub(super) patient: bool,
 }
 
 impl Claiming {
+    /// Has the store answer at once.
+    pub(super) fn withdraw(&self) {
+        if let (true, Some(first)) = (self.patient, self.nonces.first()) {
+            let store = &self.pull.0.store;
+            store.withdraw(&self.holder.namespace, &self.holder.queue, *first);
+        }
+    }
+
     /// What the store gave, in a guard.
     fn taken(&mut self, leased: Vec<Leased>) -> Handed {
         let now = self.pull.0.store.now();
@@ -69,11 +79,13 @@ impl Future for Claiming {
 impl Drop for Claiming {
     fn drop(&mut self) {
         let Some(answer) = self.answer.take() else { return };
+        self.withdraw();
         let mut claiming = Self {
             pull: self.pull.clone(),
             holder: self.holder.clone(),
             nonces: std::mem::take(&mut self.nonces),
             answer: None,
+            patient: false,
         };
         self.pull.errand(async move {
             if let Ok(leased) = answer.await {

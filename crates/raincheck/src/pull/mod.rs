@@ -100,8 +100,12 @@ impl Pull {
     /// Claims what is there. Handed over by the call; leases that the future or what it gives back is dropped with are
     /// given back.
     pub(crate) fn claim(&self, wanted: &Wanted) -> Claiming {
-        let holder = wanted.holder.clone();
-        self.0.roll.seen(&holder, self.0.store.now());
+        self.ask(wanted, false)
+    }
+
+    fn ask(&self, wanted: &Wanted, patient: bool) -> Claiming {
+        let (holder, store) = (wanted.holder.clone(), &self.0.store);
+        self.0.roll.seen(&holder, store.now());
         let nonces: Vec<Nonce> = (0..wanted.max).map(|_| self.0.random.nonce()).collect();
         let claim = Claim {
             queue: holder.queue.clone(),
@@ -115,16 +119,23 @@ impl Pull {
             running_max: None,
             passing_over: Vec::new(),
         };
+        let answer = if patient {
+            store.claim_when_ready(&holder.namespace, claim)
+        } else {
+            store.claim(&holder.namespace, claim)
+        };
         Claiming {
-            answer: Some(self.0.store.claim(&holder.namespace, claim)),
+            answer: Some(answer),
             pull: self.clone(),
             holder,
             nonces,
+            patient,
         }
     }
 
     /// Claims, and where there is nothing waits for it until then. Gives back nothing when the time is over, the node
-    /// leaves, or whoever waits is gone. Whoever finds others waiting goes to the end of the line, unless it may be repeating a claim.
+    /// leaves, or whoever waits is gone. Those who wait do so in the store, in the order in which they came; where it holds
+    /// no claims, in a line of their own: whoever finds others there goes to its end, unless it may be repeating a claim.
     ///
     /// # Cancel safety
     /// Safe: the place in line, or what was claimed, goes to the next.
@@ -137,14 +148,17 @@ impl Pull {
         let mut gone = pin!(gone);
         let queue = (wanted.holder.namespace.clone(), wanted.holder.queue.clone());
         let place = self.0.bells.join(queue.clone());
-        let mut my_turn = place.first() || wanted.claim_id.is_some();
+        let mut my_turn = place.first() || wanted.claim_id.is_some() || self.0.store.holds_claims();
         loop {
             if my_turn {
-                let claimed = self.claim(wanted).await;
+                let (claimed, over) = self.claim_until(wanted, until, gone.as_mut()).await;
                 let full = claimed
                     .as_ref()
                     .is_ok_and(|handed| handed.leased.len() >= wanted.max as usize);
                 if claimed.as_ref().is_ok_and(|handed| handed.leased.is_empty()) {
+                    if over {
+                        return Ok(None);
+                    }
                     my_turn = false;
                     continue;
                 }
@@ -163,6 +177,25 @@ impl Pull {
                 () = sleep_until(until) => return Ok(None),
             }
         }
+    }
+
+    /// Claims, waiting in the store as long as that holds the claim and somebody wants it; whether nobody does any more.
+    async fn claim_until(
+        &self,
+        wanted: &Wanted,
+        until: Instant,
+        gone: std::pin::Pin<&mut impl Future<Output = ()>>,
+    ) -> (Result<Handed, StoreError>, bool) {
+        let mut claiming = self.ask(wanted, true);
+        tokio::select! {
+            biased;
+            claimed = &mut claiming => return (claimed, false),
+            () = self.0.leaving.cancelled() => {}
+            () = gone => {}
+            () = sleep_until(until) => {}
+        }
+        claiming.withdraw();
+        (claiming.await, true)
     }
 
     /// Does something that outlives whoever caused it.

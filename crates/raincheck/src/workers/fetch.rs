@@ -253,6 +253,11 @@ impl Runner for Fetch {
         WorkerKind::Fetch
     }
 
+    fn waits(&self) -> bool {
+        // Which hosts have room changes while a claim waits.
+        false
+    }
+
     fn passing_over(&self, now: Timestamp) -> Vec<(GroupName, Timestamp)> {
         let paused = self.fetcher.hosts.paused(now).into_iter();
         paused

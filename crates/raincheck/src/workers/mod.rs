@@ -320,6 +320,11 @@ pub(crate) trait Runner: Debug + Send + Sync + 'static {
         Room::Free
     }
 
+    /// Whether it has room for whatever comes, so that a claim of its may wait in the store.
+    fn waits(&self) -> bool {
+        true
+    }
+
     /// An attempt that goes to this place is about to begin: called in the order in which places were reserved.
     fn begun(&self, _place: &Place) {}
 

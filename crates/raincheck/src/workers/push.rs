@@ -175,6 +175,11 @@ impl Runner for Push {
         WorkerKind::Push
     }
 
+    fn waits(&self) -> bool {
+        // Which hosts have room changes while a claim waits.
+        false
+    }
+
     fn reserve(&self, queue: &Queue, wanted: usize, line: &Arc<Notify>, now: Timestamp) -> Room {
         if self.targets.is_empty() {
             return Room::Free;

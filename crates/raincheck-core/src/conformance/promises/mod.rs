@@ -43,3 +43,4 @@ pub mod secrets;
 pub mod settle;
 pub mod submit;
 pub mod unique;
+pub mod waiting;

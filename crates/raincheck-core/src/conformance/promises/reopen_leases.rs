@@ -2,12 +2,12 @@
 
 use std::future::IntoFuture;
 
-use super::kit::{Draft, Kit, TERM, Take, fail_after, h, lease, ms, s, succeed};
+use super::kit::{Draft, Kit, TERM, Take, fail_after, h, input, lease, ms, s, succeed};
 use super::reopen::Reopen;
 use crate::conformance::Opened;
 use crate::decide::SettleRefused;
 use crate::id::Fence;
-use crate::job::{AttemptOutcome, Options, Outcome};
+use crate::job::{AttemptOutcome, Options, Outcome, Phase};
 use crate::lease::WorkerKind;
 use crate::queue::QueueSpec;
 use crate::store::Counts;
@@ -271,4 +271,46 @@ pub async fn a_lease_that_was_handed_over_lives_on_to_its_deadline<F: IntoFuture
         kit.get(left.id).await.attempts[0].outcome,
         AttemptOutcome::TimedOut
     );
+}
+
+pub async fn a_job_that_was_claimed_at_once_survives<F: IntoFuture<Output = Opened>>(
+    kit: Kit,
+    reopen: impl Reopen<F>,
+) {
+    kit.q().await;
+    let take = Take {
+        term: s(300),
+        count: 2,
+        ..Take::default()
+    };
+    let body = bytes::Bytes::from(vec![7; 100_000]);
+    let large = Draft {
+        group: Some("tenant 7"),
+        body,
+        ..Draft::default()
+    };
+    let waiting = kit.store.claim_when_ready(&kit.ns, kit.claim(&take));
+    let sent = kit.try_submit(&[Draft::default(), large.clone()]).await;
+    if waiting.await.expect("the store answers").is_empty() {
+        assert_eq!(
+            kit.take(take).await.len(),
+            2,
+            "a store that holds no claims is asked again"
+        );
+    }
+    let mut before = Vec::new();
+    for (id, _) in &sent {
+        let job = kit.get(*id).await;
+        assert!(matches!(job.phase, Phase::Running(_)));
+        before.push(job);
+    }
+    let kit = kit.reopen(reopen).await;
+    for (job, body) in before.iter().zip([Draft::default().body, large.body]) {
+        assert_eq!(kit.get(job.id).await, *job);
+        assert_eq!(kit.store.input(&kit.ns, job.id).await, Ok(Ok(input(&body))));
+        assert_eq!(kit.get(job.id).await.lease_id(), Some(lease(job)));
+        kit.settle(job, succeed("late"))
+            .await
+            .expect("the lease is held still");
+    }
 }
