@@ -3,7 +3,8 @@
 //! A second connection does the bulk while commits go on; what they appended meanwhile is a small rest, which the writer
 //! moves itself between two transactions, for only a log that was moved whole can start again at its beginning.
 //! Invariant: a checkpoint that fails is never tried again: its failure poisons the store; only where no space was left for
-//! it, which harms nothing, it is made later. The thread also looks how much space is left.
+//! it, which harms nothing, it is made later. The thread also looks how much space is left, and stands behind all others: where
+//! a server has a tenth of a core, moving the log at once would take all of it for most of a second.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,6 +29,9 @@ const PASSES_MAX: u32 = 5;
 
 /// How long between two looks at the space that is left, at most.
 const SPACE_LOOK: Duration = Duration::from_secs(1);
+
+/// How far the thread stands behind those that answer, in steps of nice: a tenth of their share of the processor.
+const BEHIND: i32 = 10;
 
 /// Commits between two looks at the log's length.
 const COMMITS_PER_LOOK: u32 = 16;
@@ -75,7 +79,10 @@ impl Checkpoint {
         let (theirs, handover, shared) = (Arc::clone(&progress), Arc::clone(handover), Arc::clone(shared));
         let thread = std::thread::Builder::new().name("checkpoint".to_owned());
         let thread = thread
-            .spawn(move || beside(&conn, log_pages, &looks, &theirs, &handover, &shared.space))
+            .spawn(move || {
+                stand_behind();
+                beside(&conn, log_pages, &looks, &theirs, &handover, &shared.space);
+            })
             .map_err(OpenError::Thread)?;
         Ok(Self {
             look: Some(look),
@@ -120,6 +127,15 @@ impl Checkpoint {
             // A panic there was the thread's own; the writer is ending anyway.
             let _ = thread.join();
         }
+    }
+}
+
+/// Gives this thread less of the processor than the others of its process. Elsewhere than on Linux that would be the whole
+/// process, and where it is not allowed nothing is lost but that.
+fn stand_behind() {
+    #[cfg(target_os = "linux")]
+    if let Ok(nice) = rustix::process::getpriority_process(None) {
+        let _ = rustix::process::setpriority_process(None, (nice + BEHIND).min(19));
     }
 }
 

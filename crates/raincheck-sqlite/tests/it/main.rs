@@ -1,6 +1,7 @@
 //! What the embedded store promises beyond every store: where things lie, and what opening it again brings.
 
 mod aside;
+mod behind;
 mod bodies;
 mod clock;
 mod damage;
