@@ -75,14 +75,14 @@ impl SqliteStore {
         self.request(true, true, run)
     }
 
-    /// What accepts jobs, and looks at no rows of others but through the memory: refused where space is low.
+    /// What accepts jobs, and looks at no rows of others but through the memory: refused where new work is.
     pub(crate) fn accept<T, F>(&self, run: F) -> Answer<T>
     where
         T: Send + 'static,
         F: FnMut(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
     {
-        if self.0.shared.space.low() {
-            return Box::pin(ready(Err(StoreError::DiskFull)));
+        if let Some(refused) = self.refused() {
+            return Box::pin(ready(Err(refused)));
         }
         self.request(true, false, run)
     }

@@ -30,6 +30,8 @@ fn batch(work: &Path) -> BatchStatus {
         let clock = Arc::new(SystemClock::new());
         let store = raincheck::store::open(work.join("store"), clock).expect("it opens");
         let found = store.batch(&Namespace::default(), id).await.expect("it answers");
+        // The next to open it comes at once.
+        store.close().await.expect("it was open");
         found.expect("the batch is there")
     })
 }

@@ -35,7 +35,6 @@ macro_rules! conformance_durable_promises {
                 keys_survive
             }
             reopen_leases {
-                a_job_that_was_claimed_at_once_survives
                 a_settlement_can_be_repeated_after_opening
                 a_pull_lease_gets_its_full_term
                 a_renewed_term_survives
@@ -44,6 +43,7 @@ macro_rules! conformance_durable_promises {
                 attempts_of_the_former_process_are_over_and_counted
                 a_cancelled_attempt_of_the_former_process_ends_cancelled
                 a_lease_that_was_handed_over_lives_on_to_its_deadline
+                a_job_that_was_claimed_at_once_survives
             }
             reopen_limits {
                 a_rate_is_not_forgotten

@@ -21,10 +21,15 @@ struct Held {
 
 impl Clock for Held {
     fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Asked by the writer alone, once it has work.
+    fn set_by(&self) -> Option<i64> {
         while self.stalls.load(Ordering::Relaxed) && std::thread::current().name() == Some("writer") {
             std::thread::yield_now();
         }
-        self.clock.now()
+        None
     }
 }
 

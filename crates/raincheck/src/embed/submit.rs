@@ -166,8 +166,8 @@ impl<'a, O: DeserializeOwned> Submit<'a, O> {
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let test = Raincheck::builder().handle(GREET, queue(), greet).open_for_test().await?;
     /// let ada = "Ada".to_owned();
-    /// let first = test.submit(&GREET, &ada).option("unique", "\"ada\";on-conflict=attach").send().await?;
-    /// let second = test.submit(&GREET, &ada).option("unique", "\"ada\";on-conflict=attach").send().await?;
+    /// let first = test.submit(&GREET, &ada).option("unique", "\"ada\";while=kept;on-conflict=attach").send().await?;
+    /// let second = test.submit(&GREET, &ada).option("unique", "\"ada\";while=kept;on-conflict=attach").send().await?;
     /// assert_eq!(first.id(), second.id());
     /// # Ok(())
     /// # }
