@@ -7,9 +7,9 @@ use crate::kit::open;
 /// The nice of each thread of this process that has this name (proc(5): the name ends with the last parenthesis, and nice
 /// is the 17th field after it).
 fn nice_of(name: &str) -> Vec<i32> {
-    let tasks = std::fs::read_dir(Path::new("/proc/self/task")).unwrap();
+    let tasks = std::fs::read_dir(Path::new("/proc/self/task")).expect("Linux has it");
     // A thread of another test may end while this looks.
-    let stats = tasks.filter_map(|task| std::fs::read_to_string(task.unwrap().path().join("stat")).ok());
+    let stats = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("stat")).ok());
     let of = |stat: String| {
         let (before, fields) = stat.rsplit_once(')')?;
         let nice = fields.split_whitespace().nth(16)?.parse().ok()?;
