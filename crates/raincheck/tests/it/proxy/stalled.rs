@@ -9,14 +9,20 @@ const HEAD: &str = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nabc"
 /// How long the proxy waits; a test takes about as long.
 const LIMIT: Duration = Duration::from_millis(300);
 
-#[tokio::test]
-async fn a_client_that_stops_sending_is_told_so_and_the_service_is_let_go() {
+/// A proxy, and both its sides with a body of which a part has come.
+async fn half_sent() -> (Proxied, Side, Side) {
     let service = Played::start().await;
     let proxy = Proxied::hasty(service.addr, ALL, LIMIT).await;
     let mut client = Side::connect(proxy.addr).await;
     client.say(HEAD).await;
     let mut side = service.accept().await;
     side.until("abc").await;
+    (proxy, client, side)
+}
+
+#[tokio::test]
+async fn a_client_that_stops_sending_is_told_so_and_the_service_is_let_go() {
+    let (_proxy, mut client, mut side) = half_sent().await;
     let told = client.until("\r\n\r\n").await;
     assert!(told.starts_with("HTTP/1.1 408 "), "{told}");
     assert!(side.ended().await, "its call is over as well");
@@ -24,12 +30,7 @@ async fn a_client_that_stops_sending_is_told_so_and_the_service_is_let_go() {
 
 #[tokio::test]
 async fn a_client_that_stops_sending_after_the_answer_has_begun_is_not_waited_for_either() {
-    let service = Played::start().await;
-    let proxy = Proxied::hasty(service.addr, ALL, LIMIT).await;
-    let mut client = Side::connect(proxy.addr).await;
-    client.say(HEAD).await;
-    let mut side = service.accept().await;
-    side.until("abc").await;
+    let (_proxy, mut client, mut side) = half_sent().await;
     side.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nwet\r\n")
         .await;
     client.until("wet").await;
@@ -38,12 +39,7 @@ async fn a_client_that_stops_sending_after_the_answer_has_begun_is_not_waited_fo
 
 #[tokio::test]
 async fn a_client_that_keeps_sending_may_take_longer_than_the_limit() {
-    let service = Played::start().await;
-    let proxy = Proxied::hasty(service.addr, ALL, LIMIT).await;
-    let mut client = Side::connect(proxy.addr).await;
-    client.say(HEAD).await;
-    let mut side = service.accept().await;
-    side.until("abc").await;
+    let (_proxy, mut client, mut side) = half_sent().await;
     for byte in ["d", "e", "f", "g", "h", "i", "j"] {
         tokio::time::sleep(LIMIT / 3).await;
         client.say(byte).await;
