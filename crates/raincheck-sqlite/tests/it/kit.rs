@@ -11,7 +11,7 @@ use raincheck_core::id::{JobId, LeaseId, Nonce};
 use raincheck_core::job::Options as JobOptions;
 use raincheck_core::lease::WorkerKind;
 use raincheck_core::name::{Namespace, QueueName, WorkerName};
-use raincheck_core::store::{Claim, Leased, Settle, Store, Submission};
+use raincheck_core::store::{Answer, Claim, Leased, Settle, Store, Submission};
 use raincheck_sqlite::{OpenError, Options, SqliteStore};
 
 pub(crate) fn open(dir: &Path) -> Result<SqliteStore, OpenError> {
@@ -74,7 +74,17 @@ pub(crate) async fn claim_as(store: &SqliteStore, nonce: Nonce) -> Leased {
 
 /// The same, if there is one.
 pub(crate) async fn try_claim(store: &SqliteStore, nonce: Nonce) -> Option<Leased> {
-    let claim = Claim {
+    let leased = store.claim(&Namespace::default(), of_one(nonce)).await;
+    leased.expect("the store answers").pop()
+}
+
+/// The same, once there is one.
+pub(crate) fn patient_claim(store: &SqliteStore, nonce: Nonce) -> Answer<Vec<Leased>> {
+    store.claim_when_ready(&Namespace::default(), of_one(nonce))
+}
+
+fn of_one(nonce: Nonce) -> Claim {
+    Claim {
         queue: queue(),
         claimer: Claimer {
             worker: WorkerName::new("w").expect("a plain name"),
@@ -85,9 +95,7 @@ pub(crate) async fn try_claim(store: &SqliteStore, nonce: Nonce) -> Option<Lease
         nonces: vec![nonce],
         running_max: None,
         passing_over: Vec::new(),
-    };
-    let leased = store.claim(&Namespace::default(), claim).await;
-    leased.expect("the store answers").pop()
+    }
 }
 
 /// Ends the lease with this result.

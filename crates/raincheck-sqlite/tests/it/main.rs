@@ -8,6 +8,7 @@ mod damage;
 mod durable;
 mod kit;
 mod output;
+mod refused;
 mod sealed;
 mod space;
 mod stall;
