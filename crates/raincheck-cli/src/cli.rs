@@ -19,13 +19,16 @@ use crate::output::Output;
 use crate::session::Session;
 use crate::trust::{self, Trust};
 
-use raincheck::workers::process::{guard_by, run_guard};
+use raincheck::workers::process::{guard_by, launch_by, run_guard};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
     .usage(AnsiColor::Green.on_default().bold())
     .literal(AnsiColor::Cyan.on_default().bold())
     .placeholder(AnsiColor::Cyan.on_default());
+
+/// The word by which this program is started to become another one; `main` reads it before there is a command line.
+pub(crate) const LAUNCH: &str = "launch";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -166,7 +169,8 @@ impl Cli {
     /// Runs the command.
     pub(crate) fn run(self, output: Output) -> Result<(), Failed> {
         if let Ok(program) = std::env::current_exe() {
-            guard_by(program, "guard");
+            guard_by(program.clone(), "guard");
+            launch_by(program, LAUNCH);
         }
         let client = !matches!(
             self.command,

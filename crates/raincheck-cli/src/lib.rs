@@ -8,6 +8,7 @@ mod cli;
 mod client;
 mod commands;
 mod config;
+mod confined;
 mod confirm;
 mod disk;
 mod document;
@@ -37,6 +38,11 @@ use std::process::ExitCode;
 /// Does what the command line says; gives back the exit code.
 #[must_use]
 pub fn main() -> ExitCode {
+    let mut words = std::env::args_os().skip(1);
+    // Once for each attempt that has limits: nothing else is read or made before it.
+    if words.next().is_some_and(|word| word == cli::LAUNCH) {
+        return raincheck::workers::process::run_launch(words);
+    }
     let cli = cli::Cli::read();
     let output = cli.output();
     match cli.run(output) {

@@ -127,6 +127,7 @@ impl Node {
             options.random.clone(),
             Kinds {
                 functions: options.functions.clone(),
+                programs: options.programs.clone(),
                 push: Pusher::new(
                     outside.as_deref(),
                     secrets.clone(),

@@ -6,11 +6,10 @@
 use std::collections::BTreeMap;
 
 use raincheck::core::name::QueueName;
-use raincheck::core::queue::QueueSpec;
 
-use super::fields::fields_of;
-use super::near::{hint, nearest};
+use super::near::nearest;
 use super::origin::{Found, Origin};
+use super::programs;
 use super::queues::{Fields, Said};
 use super::table::{TABLE, Values};
 use crate::commands::queue::set::change;
@@ -116,9 +115,7 @@ impl Environment {
                 .map_err(|error| Failed::usage(format!("{variable}: {error}")))?,
         };
         let field = field.to_ascii_lowercase();
-        let fields = fields_of::<QueueSpec>();
-        if !fields.contains(&field.as_str()) {
-            let hint = hint(&field, fields.iter().copied());
+        if let Some(hint) = programs::unknown(&field) {
             return Err(Failed::usage(format!(
                 "{variable}: a queue has no setting {field:?}{hint}"
             )));

@@ -9,16 +9,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use raincheck::core::name::{GroupName, QueueName};
-use raincheck::core::queue::QueueSpec;
 use raincheck::proxy::Rule;
 use serde_json::Value as Json;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::fields::fields_of;
 use super::groups::group;
 use super::near::hint;
 use super::origin::{Found, Origin};
+use super::programs;
 use super::queues::{Fields, Said};
 use super::table::{self, TABLE, Values, row};
 
@@ -238,19 +237,18 @@ impl Reader<'_> {
             defined: Some(self.origin(at)),
             ..Fields::default()
         };
-        let known = fields_of::<QueueSpec>();
         for (key, value) in table {
             let (field, at) = (key.get_ref().as_ref(), key.span().start);
             if field == "groups" {
                 self.groups(at, &name, value.get_ref(), &mut fields);
                 continue;
             }
-            if !known.contains(&field) {
-                let hint = hint(field, known.iter().copied().chain(["groups"]));
+            if programs::unknown(field).is_some() {
+                let hint = hint(field, programs::fields().chain(["groups"]));
                 self.mistake(at, format!("queues.{name}: there is no setting {field:?}{hint}"));
                 continue;
             }
-            match json(value).and_then(|value| fits(field, value)) {
+            match json(value).and_then(|value| programs::fits(field, &value).map(|()| value)) {
                 Ok(value) => {
                     let origin = self.origin(at);
                     let value = Some(value);
@@ -293,14 +291,6 @@ impl Reader<'_> {
             }
         }
     }
-}
-
-/// Whether a value is one of a queue's setting, by its type.
-fn fits(field: &str, value: Json) -> Result<Json, String> {
-    let alone = Json::Object([(field.to_owned(), value.clone())].into_iter().collect());
-    serde_json::from_value::<QueueSpec>(alone)
-        .map(|_| value)
-        .map_err(|error| error.to_string())
 }
 
 /// The texts of a setting's value.

@@ -59,7 +59,7 @@ impl Args for Flags {
 }
 
 /// The flag of a setting.
-fn arg(row: &'static Row) -> Arg {
+pub(crate) fn arg(row: &'static Row) -> Arg {
     let named = match row.default {
         Some(default) if !row.switch => format!(" [default: {default}]"),
         _ => String::new(),
@@ -88,6 +88,23 @@ fn arg(row: &'static Row) -> Arg {
     }
 }
 
+/// What the flags of these settings say.
+pub(crate) fn said(
+    matches: &ArgMatches,
+    rows: impl Iterator<Item = &'static Row>,
+) -> Result<Values, clap::Error> {
+    let mut values = Values::new();
+    for row in rows {
+        if let Some(texts) = matches.get_many::<String>(row.name) {
+            let texts = row.texts(texts.cloned().collect());
+            let texts = texts.map_err(|why| clap::Error::raw(clap::error::ErrorKind::Io, why))?;
+            let origin = Origin::Flag(format!("--{}", row.flag()));
+            values.insert(row.name, Found { texts, origin });
+        }
+    }
+    Ok(values)
+}
+
 impl FromArgMatches for Flags {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let plain = Plain::from_arg_matches(matches)?;
@@ -95,14 +112,7 @@ impl FromArgMatches for Flags {
             file: plain.config.filter(|path| !path.as_os_str().is_empty()),
             ..Self::default()
         };
-        for row in TABLE.iter().filter(|row| row.name != CA_FILE) {
-            if let Some(texts) = matches.get_many::<String>(row.name) {
-                let texts = row.texts(texts.cloned().collect());
-                let texts = texts.map_err(|why| clap::Error::raw(clap::error::ErrorKind::Io, why))?;
-                let origin = Origin::Flag(format!("--{}", row.flag()));
-                flags.values.insert(row.name, Found { texts, origin });
-            }
-        }
+        flags.values = said(matches, TABLE.iter().filter(|row| row.name != CA_FILE))?;
         for (name, worker) in plain.queues {
             flags.queue(&name, &worker)?;
         }
@@ -206,9 +216,7 @@ pub(crate) fn setting(text: &str) -> Result<Setting, String> {
     if field == "worker" {
         return Err("how a queue is worked is said by --queue".to_owned());
     }
-    let known = super::fields::fields_of::<raincheck::core::queue::QueueSpec>();
-    if !known.contains(&field.as_str()) {
-        let hint = super::near::hint(&field, known.iter().copied());
+    if let Some(hint) = super::programs::unknown(&field) {
         return Err(format!("a queue has no setting {field:?}{hint}"));
     }
     Ok((name, field, value))

@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use clap::ValueEnum as _;
 use raincheck::api::{Allowance, Origin};
+use raincheck::core::queue::ByteSize;
 use raincheck::core::secret::Secret;
 use raincheck::core::time::parse_duration;
 use raincheck::outward::target::Range;
 use raincheck::proxy::Rule;
+use raincheck::workers::process::{NoUser, UserName, Workplace};
 
 use crate::commands::serve::logs::LogFormat;
 
@@ -140,6 +142,51 @@ impl Kind for LogFormat {
     }
 }
 
+/// A bound that there may be none of: `none`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OrNone<T>(pub(crate) Option<T>);
+
+impl<T: Kind> Kind for OrNone<T> {
+    fn read(texts: &[String]) -> Result<Self, String> {
+        match one(texts)? {
+            "none" => Ok(Self(None)),
+            _ => T::read(texts)
+                .map(|value| Self(Some(value)))
+                .map_err(|why| format!("{why}, or none")),
+        }
+    }
+}
+
+/// So many bytes; none at all would start nothing.
+impl Kind for ByteSize {
+    fn read(texts: &[String]) -> Result<Self, String> {
+        match one(texts)?.parse::<Self>() {
+            Ok(Self(0)) => Err("write more than 0".to_owned()),
+            size => size.map_err(|error| error.to_string()),
+        }
+    }
+}
+
+impl Kind for UserName {
+    fn read(texts: &[String]) -> Result<Self, String> {
+        one(texts)?.parse().map_err(|error: NoUser| error.to_string())
+    }
+}
+
+impl Kind for Workplace {
+    fn read(texts: &[String]) -> Result<Self, String> {
+        match one(texts)? {
+            "" => Err("write private, or a path".to_owned()),
+            "private" => Ok(Self::Private),
+            "." => Ok(Self::Inherited),
+            path => {
+                let path = std::path::absolute(path).map_err(|error| error.to_string())?;
+                Ok(Self::Fixed(path))
+            }
+        }
+    }
+}
+
 /// An address that is listened on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Listen {
@@ -223,6 +270,16 @@ mod tests {
         assert_eq!(read::<Option<PathBuf>>(&[]), Ok(None));
         assert_eq!(read::<Share>(&["0.25"]), Ok(Share(0.25)));
         assert_eq!(
+            read::<OrNone<ByteSize>>(&["64MiB"]),
+            Ok(OrNone(Some(ByteSize(64 << 20))))
+        );
+        assert_eq!(read::<OrNone<ByteSize>>(&["none"]), Ok(OrNone(None)));
+        assert_eq!(read::<Workplace>(&["private"]), Ok(Workplace::Private));
+        assert_eq!(
+            read::<Workplace>(&["/srv/x"]),
+            Ok(Workplace::Fixed("/srv/x".into()))
+        );
+        assert_eq!(
             read::<Vec<Listen>>(&["localhost:80", "unix:./s"]),
             Ok(vec![
                 Listen::Tcp("127.0.0.1:80".parse().unwrap()),
@@ -239,6 +296,8 @@ mod tests {
         assert!(read::<String>(&["a", "b"]).is_err());
         assert!(read::<PathBuf>(&[""]).is_err());
         assert!(read::<Duration>(&["soon"]).is_err());
+        assert!(read::<OrNone<ByteSize>>(&["0"]).is_err() && read::<OrNone<ByteSize>>(&["some"]).is_err());
+        assert!(read::<UserName>(&["a b"]).is_err() && read::<Workplace>(&[""]).is_err());
         assert!(read::<Share>(&["1.5"]).is_err() && read::<Share>(&["NaN"]).is_err());
         assert!(
             read::<Vec<Range>>(&["10.0.0.0/8", "there"])

@@ -16,6 +16,7 @@ mod groups;
 mod kinds;
 mod near;
 mod origin;
+pub(crate) mod programs;
 pub(crate) mod queues;
 mod reference;
 pub(crate) mod table;
@@ -91,6 +92,14 @@ impl Config {
             queues,
             values,
         })
+    }
+
+    /// What holds for the programs of queues.
+    ///
+    /// # Errors
+    /// A user whom this machine does not have, or whom this process cannot become.
+    pub(crate) fn programs(&self) -> Result<raincheck::workers::process::Rules, Failed> {
+        programs::rules(&self.values, &self.queues)
     }
 
     /// Everything it says, in the order of the table, then the queues.

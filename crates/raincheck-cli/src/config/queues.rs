@@ -12,6 +12,7 @@ use raincheck::proxy::Rule;
 use serde_json::{Map, Value as Json};
 
 use super::origin::Origin;
+use super::programs;
 use crate::exit::Failed;
 use crate::program;
 
@@ -189,11 +190,14 @@ fn written(name: &QueueName, fields: &Fields, base: Option<&QueueSpec>) -> Resul
             written.remove(field);
             continue;
         };
-        let alone: Map<_, _> = [(field.clone(), value.clone())].into_iter().collect();
-        serde_json::from_value::<QueueSpec>(Json::Object(alone)).map_err(|error| {
+        programs::fits(field, value).map_err(|why| {
             let at = said.origin.about(&format!("queues.{name}.{field}"));
-            Failed::usage(format!("{at}: {error}"))
+            Failed::usage(format!("{at}: {why}"))
         })?;
+        // What its programs may do is this server's to know, and not the store's.
+        if programs::row(field).is_some() {
+            continue;
+        }
         written.insert(field.clone(), value.clone());
     }
     let spec: QueueSpec = serde_json::from_value(Json::Object(written))

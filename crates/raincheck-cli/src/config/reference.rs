@@ -4,10 +4,8 @@
 
 use std::fmt::Write as _;
 
-use raincheck::core::queue::QueueSpec;
-
-use super::fields::fields_of;
 use super::file::PLACES;
+use super::programs::fields;
 use super::table::TABLE;
 
 const HEAD: &str = "\
@@ -49,7 +47,7 @@ concurrency = 1
 rate = \"5/s\"
 ```
 
-A table for each, with the fields of `PUT /v1/queues/{queue}`; in the environment `RAINCHECK_QUEUES__REPORTS__CONCURRENCY=4`, on the
+A table for each, with the settings `program_*` where its programs are to have others than those of all queues, and the fields of `PUT /v1/queues/{queue}`; in the environment `RAINCHECK_QUEUES__REPORTS__CONCURRENCY=4`, on the
 command line `--queue reports=http://…` and `--set reports.concurrency=4`. A queue that the file defines is what the
 configuration says, with defaults for the rest; one that only flags name keeps the settings that it has. Over the API such
 queues can be paused but not changed (409 `queue-managed`). A program is started without a shell, and is looked for when the
@@ -113,10 +111,7 @@ pub(crate) fn reference() -> String {
     page.push('\n');
     page.push_str(PROXY);
     page.push_str(QUEUES);
-    let fields: Vec<_> = fields_of::<QueueSpec>()
-        .iter()
-        .map(|field| format!("`{field}`"))
-        .collect();
+    let fields: Vec<_> = fields().map(|field| format!("`{field}`")).collect();
     let _ = writeln!(page, "Fields: {}.", fields.join(", "));
     page
 }

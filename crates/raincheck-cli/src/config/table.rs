@@ -9,13 +9,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use raincheck::api::{Allowance, Origin};
+use raincheck::core::queue::ByteSize;
 use raincheck::core::secret::Secret;
 use raincheck::outward::target::Range;
 use raincheck::proxy::Rule;
+use raincheck::workers::process::{UserName, Workplace};
 
 use crate::exit::Failed;
 
-use super::kinds::{Kind, Listen, PublicUrl, Share};
+use super::kinds::{Kind, Listen, OrNone, PublicUrl, Share};
 use super::origin::{Found, Origin as Source};
 use crate::commands::serve::logs::LogFormat;
 
@@ -133,6 +135,23 @@ settings! {
     audit_keep: Duration = Some("90d"), "DURATION", restart;
     /// How long running jobs get when the server is told to stop
     drain: Duration = Some("25s"), "DURATION", restart;
+    /// How much CPU time each process of a program may take, in whole seconds; one that takes more is ended (SIGXCPU). For
+    /// programs that are kept alive it is that of their whole life
+    program_cpu: OrNone<Duration> = Some("none"), "DURATION", live;
+    /// How much memory each process of a program may map, such as 2GiB; what it asks for beyond it is not given. Programs that
+    /// reserve much more than they use (Go, Java, Node) need a generous one
+    program_memory: OrNone<ByteSize> = Some("none"), "SIZE", live;
+    /// How many files, pipes and sockets each process of a program may have open
+    program_open_files: OrNone<u32> = Some("none"), "COUNT", live;
+    /// How large a file may become that a program writes; one that writes a larger one is ended (SIGXFSZ)
+    program_file_size: OrNone<ByteSize> = Some("none"), "SIZE", live;
+    /// Where programs are started: in this folder, or private for the one that each attempt has to itself. That one only its user
+    /// can open, TMPDIR names it in any case, and it is removed after the attempt
+    program_folder: Workplace = Some("."), "PATH|private", live;
+    /// Whom programs run as, USER or USER:GROUP, each by its name or number: only where the server is started by root
+    program_user: OrNone<UserName> = Some("none"), "USER", live;
+    /// Let programs gain what the server's user has not, by setuid programs such as sudo
+    program_new_privileges: bool = Some("false"), "BOOL", restart;
     /// Create queues as they are named in submits
     dev: bool = Some("false"), "BOOL", restart;
     /// Where traces are sent, OTLP over HTTP: a collector such as http://localhost:4318 [default: none, or what

@@ -5,6 +5,7 @@
 mod batch;
 mod bench;
 mod config;
+mod confined;
 mod doctor;
 mod door;
 mod examples;

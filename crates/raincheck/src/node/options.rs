@@ -15,6 +15,7 @@ use crate::outward::trust::Trust;
 use crate::random::Randomness;
 use crate::telemetry::traces::TraceOptions;
 use crate::workers::function::Functions;
+use crate::workers::process::Programs;
 
 /// How a node behaves.
 #[derive(Clone, Debug)]
@@ -37,6 +38,8 @@ pub struct NodeOptions {
     pub host_concurrency: u32,
     /// The server's own URL on this machine, for the programs that it keeps alive; without one there are none.
     pub own_url: Option<String>,
+    /// What the programs of queues may take, where they work and as whom.
+    pub programs: Programs,
     /// Where traces are sent, if anywhere.
     pub traces: Option<TraceOptions>,
     /// How long what administrators did is kept.
@@ -67,6 +70,7 @@ impl Default for NodeOptions {
             trust: Trust::default(),
             host_concurrency: HOST_CONCURRENCY,
             own_url: None,
+            programs: Programs::default(),
             traces: None,
             acts_kept: ActsKept::default(),
             worker: WorkerName::new("node").expect("a plain word is a worker's name"),

@@ -12,7 +12,7 @@ use raincheck_core::queue::{Queue, Worker};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::process::{Crew, CrewEvent, CrewOptions, CrewTell, Environment, Member, Program};
+use super::process::{Confinement, Crew, CrewEvent, CrewOptions, CrewTell, Environment, Member, Program};
 use crate::hashing::Map;
 use crate::keys::Keys;
 use crate::node::NodeOptions;
@@ -42,6 +42,7 @@ struct State {
 struct Kept {
     argv: Vec<String>,
     count: usize,
+    confinement: Arc<Confinement>,
     crew: Crew,
 }
 
@@ -75,9 +76,12 @@ impl Crews {
             return self.remove(&key);
         };
         let count = queue.concurrency(self.options.cores).unwrap_or(1) as usize;
+        let within = self.options.programs.of(&queue.name);
+        let confinement = within.confinement.clone();
+        let same =
+            |known: &Kept| known.argv == *argv && known.count == count && known.confinement == confinement;
         let mut state = self.state();
-        let known = state.crews.get(&key);
-        if state.left || known.is_some_and(|known| known.argv == *argv && known.count == count) {
+        if state.left || state.crews.get(&key).is_some_and(same) {
             return;
         }
         let Some(url) = self.options.own_url.clone() else {
@@ -91,7 +95,7 @@ impl Crews {
         let token = token.or_insert_with(|| self.keys.lend(&queue.namespace, &queue.name));
         let api_key = Some(token.reveal());
         let options = CrewOptions {
-            program: Program::new(argv.clone(), Environment::Few),
+            program: Program::new(argv.clone(), Environment::Few).within(within),
             url,
             queue: queue.name.to_string(),
             worker: self.options.worker.to_string(),
@@ -101,7 +105,13 @@ impl Crews {
         };
         let crew = Crew::start(&options, &self.group, &self.options.random, &tell(&queue.name));
         let argv = argv.clone();
-        state.crews.insert(key, Kept { argv, count, crew });
+        let kept = Kept {
+            argv,
+            count,
+            confinement,
+            crew,
+        };
+        state.crews.insert(key, kept);
     }
 
     /// Lets the programs of a queue go that has none any more.

@@ -126,6 +126,7 @@ pub(crate) struct Kinds {
     pub(crate) functions: Functions,
     pub(crate) push: push::Pusher,
     pub(crate) fetch: fetch::Fetcher,
+    pub(crate) programs: process::Programs,
 }
 
 impl Shop {
@@ -178,7 +179,10 @@ impl Shop {
         self.function(&queue.name).or_else(|| match queue.worker() {
             Worker::Pull | Worker::KeepAlive(_) | Worker::Function => None,
             Worker::Push(urls) => Some(Arc::new(push::Push::new(self.kinds.push.clone(), queue, &urls))),
-            Worker::Process(argv) => Some(Arc::new(process::Process::new(argv))),
+            Worker::Process(argv) => {
+                let programs = self.kinds.programs.clone();
+                Some(Arc::new(process::Process::new(argv, programs)))
+            }
             Worker::Fetch => Some(Arc::new(fetch::Fetch::new(self.kinds.fetch.clone(), queue))),
         })
     }

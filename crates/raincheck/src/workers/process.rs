@@ -3,12 +3,17 @@
 //!
 //! Invariant: the command sees an environment made here and nothing else of the server's.
 
+mod confine;
 mod crew;
+mod folders;
 mod group;
 mod guard;
+mod launch;
 mod lines;
 mod pipes;
 mod program;
+mod users;
+mod verdict;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -19,21 +24,31 @@ use raincheck_core::lease::WorkerKind;
 use raincheck_core::output::Stream;
 use tracing::warn;
 
+pub use self::confine::{Confinement, Limits, Programs, Rules, Within, Workplace};
 pub use self::crew::{Crew, CrewEvent, CrewOptions, CrewTell, Member};
+pub use self::folders::Folders;
 pub use self::guard::{guard_by, run_guard};
+pub use self::launch::{launch_by, run_launch};
 pub use self::lines::Lines;
 pub use self::program::{Environment, Facts, Log, Program, Run};
+pub use self::users::{NoUser, User, UserName};
 use super::emit::{Emitter, alongside};
 use super::{AttemptEnd, Ctx, Runner};
 
 /// The runner of one process queue.
 #[derive(Debug)]
-pub(crate) struct Process(Program);
+pub(crate) struct Process {
+    program: Program,
+    programs: Programs,
+}
 
 impl Process {
-    /// Starts this program with these arguments for every attempt.
-    pub(super) const fn new(argv: Vec<String>) -> Self {
-        Self(Program::new(argv, Environment::Few))
+    /// Starts this program with these arguments for every attempt, within what is said of its queue at that time.
+    pub(super) fn new(argv: Vec<String>, programs: Programs) -> Self {
+        Self {
+            program: Program::new(argv, Environment::Few),
+            programs,
+        }
     }
 
     async fn attempt(&self, ctx: Ctx) -> AttemptEnd {
@@ -61,9 +76,10 @@ impl Process {
             tap: tap(Stream::Output),
             log: tap(Stream::Log),
         };
-        alongside(self.0.run(run), pump).await.unwrap_or_else(|error| {
+        let program = self.program.clone().within(self.programs.of(&job.queue));
+        alongside(program.run(run), pump).await.unwrap_or_else(|error| {
             // The path stays in the log: a failure's detail is shown to clients.
-            warn!(program = self.0.name(), %error, "a program cannot be started");
+            warn!(program = program.name(), %error, "a program cannot be started");
             let detail = format!("the queue's program cannot be started: {error}");
             AttemptEnd::retry(Failure::new("handler-unreachable", detail))
         })

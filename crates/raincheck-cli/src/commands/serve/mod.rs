@@ -29,6 +29,7 @@ use raincheck::outward::trust::Trust;
 use raincheck::proxy::{MOUNT, Mode, Proxy, ProxyOptions, Rule};
 use raincheck::store::{MasterKeys, Opening, open_with};
 use raincheck::tasks::Group;
+use raincheck::workers::process::{Folders, Programs};
 use raincheck::{Node, NodeOptions, TraceOptions};
 use tracing::{error, info, warn};
 
@@ -37,6 +38,7 @@ use self::certificate::Certificate;
 use self::logs::LogFilter;
 use self::reload::Follower;
 use crate::config::{Config, Flags, Settings};
+use crate::confined;
 use crate::exit::{Exit, Failed};
 use crate::master_key::not_opened;
 use crate::output::{Output, say};
@@ -95,6 +97,8 @@ impl Serve {
     pub(crate) fn run(self, output: Output) -> Result<(), Failed> {
         let config = Config::load(&self.flags)?;
         let settings = &config.settings;
+        let rules = config.programs()?;
+        confined::confine(settings.program_new_privileges)?;
         // What cannot be is refused before anything is made.
         let wanted = crate::config::queues::wanted(&config.queues, &[])?;
         let mut workers = wanted.iter().filter_map(|queue| queue.spec.worker.as_ref());
@@ -108,18 +112,21 @@ impl Serve {
         let directory = directory(settings.store.clone())?;
         let log = logs::start(&settings.log, settings.log_format, output.stderr_colour)?;
         let json_log = settings.log_format.is_json();
+        let folders = confined::folders(&rules)?;
         let runtime = runtime()?;
         let serving = Serving {
             flags: self.flags,
             mounted: self.mounted,
             config,
             trust,
+            programs: Programs::new(rules, folders.clone()),
             log,
             output,
         };
         let end = runtime.block_on(serving.serve(plan, directory));
         // What was cut lets go of its processes; nothing else is waited for.
         runtime.shutdown_timeout(Duration::from_millis(500));
+        folders.iter().for_each(Folders::close);
         match end {
             // A log of JSON lines stays one to the end.
             Err(failed) if json_log && !failed.message.is_empty() => {
@@ -138,6 +145,7 @@ struct Serving {
     mounted: bool,
     config: Config,
     trust: Trust,
+    programs: Programs,
     log: LogFilter,
     output: Output,
 }
@@ -172,6 +180,7 @@ impl Serving {
             trust: self.trust.clone(),
             host_concurrency: settings.host_concurrency,
             public_url: public_url.or_else(|| Some(url.clone()).filter(|url| url.starts_with("http"))),
+            programs: self.programs.clone(),
             own_url: own_url.map(|url| format!("{url}{mount}")),
             functions: proxy.as_ref().map(Proxy::functions).unwrap_or_default(),
             mount: mount.clone(),
@@ -249,6 +258,7 @@ impl Serving {
             node,
             tls: certificate.tls(),
             log: &self.log,
+            programs: &self.programs,
             flags: &self.flags,
         };
         follower.reload(&mut self.config).await;

@@ -4,6 +4,7 @@
 
 use raincheck::Node;
 use raincheck::server::Tls;
+use raincheck::workers::process::Programs;
 use tracing::{error, info, warn};
 
 use crate::config::{Config, Flags};
@@ -21,6 +22,8 @@ pub(crate) struct Follower<'a> {
     pub(crate) tls: Option<&'a Tls>,
     /// The log's filter.
     pub(crate) log: &'a LogFilter,
+    /// What holds for its programs.
+    pub(crate) programs: &'a Programs,
     /// What the server was started with.
     pub(crate) flags: &'a Flags,
 }
@@ -37,12 +40,15 @@ impl Follower<'_> {
     async fn try_reload(&self, config: &mut Config) -> Result<(), Failed> {
         let fresh = Config::load(self.flags)?;
         let filter = LogFilter::parse(&fresh.settings.log)?;
+        let rules = fresh.programs()?;
         let plan = queues::planned(self.node, &fresh.queues).await?;
         if let Some(tls) = self.tls {
             tls.reload().map_err(|error| Failed::usage(error.to_string()))?;
         }
         // Nothing below refuses what was written; it fails only with the store.
         self.log.set(filter);
+        // Before the queues: programs that are kept alive are started again where theirs changed.
+        self.programs.set(rules);
         queues::follow(self.node, plan, &config.queues, &fresh.queues).await?;
         let left: Vec<_> = fresh
             .changed(config)

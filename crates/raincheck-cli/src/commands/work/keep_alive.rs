@@ -8,7 +8,7 @@ use std::time::Duration;
 use raincheck::core::time::format_duration;
 use raincheck::random::Randomness;
 use raincheck::tasks::Group;
-use raincheck::workers::process::{Crew, CrewEvent, CrewOptions, CrewTell, Environment, Program};
+use raincheck::workers::process::{Crew, CrewEvent, CrewOptions, CrewTell, Environment, Program, Within};
 use tokio::time::{Instant, timeout_at};
 
 use super::Work;
@@ -22,7 +22,7 @@ use crate::when;
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Keeps the programs alive until told to stop.
-pub(super) async fn run(work: Work, session: &Session) -> Result<(), Failed> {
+pub(super) async fn run(work: Work, within: Within, session: &Session) -> Result<(), Failed> {
     let mut signals = Signals::new()?;
     let (output, drain) = (session.output, work.drain);
     let options = CrewOptions {
@@ -32,7 +32,7 @@ pub(super) async fn run(work: Work, session: &Session) -> Result<(), Failed> {
         count: work.concurrency(),
         own_output: true,
         api_key: session.client.key.as_ref().map(|key| key.reveal().to_owned()),
-        program: Program::new(work.argv, Environment::AllAnd(Vec::new())),
+        program: Program::new(work.argv, Environment::AllAnd(Vec::new())).within(within),
     };
     output.note(&format!(
         "keeping {} of {} alive for {} at {}; Ctrl-C stops",

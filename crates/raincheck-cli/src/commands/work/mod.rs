@@ -14,6 +14,7 @@ mod pull;
 mod report;
 mod wire;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -22,8 +23,11 @@ use http::{Method, StatusCode};
 use raincheck::core::lease::{LEASE_MAX, LEASE_MIN};
 use raincheck::core::name::{QueueName, WorkerName};
 use raincheck::core::time::{format_duration, parse_duration};
+use raincheck::workers::process::{Folders, Rules, Within};
 
 use crate::client::Request;
+use crate::config::programs::ProgramFlags;
+use crate::confined;
 use crate::document::QueueDocument;
 use crate::exit::{Exit, Failed};
 use crate::program;
@@ -51,6 +55,9 @@ examples/workers: it is kept running -c times, told where to work by RAINCHECK_U
 and RAINCHECK_WORKER, and started again when it ends, after a pause that grows while it fails. It
 gets SIGTERM when the worker is told to stop, and SIGKILL after --drain. Its output goes where that
 of this command goes.
+
+Temporary files of a job (TMPDIR) go with it; what it may take, where it works and as whom is said
+by --program-…, as for the programs of a server.
 
 On standard output there is nothing else; with -q the id of each job that was worked, with --json a
 document a line.
@@ -98,6 +105,8 @@ pub(crate) struct Work {
     /// End after so many jobs
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     max_jobs: Option<u64>,
+    #[command(flatten)]
+    programs: ProgramFlags,
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -136,11 +145,25 @@ impl Work {
                 None => "After -- name a program that can be started here".to_owned(),
             })
         })?;
+        let (confinement, new_privileges) = self.programs.read()?;
+        confined::confine(new_privileges)?;
         let settings = self.settings(session).await?;
-        if self.keep_alive {
-            return keep_alive::run(self, session).await;
-        }
-        pull::run(self, session, settings).await
+        let rules = Rules {
+            all: confinement,
+            ..Rules::default()
+        };
+        let folders = confined::folders(&rules)?;
+        let within = Within {
+            confinement: Arc::new(rules.all),
+            folders: folders.clone(),
+        };
+        let end = if self.keep_alive {
+            keep_alive::run(self, within, session).await
+        } else {
+            pull::run(self, within, session, settings).await
+        };
+        folders.iter().for_each(Folders::close);
+        end
     }
 
     /// Asks for the queue; creates it where that is wanted.

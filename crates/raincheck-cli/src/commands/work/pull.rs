@@ -11,7 +11,7 @@ use raincheck::core::queue::BODY_MAX_LIMIT;
 use raincheck::core::time::format_duration;
 use raincheck::random::Randomness;
 use raincheck::tasks::{Group, TaskKind};
-use raincheck::workers::process::{Environment, Program};
+use raincheck::workers::process::{Environment, Program, Within};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -31,11 +31,16 @@ const WIND_DOWN_MAX: Duration = Duration::from_secs(2);
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Works until told to stop, or until there is nothing more to do.
-pub(super) async fn run(work: Work, session: &Session, settings: Settings) -> Result<(), Failed> {
+pub(super) async fn run(
+    work: Work,
+    within: Within,
+    session: &Session,
+    settings: Settings,
+) -> Result<(), Failed> {
     // From here on signals are ours, so that none can end the process between two steps.
     let mut signals = Signals::new()?;
     let drain = work.drain;
-    let bench = Arc::new(bench(work, session, settings));
+    let bench = Arc::new(bench(work, within, session, settings));
     hello(&bench);
     let services = Group::new("services");
     let renewing = bench
@@ -72,7 +77,7 @@ pub(super) async fn run(work: Work, session: &Session, settings: Settings) -> Re
     end(&bench)
 }
 
-fn bench(work: Work, session: &Session, settings: Settings) -> Bench {
+fn bench(work: Work, within: Within, session: &Session, settings: Settings) -> Bench {
     let worker = work.name();
     let more = vec![
         ("RAINCHECK_URL", session.client.address.to_string()),
@@ -97,7 +102,7 @@ fn bench(work: Work, session: &Session, settings: Settings) -> Bench {
         failed: Mutex::default(),
         lost: AtomicUsize::new(0),
         queue: work.queue,
-        program: Program::new(work.argv, Environment::AllAnd(more)),
+        program: Program::new(work.argv, Environment::AllAnd(more)).within(within),
     }
 }
 

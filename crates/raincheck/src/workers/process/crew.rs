@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Lines;
+use super::folders::Private;
 use super::group::ProcessGroup;
 use super::program::Program;
 use crate::backoff::Backoff;
@@ -170,7 +171,7 @@ impl Keeper {
         (self.tell)(&self.name, event);
     }
 
-    fn command(&self) -> Command {
+    fn command(&self) -> io::Result<(Command, Option<Private>)> {
         let options = &self.options;
         let output = || {
             if options.own_output {
@@ -179,7 +180,7 @@ impl Keeper {
                 Stdio::piped()
             }
         };
-        let mut command = options.program.command();
+        let (mut command, folder) = options.program.command()?;
         command
             .env("RAINCHECK_URL", &options.url)
             .env("RAINCHECK_QUEUE", &options.queue)
@@ -188,12 +189,14 @@ impl Keeper {
             .stdin(Stdio::null())
             .stdout(output())
             .stderr(output());
-        command
+        Ok((command, folder))
     }
 
     /// Starts the member and lives with it until its end.
     async fn live(&mut self) -> io::Result<ExitStatus> {
-        let (mut group, (_, stdout, stderr)) = ProcessGroup::start(self.command())?;
+        // The folder comes first, so that it goes last where this future is dropped.
+        let (command, folder) = self.command()?;
+        let (mut group, (_, stdout, stderr)) = ProcessGroup::start(command)?;
         self.is(Some(group.number()));
         self.tell(CrewEvent::Started(group.number()));
         let mut talk = Talk::new(&self.tell, &self.name, stdout, stderr);
@@ -217,6 +220,9 @@ impl Keeper {
             Err(error) => Err(error),
         };
         self.is(None);
+        if let Some(folder) = folder {
+            folder.remove().await;
+        }
         status
     }
 

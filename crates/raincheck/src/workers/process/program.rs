@@ -4,26 +4,26 @@
 //! A program that is to stop gets SIGTERM, and SIGKILL when its patience ends: the queue's `cancel_grace` after a cancel
 //! request, half a second after the attempt's deadline (which it is told in `RAINCHECK_DEADLINE`), what is left of the
 //! drain when whoever runs it leaves.
-//! Invariants: no shell is involved; when the attempt is over, no process of its group is left, however it ended.
+//! Invariants: no shell is involved; when the attempt is over, no process of its group is left, nor its folder, however it
+//! ended.
 
 use std::ffi::OsString;
 use std::fmt;
 use std::io;
-use std::os::unix::process::ExitStatusExt;
-use std::process::{ExitStatus, Stdio};
+use std::process::Stdio;
 
 use bytes::Bytes;
-use raincheck_core::content::JobResult;
 use raincheck_core::job::Failure;
 use tokio::process::Command;
 use tracing::debug;
 
+use super::confine::{Within, Workplace};
+use super::folders::Private;
 use super::group::ProcessGroup;
-use super::pipes::{Pipes, Read};
-use crate::workers::{AttemptEnd, StopReason, Stops};
-
-/// The exit code by which a program says that no other attempt will help.
-const FAILED_FOR_GOOD: i32 = 65;
+use super::launch;
+use super::pipes::Pipes;
+use super::verdict::{Ended, verdict};
+use crate::workers::{AttemptEnd, Stops};
 
 /// What a program sees of a server's own environment, beside `LC_*`.
 const INHERITED: [&str; 6] = ["PATH", "HOME", "LANG", "TZ", "TMPDIR", "USER"];
@@ -42,6 +42,7 @@ pub enum Environment {
 pub struct Program {
     argv: Vec<String>,
     environment: Environment,
+    within: Within,
 }
 
 /// What a program is told of its attempt, each in a variable of its own.
@@ -96,8 +97,19 @@ impl fmt::Debug for Run {
 impl Program {
     /// The program `argv[0]` with the rest as its arguments.
     #[must_use]
-    pub const fn new(argv: Vec<String>, environment: Environment) -> Self {
-        Self { argv, environment }
+    pub fn new(argv: Vec<String>, environment: Environment) -> Self {
+        Self {
+            argv,
+            environment,
+            within: Within::default(),
+        }
+    }
+
+    /// The same within these limits.
+    #[must_use]
+    pub fn within(mut self, within: Within) -> Self {
+        self.within = within;
+        self
     }
 
     /// The program's name or path.
@@ -106,21 +118,46 @@ impl Program {
         self.argv.first().map_or("", String::as_str)
     }
 
-    /// The command, in a process group of its own.
-    pub(super) fn command(&self) -> Command {
-        let mut command = Command::new(self.name());
-        command.args(self.argv.iter().skip(1));
+    /// The command, in a process group of its own, and its folder, which is to be kept until that group is gone.
+    pub(super) fn command(&self) -> io::Result<(Command, Option<Private>)> {
+        let Within { confinement, folders } = &self.within;
+        let mut command = Command::from(launch::command(&self.argv, confinement)?);
         match &self.environment {
             Environment::Few => command.env_clear().envs(inherited()),
             Environment::AllAnd(more) => command.envs(more.iter().map(|(name, value)| (name, value))),
         };
+        let user = confinement.user.as_ref();
+        let own = |name: &str| ["USER", "LOGNAME"].map(|variable| (variable, name.to_owned()));
+        command.envs(
+            user.and_then(|user| user.name.as_deref())
+                .into_iter()
+                .flat_map(own),
+        );
+        command.envs(
+            user.and_then(|user| user.home.as_ref())
+                .map(|home| ("HOME", home)),
+        );
+        let folder = folders.as_ref().map(|folders| folders.make(user)).transpose()?;
+        command.envs(folder.iter().map(|folder| ("TMPDIR", folder.path())));
+        match (&confinement.workplace, &folder) {
+            (Workplace::Inherited, _) => {}
+            (Workplace::Fixed(path), _) => {
+                command.current_dir(path);
+            }
+            (Workplace::Private, Some(folder)) => {
+                command.current_dir(folder.path());
+            }
+            (Workplace::Private, None) => {
+                return Err(io::Error::other("there is no place for a folder of its own"));
+            }
+        }
         command.process_group(0).kill_on_drop(true);
-        command
+        Ok((command, folder))
     }
 
     /// The command for one attempt.
-    fn attempt(&self, facts: &Facts) -> Command {
-        let mut command = self.command();
+    fn attempt(&self, facts: &Facts) -> io::Result<(Command, Option<Private>)> {
+        let (mut command, folder) = self.command()?;
         command
             .env("RAINCHECK_JOB", &facts.job)
             .env("RAINCHECK_ATTEMPT", facts.attempt.to_string())
@@ -135,7 +172,7 @@ impl Program {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        command
+        Ok((command, folder))
     }
 
     /// Runs the program once. Dropping the future ends it with all that it started.
@@ -152,7 +189,9 @@ impl Program {
             tap,
             log,
         } = run;
-        let (mut group, pipes) = ProcessGroup::start(self.attempt(&facts))?;
+        // The folder comes first, so that it goes last where this future is dropped.
+        let (command, folder) = self.attempt(&facts)?;
+        let (mut group, pipes) = ProcessGroup::start(command)?;
         let mut pipes = Pipes::new(pipes, input, result_max, (tap, log));
         let mut stopped = None;
         let mut patience = stops.clone();
@@ -175,11 +214,18 @@ impl Program {
         };
         let read = pipes.into_read();
         debug!(?status, stderr = %read.tail, "a program ended");
+        if let Some(folder) = folder {
+            folder.remove().await;
+        }
         Ok(match status {
-            Ok(status) => {
-                let content_type = result_type.or(facts.content_type);
-                verdict(status, read, stopped, content_type, result_max)
-            }
+            Ok(status) => verdict(Ended {
+                status,
+                read,
+                stopped,
+                content_type: result_type.or(facts.content_type),
+                result_max,
+                limits: self.within.confinement.limits,
+            }),
             Err(error) => {
                 let detail = format!("the program could not be waited for: {error}");
                 AttemptEnd::retry(Failure::new("handler-unreachable", detail))
@@ -193,41 +239,4 @@ fn inherited() -> impl Iterator<Item = (OsString, OsString)> {
         name.to_str()
             .is_some_and(|name| INHERITED.contains(&name) || name.starts_with("LC_"))
     })
-}
-
-/// What a program's end means. A program that was stopped may well exit with 0, half done: that counts only after a cancel
-/// request, where a success still wins.
-fn verdict(
-    status: ExitStatus,
-    read: Read,
-    stopped: Option<StopReason>,
-    content_type: Option<String>,
-    result_max: u64,
-) -> AttemptEnd {
-    if stopped.is_some_and(|reason| reason != StopReason::Cancelled || !status.success()) {
-        return AttemptEnd::Stopped;
-    }
-    if read.too_large {
-        let detail = format!("the program printed more than {result_max} bytes, the queue's limit");
-        return AttemptEnd::for_good(Failure::new("result-too-large", detail));
-    }
-    if status.success() {
-        return AttemptEnd::Succeeded(JobResult::new(200, content_type, Vec::new(), read.output));
-    }
-    let how = match (status.code(), status.signal()) {
-        (Some(code), _) => format!("the program exited with code {code}"),
-        (None, Some(signal)) => format!("the program was ended by signal {signal}"),
-        (None, None) => "the program ended in an unknown way".to_owned(),
-    };
-    let detail = if read.tail.is_empty() {
-        how
-    } else {
-        format!("{how}: {}", read.tail)
-    };
-    let failure = Failure::new("handler-failed", detail);
-    if status.code() == Some(FAILED_FOR_GOOD) {
-        AttemptEnd::for_good(failure)
-    } else {
-        AttemptEnd::retry(failure)
-    }
 }

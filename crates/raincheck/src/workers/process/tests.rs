@@ -137,7 +137,7 @@ async fn any_other_exit_is_tried_again_and_stderr_tells_why(setup: Setup) {
     );
     assert!(details[0].ends_with("xxxthe \\u{1b}end"), "{}", details[0]);
     assert!(details[0].len() < 2200, "{}", details[0].len());
-    assert_eq!(details[1], "the program was ended by signal 9");
+    assert_eq!(details[1], "the program was ended by signal 9 (SIGKILL)");
     assert_eq!(done.job.attempts[2].outcome, AttemptOutcome::Succeeded);
 }
 
