@@ -142,10 +142,22 @@ impl Log {
     }
 }
 
-/// A server with a store of its own.
+/// A process that is ended with the test that has it: one that fails leaves none behind.
+#[derive(Debug)]
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // What was waited for is left alone.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A server with a store of its own; killed when dropped.
 #[derive(Debug)]
 pub(crate) struct Server {
-    child: Child,
+    child: Running,
     log: Log,
     pub(crate) url: String,
     folder: TempDir,
@@ -196,9 +208,10 @@ impl Server {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
+            .map(Running)
             .expect("the binary starts");
-        let mut lines = BufReader::new(child.stdout.take().expect("its output is piped"));
-        let log = Log::of(child.stderr.take().expect("its messages are piped"));
+        let mut lines = BufReader::new(child.0.stdout.take().expect("its output is piped"));
+        let log = Log::of(child.0.stderr.take().expect("its messages are piped"));
         let mut url = String::new();
         lines.read_line(&mut url).expect("its output can be read");
         if url.is_empty() {
@@ -216,7 +229,7 @@ impl Server {
 
     /// Its process.
     pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
+        self.child.0.id()
     }
 
     /// Where programs of queues run and files may lie.
@@ -270,7 +283,7 @@ impl Server {
 
     /// Sends a signal, such as `TERM`.
     pub(crate) fn signal(&self, name: &str) {
-        signal(self.child.id(), name);
+        signal(self.child.0.id(), name);
     }
 
     /// Waits until the server ended by itself; gives back how, what it logged, and its folder.
@@ -279,7 +292,7 @@ impl Server {
         ended.expect("the server ends in time");
         let log = self.log.text();
         (
-            self.child.wait().expect("the server can be waited for"),
+            self.child.0.wait().expect("the server can be waited for"),
             log,
             self.folder,
         )
