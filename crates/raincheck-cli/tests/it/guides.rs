@@ -291,3 +291,48 @@ guides! {
     what_the_guide_to_kubernetes_says_works: "kubernetes.md";
     what_the_guide_to_the_library_says_is_of_known_kinds: "library.md";
 }
+
+/// What is in a line behind `](`, where that is a link to a file.
+fn links(line: &str) -> impl Iterator<Item = &str> {
+    let ends = line.split("](").skip(1);
+    let links = ends.filter_map(|rest| rest.split([')', '#']).next());
+    links.filter(|link| !link.is_empty() && !link.contains("://"))
+}
+
+#[test]
+fn no_link_of_a_guide_leads_out_of_the_book() {
+    for page in fs::read_dir(GUIDES).unwrap() {
+        let page = page.unwrap().path();
+        let text = fs::read_to_string(&page).unwrap();
+        for link in text.lines().flat_map(links) {
+            // The book is a folder of its own, and has nothing of what lies around the pages here.
+            let inside = !link.starts_with("..") && Path::new(GUIDES).join(link).is_file();
+            assert!(inside, "{}: {link}", page.display());
+        }
+    }
+    assert_eq!(
+        links("a [b](c.md#d) [e](../f.md) [g](https://h) [i](#j)").collect::<Vec<_>>(),
+        ["c.md", "../f.md"]
+    );
+}
+
+#[test]
+fn the_guides_are_a_book() {
+    if !there("mdbook", "the book") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut build = Command::new("mdbook");
+    build
+        .arg("build")
+        .arg("--dest-dir")
+        .arg(folder.path())
+        .arg(Path::new(GUIDES).join(".."));
+    let built = build.output().unwrap();
+    assert!(
+        built.status.success(),
+        "{}",
+        String::from_utf8_lossy(&built.stderr)
+    );
+    assert!(folder.path().join("from-celery.html").is_file());
+}
