@@ -147,7 +147,7 @@ settings! {
     program_file_size: OrNone<ByteSize> = Some("none"), "SIZE", live;
     /// Where programs are started: in this folder, or private for the one that each attempt has to itself. That one only its user
     /// can open, TMPDIR names it in any case, and it is removed after the attempt
-    program_folder: Workplace = Some("."), "PATH|private", live;
+    program_folder: Workplace = Some("."), "PATH", live;
     /// Whom programs run as, USER or USER:GROUP, each by its name or number: only where the server is started by root
     program_user: OrNone<UserName> = Some("none"), "USER", live;
     /// Let programs gain what the server's user has not, by setuid programs such as sudo
