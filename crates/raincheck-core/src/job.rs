@@ -251,6 +251,16 @@ pub enum Phase {
     },
 }
 
+/// From when the limits of a job count where its other times do not say, because the clock was set since: limits go by the time that
+/// passes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Since {
+    /// When it was accepted, by the clock as it is now; [`Job::created_at`] where absent.
+    pub accepted: Option<Timestamp>,
+    /// When it became due, by the clock as it is now; [`Job::run_at`] where absent.
+    pub due: Option<Timestamp>,
+}
+
 /// One request for work, without its input and result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Job {
@@ -270,6 +280,8 @@ pub struct Job {
     pub created_at: Timestamp,
     /// Its earliest start.
     pub run_at: Timestamp,
+    /// From when its limits count, where the clock was set.
+    pub since: Since,
     /// When it was first claimed.
     pub started_at: Option<Timestamp>,
     /// Where it stands.
@@ -354,12 +366,24 @@ impl Job {
         })
     }
 
+    /// From when its deadline counts.
+    #[must_use]
+    pub fn accepted_since(&self) -> Timestamp {
+        self.since.accepted.unwrap_or(self.created_at)
+    }
+
+    /// From when its start-before counts.
+    #[must_use]
+    pub fn due_since(&self) -> Timestamp {
+        self.since.due.unwrap_or(self.run_at)
+    }
+
     /// When the time for all attempts is over.
     #[must_use]
     pub fn deadline_at(&self) -> Option<Timestamp> {
         self.options
             .deadline
-            .map(|deadline| self.created_at.plus(deadline))
+            .map(|deadline| self.accepted_since().plus(deadline))
     }
 
     /// From when a waiting job is to be ended instead of claimed: its deadline, or, where it was never started,
@@ -370,7 +394,7 @@ impl Job {
             .options
             .start_before
             .filter(|_| self.started_at.is_none())
-            .map(|d| self.run_at.plus(d));
+            .map(|d| self.due_since().plus(d));
         match (start_by, self.deadline_at()) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),

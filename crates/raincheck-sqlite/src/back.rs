@@ -6,8 +6,9 @@
 
 use std::time::Duration;
 
+use raincheck_core::decide::ClockSet;
 use raincheck_core::time::Timestamp;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension};
 
 use crate::sum;
 
@@ -64,7 +65,9 @@ pub(crate) fn at_open(conn: &mut Connection, ids: Timestamp, now: Timestamp) -> 
     };
     if was > now {
         tracing::warn!(%was, %now, "the clock was set back");
-        follow(&tx, was, now)?;
+        let set = ClockSet { was, now };
+        move_waits(&tx, set)?;
+        keep_due(&tx, set)?;
     }
     if ids > now {
         note(&tx, ids, now)?;
@@ -74,15 +77,32 @@ pub(crate) fn at_open(conn: &mut Connection, ids: Timestamp, now: Timestamp) -> 
     tx.commit()
 }
 
-/// The clock is set under an open store, within a transaction.
-pub(crate) fn meanwhile(conn: &Connection, now: Timestamp, then: Timestamp) -> rusqlite::Result<()> {
-    follow(conn, now, then)?;
-    let ids = noted(conn)?.map_or(now, |noted| noted.ids.max(now));
-    if then < ids {
-        note(conn, ids, then)
+/// The clock is set under an open store, within a transaction: what is to be moved at once of all waiting jobs, before those with
+/// limits are moved one by one.
+pub(crate) fn meanwhile(conn: &Connection, set: ClockSet) -> rusqlite::Result<()> {
+    move_waits(conn, set)?;
+    let moved = moved(conn)?.saturating_add(set.by_millis());
+    conn.execute(
+        "INSERT OR REPLACE INTO clock_set (one, moved, sum) VALUES (1, ?1, row_sum(?1))",
+        [moved],
+    )?;
+    let ids = noted(conn)?.map_or(set.was, |noted| noted.ids.max(set.was));
+    if set.now < ids {
+        note(conn, ids, set.now)
     } else {
         conn.execute("DELETE FROM set_back", []).map(drop)
     }
+}
+
+/// By how much the clock was set, in all, while the store was open.
+pub(crate) fn moved(conn: &Connection) -> rusqlite::Result<i64> {
+    let query = concat!("SELECT moved, ", sum::is_whole!(clock_set), " FROM clock_set");
+    let mut select = conn.prepare_cached(query)?;
+    let row = select.query_row([], |row| {
+        sum::whole(row, 1, "by how much the clock was set")?;
+        row.get(0)
+    });
+    Ok(row.optional()?.unwrap_or(0))
 }
 
 /// The store is closed at `now`.
@@ -93,9 +113,9 @@ pub(crate) fn at_close(conn: &Connection, now: Timestamp) -> rusqlite::Result<()
     }
 }
 
-/// The time that was `was` is `now`. A row that is damaged stays recognisable as such.
-fn follow(conn: &Connection, was: Timestamp, now: Timestamp) -> rusqlite::Result<()> {
-    let by = now.as_millis().saturating_sub(was.as_millis());
+/// Moves who waits for a while. A row that is damaged stays recognisable as such.
+fn move_waits(conn: &Connection, set: ClockSet) -> rusqlite::Result<()> {
+    let by = set.by_millis();
     // Who was claimed before waits for a while after that, not for an hour of the day: that moves along.
     conn.execute(
         concat!(
@@ -115,10 +135,14 @@ fn follow(conn: &Connection, was: Timestamp, now: Timestamp) -> rusqlite::Result
         ),
         [by],
     )?;
-    if by >= 0 {
+    Ok(())
+}
+
+/// What was due stays due, where the clock was set back. A row that is damaged stays recognisable as such.
+pub(crate) fn keep_due(conn: &Connection, set: ClockSet) -> rusqlite::Result<()> {
+    if set.by_millis() >= 0 {
         return Ok(());
     }
-    // What was due stays due.
     conn.execute(
         concat!(
             "UPDATE jobs SET run_at = ?1, sum = CASE WHEN sum = ",
@@ -127,7 +151,7 @@ fn follow(conn: &Connection, was: Timestamp, now: Timestamp) -> rusqlite::Result
             step_sum!("?1"),
             " ELSE sum END WHERE state = 0 AND fence = 0 AND run_at > ?1 AND run_at <= ?2"
         ),
-        params![now.as_millis(), was.as_millis()],
+        [set.now.as_millis(), set.was.as_millis()],
     )?;
     Ok(())
 }

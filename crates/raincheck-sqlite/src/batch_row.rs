@@ -12,6 +12,7 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
+use crate::back;
 use crate::memory::LiveBatch;
 use crate::sum;
 
@@ -59,7 +60,8 @@ pub(crate) enum Found {
 }
 
 const COLUMNS: &str = concat!(
-    "SELECT seq, tail, namespace, state, cancelling, cancel_from, open_until, finished_at, expires_at, lines, rejected, ",
+    "SELECT seq, tail, namespace, state, cancelling, cancel_from, open_until, finished_at, ",
+    "expires_at + ifnull((SELECT moved FROM clock_set), 0), lines, rejected, ",
     "succeeded, failed, cancelled, expired, settings, refusals, ",
     sum::is_whole!(batches),
     ", ",
@@ -221,7 +223,11 @@ pub(crate) fn update(conn: &Connection, live: &mut LiveBatch) -> rusqlite::Resul
         Stage::Done {
             finished_at,
             expires_at,
-        } => (DONE, None, Some(finished_at), Some(expires_at)),
+        } => {
+            // By the time without what the clock was set by.
+            let expires_at = expires_at.as_millis().saturating_sub(back::moved(conn)?);
+            (DONE, None, Some(finished_at), Some(expires_at))
+        }
     };
     let millis = |time: Option<Timestamp>| time.map(Timestamp::as_millis);
     let mut update = conn.prepare_cached(
@@ -236,7 +242,7 @@ pub(crate) fn update(conn: &Connection, live: &mut LiveBatch) -> rusqlite::Resul
         live.cancel_from.map(signed),
         millis(until),
         millis(finished_at),
-        millis(expires_at),
+        expires_at,
         signed(batch.lines),
         signed(batch.rejected),
         signed(batch.ends.succeeded),

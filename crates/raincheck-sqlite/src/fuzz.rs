@@ -154,10 +154,10 @@ impl Sample {
         }
         let [first, second, third] = waiting;
         let (second, began) = (running(&second), running(&third));
-        row::write(&conn, &first, &second, None, None)?;
-        row::write(&conn, &first, &began, None, None)?;
+        row::write(&conn, &first, &second, None, None, 0)?;
+        row::write(&conn, &first, &began, None, None, 0)?;
         let third = done(&third);
-        row::write(&conn, &began, &third, Some(&result()), None)?;
+        row::write(&conn, &began, &third, Some(&result()), None, 0)?;
         let jobs = vec![first, second, third];
         Ok(Self { conn, names, jobs })
     }

@@ -68,6 +68,8 @@ pub(crate) struct Memory {
     /// When each running job's lease ends.
     held: Numbered<u64, i64>,
     claims: Named<ClaimKey, Vec<u64>>,
+    /// By how much the clock was set, in all, while the store was open.
+    pub(crate) moved: i64,
     /// Where the rates that are set stand.
     pub(crate) rates: Rates,
     staged: Vec<(QueueKey, Option<GroupName>, Place)>,
@@ -115,6 +117,7 @@ impl Memory {
             leases: BTreeSet::new(),
             held: Numbered::default(),
             claims: Named::default(),
+            moved: 0,
             rates: Rates::default(),
             staged: Vec::new(),
             damaged: Damaged::default(),
@@ -351,6 +354,17 @@ impl Memory {
     /// The jobs that run.
     pub(crate) fn running(&self) -> Vec<u64> {
         self.held.keys().copied().collect()
+    }
+
+    /// The jobs that run, and those that wait and may become overdue.
+    pub(crate) fn timed(&self) -> BTreeSet<u64> {
+        let limited = self.overdue.keys().map(|(_, seq)| seq);
+        self.held
+            .keys()
+            .chain(limited)
+            .chain(self.aside.keys())
+            .copied()
+            .collect()
     }
 
     /// The next job whose lease has lapsed at `now`.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use raincheck_core::batch::{BatchId, Member};
 use raincheck_core::content::Header;
 use raincheck_core::id::{Fence, JobId, Nonce};
-use raincheck_core::job::{Attempt, AttemptOutcome, Failure, Job, Options, Outcome, Phase, Settled};
+use raincheck_core::job::{Attempt, AttemptOutcome, Failure, Job, Options, Outcome, Phase, Settled, Since};
 use raincheck_core::lease::{Lease, Progress, WorkerKind};
 use raincheck_core::name::{GroupName, Namespace, QueueName, WorkerName};
 use raincheck_core::store::Missing;
@@ -53,7 +53,7 @@ macro_rules! select_jobs {
         concat!(
             "SELECT seq, tail, queue, state, priority, version, attempt, fence, cancelling, run_at, started_at, ",
             "finished_at, expires_at, job_group, options, lease, history, settled, batch, batch_tail, batch_index, ",
-            "batch_place, sum, asked_sum, history_sum FROM jobs ",
+            "batch_place, sum, asked_sum, history_sum, ifnull((SELECT moved FROM clock_set), 0) FROM jobs ",
             $rest
         )
     };
@@ -135,6 +135,11 @@ struct History {
     /// When it was accepted, where its id does not say: it was made ahead of a clock that was set back.
     #[serde(skip_serializing_if = "Option::is_none")]
     created: Option<i64>,
+    /// From when its limits count, where the clock was set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accepted_since: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    due_since: Option<i64>,
 }
 
 fn json<T: Serialize>(value: &T) -> rusqlite::Result<String> {
@@ -245,7 +250,12 @@ fn phase(row: &Row<'_>, seq: i64, state: i64, member: Option<Member>) -> rusqlit
     };
     let finished_at = time(row, 11)?.ok_or_else(|| bad("no end although it is done"))?;
     let forever = member.map(|_| Timestamp::MAX);
-    let expires_at = time(row, 12)?.or(forever);
+    // By the clock as it is now.
+    let moved: i64 = row.get(25)?;
+    let expires_at = row.get::<_, Option<i64>>(12)?;
+    let expires_at = expires_at
+        .map(|at| Timestamp::from_millis(at.saturating_add(moved)))
+        .or(forever);
     let expires_at = expires_at.ok_or_else(|| bad("no retention although it is done"))?;
     Ok(Phase::Done {
         outcome,
@@ -360,6 +370,10 @@ pub(crate) fn read(row: &Row<'_>, names: &QueueNames) -> rusqlite::Result<Found>
             .created
             .map_or_else(|| id.created_at(), Timestamp::from_millis),
         run_at: Timestamp::from_millis(row.get(9)?),
+        since: Since {
+            accepted: history.accepted_since.map(Timestamp::from_millis),
+            due: history.due_since.map(Timestamp::from_millis),
+        },
         started_at: time(row, 10)?,
         phase: phase(row, seq, state, member)?,
         version: row.get(5)?,

@@ -42,6 +42,9 @@ macro_rules! sum_of {
     (set_back) => {
         "row_sum(ids, at)"
     };
+    (clock_set) => {
+        "row_sum(moved)"
+    };
     (set_aside) => {
         "row_sum(seq, why)"
     };
@@ -74,7 +77,7 @@ pub(crate) use is_whole;
 
 /// Every table but those of jobs, their bodies and their output: what its rows are, and which of them are not as they were
 /// written.
-pub(crate) const CHANGED: [(&str, &str); 16] = [
+pub(crate) const CHANGED: [(&str, &str); 17] = [
     (
         "a queue",
         concat!("SELECT 1 FROM queues WHERE NOT ", is_whole!(queues)),
@@ -118,6 +121,10 @@ pub(crate) const CHANGED: [(&str, &str); 16] = [
     (
         "when the clock was set back",
         concat!("SELECT 1 FROM set_back WHERE NOT ", is_whole!(set_back)),
+    ),
+    (
+        "by how much the clock was set",
+        concat!("SELECT 1 FROM clock_set WHERE NOT ", is_whole!(clock_set)),
     ),
     (
         "a note of a damaged job",

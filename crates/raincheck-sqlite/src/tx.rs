@@ -48,6 +48,11 @@ impl Tx<'_> {
         self.memory.rates.flush(self.conn, self.now)
     }
 
+    /// An instant as rows have it that say from when something may go.
+    pub(crate) const fn without_moves(&self, at: Timestamp) -> i64 {
+        at.as_millis().saturating_sub(self.memory.moved)
+    }
+
     /// Writes the rows of jobs that have none yet: before anything looks at the rows.
     pub(crate) fn write_new(&mut self) -> rusqlite::Result<()> {
         for new in self.memory.unwritten.take() {
@@ -144,7 +149,7 @@ impl Tx<'_> {
             None
         };
         if !later {
-            row::write(self.conn, before, after, result, place)?;
+            row::write(self.conn, before, after, result, place, self.memory.moved)?;
         }
         if ends {
             let queue = self

@@ -31,6 +31,9 @@ macro_rules! conformance_durable_promises {
                 batches_and_their_counts_survive
                 a_cancel_that_was_begun_goes_on_after_opening
             }
+            reopen_clock {
+                what_a_clock_that_was_set_has_moved_stays_so_after_opening
+            }
             reopen_keys {
                 keys_survive
             }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::decide::holds;
+use crate::decide::{ClockSet, clock_was_set, holds};
 use crate::id::JobId;
 use crate::job::{ATTEMPTS_SHOWN, Job, Options, Outcome, Phase};
 use crate::lease::WorkerKind;
@@ -40,6 +40,15 @@ impl History {
         Ok(())
     }
 
+    /// The clock was set: what was seen before is as it would have been seen now.
+    pub fn clock_was_set(&mut self, set: ClockSet) {
+        for job in self.0.values_mut() {
+            if let Some(next) = clock_was_set(job, set) {
+                *job = next;
+            }
+        }
+    }
+
     /// The jobs as they were seen last.
     pub fn jobs(&self) -> impl Iterator<Item = &Job> {
         self.0.values()
@@ -65,8 +74,8 @@ pub fn sound(job: &Job) -> Result<(), Broken> {
     let claimed = job.fence.0 > 0;
     rule(job.version >= 1, "a version counts from 1")?;
     rule(
-        job.created_at == job.id.created_at(),
-        "a job is accepted at the instant its id was made",
+        job.created_at <= job.id.created_at(),
+        "a job is accepted at the instant its id was made, or before a clock that was set back comes to it",
     )?;
     rule(
         job.attempt <= job.fence.0,

@@ -347,6 +347,15 @@ macro_rules! conformance_promises {
                 a_tombstone_lasts_24_hours
                 an_unfinished_job_is_not_deleted
             }
+            clock {
+                leases_and_waits_are_as_long_as_they_were_when_the_clock_is_set
+                due_times_follow_a_clock_that_is_set_and_what_was_due_stays_due
+                limits_go_by_the_time_that_passes_when_the_clock_is_set
+                who_becomes_due_by_a_clock_that_is_set_has_all_its_time_to_be_started
+                a_deadline_is_as_far_as_it_was_for_the_attempts_that_follow
+                what_is_finished_is_kept_as_long_when_the_clock_is_set
+                batches_are_open_and_kept_as_long_when_the_clock_is_set
+            }
             retention {
                 a_finished_job_stays_until_its_retention_is_over
                 a_pruned_job_is_said_to_be_gone_for_24_hours

@@ -8,6 +8,7 @@ mod batch;
 mod bulk;
 mod cancel;
 mod claim;
+mod clock;
 mod delivery;
 mod emit;
 mod expire;
@@ -32,6 +33,7 @@ pub use batch::{
 pub use bulk::{BulkAction, BulkMatch, bulk, stood};
 pub use cancel::{Cancelled, cancel};
 pub use claim::{Claimer, Room, charge, claim, claimable, room};
+pub use clock::{ClockSet, batch_clock_was_set, clock_was_set};
 pub use delivery::{
     DELIVERY_DELAYS, DELIVERY_LIFE, DELIVERY_TERM, TryEnd, deliveries, end_try, redeliver, try_delivery,
 };
@@ -43,7 +45,7 @@ pub use fetch::{
 pub use host::{all_held, begin_probe, forgettable, host_answered, host_room, webhook_share};
 pub use key::{create_key, revoke_key};
 pub use patch::{Patch, PatchRefused, patch};
-pub use reclaim::{clock_was_set, interrupt_on_open, reclaim};
+pub use reclaim::{interrupt_on_open, reclaim};
 pub use renew::{Renewed, renew};
 pub use retry::{NotDone, retry};
 pub use secret::{first_secret, rotate_secret};

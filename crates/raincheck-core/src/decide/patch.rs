@@ -44,6 +44,9 @@ pub fn patch(job: &Job, patch: &Patch) -> Result<Option<Job>, PatchRefused> {
     next.run_at = patch
         .run_at
         .map_or(job.run_at, |run_at| run_at.max(job.created_at));
+    if next.run_at != job.run_at {
+        next.since.due = None;
+    }
     if let Some(tags) = &patch.tags {
         next.options.tags.clone_from(tags);
     }

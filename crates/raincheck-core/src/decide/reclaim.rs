@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{after_failure, end_attempt};
 use crate::job::{AttemptOutcome, Failure, Job, Phase};
-use crate::lease::{Lease, WorkerKind};
+use crate::lease::WorkerKind;
 use crate::queue::Policy;
 use crate::time::Timestamp;
 
@@ -49,23 +49,6 @@ pub fn interrupt_on_open(job: &Job, policy: &Policy, seed: u64, now: Timestamp) 
     let mut job = job.clone();
     job.phase = Phase::Running(lease);
     Some(job)
-}
-
-/// Called for every running job when the host's clock was set by so many milliseconds: leases go by the time that passes, so
-/// all their ends move along. `None` where the job does not run.
-#[must_use]
-pub fn clock_was_set(job: &Job, by_millis: i64) -> Option<Job> {
-    let moved = |at: Timestamp| Timestamp::from_millis(at.as_millis().saturating_add(by_millis));
-    let lease = job.lease()?;
-    let mut next = job.clone();
-    next.phase = Phase::Running(Lease {
-        started_at: moved(lease.started_at),
-        expires_at: moved(lease.expires_at),
-        attempt_deadline: moved(lease.attempt_deadline),
-        cancel_by: lease.cancel_by.map(moved),
-        ..lease.clone()
-    });
-    Some(next)
 }
 
 fn end(

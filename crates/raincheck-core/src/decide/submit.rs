@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::batch::Member;
 use crate::id::{Fence, JobId};
-use crate::job::{Job, Options, Phase};
+use crate::job::{Job, Options, Phase, Since};
 use crate::name::{GroupName, Namespace, QueueName};
 use crate::queue::Queue;
 use crate::store::SubmitRefused;
@@ -82,6 +82,7 @@ pub fn submit(new: &NewJob) -> Job {
         options: new.options.clone(),
         created_at: new.id.created_at(),
         run_at: new.starts_at(),
+        since: Since::default(),
         started_at: None,
         phase: Phase::Waiting,
         version: 1,

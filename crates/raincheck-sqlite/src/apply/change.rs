@@ -60,7 +60,7 @@ pub(crate) fn delete(
 
 /// Leaves a tombstone of a job: its id, its queue and its idempotency key, nothing else.
 pub(crate) fn bury(tx: &mut Tx<'_>, key: QueueKey, job: &Job, state: i64) -> rusqlite::Result<()> {
-    let (conn, now) = (tx.conn, tx.now);
+    let conn = tx.conn;
     let seq = row::key(job.id);
     drop_bodies(conn, seq)?;
     super::deliveries::forget(conn, seq)?;
@@ -72,7 +72,8 @@ pub(crate) fn bury(tx: &mut Tx<'_>, key: QueueKey, job: &Job, state: i64) -> rus
          result_type = NULL, result = NULL, sum = NULL, asked_sum = NULL, history_sum = NULL, input_sum = NULL, \
          result_sum = NULL WHERE seq = ?1",
     )?;
-    update.execute(params![seq, state, now.plus(TOMBSTONE).as_millis()])?;
+    let until = tx.without_moves(tx.now.plus(TOMBSTONE));
+    update.execute(params![seq, state, until])?;
     if job.member.is_some() {
         // Its batch goes when no member is left, and this is none any more.
         let mut leave = conn.prepare_cached(

@@ -6,6 +6,7 @@ pub(crate) mod acts;
 pub(crate) mod batches;
 pub(crate) mod change;
 pub(crate) mod claim;
+pub(crate) mod clock;
 pub(crate) mod deliveries;
 pub(crate) mod emit;
 pub(crate) mod groups;

@@ -29,7 +29,7 @@ pub(crate) fn prune(tx: &mut Tx<'_>, limit: u32) -> rusqlite::Result<Slice> {
         "SELECT seq, state, queue, idempotency, emitted FROM jobs WHERE expires_at <= ?1 AND NOT EXISTS (SELECT 1 FROM \
          deliveries WHERE deliveries.seq = jobs.seq AND next_at IS NOT NULL) ORDER BY expires_at LIMIT ?2",
     )?;
-    let due = due.query_map(params![tx.now.as_millis(), limit], |row| {
+    let due = due.query_map(params![tx.without_moves(tx.now), limit], |row| {
         Ok((
             row.get::<_, i64>(0)?,
             row.get::<_, i64>(1)?,
@@ -95,7 +95,7 @@ fn prune_batches(tx: &mut Tx<'_>, limit: u32) -> rusqlite::Result<u32> {
             "SELECT seq, state FROM batches WHERE prune_at <= ?1 AND NOT EXISTS (SELECT 1 FROM deliveries WHERE \
              deliveries.seq = batches.seq AND next_at IS NOT NULL) ORDER BY prune_at LIMIT 1",
         )?;
-        let due = due.query_row([tx.now.as_millis()], |row| Ok((row.get(0)?, row.get(1)?)));
+        let due = due.query_row([tx.without_moves(tx.now)], |row| Ok((row.get(0)?, row.get(1)?)));
         let Some((batch, state)): Option<(i64, i64)> = due.optional()? else {
             break;
         };
@@ -148,7 +148,7 @@ fn bury_batch(tx: &Tx<'_>, batch: i64) -> rusqlite::Result<bool> {
     if left.exists([batch])? {
         tx.conn
             .prepare_cached("UPDATE batches SET prune_at = ?2 WHERE seq = ?1")?
-            .execute(params![batch, tx.now.plus(BLOCKED).as_millis()])?;
+            .execute(params![batch, tx.without_moves(tx.now.plus(BLOCKED))])?;
         return Ok(false);
     }
     super::deliveries::forget(tx.conn, batch)?;
@@ -159,7 +159,7 @@ fn bury_batch(tx: &Tx<'_>, batch: i64) -> rusqlite::Result<bool> {
     update.execute(params![
         batch,
         batch_row::PRUNED,
-        tx.now.plus(TOMBSTONE).as_millis()
+        tx.without_moves(tx.now.plus(TOMBSTONE))
     ])?;
     Ok(true)
 }

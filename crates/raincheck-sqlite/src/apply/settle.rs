@@ -118,22 +118,6 @@ pub(crate) fn interrupt_on_open(tx: &mut Tx<'_>, running: &[u64], seed: u64) -> 
     Ok(())
 }
 
-/// Moves the leases of what runs along with the host's clock.
-pub(crate) fn move_leases(tx: &mut Tx<'_>, running: &[u64], by: i64) -> rusqlite::Result<()> {
-    for seq in running {
-        match tx.load_seq(*seq) {
-            Ok(Some((key, job))) => {
-                if let Some(next) = decide::clock_was_set(&job, by) {
-                    tx.store(key, &job, &Arc::new(next))?;
-                }
-            }
-            Ok(None) => {}
-            Err(error) => tx.set_aside(*seq, error, false)?,
-        }
-    }
-    Ok(())
-}
-
 /// Writes a transition that brings no result, and has it told.
 pub(crate) fn moved(tx: &mut Tx<'_>, key: QueueKey, job: &Job, next: Job) -> rusqlite::Result<()> {
     let next = Arc::new(next);

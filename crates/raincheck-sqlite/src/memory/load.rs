@@ -11,7 +11,7 @@ use rusqlite::{Connection, Row};
 
 use super::{Damaged, Memory};
 use crate::row::{self, Found, QueueKey, state};
-use crate::{batch_row, body, sum};
+use crate::{back, batch_row, body, sum};
 
 fn unreadable(column: usize, error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error))
@@ -63,6 +63,7 @@ impl Memory {
             let (key, namespace, name, settings) = queue(row)?;
             memory.set_queue(key, &namespace, &name, settings);
         }
+        memory.moved = back::moved(conn)?;
         memory.rates.load(conn)?;
         memory.load_groups(conn)?;
         memory.carry_over_rates(now);

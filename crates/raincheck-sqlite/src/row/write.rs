@@ -4,7 +4,7 @@
 
 use raincheck_core::batch::Member;
 use raincheck_core::content::{Input, JobResult};
-use raincheck_core::job::{Attempt, Job, Phase};
+use raincheck_core::job::{Attempt, Job, Phase, Since};
 use raincheck_core::lease::Lease;
 use raincheck_core::name::GroupName;
 use raincheck_core::time::Timestamp;
@@ -31,7 +31,8 @@ fn lease_text(lease: &Lease) -> rusqlite::Result<String> {
 fn history_text(job: &Job) -> rusqlite::Result<Option<String>> {
     let created = (job.created_at != job.id.created_at()).then(|| job.created_at.as_millis());
     let links = job.retry_of.is_some() || job.retried_as.is_some();
-    if job.attempts.is_empty() && job.error.is_none() && !links && created.is_none() {
+    let set = job.since != Since::default();
+    if job.attempts.is_empty() && job.error.is_none() && !links && created.is_none() && !set {
         return Ok(None);
     }
     let row = |attempt: &Attempt| AttemptRow {
@@ -48,6 +49,8 @@ fn history_text(job: &Job) -> rusqlite::Result<Option<String>> {
         retry_of: job.retry_of,
         retried_as: job.retried_as,
         created,
+        accepted_since: job.since.accepted.map(Timestamp::as_millis),
+        due_since: job.since.due.map(Timestamp::as_millis),
     };
     json(&history).map(Some)
 }
@@ -61,8 +64,8 @@ fn settled_bytes(job: &Job) -> Option<[u8; 28]> {
     })
 }
 
-/// The phase's columns: state, finished_at, expires_at.
-fn phase_columns(job: &Job) -> (i64, Option<i64>, Option<i64>) {
+/// The phase's columns: state, finished_at, expires_at, which is kept by the time without what the clock was set by.
+fn phase_columns(job: &Job, moved: i64) -> (i64, Option<i64>, Option<i64>) {
     match &job.phase {
         Phase::Waiting => (state::WAITING, None, None),
         Phase::Running(_) => (state::RUNNING, None, None),
@@ -74,7 +77,9 @@ fn phase_columns(job: &Job) -> (i64, Option<i64>, Option<i64>) {
             outcome_state(*outcome),
             Some(finished_at.as_millis()),
             // A member goes with its batch: its own row is never due.
-            job.member.is_none().then(|| expires_at.as_millis()),
+            job.member
+                .is_none()
+                .then(|| expires_at.as_millis().saturating_sub(moved)),
         ),
     }
 }
@@ -123,7 +128,7 @@ pub(crate) fn insert(
     }
     let (options, history) = (options_text(job)?, history_text(job)?);
     let lease = job.lease().map(lease_text).transpose()?;
-    let (state, ..) = phase_columns(job);
+    let (state, ..) = phase_columns(job, 0);
     let content_type = input.and_then(|input| input.content_type.as_deref());
     let common = params![
         key(job.id),
@@ -137,7 +142,7 @@ pub(crate) fn insert(
         idempotency,
         content_type,
         input.map(|input| &*input.body),
-        step_sum(job, lease.as_deref(), None),
+        step_sum(job, lease.as_deref(), None, 0),
         asked_sum(job, queue, options.as_deref()),
         history_sum(job, history.as_deref()),
         input.map(|input| sum::of(
@@ -167,8 +172,8 @@ fn options_text(job: &Job) -> rusqlite::Result<Option<String>> {
 }
 
 /// The sum of what each step of the job changes.
-fn step_sum(job: &Job, lease: Option<&str>, place: Option<i64>) -> i64 {
-    let (state, finished_at, expires_at) = phase_columns(job);
+fn step_sum(job: &Job, lease: Option<&str>, place: Option<i64>, moved: i64) -> i64 {
+    let (state, finished_at, expires_at) = phase_columns(job, moved);
     let settled = settled_bytes(job);
     let numbers = [
         Some(key(job.id)),
@@ -208,7 +213,7 @@ pub(crate) fn write_options(conn: &Connection, queue: QueueKey, job: &Job) -> ru
 }
 
 /// Writes a job's next state back, with its result where that goes into the row, and its place among the members of its batch that have
-/// ended where it ends as one.
+/// ended where it ends as one. The clock was `moved` by so much, in all.
 ///
 /// The two steps that every job takes, to be claimed and to end, name only the columns that they change: SQLite then
 /// looks at no index that they leave alone.
@@ -218,11 +223,12 @@ pub(crate) fn write(
     job: &Job,
     result: Option<&JobResult>,
     place: Option<u64>,
+    moved: i64,
 ) -> rusqlite::Result<()> {
     let place = place.map(u64::cast_signed);
     match (&before.phase, &job.phase) {
         (Phase::Waiting, Phase::Running(lease)) => write_claimed(conn, job, lease),
-        (Phase::Running(_), Phase::Done { .. }) => write_ended(conn, job, result, place),
+        (Phase::Running(_), Phase::Done { .. }) => write_ended(conn, job, result, place, moved),
         _ => {
             debug_assert!(result.is_none(), "only the end of an attempt leaves a result");
             let place = match (place, job.member) {
@@ -230,7 +236,7 @@ pub(crate) fn write(
                 (None, Some(_)) if job.done() => place_of(conn, job)?,
                 (place, _) => place,
             };
-            write_all(conn, job, place)?;
+            write_all(conn, job, place, moved)?;
             if place.is_some() {
                 conn.prepare_cached("UPDATE jobs SET batch_place = ?2 WHERE seq = ?1")?
                     .execute(params![key(job.id), place])?;
@@ -253,7 +259,7 @@ fn write_claimed(conn: &Connection, job: &Job, lease: &Lease) -> rusqlite::Resul
         job.fence.0,
         job.started_at.map(Timestamp::as_millis),
         lease,
-        step_sum(job, Some(&lease), None),
+        step_sum(job, Some(&lease), None, 0),
     ])?;
     Ok(())
 }
@@ -275,8 +281,9 @@ fn write_ended(
     job: &Job,
     result: Option<&JobResult>,
     place: Option<i64>,
+    moved: i64,
 ) -> rusqlite::Result<()> {
-    let (state, finished_at, expires_at) = phase_columns(job);
+    let (state, finished_at, expires_at) = phase_columns(job, moved);
     let mut update = conn.prepare_cached(match (result, place) {
         (Some(_), None) => {
             end_job!(", result_status = ?12, result_type = ?13, result = ?14, result_sum = ?15")
@@ -309,7 +316,7 @@ fn write_ended(
     let history = history_text(job)?;
     update.raw_bind_parameter(8, history.as_deref())?;
     update.raw_bind_parameter(9, settled_bytes(job))?;
-    update.raw_bind_parameter(10, step_sum(job, None, place))?;
+    update.raw_bind_parameter(10, step_sum(job, None, place, moved))?;
     update.raw_bind_parameter(11, history_sum(job, history.as_deref()))?;
     update.raw_execute()?;
     Ok(())
@@ -320,8 +327,8 @@ fn place_of(conn: &Connection, job: &Job) -> rusqlite::Result<Option<i64>> {
         .query_row([key(job.id)], |row| row.get(0))
 }
 
-fn write_all(conn: &Connection, job: &Job, place: Option<i64>) -> rusqlite::Result<()> {
-    let (state, finished_at, expires_at) = phase_columns(job);
+fn write_all(conn: &Connection, job: &Job, place: Option<i64>, moved: i64) -> rusqlite::Result<()> {
+    let (state, finished_at, expires_at) = phase_columns(job, moved);
     let mut update = conn.prepare_cached(
         "UPDATE jobs SET state = ?2, version = ?3, attempt = ?4, fence = ?5, cancelling = ?6, run_at = ?7, started_at = ?8, \
          finished_at = ?9, expires_at = ?10, lease = ?11, history = ?12, settled = ?13, priority = ?14, sum = ?15, \
@@ -343,7 +350,7 @@ fn write_all(conn: &Connection, job: &Job, place: Option<i64>) -> rusqlite::Resu
         history,
         settled_bytes(job),
         job.priority,
-        step_sum(job, lease.as_deref(), place),
+        step_sum(job, lease.as_deref(), place, moved),
         history_sum(job, history.as_deref()),
     ])?;
     Ok(())

@@ -130,7 +130,7 @@ async fn a_job_that_is_damaged_while_the_store_is_open_is_set_aside_and_the_othe
 }
 
 /// Every table that has a row here: one of its columns changed, and what is said of it.
-const CHANGES: [(&str, &str); 18] = [
+const CHANGES: [(&str, &str); 19] = [
     ("UPDATE queues SET settings = '{\"concurrency\":9}'", "a queue"),
     (
         "UPDATE groups SET settings = '{\"concurrency\":9}'",
@@ -162,6 +162,10 @@ const CHANGES: [(&str, &str); 18] = [
     ("UPDATE batches SET refusals = '[]'", "a batch's refusals"),
     ("UPDATE api_keys SET namespace = 'other'", "an API key"),
     ("UPDATE set_back SET at = at + 1", "when the clock was set back"),
+    (
+        "UPDATE clock_set SET moved = moved + 1",
+        "by how much the clock was set",
+    ),
     ("UPDATE jobs SET state = 6", "the sums of a job that is there"),
     (
         "UPDATE jobs SET batch = 1, batch_tail = 2, batch_index = 3",

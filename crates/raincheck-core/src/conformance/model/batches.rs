@@ -29,7 +29,7 @@ pub(super) struct BatchRow {
     /// Members by the order in which they ended.
     places: BTreeMap<u64, JobId>,
     /// Until when it is told that the batch has outlived its retention, once it has.
-    gone_until: Option<Timestamp>,
+    pub(super) gone_until: Option<Timestamp>,
 }
 
 impl Model {

@@ -14,6 +14,7 @@ mod batches;
 pub(super) mod broken;
 mod change;
 mod claim;
+mod clock;
 mod deliveries;
 mod emit;
 mod keys;
@@ -119,6 +120,7 @@ impl ModelStore {
         if let Some(error) = &inner.down {
             return Box::pin(std::future::ready(Err(error.clone())));
         }
+        inner.model.follow(&*self.clock);
         let now = self.clock.now();
         let answer = operation(&mut inner.model, now);
         let told = inner.model.tell(now);

@@ -19,7 +19,7 @@ pub use super::patience::{PATIENCE, breathe, error, eventually};
 use crate::clock::{Clock, ManualClock};
 use crate::conformance::Opened;
 use crate::conformance::invariants::History;
-use crate::decide::{Claimer, EmitRefused, NewJob, Renewed, SettleRefused, Settlement};
+use crate::decide::{Claimer, ClockSet, EmitRefused, NewJob, Renewed, SettleRefused, Settlement};
 use crate::id::{JobId, LeaseId, Nonce};
 use crate::job::Job;
 use crate::name::{GroupName, Namespace, WorkerName};
@@ -91,6 +91,22 @@ impl Kit {
 
     pub fn advance(&self, by: Duration) {
         self.clock.advance(by);
+    }
+
+    /// Sets the host's time, forwards or back, and has the store follow it.
+    pub async fn set_clock(&self, by_millis: i64) {
+        let was = self.now();
+        self.clock.set(by_millis);
+        let followed = self.store.touch_keys(Vec::new()).await;
+        followed.expect("the store answers");
+        let now = self.now();
+        assert_eq!(
+            now.as_millis() - was.as_millis(),
+            by_millis,
+            "the store follows the clock"
+        );
+        let mut history = self.history.lock().expect("no promise panics in here");
+        history.clock_was_set(ClockSet { was, now });
     }
 
     /// Holds the job against all that was seen of it.

@@ -7,6 +7,7 @@ mod batch;
 mod bulk;
 mod cancel;
 mod claim;
+mod clock;
 mod delivery;
 mod emit;
 mod expire;
