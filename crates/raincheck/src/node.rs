@@ -19,7 +19,7 @@ use raincheck_core::store::{Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use crate::batches::Batches;
-use crate::dispatch::{Dispatch, Wakes};
+use crate::dispatch::{Dispatch, Slots, Wakes};
 use crate::feed::Feeds;
 use crate::intake::Intake;
 use crate::keys::Keys;
@@ -29,7 +29,7 @@ use crate::outward::Client;
 use crate::outward::hosts::Hosts;
 use crate::pace::Paces;
 use crate::pull::{self, Pull};
-use crate::queues::Queues;
+use crate::queues::{QueueKey, Queues};
 use crate::settle::{self, Gatherer};
 use crate::tasks::{Group, TaskKind};
 use crate::telemetry::Metrics;
@@ -319,6 +319,11 @@ impl Node {
     /// Who follows which batch.
     pub(crate) fn batches(&self) -> &Batches {
         &self.0.batches
+    }
+
+    /// The slots of a queue that this node works.
+    pub(crate) fn slots(&self, queue: &QueueKey) -> Option<Arc<Slots>> {
+        self.0.dispatch.slots(queue)
     }
 
     /// How many streams of events are open now.

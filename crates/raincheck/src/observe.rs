@@ -91,6 +91,7 @@ impl Observer for Listener {
         self.traces.changed(&changes);
         self.watch.tell(&changes);
         self.feeds.changed(&changes);
+        self.batches.changed(&changes);
     }
 
     fn advanced(&self, jobs: Vec<Arc<Job>>) {

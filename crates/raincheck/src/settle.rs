@@ -3,14 +3,14 @@
 //! Invariant: a settlement is handed to the store until the store has answered it or the lease under which it ran is
 //! over; after that the attempt is dropped and its lease lapses. Handing it over twice is harmless (the digest tells).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use raincheck_core::decide::Settlement;
+use raincheck_core::decide::{SettleRefused, Settlement};
 use raincheck_core::id::LeaseId;
 use raincheck_core::job::Job;
 use raincheck_core::name::Namespace;
-use raincheck_core::store::{Settle, Store, StoreError};
+use raincheck_core::store::{Answer, Settle, Store, StoreError};
 use raincheck_core::time::Timestamp;
 use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, oneshot};
@@ -24,6 +24,9 @@ use crate::random::Randomness;
 const WAITING_MAX: usize = 1024;
 /// Settlements handed over together; bounds what one commit carries.
 const BATCH_MAX: usize = 256;
+/// So many times the store is handed settlements before it has answered the first: those that end while it commits share the next
+/// commit, with whatever was asked together with them.
+const UNDER_WAY_MAX: usize = 8;
 
 /// One attempt that has ended.
 struct Entry {
@@ -98,28 +101,40 @@ impl Settler {
 impl Gatherer {
     /// Settles until `stopping` is cancelled and nothing is left.
     pub(crate) async fn run(mut self, stopping: CancellationToken) {
-        let mut batch = Vec::new();
+        let (mut under_way, mut again, mut over) = (VecDeque::new(), Vec::new(), false);
         let mut backoff = Backoff::new(self.random.clone());
         loop {
-            if batch.is_empty() {
-                tokio::select! {
-                    biased;
-                    received = self.entries.recv_many(&mut batch, BATCH_MAX) => if received == 0 { return },
-                    () = stopping.cancelled() => return,
+            let mut batch = Vec::new();
+            tokio::select! {
+                biased;
+                received = self.entries.recv_many(&mut batch, BATCH_MAX),
+                    if !over && again.is_empty() && under_way.len() < UNDER_WAY_MAX =>
+                {
+                    over = received == 0;
+                    self.hand_over(batch, &mut under_way);
                 }
+                (entries, answers) = answered(&mut under_way) => {
+                    let left = told(entries, answers);
+                    if left.is_empty() {
+                        backoff.reset();
+                    }
+                    again.extend(left);
+                }
+                () = stopping.cancelled(), if under_way.is_empty() && again.is_empty() => return,
             }
-            batch = self.hand_over(batch).await;
-            if batch.is_empty() {
-                backoff.reset();
-            } else {
+            if over && under_way.is_empty() && again.is_empty() {
+                return;
+            }
+            if under_way.is_empty() && !again.is_empty() {
                 tokio::time::sleep(backoff.next()).await;
-                self.drop_lapsed(&mut batch);
+                self.drop_lapsed(&mut again);
+                self.hand_over(std::mem::take(&mut again), &mut under_way);
             }
         }
     }
 
-    /// Hands a batch over and gives back what is to be tried again.
-    async fn hand_over(&self, batch: Vec<Entry>) -> Vec<Entry> {
+    /// Hands a batch over, those of one namespace together, but for those that are alone.
+    fn hand_over(&self, batch: Vec<Entry>, under_way: &mut VecDeque<UnderWay>) {
         let mut together: HashMap<Namespace, Vec<Entry>> = HashMap::new();
         let mut groups = Vec::new();
         for entry in batch {
@@ -130,39 +145,13 @@ impl Gatherer {
             }
         }
         groups.extend(together.into_values());
-        let mut again = Vec::new();
-        for group in groups {
-            again.extend(self.settle(group).await);
-        }
-        again
-    }
-
-    /// Settles attempts of one namespace in one step, and gives them back where that is to be tried again.
-    async fn settle(&self, mut entries: Vec<Entry>) -> Vec<Entry> {
-        let Some(ns) = entries.first().map(|entry| entry.ns.clone()) else {
-            return entries;
-        };
-        let settles = entries.iter().map(|entry| entry.settle.clone()).collect();
-        match self.store.settle(&ns, settles).await {
-            Ok(answers) => {
-                for (entry, answer) in entries.into_iter().zip(answers) {
-                    let job = answer.inspect_err(|refused| {
-                        info!(job.id = %entry.settle.lease.job, %refused, "an attempt ended after its lease");
-                    });
-                    // The attempt may have been cut meanwhile.
-                    let _ = entry.done.send(job.ok());
-                }
-                Vec::new()
-            }
-            // Nothing will be taken any more: dropping the entries tells those who wait.
-            Err(StoreError::Failed(_) | StoreError::Closed) => Vec::new(),
-            Err(error) => {
-                warn!(%error, attempts = entries.len(), "attempts could not be settled yet");
-                for entry in &mut entries {
-                    entry.alone = true;
-                }
-                entries
-            }
+        for entries in groups {
+            let Some(ns) = entries.first().map(|entry| entry.ns.clone()) else {
+                continue;
+            };
+            let settles = entries.iter().map(|entry| entry.settle.clone()).collect();
+            let answer = self.store.settle(&ns, settles);
+            under_way.push_back(UnderWay { entries, answer });
         }
     }
 
@@ -175,6 +164,52 @@ impl Gatherer {
             }
             live
         });
+    }
+}
+
+/// Settlements with the store.
+struct UnderWay {
+    entries: Vec<Entry>,
+    answer: Answer<Vec<Answered>>,
+}
+
+type Answered = Result<Arc<Job>, SettleRefused>;
+
+/// The first that the store answers, and its answer; never where it has nothing to answer.
+///
+/// # Cancel safety
+/// Safe: what is not answered stays.
+async fn answered(under_way: &mut VecDeque<UnderWay>) -> (Vec<Entry>, Result<Vec<Answered>, StoreError>) {
+    let Some(first) = under_way.front_mut() else {
+        return std::future::pending().await;
+    };
+    let answers = (&mut first.answer).await;
+    let entries = under_way.pop_front().map(|first| first.entries);
+    (entries.unwrap_or_default(), answers)
+}
+
+/// Tells those who wait what the store answered, and gives them back where it is to be asked again.
+fn told(mut entries: Vec<Entry>, answers: Result<Vec<Answered>, StoreError>) -> Vec<Entry> {
+    match answers {
+        Ok(answers) => {
+            for (entry, answer) in entries.into_iter().zip(answers) {
+                let job = answer.inspect_err(|refused| {
+                    info!(job.id = %entry.settle.lease.job, %refused, "an attempt ended after its lease");
+                });
+                // The attempt may have been cut meanwhile.
+                let _ = entry.done.send(job.ok());
+            }
+            Vec::new()
+        }
+        // Nothing will be taken any more: dropping the entries tells those who wait.
+        Err(StoreError::Failed(_) | StoreError::Closed) => Vec::new(),
+        Err(error) => {
+            warn!(%error, attempts = entries.len(), "attempts could not be settled yet");
+            for entry in &mut entries {
+                entry.alone = true;
+            }
+            entries
+        }
     }
 }
 

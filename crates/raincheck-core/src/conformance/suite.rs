@@ -397,6 +397,7 @@ macro_rules! conformance_promises {
                 a_place_that_an_endpoint_leaves_is_told
                 acceptance_claims_and_progress_are_told
                 chunks_are_told
+                members_that_end_are_told_in_the_order_of_their_places
                 the_last_observer_is_told
             }
             listing {

@@ -39,7 +39,7 @@ pub trait Observer: Debug + Send + Sync + 'static {
     }
 
     /// These batches took lines, lost members to their ends, were sealed, cancelled or done. Told after the jobs of the
-    /// same commit.
+    /// same commit, and those in the order in which they ended: what was told counts so many ends, and who ended last has that place.
     fn batches(&self, batches: Vec<Arc<Batch>>) {
         drop(batches);
     }

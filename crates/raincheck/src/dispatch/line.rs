@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use raincheck_core::decide::Claimer;
 use raincheck_core::lease::WorkerKind;
-use raincheck_core::name::WorkerName;
+use raincheck_core::name::{GroupName, WorkerName};
 use raincheck_core::queue::{Queue, Worker};
 use raincheck_core::store::{Claim, Leased, StoreError};
 use raincheck_core::time::Timestamp;
@@ -24,29 +24,29 @@ use crate::workers::attempt::{self, Attempt};
 use crate::workers::{Place, Room, Runner, Shop};
 
 /// The most jobs of one claim (GUARANTEES.md section 2 item 11).
-const CLAIM_MAX: usize = 100;
+pub(super) const CLAIM_MAX: usize = 100;
 /// How long a line goes without asking; hints may be lost. Jitter of the same size again comes on top.
 const POLL: Duration = Duration::from_secs(5);
 /// The least time that it leaves alone who has no room.
 const HELD_MIN: Duration = Duration::from_millis(1);
 
 pub(super) struct Line {
-    shop: Arc<Shop>,
-    stopping: CancellationToken,
-    settings: watch::Receiver<Option<Arc<Queue>>>,
-    slots: Arc<Slots>,
+    pub(super) shop: Arc<Shop>,
+    pub(super) stopping: CancellationToken,
+    pub(super) settings: watch::Receiver<Option<Arc<Queue>>>,
+    pub(super) slots: Arc<Slots>,
     cores: u32,
     worker: WorkerName,
     /// Whether the store may have more jobs than it gave so far.
-    hungry: bool,
+    pub(super) hungry: bool,
     /// Whether nobody can tell it anything any more.
-    orphaned: bool,
+    pub(super) orphaned: bool,
     /// When those whom the jobs go to have room again, where they have none now.
-    held_until: Option<Timestamp>,
-    backoff: Backoff,
+    pub(super) held_until: Option<Timestamp>,
+    pub(super) backoff: Backoff,
     runner: Option<Arc<dyn Runner>>,
     /// For which settings the runner was made, and whether the server's configuration wrote them.
-    made_for: Option<(Worker, bool)>,
+    pub(super) made_for: Option<(Worker, bool)>,
 }
 
 /// What a line does next.
@@ -55,6 +55,7 @@ enum Step {
     Wait { poll: bool },
     Pause(Duration),
     Claim(Arc<Queue>, Arc<dyn Runner>, usize),
+    Stand(Arc<Queue>, Arc<dyn Runner>),
 }
 
 impl Line {
@@ -97,6 +98,11 @@ impl Line {
                         return;
                     }
                 }
+                Step::Stand(queue, runner) => {
+                    if self.stand(&queue, &runner).await.is_err() {
+                        return;
+                    }
+                }
             }
         }
     }
@@ -119,6 +125,9 @@ impl Line {
         if self.shop.unrenewed.any() {
             return Step::Pause(self.backoff.next());
         }
+        if self.hungry && attempt::leaves_early(&self.shop, &queue, &*runner) {
+            return Step::Stand(queue, runner);
+        }
         let free = self.free(&queue);
         if free == 0 || !self.hungry {
             return Step::Wait { poll: free > 0 };
@@ -127,16 +136,25 @@ impl Line {
     }
 
     /// How many attempts more may run.
-    fn free(&self, queue: &Queue) -> usize {
+    pub(super) fn free(&self, queue: &Queue) -> usize {
         let concurrency = queue.concurrency(self.cores).map_or(usize::MAX, |n| n as usize);
         concurrency.saturating_sub(self.slots.taken())
     }
 
+    /// How long it goes without asking.
+    fn poll(&self) -> Duration {
+        POLL + POLL.mul_f32(self.shop.random.fraction())
+    }
+
+    /// The same, but no longer than until then.
+    pub(super) fn pause_until(&self, until: Option<Timestamp>) -> Duration {
+        let left = until.map(|until| until.since(self.shop.store.now()).max(HELD_MIN));
+        left.map_or_else(|| self.poll(), |left| left.min(self.poll()))
+    }
+
     async fn wait(&mut self, poll: bool) {
-        let mut pause = POLL + POLL.mul_f32(self.shop.random.fraction());
-        if let Some(until) = self.held_until.take() {
-            pause = pause.min(until.since(self.shop.store.now()).max(HELD_MIN));
-        }
+        let until = self.held_until.take();
+        let pause = self.pause_until(until);
         tokio::select! {
             biased;
             () = self.stopping.cancelled() => {}
@@ -161,22 +179,9 @@ impl Line {
                 return Ok(());
             }
         };
-        let (passing_over, until): (Vec<_>, Vec<_>) =
-            runner.passing_over(self.shop.store.now()).into_iter().unzip();
-        // Where no bound is written, ours must count the jobs that endpoints settle later: they hold no slot here.
-        let pushes = runner.kind() == WorkerKind::Push;
-        let claim = Claim {
-            queue: queue.name.clone(),
-            running_max: queue.concurrency(self.cores).filter(|_| pushes),
-            claimer: Claimer {
-                worker: self.worker.clone(),
-                kind: runner.kind(),
-                term: queue.lease_for(),
-                claim_id: None,
-            },
-            nonces: (0..free).map(|_| self.shop.random.nonce()).collect(),
-            passing_over,
-        };
+        let passed = runner.passing_over(self.shop.store.now());
+        let until = passed.iter().map(|(_, until)| *until).min();
+        let claim = self.claim_of(queue, runner, free, &passed);
         let patient = runner.waits() && self.shop.store.holds_claims();
         let asked = Instant::now();
         let claimed = if patient {
@@ -191,22 +196,51 @@ impl Line {
                     self.hungry = leased.len() >= free;
                 }
                 if !self.hungry {
-                    self.held_until = until.into_iter().min();
+                    self.held_until = until;
                 }
                 self.start(queue, runner, asked, leased, places);
                 Ok(())
             }
-            Err(StoreError::Failed(_) | StoreError::Closed) => Err(()),
-            Err(error) => {
-                warn!(queue = %queue.name, %error, "jobs could not be claimed");
-                let pause = self.backoff.next();
-                tokio::select! {
-                    biased;
-                    () = self.stopping.cancelled() => {}
-                    () = sleep(pause) => {}
-                }
-                Ok(())
-            }
+            Err(error) => self.refused(queue, &error).await,
+        }
+    }
+
+    /// The store gave no jobs out. `Err` where it takes nothing any more, else after a pause.
+    pub(super) async fn refused(&mut self, queue: &Queue, error: &StoreError) -> Result<(), ()> {
+        if matches!(error, StoreError::Failed(_) | StoreError::Closed) {
+            return Err(());
+        }
+        warn!(queue = %queue.name, %error, "jobs could not be claimed");
+        let pause = self.backoff.next();
+        tokio::select! {
+            biased;
+            () = self.stopping.cancelled() => {}
+            () = sleep(pause) => {}
+        }
+        Ok(())
+    }
+
+    /// A claim for so many, but for those who want to be left alone.
+    pub(super) fn claim_of(
+        &self,
+        queue: &Queue,
+        runner: &Arc<dyn Runner>,
+        wanted: usize,
+        passed: &[(GroupName, Timestamp)],
+    ) -> Claim {
+        // Where no bound is written, ours must count the jobs that endpoints settle later: they hold no slot here.
+        let pushes = runner.kind() == WorkerKind::Push;
+        Claim {
+            queue: queue.name.clone(),
+            running_max: queue.concurrency(self.cores).filter(|_| pushes),
+            claimer: Claimer {
+                worker: self.worker.clone(),
+                kind: runner.kind(),
+                term: queue.lease_for(),
+                claim_id: None,
+            },
+            nonces: (0..wanted).map(|_| self.shop.random.nonce()).collect(),
+            passing_over: passed.iter().map(|(group, _)| group.clone()).collect(),
         }
     }
 
@@ -232,7 +266,7 @@ impl Line {
 
     /// Until a claim of so many that waits is not what is wanted any more.
     async fn asks_anew(&mut self, queue: &Queue, wanted: usize) {
-        let poll = sleep(POLL + POLL.mul_f32(self.shop.random.fraction()));
+        let poll = sleep(self.poll());
         tokio::pin!(poll);
         loop {
             tokio::select! {
@@ -267,29 +301,39 @@ impl Line {
         let interrupted = self.stopping.is_cancelled();
         let former = self.settings.borrow().as_deref().map(works) != self.made_for;
         for (leased, place) in with_places(leased, places) {
-            let slot = self.slots.take();
             if late || interrupted || former {
-                attempt::give_back(&self.shop, &leased, interrupted, slot);
+                attempt::give_back(&self.shop, &leased, interrupted, self.slots.take());
                 continue;
             }
             if let Some(place) = &place {
                 runner.begun(place);
             }
-            let attempt = Attempt {
-                leased,
-                queue: queue.clone(),
-                runner: runner.clone(),
-                asked,
-                slot,
-                place,
-            };
-            attempt::start(&self.shop, attempt);
+            self.begin(queue, runner, asked, leased, place);
         }
+    }
+
+    pub(super) fn begin(
+        &self,
+        queue: &Arc<Queue>,
+        runner: &Arc<dyn Runner>,
+        asked: Instant,
+        leased: Leased,
+        place: Option<Place>,
+    ) {
+        let attempt = Attempt {
+            leased,
+            queue: queue.clone(),
+            runner: runner.clone(),
+            asked,
+            slot: self.slots.take(),
+            place,
+        };
+        attempt::start(&self.shop, attempt);
     }
 }
 
 /// When these were claimed, or somewhat earlier: a claim may have waited for them.
-fn claimed_at(asked: Instant, leased: &[Leased], now: Timestamp) -> Instant {
+pub(super) fn claimed_at(asked: Instant, leased: &[Leased], now: Timestamp) -> Instant {
     let lease = leased.first().and_then(|leased| leased.job.lease());
     let age = lease.map(|lease| now.since(lease.started_at));
     let claimed = age.and_then(|age| Instant::now().checked_sub(age));
@@ -305,6 +349,6 @@ fn with_places(leased: Vec<Leased>, places: Vec<Place>) -> impl Iterator<Item = 
 }
 
 /// What decides how a queue's jobs are worked.
-fn works(queue: &Queue) -> (Worker, bool) {
+pub(super) fn works(queue: &Queue) -> (Worker, bool) {
     (queue.worker(), queue.managed)
 }

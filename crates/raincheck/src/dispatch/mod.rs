@@ -4,10 +4,11 @@
 //! Invariant: no more attempts of a queue run here than its concurrency, and none is begun once dispatch was stopped.
 
 mod line;
+mod standing;
 
 use std::collections::hash_map::Entry;
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -44,22 +45,41 @@ impl Wakes {
 #[derive(Debug, Default)]
 pub(crate) struct Slots {
     taken: AtomicUsize,
+    /// How many were ever taken.
+    begun: AtomicU64,
     wake: Arc<Notify>,
+    /// Rings for whoever hands over no more than can begin.
+    freed: Notify,
+    /// The claims that stand.
+    standing: Mutex<standing::Asked>,
 }
 
 impl Slots {
     /// Takes a place; whether one is free is the line's to know.
     pub(crate) fn take(self: &Arc<Self>) -> Slot {
         self.taken.fetch_add(1, Ordering::SeqCst);
+        self.begun.fetch_add(1, Ordering::SeqCst);
         Slot(self.clone())
     }
 
-    fn taken(&self) -> usize {
+    /// How many are taken now.
+    pub(crate) fn taken(&self) -> usize {
         self.taken.load(Ordering::SeqCst)
+    }
+
+    /// How many were taken since the queue's line began.
+    pub(crate) fn begun(&self) -> u64 {
+        self.begun.load(Ordering::SeqCst)
+    }
+
+    /// Waits until one becomes free; several that did since the last call count as one.
+    pub(crate) async fn freed(&self) {
+        self.freed.notified().await;
     }
 }
 
-/// One running attempt's place; free again when dropped.
+/// One running attempt's place; free again when dropped: when the attempt is settled, or, where [`standing`] claims bring what follows,
+/// when it has ended.
 #[derive(Debug)]
 pub(crate) struct Slot(Arc<Slots>);
 
@@ -67,6 +87,7 @@ impl Drop for Slot {
     fn drop(&mut self) {
         self.0.taken.fetch_sub(1, Ordering::SeqCst);
         self.0.wake.notify_one();
+        self.0.freed.notify_one();
     }
 }
 
@@ -139,6 +160,11 @@ impl Dispatch {
             (running > 0 || !queue.worker().pulled()).then_some((queue, running))
         });
         queues.collect()
+    }
+
+    /// The slots of a queue that is worked here.
+    pub(crate) fn slots(&self, key: &QueueKey) -> Option<Arc<Slots>> {
+        self.wakes.wakes().get(key).cloned()
     }
 
     /// Has every line look for jobs.

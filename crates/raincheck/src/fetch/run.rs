@@ -3,27 +3,22 @@
 //! Invariant: everything that it gives back is on stable storage; opened again over the same store with the same key it goes on
 //! where it was.
 
-use std::time::Duration;
-
 use raincheck_core::batch::{
     Batch, BatchId, BatchOpened, BatchRefused, BatchStatus, Finished, Line, NewBatch,
 };
 use raincheck_core::name::{Namespace, QueueName};
 use raincheck_core::queue::{FETCHES_DEFAULT, QueueSpec, SPAN_MAX};
 use raincheck_core::store::{Idempotency, StoreError};
-use tokio::time::{Instant, sleep_until};
 
 use super::since::{Earlier, earlier};
+use super::supply::Supply;
 use super::terms::Terms;
 use super::wanted::{Checked, Wanted};
 use crate::batches::Following;
 use crate::node::Node;
 
-/// So many results are read at once.
+/// So many results are read at once, where they are not at hand.
 const PAGE: u32 = 500;
-/// How long results gather before they are read: a reader that came after each commit would read the same pages of the file
-/// for a few results each time.
-const GATHERED: Duration = Duration::from_millis(25);
 
 /// Why a batch could not be opened or go on.
 #[derive(Debug, thiserror::Error)]
@@ -119,16 +114,32 @@ impl Run {
         )))
     }
 
-    /// Adds lines, of which the first has this index. Durable on return.
+    /// Adds lines, of which the first has this index: on their way on return, durable when the future is ready.
     ///
     /// # Errors
     /// As of the store.
-    pub async fn add(&self, first: u64, lines: Vec<Line>) -> Result<(), RunFailed> {
+    pub fn add(
+        &self,
+        first: u64,
+        lines: Vec<Line>,
+    ) -> impl Future<Output = Result<(), RunFailed>> + Send + use<> {
         let store = self.node.store();
-        store
-            .add_lines(&self.namespace, self.batch().id, first, lines)
-            .await??;
-        Ok(())
+        let added = store.add_lines(&self.namespace, self.batch().id, first, lines);
+        async move {
+            added.await??;
+            Ok(())
+        }
+    }
+
+    /// How many lines are to be added at a time.
+    #[must_use]
+    pub fn supply(&self) -> Supply {
+        let key = (self.namespace.clone(), self.queue.clone());
+        Supply::new(self.node.slots(&key), self.concurrency())
+    }
+
+    fn concurrency(&self) -> u64 {
+        self.terms.concurrency.unwrap_or(FETCHES_DEFAULT).into()
     }
 
     /// Whether less than half of what may be under way is: what was added does not keep it busy, for it waits for its hosts, say.
@@ -138,8 +149,7 @@ impl Run {
     pub async fn idle(&self) -> Result<bool, RunFailed> {
         let status = self.node.store().batch(&self.namespace, self.batch().id).await?;
         let running = status.map_err(BatchRefused::from)?.counts.running;
-        let most = self.terms.concurrency.unwrap_or(FETCHES_DEFAULT);
-        Ok(running * 2 < u64::from(most))
+        Ok(running * 2 < self.concurrency())
     }
 
     /// There are so many lines, and no more come. Durable on return.
@@ -161,9 +171,8 @@ impl Run {
             node: self.node.clone(),
             namespace: self.namespace.clone(),
             id: self.batch().id,
-            following: self.node.batches().follow(self.batch().id),
+            following: self.node.batches().follow_ends(self.batch().id),
             after,
-            look_at: Instant::now(),
         }
     }
 }
@@ -176,8 +185,6 @@ pub struct Results {
     id: BatchId,
     following: Following,
     after: u64,
-    /// When it is worth looking again.
-    look_at: Instant,
 }
 
 impl Results {
@@ -190,7 +197,18 @@ impl Results {
     /// Safe: what was not given back comes again.
     pub async fn next(&mut self) -> Result<Vec<Finished>, RunFailed> {
         loop {
-            sleep_until(self.look_at).await;
+            match self.following.ended(self.after) {
+                Some(ended) if !ended.is_empty() => {
+                    self.after = ended.last().map_or(self.after, |last| last.place);
+                    return Ok(ended);
+                }
+                Some(_) if self.following.done(self.after) => return Ok(Vec::new()),
+                Some(_) => {
+                    self.following.changed().await;
+                    continue;
+                }
+                None => {}
+            }
             let page = self
                 .node
                 .store()
@@ -199,9 +217,6 @@ impl Results {
             let page = page.map_err(BatchRefused::from)?;
             if let Some(last) = page.finished.last() {
                 self.after = last.place;
-                if page.batch.ends.total() <= self.after && !page.batch.done() {
-                    self.look_at = Instant::now() + GATHERED;
-                }
                 return Ok(page.finished);
             }
             if page.batch.done() {

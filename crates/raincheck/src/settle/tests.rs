@@ -20,6 +20,7 @@ use crate::testing::{Setup, eventually, promises, queue_name, soon, text};
 promises! {
     settlements_that_come_together_share_a_step
     one_that_cannot_be_settled_harms_no_other
+    those_that_end_while_the_store_settles_others_are_handed_over
     the_same_settlement_twice_is_harmless
     a_settlement_is_dropped_when_its_lease_lapses_before_the_store_is_back
     a_failed_store_is_not_asked_again
@@ -94,6 +95,31 @@ async fn one_that_cannot_be_settled_harms_no_other(setup: Setup) {
         let outcome = setup.job(leased.job.id).await.outcome();
         assert_eq!(outcome.is_some(), n != 2, "job {n}");
     }
+}
+
+async fn those_that_end_while_the_store_settles_others_are_handed_over(setup: Setup) {
+    let leased = claimed(&setup, 2).await;
+    let held = setup.store.hold(Op::Settle);
+    let (settler, gatherer) = settler(setup.store.clone(), &Randomness::default());
+    let (tasks, gathering) = (Group::new("test"), Group::new("gathering"));
+    gathering.spawn(TaskKind::Service, gatherer.run(gathering.stopping().clone()));
+    for (leased, handed) in leased.iter().zip(1..) {
+        let (settler, ns, until) = (settler.clone(), setup.ns.clone(), end_of(leased));
+        let lease = leased.job.lease_id().unwrap();
+        tasks.spawn(TaskKind::Errand, async move {
+            settler.settle(ns, lease, succeed(), until).await;
+        });
+        eventually("the settlement at the store", || {
+            setup.store.settles.load(Ordering::SeqCst) == handed
+        })
+        .await;
+    }
+    held.cancel();
+    soon("the settlements' end", tasks.idle()).await;
+    for leased in &leased {
+        assert_eq!(text(&setup.done(leased.job.id).await), "done");
+    }
+    assert_eq!(gathering.shutdown(Duration::from_secs(5)).await, 0);
 }
 
 async fn the_same_settlement_twice_is_harmless(setup: Setup) {

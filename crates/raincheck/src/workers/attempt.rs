@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Invariants: whatever the runner does, even a panic, ends in one settlement at most; an attempt holds its slot
-//! until that is committed; an attempt whose lease is over settles nothing.
+//! until that is committed, or until it ends where the store counts what is not settled yet; an attempt whose lease is over settles nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,6 +52,12 @@ pub(crate) fn start(shop: &Arc<Shop>, attempt: Attempt) {
     shop.attempts.spawn(TaskKind::Attempt, task);
 }
 
+/// Whether attempts of this queue give back their slots when they end, and not only when that is settled: where the store counts
+/// until then, the job that follows comes with the commit that settles, and the core that runs attempts need not wait for it.
+pub(crate) fn leaves_early(shop: &Shop, queue: &Queue, runner: &dyn Runner) -> bool {
+    runner.leaves_early() && queue.limits().concurrency.is_some() && shop.store.holds_claims()
+}
+
 /// Gives back a job that was claimed but will not be begun; its attempt is not charged.
 pub(crate) fn give_back(shop: &Arc<Shop>, leased: &Leased, interrupted: bool, slot: Slot) {
     let job = leased.job.clone();
@@ -84,20 +90,27 @@ async fn run(shop: Arc<Shop>, attempt: Attempt) {
         error!("the store gave out a job that does not run");
         return;
     };
+    let early = leaves_early(&shop, &queue, &*runner);
     let mut hold = Hold::new(&shop, &job.namespace, id, lease, asked);
     let (tell, stops) = Stops::channel();
     let ctx = Ctx {
         job: job.clone(),
         input: leased.input,
-        queue,
+        queue: queue.clone(),
         deadline: lease.attempt_deadline,
         traceparent: shop.traces.traceparent(&job),
         stops,
         store: shop.store.clone(),
         place,
     };
-    let (end, stop) = supervise(&mut hold, || runner.run(ctx), &tell).await;
+    let (end, stop) = supervise(&mut hold, || runner.clone().run(ctx), &tell).await;
     let (until, timing_out) = hold.leave();
+    let slot = if early {
+        slot.leave(&shop, &queue, &*runner);
+        None
+    } else {
+        Some(slot)
+    };
     let reason = stop.map(|stop| stop.reason);
     let counts = !matches!(reason, Some(StopReason::LeaseOver | StopReason::Settled));
     let time = lease.attempt_deadline.since(lease.started_at);

@@ -254,8 +254,12 @@ impl Runner for Fetch {
     }
 
     fn waits(&self) -> bool {
-        // Which hosts have room changes while a claim waits.
+        // Which hosts have room changes while a claim waits; claims that stand are asked anew then.
         false
+    }
+
+    fn leaves_early(&self) -> bool {
+        true
     }
 
     fn passing_over(&self, now: Timestamp) -> Vec<(GroupName, Timestamp)> {

@@ -329,6 +329,11 @@ pub(crate) trait Runner: Debug + Send + Sync + 'static {
         true
     }
 
+    /// Whether its attempts are so many and so short that the next one shall not wait until the last one is settled.
+    fn leaves_early(&self) -> bool {
+        false
+    }
+
     /// An attempt that goes to this place is about to begin: called in the order in which places were reserved.
     fn begun(&self, _place: &Place) {}
 

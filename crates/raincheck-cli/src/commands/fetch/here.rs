@@ -7,18 +7,18 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
-use raincheck::core::batch::{Finished, LINES_MAX};
+use raincheck::core::batch::Finished;
 use raincheck::core::job::Outcome;
 use raincheck::core::time::parse_duration;
-use raincheck::fetch::{FetchedLine, Results, Run, RunFailed, Wanted, fetched};
+use raincheck::fetch::{FetchedLine, Results, Run, RunFailed, fetched};
 use raincheck::outward::target::Targets;
 use raincheck::{Node, NodeOptions};
 use serde_json::value::RawValue;
 
-use super::folder::{Folder, State};
+use super::folder::State;
 use super::meter::{Ended, Meter, told_of};
 use super::out::Out;
-use super::{Tally, Work, list};
+use super::{Tally, Work, feed};
 use crate::exit::{Exit, Failed};
 use crate::signals::Signals;
 use crate::trust::Trust;
@@ -27,22 +27,16 @@ use crate::trust::Trust;
 const DRAIN: Duration = Duration::from_millis(500);
 /// How long answers are kept unless said: until somebody wants to know what has changed.
 const KEEP: &str = "30d";
-/// So many URLs are handed over ahead of those that have ended, and more where that does not keep the hosts busy.
-const AHEAD: u64 = 1_000;
-/// So many are handed over at once; what a commit takes longer for many, all others wait for.
-const GROUP: usize = 128;
 /// So many jobs the store has at hand: those ahead, and those that run.
 const JOBS: usize = 2_000;
-/// How often it is looked whether more is to be handed over.
-const LOOK: Duration = Duration::from_millis(25);
-/// After so many looks in a row that found too little under way it is not a moment's chance any more.
-const IDLE_LOOKS: u32 = 3;
 /// How often the bar moves where nothing comes.
 const TICK: Duration = Duration::from_millis(500);
 
 /// Runs it to its end.
 pub(super) fn run(work: Work<'_>, trust: Trust) -> Result<Tally, Failed> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(fetch(work, trust))
 }
 
@@ -105,7 +99,7 @@ async fn all(work: &mut Work<'_>, node: &Node) -> Result<(), Failed> {
     let ended = Cell::new(0);
     let handing = async {
         if !sealed {
-            hand_over(work.folder, &run, taken, &ended).await?;
+            feed::hand_over(work.folder, &run, taken, &ended).await?;
         }
         // The end is that of the results.
         std::future::pending().await
@@ -115,42 +109,6 @@ async fn all(work: &mut Work<'_>, node: &Node) -> Result<(), Failed> {
         ended = handing => ended,
         ended = writing => ended,
     }
-}
-
-/// Hands over what of the list is not taken yet, as fast as it ends.
-async fn hand_over(folder: &Folder, run: &Run, taken: u64, ended: &Cell<u64>) -> Result<(), Failed> {
-    let (mut first, mut group, mut size) = (taken, Vec::with_capacity(GROUP), GROUP);
-    for line in list::lines(folder, taken)? {
-        let checked = Wanted::read(&line?).and_then(Wanted::checked);
-        let checked =
-            checked.map_err(|why| Failed::new(Exit::Failure, format!("the list is damaged: {why}")))?;
-        group.push(run.line(checked));
-        if group.len() == size {
-            let count = group.len() as u64;
-            run.add(first, std::mem::take(&mut group)).await?;
-            first += count;
-            size = wanted(run, first, ended).await?;
-        }
-    }
-    let all = first + group.len() as u64;
-    if !group.is_empty() {
-        run.add(first, group).await?;
-    }
-    Ok(run.seal(all).await?)
-}
-
-/// Waits until more is to be handed over, of which `handed` is; how many at once. Those who wait for a host that lets few in, or is
-/// paused, shall not keep others waiting, whatever stands in front of them.
-async fn wanted(run: &Run, handed: u64, ended: &Cell<u64>) -> Result<usize, Failed> {
-    let mut idle = 0;
-    while handed.saturating_sub(ended.get()) >= AHEAD {
-        idle = if run.idle().await? { idle + 1 } else { 0 };
-        if idle == IDLE_LOOKS {
-            return Ok(LINES_MAX);
-        }
-        tokio::time::sleep(LOOK).await;
-    }
-    Ok(GROUP)
 }
 
 /// Writes results as they come, those behind `after`.

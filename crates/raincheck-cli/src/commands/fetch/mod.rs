@@ -3,6 +3,7 @@
 //! Invariant: the list is taken down before anything is asked, and a result is on stable storage before it is written; so a run that
 //! ended in any way goes on with `--resume`, and what was fetched is not fetched again.
 
+mod feed;
 mod folder;
 mod here;
 mod list;

@@ -4,8 +4,9 @@ use std::sync::{Arc, Mutex};
 
 use super::kit::{
     Draft, Kit, TERM, Take, answer, eventually, fail_after, h, lease, output, queue_name, refuse, release, s,
-    succeed,
+    settle, succeed,
 };
+use crate::batch::Batch;
 use crate::id::JobId;
 use crate::job::{Job, Options, State};
 use crate::lease::{Progress, WorkerKind};
@@ -21,6 +22,8 @@ struct Ear {
     advanced: Mutex<Vec<Arc<Job>>>,
     chunks: Mutex<Vec<Arc<Chunk>>>,
     ready: Mutex<Vec<(Namespace, QueueName)>>,
+    /// How many changes it had heard of when it was told of a batch, and how many members had ended by that.
+    counted: Mutex<Vec<(usize, u64)>>,
 }
 
 impl Observer for Ear {
@@ -37,6 +40,15 @@ impl Observer for Ear {
 
     fn emitted(&self, chunks: Vec<Arc<Chunk>>) {
         self.chunks.lock().expect("no test panics in here").extend(chunks);
+    }
+
+    fn batches(&self, batches: Vec<Arc<Batch>>) {
+        let heard = self.changes.lock().expect("no test panics in here").len();
+        let counts = batches.iter().map(|batch| (heard, batch.ends.total()));
+        self.counted
+            .lock()
+            .expect("no test panics in here")
+            .extend(counts);
     }
 
     fn ready(&self, queues: Vec<(Namespace, QueueName)>) {
@@ -297,6 +309,62 @@ pub async fn chunks_are_told(kit: Kit) {
     let told = ear.chunks.lock().expect("no test panics in here").clone();
     assert_eq!(told, kit.chunks(held.id).await);
     assert_eq!(told.len(), 2, "a repeated chunk is told once");
+}
+
+pub async fn members_that_end_are_told_in_the_order_of_their_places(kit: Kit) {
+    kit.q().await;
+    let id = kit.open_batch().await;
+    kit.add(id, 0, 6, &Draft::default()).await;
+    kit.seal(id, 6).await;
+    let ear = Ear::on(&kit);
+    let take = Take {
+        count: 4,
+        ..Take::default()
+    };
+    let held = kit.take(take).await;
+    kit.settle(&held[3].job, succeed("one"))
+        .await
+        .expect("the lease is held");
+    // Two in one step, and one that ends without an attempt.
+    let both = vec![
+        settle(lease(&held[2].job), refuse()),
+        settle(lease(&held[0].job), succeed("three")),
+    ];
+    let settled = kit.store.settle(&kit.ns, both).await;
+    assert!(settled.expect("the store answers").iter().all(Result::is_ok));
+    kit.cancel(held[1].job.id).await.expect("the job is there");
+    kit.settle(&held[1].job, succeed("four"))
+        .await
+        .expect("the lease is held");
+    kit.cancel_all(id, 9).await;
+    let told: Vec<_> = eventually("six ends", || {
+        let changes = ear.changes.lock().expect("no test panics in here").clone();
+        let ends: Vec<_> = changes.into_iter().filter(|change| change.job.done()).collect();
+        (ends.len() == 6).then_some(ends)
+    })
+    .await;
+    let kept = kit.finished_members(id, 0, 9).await;
+    assert_eq!(
+        kept.iter().map(|one| one.place).collect::<Vec<_>>(),
+        [1, 2, 3, 4, 5, 6]
+    );
+    for (told, kept) in told.iter().zip(&kept) {
+        assert_eq!((&told.job, &told.result), (&kept.job, &kept.result));
+    }
+    // Whenever the batch's numbers were told, just so many ends had been.
+    let last = eventually("the batch's numbers", || {
+        let counted = ear.counted.lock().expect("no test panics in here").clone();
+        counted
+            .last()
+            .is_some_and(|(_, ends)| *ends == 6)
+            .then_some(counted)
+    })
+    .await;
+    let changes = ear.changes.lock().expect("no test panics in here").clone();
+    for (heard, ends) in last {
+        let told = changes[..heard].iter().filter(|change| change.job.done()).count();
+        assert_eq!(told as u64, ends);
+    }
 }
 
 pub async fn the_last_observer_is_told(kit: Kit) {

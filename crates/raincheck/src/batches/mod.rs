@@ -3,18 +3,30 @@
 //! Invariants: a follower hears of every change that is committed after [`Batches::follow`] returned, at least of the last
 //! of them; a batch that nobody follows costs a look into a map.
 
+mod ends;
+
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex};
 
-use raincheck_core::batch::{Batch, BatchId};
+use raincheck_core::batch::{Batch, BatchId, Finished};
+use raincheck_core::store::Change;
 use tokio::sync::{Notify, watch};
 
+use self::ends::Ends;
 use crate::sharded::locked;
+
+/// A batch that somebody follows.
+#[derive(Debug)]
+struct Followed {
+    changes: watch::Sender<()>,
+    /// Where somebody wants the members that end, too.
+    ends: Option<Ends>,
+}
 
 #[derive(Debug, Default)]
 struct Registry {
-    followed: Mutex<HashMap<BatchId, watch::Sender<()>>>,
+    followed: Mutex<HashMap<BatchId, Followed>>,
     /// Rings where members of a batch are to be cancelled.
     cancelled: Notify,
 }
@@ -26,12 +38,44 @@ pub(crate) struct Batches(Arc<Registry>);
 impl Batches {
     /// Follows a batch from the moment of this call, so: follow, then read the store, then await.
     pub(crate) fn follow(&self, id: BatchId) -> Following {
+        self.follow_by(id, |_| ())
+    }
+
+    /// The same; [`Following::ended`] has those of its members that ended lately.
+    pub(crate) fn follow_ends(&self, id: BatchId) -> Following {
+        self.follow_by(id, |followed| {
+            followed.ends.get_or_insert_default();
+        })
+    }
+
+    fn follow_by(&self, id: BatchId, want: impl FnOnce(&mut Followed)) -> Following {
         let mut followed = locked(&self.0.followed);
-        let sender = followed.entry(id).or_insert_with(|| watch::Sender::new(()));
+        let followed = followed.entry(id).or_insert_with(|| Followed {
+            changes: watch::Sender::new(()),
+            ends: None,
+        });
+        want(followed);
         Following {
             id,
-            changes: sender.subscribe(),
+            changes: followed.changes.subscribe(),
             registry: self.0.clone(),
+        }
+    }
+
+    /// Takes in what changed, for those who want the members that end. Called after the sync, before [`Batches::tell`] of the same commit.
+    pub(crate) fn changed(&self, changes: &[Change]) {
+        let mut followed = locked(&self.0.followed);
+        if followed.is_empty() {
+            return;
+        }
+        for change in changes {
+            let followed = change
+                .job
+                .member
+                .and_then(|member| followed.get_mut(&member.batch));
+            if let Some(ends) = followed.and_then(|followed| followed.ends.as_mut()) {
+                ends.changed(change);
+            }
         }
     }
 
@@ -43,13 +87,16 @@ impl Batches {
         {
             self.0.cancelled.notify_one();
         }
-        let followed = locked(&self.0.followed);
+        let mut followed = locked(&self.0.followed);
         if followed.is_empty() {
             return;
         }
         for batch in batches {
-            if let Some(sender) = followed.get(&batch.id) {
-                sender.send_replace(());
+            if let Some(followed) = followed.get_mut(&batch.id) {
+                if let Some(ends) = &mut followed.ends {
+                    ends.told(batch);
+                }
+                followed.changes.send_replace(());
             }
         }
     }
@@ -80,13 +127,27 @@ impl Following {
             std::future::pending::<()>().await;
         }
     }
+
+    /// Members that ended, the next ones behind this place: as many as are at hand, none where no more have ended. `None` where the
+    /// store is to be asked.
+    pub(crate) fn ended(&self, after: u64) -> Option<Vec<Finished>> {
+        let mut followed = locked(&self.registry.followed);
+        followed.get_mut(&self.id)?.ends.as_mut()?.take(after)
+    }
+
+    /// Whether it is known that the batch is done, and that nothing stands behind this place.
+    pub(crate) fn done(&self, after: u64) -> bool {
+        let followed = locked(&self.registry.followed);
+        let ends = followed.get(&self.id).and_then(|followed| followed.ends.as_ref());
+        ends.is_some_and(|ends| ends.done(after))
+    }
 }
 
 impl Drop for Following {
     fn drop(&mut self) {
         if let Entry::Occupied(entry) = locked(&self.registry.followed).entry(self.id)
             // This one counts still.
-            && entry.get().receiver_count() <= 1
+            && entry.get().changes.receiver_count() <= 1
         {
             entry.remove();
         }
