@@ -16,8 +16,9 @@ The project's own chores.
       the real server under load, killed N times; every promise checked by what its clients saw
   cargo xtask strace [--binary PATH] [--seed S] [--points N]
       what the kernel saw: the sync returns before the 202, syncs are shared, a failed one is fatal
-  cargo xtask trouble [--binary PATH] [--seed S] [--only disk,clock,damage,memory] [--disks N] [--damages N]
-      a disk that fills up, a clock that jumps by hours, files that are damaged, more clients than it takes: nothing promised is lost
+  cargo xtask trouble [--binary PATH] [--seed S] [--only disk,stall,clock,damage,memory] [--disks N]
+                      [--stalls N] [--damages N]
+      a disk that fills up, one that stalls, a clock that jumps by hours, files that are damaged, more clients than it takes: nothing promised is lost
   cargo xtask soak trouble [the same]
       the same, long
   cargo xtask fuzz [--seconds N] [--seed N] [--only TARGET,TARGET] [--keep]
@@ -40,6 +41,8 @@ The project's own chores.
 const CYCLES: u64 = 50;
 /// Disks that fill up, in the suite.
 const TROUBLES: u64 = 2;
+/// Times that a disk stalls, in the suite.
+const STALLS: u64 = 1;
 /// Damaged copies of a store, in the suite and in the long run.
 const DAMAGES: u64 = 40;
 const DAMAGES_LONG: u64 = 4_000;
@@ -99,8 +102,12 @@ fn dispatch(words: &[String]) -> Result<()> {
             strace::prove(&options, &say)
         }
         "trouble" => {
-            let flags = Flags::parse(rest, &["binary", "seed", "disks", "damages", "only"], &[])?;
-            trouble(&flags, TROUBLES, DAMAGES)
+            let flags = Flags::parse(
+                rest,
+                &["binary", "seed", "disks", "stalls", "damages", "only"],
+                &[],
+            )?;
+            trouble(&flags, [TROUBLES, STALLS, DAMAGES])
         }
         "fuzz" => {
             let flags = Flags::parse(rest, &["seconds", "seed", "only"], &["keep"])?;
@@ -135,8 +142,12 @@ fn soak(words: &[String]) -> Result<()> {
         return fuzz(&flags, fuzz::For::All(60 * minutes), rng::short_seed());
     }
     if kind == "trouble" {
-        let flags = Flags::parse(rest, &["binary", "seed", "disks", "damages", "only"], &[])?;
-        return trouble(&flags, 10 * TROUBLES, DAMAGES_LONG);
+        let flags = Flags::parse(
+            rest,
+            &["binary", "seed", "disks", "stalls", "damages", "only"],
+            &[],
+        )?;
+        return trouble(&flags, [10 * TROUBLES, 20 * STALLS, DAMAGES_LONG]);
     }
     if kind == "beside" {
         Flags::parse(rest, &[], &[])?;
@@ -169,11 +180,12 @@ fn fuzz(flags: &Flags, length: fuzz::For, seed: u64) -> Result<()> {
 }
 
 /// Runs what goes wrong around the server, with these numbers where the command names no others.
-fn trouble(flags: &Flags, disks: u64, damages: u64) -> Result<()> {
+fn trouble(flags: &Flags, [disks, stalls, damages]: [u64; 3]) -> Result<()> {
     let options = trouble::Options {
         binary: binary(flags)?,
         seed: flags.value("seed")?.unwrap_or_else(rng::short_seed),
         disks: flags.value("disks")?.unwrap_or(disks),
+        stalls: flags.value("stalls")?.unwrap_or(stalls),
         damages: flags.value("damages")?.unwrap_or(damages),
         only: flags.value("only")?,
     };

@@ -8,6 +8,7 @@ mod damage;
 mod disk;
 mod foreign;
 mod memory;
+mod stall;
 
 use std::path::{Path, PathBuf};
 
@@ -24,6 +25,8 @@ pub struct Options {
     pub seed: u64,
     /// Disks that fill up.
     pub disks: u64,
+    /// Times that the disk stalls.
+    pub stalls: u64,
     /// Copies of a store that are damaged.
     pub damages: u64,
     /// Which kinds, by name; all of them where it is `None`.
@@ -31,7 +34,7 @@ pub struct Options {
 }
 
 /// The kinds.
-const KINDS: [&str; 4] = ["disk", "clock", "damage", "memory"];
+const KINDS: [&str; 5] = ["disk", "stall", "clock", "damage", "memory"];
 
 /// Runs the proofs.
 ///
@@ -61,6 +64,7 @@ async fn one(kind: &str, binary: &str, dir: &Path, options: &Options, say: &dyn 
     let seed = options.seed;
     match kind {
         "disk" => disk::prove(binary, dir, options.disks, seed, say).await,
+        "stall" => stall::prove(binary, dir, options.stalls, seed, say).await,
         "clock" => clock::prove(binary, dir, say).await,
         "damage" => damage::prove(binary, dir, options.damages, seed, say).await,
         "memory" => memory::prove(binary, dir, say).await,
