@@ -75,6 +75,16 @@ impl SqliteStore {
         self.request(true, true, run)
     }
 
+    /// What writes and finds rows of jobs by their ids alone, through the memory: jobs that are accepted beside it need none
+    /// yet.
+    pub(crate) fn write_by_id<T, F>(&self, run: F) -> Answer<T>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
+    {
+        self.request(true, false, run)
+    }
+
     /// What accepts jobs, and looks at no rows of others but through the memory: refused where new work is.
     pub(crate) fn accept<T, F>(&self, run: F) -> Answer<T>
     where

@@ -16,7 +16,8 @@ pub(crate) trait Operation: Send {
     /// Whether it may write rows; a batch of reads needs no sync.
     fn writes(&self) -> bool;
 
-    /// Whether it looks at the rows of jobs, so that each must have its own; what only accepts jobs does not.
+    /// Whether it looks at the rows of jobs, so that each must have its own; what accepts jobs, or finds them by their ids
+    /// through the memory, does not.
     fn reads(&self) -> bool {
         true
     }

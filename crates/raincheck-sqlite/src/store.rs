@@ -102,7 +102,7 @@ impl Store for SqliteStore {
 
     fn claim(&self, ns: &Namespace, claim: Claim) -> Answer<Vec<Leased>> {
         let ns = ns.clone();
-        self.write(move |tx| claim::claim(tx, &ns, &claim))
+        self.write_by_id(move |tx| claim::claim(tx, &ns, &claim))
     }
 
     fn holds_claims(&self) -> bool {
@@ -119,7 +119,7 @@ impl Store for SqliteStore {
 
     fn renew(&self, ns: &Namespace, batch: Vec<Renew>) -> Answer<Vec<Option<Renewed>>> {
         let ns = ns.clone();
-        self.write(move |tx| batch.iter().map(|renew| claim::renew(tx, &ns, renew)).collect())
+        self.write_by_id(move |tx| batch.iter().map(|renew| claim::renew(tx, &ns, renew)).collect())
     }
 
     fn emit(&self, ns: &Namespace, batch: Vec<Emit>) -> Answer<Vec<Result<Emitted, EmitRefused>>> {
@@ -140,7 +140,7 @@ impl Store for SqliteStore {
 
     fn settle(&self, ns: &Namespace, batch: Vec<Settle>) -> Answer<Vec<Result<Arc<Job>, SettleRefused>>> {
         let ns = ns.clone();
-        self.write(move |tx| {
+        self.write_by_id(move |tx| {
             batch
                 .iter()
                 .map(|settle| settle::settle(tx, &ns, settle))

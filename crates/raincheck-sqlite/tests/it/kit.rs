@@ -83,7 +83,8 @@ pub(crate) fn patient_claim(store: &SqliteStore, nonce: Nonce) -> Answer<Vec<Lea
     store.claim_when_ready(&Namespace::default(), of_one(nonce))
 }
 
-fn of_one(nonce: Nonce) -> Claim {
+/// A claim of one job.
+pub(crate) fn of_one(nonce: Nonce) -> Claim {
     Claim {
         queue: queue(),
         claimer: Claimer {

@@ -7,6 +7,7 @@ mod clock;
 mod damage;
 mod durable;
 mod kit;
+mod once;
 mod output;
 mod refused;
 mod sealed;

@@ -1,0 +1,62 @@
+//! A job that is claimed by the transaction that accepts it has one row written, whatever else that transaction does.
+
+use raincheck_core::content::JobResult;
+use raincheck_core::decide::Settlement;
+use raincheck_core::id::Nonce;
+use raincheck_core::name::Namespace;
+use raincheck_core::store::{Renew, Settle, Store as _};
+
+use crate::kit::{bytes, claim_as, number, of_one, open, patient_claim, submission, submit};
+
+/// Notes each row that was written waiting, and written again.
+const NOTES: &str = "CREATE TABLE again (seq INTEGER); CREATE TRIGGER noted AFTER UPDATE ON jobs WHEN old.state = 0 \
+    BEGIN INSERT INTO again VALUES (new.seq); END";
+
+#[tokio::test]
+async fn a_job_that_is_claimed_as_it_is_accepted_is_written_once_beside_those_that_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let ns = Namespace::default();
+    open(dir.path()).unwrap().close().await.unwrap();
+    let conn = rusqlite::Connection::open(dir.path().join("raincheck.db")).unwrap();
+    conn.execute_batch(NOTES).unwrap();
+    drop(conn);
+    let store = open(dir.path()).unwrap();
+    let (first, second) = (submit(&store, bytes("1")).await, submit(&store, bytes("2")).await);
+    let one = claim_as(&store, Nonce([1; 12])).await.job;
+    let two = claim_as(&store, Nonce([2; 12])).await.job;
+    assert_eq!([one.id, two.id], [first, second]);
+    let waiting = patient_claim(&store, Nonce([3; 12]));
+
+    // All of these are asked for in one turn of the loop, and so are one transaction.
+    let third = submission(&store, bytes("3"));
+    let id = third.job.id;
+    let accepted = store.submit(&ns, vec![third]);
+    let result = JobResult::new(200, None, Vec::new(), "done".into());
+    let settle = Settle {
+        lease: one.lease_id().unwrap(),
+        digest: result.digest,
+        settlement: Settlement::Succeed(result),
+        seed: 1,
+    };
+    let settled = store.settle(&ns, vec![settle]);
+    let renew = Renew {
+        lease: two.lease_id().unwrap(),
+        term: std::time::Duration::from_secs(60),
+        progress: None,
+        defer: false,
+    };
+    let renewed = store.renew(&ns, vec![renew]);
+    let claimed = store.claim(&ns, of_one(Nonce([4; 12])));
+    assert!(accepted.await.unwrap()[0].is_ok());
+    assert!(settled.await.unwrap()[0].is_ok());
+    assert!(renewed.await.unwrap()[0].is_some());
+    assert!(claimed.await.unwrap().is_empty());
+    assert_eq!(waiting.await.unwrap()[0].job.id, id);
+    store.close().await.unwrap();
+
+    assert_eq!(number(dir.path(), "SELECT count(*) FROM again"), 2);
+    let again = format!("SELECT count(*) FROM again WHERE seq = {}", id.seq());
+    assert_eq!(number(dir.path(), &again), 0);
+    let store = open(dir.path()).unwrap();
+    assert_eq!(store.get(&ns, id).await.unwrap().unwrap().attempt, 1);
+}
