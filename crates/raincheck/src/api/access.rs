@@ -36,12 +36,13 @@ impl Asked {
     /// One line for each request.
     pub(super) fn log(&self, response: &Response, request_id: &HeaderValue) {
         let status = response.status().as_u16();
-        let millis = self.received.elapsed().as_millis();
+        let millis = u64::try_from(self.received.elapsed().as_millis()).unwrap_or(u64::MAX);
         let job = response
             .headers()
             .get(RAINCHECK_JOB)
             .and_then(|id| id.to_str().ok());
         let client = self.client.map(tracing::field::display);
-        tracing::debug!(?request_id, client, method = %self.method, path = %self.path, status, millis, job.id = job, "answered");
+        let request_id = request_id.to_str().unwrap_or_default();
+        tracing::debug!(request_id, client, method = %self.method, path = %self.path, status, millis, job.id = job, "answered");
     }
 }

@@ -15,6 +15,7 @@ use super::code::Code;
 use super::problem::Problem;
 use super::throttling::{Held, Throttling};
 use super::ticket;
+use super::until::Until;
 use crate::keys::{Kept, Keys};
 use crate::server::Client;
 use crate::throttle::{Buckets, Source};
@@ -40,6 +41,8 @@ pub(crate) struct Seen {
     pub(crate) held: Option<Held>,
     /// Who came.
     pub(crate) came: Came,
+    /// Until when it may be held open.
+    pub(crate) until: Option<Until>,
 }
 
 /// Who came to the door.
@@ -59,6 +62,7 @@ impl Seen {
             verdict: Ok(()),
             held: None,
             came: Came::Anyone,
+            until: None,
         }
     }
 }
@@ -101,6 +105,7 @@ impl Door {
         let key = presented.and_then(|presented| self.keys.check(presented, now));
         let wrong = presented.is_some();
         let held = match &key {
+            _ if probe(request) => None,
             Some(key) => self.throttling.key(key.id, now),
             None => self.throttling.address(peer, now),
         };
@@ -116,14 +121,23 @@ impl Door {
                 request.extensions_mut().insert(Admitted::Key(key));
                 Ok(())
             }
-            None if closed(request) && wrong => Err(self.refuse(peer, now)),
-            None if closed(request) && !opened_otherwise(request) => Err(unauthenticated()),
+            // What came as a key may be meant for somebody else: whoever is sent from a service to a ticket here brings along what
+            // the service asks for.
+            None if closed(request) && !opened_otherwise(request) => Err(match wrong {
+                true => self.refuse(peer, now),
+                false => unauthenticated(),
+            }),
             None => {
                 request.extensions_mut().insert(Admitted::Guest);
                 Ok(())
             }
         });
-        Seen { verdict, held, came }
+        Seen {
+            verdict,
+            held,
+            came,
+            until: Until::of(request, now),
+        }
     }
 
     /// 401, or 429 where the address has presented too many wrong keys.
@@ -165,6 +179,11 @@ fn presented(headers: &HeaderMap) -> Option<&[u8]> {
 fn closed<B>(request: &Request<B>) -> bool {
     let path = request.uri().path();
     path == "/metrics" || path == "/v1" || path.starts_with("/v1/")
+}
+
+/// Whether somebody looks whether the server lives: not to hear that is to end it, so nobody may take that from him.
+fn probe<B>(request: &Request<B>) -> bool {
+    matches!(request.uri().path(), "/healthz" | "/readyz")
 }
 
 /// Whether the request might be let in by its ticket or its lease.

@@ -18,7 +18,7 @@ use std::task::{Context, Poll};
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::Request;
-use http::header::{self, HeaderName, HeaderValue};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Version};
 use tokio::time::Instant;
 use tower::Service;
@@ -32,11 +32,12 @@ use super::access::Asked;
 use super::audit::{Audit, OnItsWay, Recording};
 use super::code::Code;
 use super::cors::{Cors, preflight};
-use super::door::Door;
+use super::door::{Door, unauthenticated};
 use super::options;
 use super::problem::{Problem, Unwritten};
 use super::throttling::Held;
 use super::ticket;
+use super::until::Until;
 
 /// The longest URI, in bytes.
 const URI_BYTES_MAX: usize = 8 << 10;
@@ -130,7 +131,7 @@ where
             rules: self.rules.clone(),
         };
         let request_id = looked.request_id.unwrap_or_else(|| self.rules.mint());
-        let (mut held, mut act) = (None, None);
+        let (mut held, mut act, mut until) = (None, None, None);
         // A browser that asks first has no key to show yet.
         let preflight = page.as_ref().and_then(|_| preflight(&request));
         let verdict = looked.verdict.and_then(|()| {
@@ -142,6 +143,7 @@ where
             };
             let seen = door.look(&mut request);
             held = seen.held;
+            until = seen.until.map(Box::new);
             if let Some(audit) = &self.rules.audit {
                 act = audit.act(
                     &mut request,
@@ -161,6 +163,7 @@ where
         Passing {
             answer,
             held,
+            until,
             act,
             request_id,
             asked,
@@ -191,7 +194,7 @@ fn look<B>(request: &Request<B>, closed: bool, named_page: bool) -> Looked {
     let mut bytes = 0;
     let mut hosts = 0;
     let (mut host, mut origin, mut fetch_site, mut request_id) = (None, None, None, None);
-    let mut unknown_option = None;
+    let (mut unknown_option, mut coded) = (None, false);
     for (name, value) in request.headers() {
         bytes += name.as_str().len() + value.len() + 4;
         if name == header::HOST {
@@ -201,6 +204,8 @@ fn look<B>(request: &Request<B>, closed: bool, named_page: bool) -> Looked {
             origin = Some(value);
         } else if name == SEC_FETCH_SITE {
             fetch_site = Some(value);
+        } else if name == header::TRANSFER_ENCODING {
+            coded = true;
         } else if name == X_REQUEST_ID {
             request_id = Some(value);
         } else if name.as_str().starts_with("raincheck-") && !options::known(name.as_str()) {
@@ -220,6 +225,9 @@ fn look<B>(request: &Request<B>, closed: bool, named_page: bool) -> Looked {
         }
         if request.extensions().get::<LengthTwice>().is_some() {
             return Err(length_twice());
+        }
+        if coded {
+            chunks_alone(request.headers())?;
         }
         let host = single_host(request, hosts, host)?;
         if closed && !by_ticket(uri) {
@@ -260,6 +268,17 @@ fn fit_request_id(id: &HeaderValue) -> bool {
 /// The length is said twice.
 pub(crate) fn length_twice() -> Problem {
     Problem::bad_request("the request has more than one Content-Length").header(header::CONNECTION, CLOSE)
+}
+
+/// A body comes as it is, or in chunks, said once: any other coding would be taken for what it holds (RFC 9112 section 6.1).
+pub(crate) fn chunks_alone(headers: &HeaderMap) -> Result<(), Problem> {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let chunks = |coding: &HeaderValue| coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked");
+    if codings.next().is_none_or(chunks) && codings.next().is_none() {
+        return Ok(());
+    }
+    let detail = "the request's body is in a transfer coding that this server does not take: send it as it is, or in chunks";
+    Err(Problem::bad_request(detail).header(header::CONNECTION, CLOSE))
 }
 
 /// The host that the request is for, named once (RFC 9112 section 3.2); `None` on HTTP/1.0 without one.
@@ -347,6 +366,8 @@ pub struct Passing<F> {
     page: Option<Box<HeaderValue>>,
     /// What the caller is held to, told in the answer.
     held: Option<Held>,
+    /// When it is not to be answered any more.
+    until: Option<Box<Until>>,
     act: Option<Box<OnItsWay>>,
     /// The answer to an act whose row is being written.
     recording: Option<Box<Recording>>,
@@ -376,6 +397,28 @@ impl Counted {
     }
 }
 
+impl<F: Future<Output = Result<Response, Infallible>>> Passing<F> {
+    /// What the route answers, or whatever was found before.
+    fn answer(&mut self, cx: &mut Context<'_>) -> Poll<Response> {
+        match &mut self.answer {
+            Err(response) => Poll::Ready(std::mem::take(&mut **response)),
+            Ok(future) => match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+                Ok(Poll::Pending) => Poll::Pending,
+                Ok(Poll::Ready(Ok(response))) => Poll::Ready(response),
+                Ok(Poll::Ready(Err(never))) => match never {},
+                Err(_) => {
+                    tracing::error!(
+                        request_id = self.request_id.to_str().unwrap_or_default(),
+                        "a request's handler panicked"
+                    );
+                    let detail = "a defect of the server; the log tells more under this request's id";
+                    Poll::Ready(Problem::new(Code::Internal, detail).into_response())
+                }
+            },
+        }
+    }
+}
+
 impl<F: Future<Output = Result<Response, Infallible>>> Future for Passing<F> {
     type Output = Result<Response, Infallible>;
 
@@ -383,19 +426,21 @@ impl<F: Future<Output = Result<Response, Infallible>>> Future for Passing<F> {
         if let Some(recording) = &mut self.recording {
             return recording.poll(cx).map(Ok);
         }
-        let mut response = match &mut self.answer {
-            Err(response) => std::mem::take(&mut **response),
-            Ok(future) => match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
-                Ok(Poll::Pending) => return Poll::Pending,
-                Ok(Poll::Ready(Ok(response))) => response,
-                Ok(Poll::Ready(Err(never))) => match never {},
-                Err(_) => {
-                    tracing::error!(request_id = ?self.request_id, "a request's handler panicked");
-                    let detail = "a defect of the server; the log tells more under this request's id";
-                    Problem::new(Code::Internal, detail).into_response()
+        let mut response = match self.answer(cx) {
+            Poll::Ready(response) => response,
+            Poll::Pending => {
+                let until = self.until.as_mut();
+                if until.is_none_or(|until| until.poll(cx).is_pending()) {
+                    return Poll::Pending;
                 }
-            },
+                // What was on its way to somebody who may not have it any more goes back.
+                self.answer = Err(Box::default());
+                unauthenticated().into_response()
+            }
         };
+        if let Some(until) = self.until.take() {
+            response = until.hold_to(response);
+        }
         let request_id = std::mem::replace(&mut self.request_id, HeaderValue::from_static(""));
         if let Some(held) = self.held.take() {
             held.tell(&mut response);

@@ -37,6 +37,7 @@ mod tests;
 pub(crate) mod text;
 mod throttling;
 pub(crate) mod ticket;
+mod until;
 mod wait;
 pub(crate) mod webhook;
 pub(crate) mod wire;

@@ -1,7 +1,7 @@
 //! The API keys of this node, in memory: who a key is, and what it allows.
 //!
 //! Invariants: where the store has one key, nothing is let in without one; a key that this node revoked opens nothing from
-//! that moment on. Whatever is wrong with a key (mistyped, unknown, another secret, expired) costs the same work and is
+//! that moment on, and what it holds open ends. Whatever is wrong with a key (mistyped, unknown, another secret, expired) costs the same work and is
 //! told in the same words.
 
 mod make;
@@ -19,6 +19,7 @@ use raincheck_core::secret::Secret;
 use raincheck_core::store::{Store, StoreError};
 use raincheck_core::time::Timestamp;
 use sha2::Sha256;
+use tokio_util::sync::CancellationToken;
 
 use crate::random::Randomness;
 
@@ -32,6 +33,7 @@ pub(crate) struct Kept {
     pub(crate) grants: Grants,
     expires_at: Option<Timestamp>,
     digest: KeyDigest,
+    revoked: CancellationToken,
     /// When it was used last, in milliseconds since 1970; zero where it was not.
     used: AtomicI64,
     /// The same as the store knows it.
@@ -47,6 +49,7 @@ impl Kept {
             grants: key.grants.clone(),
             expires_at: key.expires_at,
             digest: key.digest.clone(),
+            revoked: CancellationToken::new(),
             used: AtomicI64::new(used),
             told: AtomicI64::new(used),
         }
@@ -57,6 +60,16 @@ impl Kept {
         self.namespace == Namespace::default()
             && self.grants.scopes.contains(Scope::Admin)
             && self.grants.all_queues()
+    }
+
+    /// Until when it opens something, where it is not for ever.
+    pub(crate) const fn expires_at(&self) -> Option<Timestamp> {
+        self.expires_at
+    }
+
+    /// Cancelled once this node has revoked it.
+    pub(crate) const fn revoked(&self) -> &CancellationToken {
+        &self.revoked
     }
 
     /// When it was used last, where that is later than the store knows.
@@ -199,7 +212,9 @@ impl Keys {
             Ok(Err(_)) | Err(StoreError::Unavailable(_) | StoreError::DiskFull)
         ) {
             let mut kept = self.0.kept.write().unwrap_or_else(PoisonError::into_inner);
-            kept.remove(&id);
+            if let Some(key) = kept.remove(&id) {
+                key.revoked.cancel();
+            }
         }
         answer
     }
@@ -220,6 +235,7 @@ impl Keys {
             },
             expires_at: None,
             digest: self.0.hasher.digest(&token),
+            revoked: CancellationToken::new(),
             used: AtomicI64::new(i64::MAX - 1_000),
             told: AtomicI64::new(i64::MAX),
         };

@@ -37,6 +37,20 @@ async fn a_ticket_opens_its_job_without_a_key_in_any_namespace() {
 }
 
 #[tokio::test]
+async fn a_ticket_opens_its_job_whatever_else_the_request_brings_along() {
+    let locked = Locked::start().await;
+    let submitted = submitted(&locked, &locked.root).await.json();
+    let result = submitted["urls"]["result"].as_str().unwrap();
+    // More often than an address may try wrong keys.
+    for n in 0..30 {
+        for said in ["Bearer the-services-own", "Basic dTpw"] {
+            let ask = locked.server.get(result).header("authorization", said);
+            assert_eq!(ask.send().await.status, 202, "{said}, {n}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_ticket_that_is_no_jobs_tells_nothing_of_the_job() {
     let locked = Locked::start().await;
     let id = submitted(&locked, &locked.root).await.job();

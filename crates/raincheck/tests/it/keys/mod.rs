@@ -2,6 +2,7 @@
 
 mod audit;
 mod guests;
+mod held;
 mod matrix;
 mod queues;
 mod throttling;

@@ -90,8 +90,16 @@ async fn an_address_without_a_key_is_held_to_its_own_bucket_and_keys_are_not() {
         unauthenticated(&answer);
         assert_eq!(answer.header("ratelimit-policy"), Some("\"address\";q=2;w=60"));
     }
-    let refused = locked.server.get("/healthz").send().await;
+    let refused = locked.server.get("/openapi.json").send().await;
     assert_eq!((refused.status, refused.header("retry-after")), (429, Some("30")));
+    for probe in ["/healthz", "/readyz"] {
+        let live = locked.server.get(probe).send().await;
+        assert_eq!(
+            told(&live),
+            (200, None, None),
+            "who looks whether it lives is told so"
+        );
+    }
     for _ in 0..5 {
         assert_eq!(
             told(&locked.root("GET", "/v1/jobs").send().await),
@@ -118,6 +126,6 @@ async fn a_server_with_keys_holds_them_to_what_is_usual() {
     let locked = Locked::start().await;
     let answer = locked.root("GET", "/v1/jobs").send().await;
     assert_eq!(answer.header("ratelimit-policy"), Some("\"key\";q=10000;w=1"));
-    let here = locked.server.get("/healthz").send().await;
+    let here = locked.server.get("/openapi.json").send().await;
     assert_eq!(told(&here), (200, None, None), "this machine is left alone");
 }
