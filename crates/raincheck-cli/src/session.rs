@@ -92,6 +92,16 @@ impl Session {
     pub(crate) fn unanswered(&self, error: &NoAnswer) -> Failed {
         let address = &self.client.address;
         match error {
+            NoAnswer::Unreachable(reason) if reason.contains("CaUsedAsEndEntity") => Failed::new(
+                Exit::Unreachable,
+                format!("the certificate of {address} is an authority's, and none for a server ({reason})"),
+            )
+            .next("Sign one for the server with it, and give the authority's by --ca-file FILE"),
+            NoAnswer::Unreachable(reason) if reason.contains("UnknownIssuer") => Failed::new(
+                Exit::Unreachable,
+                format!("nobody who is trusted here signed the certificate of {address} ({reason})"),
+            )
+            .next("Name who did: --ca-file FILE, RAINCHECK_CA_FILE"),
             NoAnswer::Unreachable(reason) => Failed::new(
                 Exit::Unreachable,
                 format!("no Raincheck server answers at {address} ({reason})"),

@@ -80,6 +80,12 @@ impl Environment {
         let row = |name: &str| TABLE.iter().find(|row| row.name.eq_ignore_ascii_case(name));
         let (row, text, origin) = if let Some(row) = row(name) {
             (row, text, Origin::Variable(variable.to_owned()))
+        } else if let Some(row) = name
+            .strip_suffix("_FILE")
+            .and_then(row)
+            .filter(|row| row.names_file())
+        {
+            (row, text, Origin::Variable(variable.to_owned()))
         } else if let Some(row) = name.strip_suffix("_FILE").and_then(row) {
             let content = std::fs::read_to_string(&text)
                 .map_err(|error| Failed::usage(format!("{variable}: {text} cannot be read: {error}")))?;
@@ -207,6 +213,34 @@ mod tests {
         let twice = said(&[("RAINCHECK_DRAIN_FILE", path), ("RAINCHECK_DRAIN", "1s")]);
         assert!(twice.unwrap_err().contains("keep one of them"));
         assert!(said(&[("RAINCHECK_DRAIN_FILE", "/nowhere/at-all")]).is_err());
+    }
+
+    #[test]
+    fn of_a_setting_that_is_a_file_either_variable_names_it_and_nobody_says_what_it_holds() {
+        let read = said(&[("RAINCHECK_TLS_KEY_FILE", "/run/credentials/key.pem")]).unwrap();
+        assert_eq!(read.values["tls_key"].texts, ["/run/credentials/key.pem"]);
+        let key = "-----BEGIN PRIVATE KEY-----\nMIGH\n";
+        let refused = said(&[("RAINCHECK_TLS_KEY", key)]).unwrap_err();
+        assert!(
+            refused.contains("a file's path") && !refused.contains("MIGH"),
+            "{refused}"
+        );
+    }
+
+    #[test]
+    fn a_level_that_is_mistyped_is_refused() {
+        for levels in ["warning", "inf", "info,debgu", "raincheck", "raincheck=nope"] {
+            let refused = said(&[("RAINCHECK_LOG", levels)]).unwrap_err();
+            assert!(refused.starts_with("RAINCHECK_LOG: "), "{refused}");
+        }
+        for levels in [
+            "INFO",
+            "info,raincheck=debug",
+            "raincheck=debug,off",
+            "raincheck[span{x=y}]=trace",
+        ] {
+            said(&[("RAINCHECK_LOG", levels)]).unwrap();
+        }
     }
 
     #[test]

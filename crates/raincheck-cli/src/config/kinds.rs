@@ -15,7 +15,7 @@ use raincheck::outward::target::Range;
 use raincheck::proxy::Rule;
 use raincheck::workers::process::{NoUser, UserName, Workplace};
 
-use crate::commands::serve::logs::LogFormat;
+use crate::commands::serve::logs::{LogFormat, LogLevels};
 
 /// A setting's type.
 pub(crate) trait Kind: Sized {
@@ -77,8 +77,16 @@ impl Kind for PathBuf {
     fn read(texts: &[String]) -> Result<Self, String> {
         match one(texts)? {
             "" => Err("write a path".to_owned()),
+            // Not repeated: what should be in a file may be nobody's to read.
+            content if content.contains('\n') => Err("write a file's path, not what it holds".to_owned()),
             path => Ok(Self::from(path)),
         }
+    }
+}
+
+impl Kind for LogLevels {
+    fn read(texts: &[String]) -> Result<Self, String> {
+        one(texts)?.parse()
     }
 }
 

@@ -14,7 +14,7 @@ pub(crate) mod file;
 pub(crate) mod flags;
 mod groups;
 mod kinds;
-mod near;
+pub(crate) mod near;
 mod origin;
 pub(crate) mod programs;
 pub(crate) mod queues;

@@ -18,7 +18,7 @@ stronger than the variable, the variable stronger than the file. A list that is 
 one whole. An empty variable is an unset one. Relative paths are relative to the folder that the server is started in.
 
 - `RAINCHECK_X_FILE` names a file whose content is the value of `RAINCHECK_X`, for every setting: how Docker and Kubernetes
-  hand out secrets. Saying both is an error.
+  hand out secrets. Of a setting that is itself a file's path (`tls_key`) it is that path. Saying both is an error.
 - A secret is said by a file that holds it, or by its variable: command lines are seen by who lists processes. `config show` tells
   that it is set, and not what it is.
 - `PORT`, as platforms set it, is the port of all addresses that is listened on where no setting names one.

@@ -19,7 +19,7 @@ use crate::exit::Failed;
 
 use super::kinds::{Kind, Listen, OrNone, PublicUrl, Share};
 use super::origin::{Found, Origin as Source};
-use crate::commands::serve::logs::LogFormat;
+use crate::commands::serve::logs::{LogFormat, LogLevels};
 
 /// What settings say, by their names.
 pub(crate) type Values = BTreeMap<&'static str, Found>;
@@ -160,7 +160,7 @@ settings! {
     /// Which share of the jobs that come without a traceparent is traced, from 0 to 1; the others follow theirs
     trace_share: Share = Some("1"), "SHARE", restart;
     /// What is logged: a level, or levels by module, such as info,raincheck=debug
-    log: String = Some("info"), "FILTER", live;
+    log: LogLevels = Some("info"), "FILTER", live;
     /// How the log looks: text (a line for each event), json (an object for each), or auto (text on a terminal, json
     /// otherwise)
     log_format: LogFormat = Some("auto"), "FORMAT", restart;
@@ -219,6 +219,11 @@ impl Row {
     /// The environment variable.
     pub(crate) fn variable(&self) -> String {
         format!("RAINCHECK_{}", self.name.to_ascii_uppercase())
+    }
+
+    /// Whether it is a file's path: `RAINCHECK_X_FILE` says that as well.
+    pub(crate) fn names_file(&self) -> bool {
+        self.value == "FILE"
     }
 
     /// What it means, in one line.

@@ -186,6 +186,7 @@ pub(crate) fn unambiguous<B>(request: &Request<B>) -> Result<(), Problem> {
     if request.extensions().get::<LengthTwice>().is_some() {
         return Err(gate::length_twice());
     }
+    gate::chunks_alone(request.headers())?;
     let mut hosts = request.headers().get_all(header::HOST).iter();
     let (host, more) = (hosts.next(), hosts.count());
     gate::single_host(request, usize::from(host.is_some()) + more, host).map(drop)

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::header::{Entry, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 
 use super::problem::Problem;
@@ -61,6 +61,28 @@ impl Prefer {
         prefer
     }
 
+    /// Takes out of the headers what is said to this server; what else is preferred is said to whoever does the work.
+    pub(crate) fn leave_others(headers: &mut HeaderMap) {
+        let Entry::Occupied(said) = headers.entry(PREFER) else {
+            return;
+        };
+        let (_, values) = said.remove_entry_mult();
+        let mut others = Vec::new();
+        for value in values {
+            others.extend(
+                preferences(value.as_bytes())
+                    .filter(|preference| !ours(preference))
+                    .map(<[u8]>::to_vec),
+            );
+        }
+        if let (false, Ok(others)) = (
+            others.is_empty(),
+            HeaderValue::from_bytes(&others.join(&b", "[..])),
+        ) {
+            headers.insert(PREFER, others);
+        }
+    }
+
     /// The `Preference-Applied` of an answer that was given under these preferences, where any was honoured.
     /// `respond_async` counts only where the answer came before the work was done.
     pub(crate) fn applied(self, answered_early: bool) -> Option<HeaderValue> {
@@ -72,6 +94,31 @@ impl Prefer {
         };
         Some(HeaderValue::try_from(text).expect("words and digits are visible"))
     }
+}
+
+/// The preferences of a line. A comma between quotes parts nothing.
+fn preferences(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let (mut quoted, mut escaped) = (false, false);
+    let parts = line.split(move |byte| {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b',' => return !quoted,
+            _ => {}
+        }
+        false
+    });
+    parts.map(<[u8]>::trim_ascii).filter(|part| !part.is_empty())
+}
+
+/// Whether this server is meant.
+fn ours(preference: &[u8]) -> bool {
+    let name = preference.split(|byte| matches!(byte, b'=' | b';')).next();
+    let name = name.unwrap_or_default().trim_ascii();
+    [&b"respond-async"[..], b"wait"]
+        .iter()
+        .any(|ours| name.eq_ignore_ascii_case(ours))
 }
 
 /// Whole seconds, cut to [`WAIT_MAX`]; however long the number.
@@ -124,6 +171,37 @@ mod tests {
             (&["wait=-1"], "/", Ok(None)),
         ] {
             assert_eq!(of(prefer, uri).map(|p| p.wait), expected, "{prefer:?} {uri}");
+        }
+    }
+
+    #[test]
+    fn what_others_are_to_do_stays() {
+        for (said, left) in [
+            (&[][..], None),
+            (&["respond-async, wait=5; x=y", " WAIT = 3 "], None),
+            (
+                &[
+                    "return=representation, respond-async",
+                    "resolution=merge-duplicates",
+                ],
+                Some("return=representation, resolution=merge-duplicates"),
+            ),
+            (
+                &["waiter=\"a, wait=1\\\", wait=2\", wait=3"],
+                Some("waiter=\"a, wait=1\\\", wait=2\""),
+            ),
+        ] {
+            let mut headers = HeaderMap::new();
+            for line in said {
+                headers.append(PREFER, line.parse().unwrap());
+            }
+            Prefer::leave_others(&mut headers);
+            let all: Vec<_> = headers
+                .get_all(PREFER)
+                .iter()
+                .map(|value| value.to_str().unwrap())
+                .collect();
+            assert_eq!(all, left.into_iter().collect::<Vec<_>>(), "{said:?}");
         }
     }
 

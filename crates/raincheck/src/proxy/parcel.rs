@@ -18,6 +18,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::header::{OF_A_JOB, strip_hop, takes_trailers};
 use super::safe::{Safe, opens_doors};
+use crate::api::prefer::Prefer;
 
 const METHOD: &str = ":method";
 const PATH: &str = ":path";
@@ -35,7 +36,6 @@ const SEALED: &str = ":sealed:";
 const ANSWER: &str = ":answer";
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-const PREFER: HeaderName = HeaderName::from_static("prefer");
 
 /// The head of a request, as it is kept.
 #[derive(Clone, Debug)]
@@ -74,9 +74,10 @@ impl Parcel {
         let trailers = takes_trailers(&headers);
         strip_hop(&mut headers);
         // A job has no trailers, nobody who waits for a welcome, and a length that its body says.
-        for name in [header::CONTENT_LENGTH, header::EXPECT, PREFER] {
+        for name in [header::CONTENT_LENGTH, header::EXPECT] {
             headers.remove(name);
         }
+        Prefer::leave_others(&mut headers);
         if trailers {
             headers.remove(header::TRAILER);
         }

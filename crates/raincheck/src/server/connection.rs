@@ -10,7 +10,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -165,7 +165,10 @@ where
             request.extensions_mut().insert(LengthTwice);
         }
         self.peer.tell(&self.options, &mut request);
-        if let Some(interim) = Interim::of(&self.pulse) {
+        // To an older client nothing may be said before the answer (RFC 9110 section 15.2).
+        if request.version() == Version::HTTP_11
+            && let Some(interim) = Interim::of(&self.pulse)
+        {
             request.extensions_mut().insert(interim);
         }
         if request.headers().contains_key("prefer") || request.uri().query().is_some() {

@@ -5,6 +5,7 @@
 
 use std::fmt::{self, Write as _};
 use std::io::{IsTerminal as _, Write as _};
+use std::str::FromStr;
 
 use clap::ValueEnum;
 use tracing::field::{Field, Visit};
@@ -17,7 +18,7 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Registry, reload};
 
-use crate::exit::Failed;
+use crate::config::near::hint;
 
 /// How the log looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -46,27 +47,54 @@ impl LogFormat {
 pub(crate) struct LogFilter(reload::Handle<EnvFilter, Registry>);
 
 impl LogFilter {
-    /// Reads a filter.
-    ///
-    /// # Errors
-    /// When it is none.
-    pub(crate) fn parse(filter: &str) -> Result<EnvFilter, Failed> {
-        EnvFilter::try_new(filter).map_err(|error| {
-            Failed::usage(format!("--log {filter:?} is not a filter: {error}"))
-                .next("Write a level such as info, or levels by module: info,raincheck=debug")
-        })
-    }
-
     /// From now on this is logged.
-    pub(crate) fn set(&self, filter: EnvFilter) {
+    pub(crate) fn set(&self, levels: &LogLevels) {
         // It fails only where the logger is gone, and then nobody logs.
-        let _ = self.0.reload(filter);
+        let _ = self.0.reload(levels.filter());
+    }
+}
+
+/// What is to be logged: a level, or levels by module.
+#[derive(Clone, Debug)]
+pub(crate) struct LogLevels(String);
+
+impl LogLevels {
+    fn filter(&self) -> EnvFilter {
+        EnvFilter::new(&self.0)
+    }
+}
+
+impl FromStr for LogLevels {
+    type Err = String;
+
+    /// A word alone is a level: what a filter would take for the name of a module, of which everything is logged and of all others
+    /// nothing, is a level that was mistyped.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = ["off", "error", "warn", "info", "debug", "trace"];
+        let how =
+            "write a level (off, error, warn, info, debug, trace), or levels by module: info,raincheck=debug";
+        for word in text
+            .split(',')
+            .map(str::trim)
+            .filter(|word| !word.contains(['=', '[', ']', '{', '}']))
+        {
+            if !known.iter().any(|known| word.eq_ignore_ascii_case(known)) {
+                return Err(format!(
+                    "{word:?} is no level{}; {how}",
+                    hint(word, known.iter().copied())
+                ));
+            }
+        }
+        match EnvFilter::try_new(text) {
+            Ok(_) => Ok(Self(text.to_owned())),
+            Err(error) => Err(format!("{text:?} cannot be read: {error}; {how}")),
+        }
     }
 }
 
 /// Starts logging to stderr.
-pub(crate) fn start(filter: &str, format: LogFormat, colour: bool) -> Result<LogFilter, Failed> {
-    let (filter, handle) = reload::Layer::new(LogFilter::parse(filter)?);
+pub(crate) fn start(levels: &LogLevels, format: LogFormat, colour: bool) -> LogFilter {
+    let (filter, handle) = reload::Layer::new(levels.filter());
     let registry = tracing_subscriber::registry().with(filter);
     let started = if format.is_json() {
         set_global_default(registry.with(JsonLines))
@@ -80,7 +108,7 @@ pub(crate) fn start(filter: &str, format: LogFormat, colour: bool) -> Result<Log
     };
     // It fails only where a logger is there already, and then that one serves.
     let _ = started;
-    Ok(LogFilter(handle))
+    LogFilter(handle)
 }
 
 /// Writes events as JSON lines: `ts`, `level`, `msg`, the fields of the spans around it, its own fields.

@@ -110,7 +110,7 @@ impl Serve {
             None => Trust::default(),
         };
         let directory = directory(settings.store.clone())?;
-        let log = logs::start(&settings.log, settings.log_format, output.stderr_colour)?;
+        let log = logs::start(&settings.log, settings.log_format, output.stderr_colour);
         let json_log = settings.log_format.is_json();
         let folders = confined::folders(&rules)?;
         let runtime = runtime()?;

@@ -5,6 +5,7 @@
 use raincheck::Node;
 use raincheck::server::Tls;
 use raincheck::workers::process::Programs;
+use tracing::field::display;
 use tracing::{error, info, warn};
 
 use crate::config::{Config, Flags};
@@ -32,21 +33,23 @@ impl Follower<'_> {
     /// Reads the configuration again and follows it; tells in the log what came of it.
     pub(crate) async fn reload(&self, config: &mut Config) {
         match self.try_reload(config).await {
-            Ok(()) => info!(file = ?config.file, "the configuration was read again"),
+            Ok(()) => {
+                let file = config.file.as_ref().map(|file| display(file.display()));
+                info!(file, "the configuration was read again");
+            }
             Err(failed) => error!("the configuration is left as it was: {failed}"),
         }
     }
 
     async fn try_reload(&self, config: &mut Config) -> Result<(), Failed> {
         let fresh = Config::load(self.flags)?;
-        let filter = LogFilter::parse(&fresh.settings.log)?;
         let rules = fresh.programs()?;
         let plan = queues::planned(self.node, &fresh.queues).await?;
         if let Some(tls) = self.tls {
             tls.reload().map_err(|error| Failed::usage(error.to_string()))?;
         }
         // Nothing below refuses what was written; it fails only with the store.
-        self.log.set(filter);
+        self.log.set(&fresh.settings.log);
         // Before the queues: programs that are kept alive are started again where theirs changed.
         self.programs.set(rules);
         queues::follow(self.node, plan, &config.queues, &fresh.queues).await?;

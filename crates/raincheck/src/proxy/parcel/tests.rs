@@ -10,7 +10,7 @@ fn parcel(key: Option<&str>, cookie: Option<&str>) -> Parcel {
         ("connection", "close, x-hop"),
         ("x-hop", "1"),
         ("expect", "100-continue"),
-        ("prefer", "respond-async"),
+        ("prefer", "respond-async, return=minimal"),
         ("x-list", "a"),
         ("x-list", "b"),
     ] {
@@ -53,6 +53,7 @@ fn a_request_comes_out_as_it_went_in_but_for_its_hop() {
         [
             ("content-type", "application/json"),
             ("cookie", "a=b"),
+            ("prefer", "return=minimal"),
             ("x-list", "a"),
             ("x-list", "b")
         ]

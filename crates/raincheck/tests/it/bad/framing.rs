@@ -76,6 +76,16 @@ async fn a_coding_that_is_not_plainly_chunked_is_refused() {
         ("another coding", "Transfer-Encoding: xchunked\r\n"),
         ("identity", "Transfer-Encoding: identity\r\n"),
         ("gzip", "Transfer-Encoding: gzip\r\n"),
+        ("gzip, then chunked", "Transfer-Encoding: gzip, chunked\r\n"),
+        (
+            "gzip, then chunked on a line of its own",
+            "Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n",
+        ),
+        ("chunked twice", "Transfer-Encoding: chunked, chunked\r\n"),
+        (
+            "chunked on two lines",
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+        ),
         ("chunked is not last", "Transfer-Encoding: chunked, gzip\r\n"),
         (
             "chunked, then identity",

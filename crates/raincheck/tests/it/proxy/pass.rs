@@ -190,6 +190,34 @@ async fn hints_that_come_before_the_answer_are_passed_on() {
 }
 
 #[tokio::test]
+async fn a_client_of_http_1_0_gets_no_hints() {
+    let service = Played::start().await;
+    let proxy = Proxied::start(service.addr, &[ALL]).await;
+    let mut client = Side::connect(proxy.addr).await;
+    client.say("GET / HTTP/1.0\r\nHost: h\r\n\r\n").await;
+    let mut side = service.accept().await;
+    side.until("\r\n\r\n").await;
+    side.say(
+        "HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+    )
+    .await;
+    let answer = client.until("\r\n\r\nok").await;
+    assert!(answer.starts_with("HTTP/1.0 200 OK\r\n"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_request_in_a_coding_that_would_be_lost_on_the_way_is_refused() {
+    let service = Played::start().await;
+    let proxy = Proxied::start(service.addr, &[ALL]).await;
+    let mut client = Side::connect(proxy.addr).await;
+    client
+        .say("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n3\r\nwet\r\n0\r\n\r\n")
+        .await;
+    let told = client.until("\r\n\r\n").await;
+    assert!(told.starts_with("HTTP/1.1 400 "), "{told}");
+}
+
+#[tokio::test]
 async fn a_body_that_waits_for_its_welcome_is_sent_only_then() {
     let service = Played::start().await;
     let proxy = Proxied::start(service.addr, &[ALL]).await;
