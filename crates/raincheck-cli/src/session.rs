@@ -58,6 +58,19 @@ impl Session {
         self
     }
 
+    /// The same with the server at this address, where none was named.
+    pub(crate) fn or_at(&self, own: Option<Address>) -> Self {
+        let named =
+            std::env::var_os("RAINCHECK_URL").is_some() || self.client.address.to_string() != URL_DEFAULT;
+        match own.filter(|_| !named) {
+            Some(own) => {
+                let same = Self::trusting(self.client.trust.clone(), own, self.output);
+                same.with_key(self.client.key.clone())
+            }
+            None => self.clone(),
+        }
+    }
+
     /// A session with the server of a link. The key goes along only where that is the server it is meant for.
     pub(crate) fn with(&self, server: Address) -> Self {
         let key = self.client.key.clone();

@@ -78,6 +78,13 @@ fn ready_asks_only_whether_the_server_takes_work() {
     assert_eq!(server.run(&["doctor", "--ready"]).ok(), "ready");
     let ran = server.run(&["doctor", "--ready", "--url", NOBODY]);
     assert_eq!((ran.code, ran.text()), (69, ""), "{ran:?}");
+    let address = server.url.trim_start_matches("http://");
+    let configured = Ran::of(
+        raincheck()
+            .args(["doctor", "--ready"])
+            .env("RAINCHECK_LISTEN", address),
+    );
+    assert_eq!(configured.ok(), "ready", "where it is said to listen");
     server.stop();
 }
 

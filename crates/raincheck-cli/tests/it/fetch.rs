@@ -224,6 +224,22 @@ fn without_a_file_results_go_to_standard_output() {
 }
 
 #[test]
+fn results_stand_in_the_file_while_others_keep_coming() {
+    let (pages, folder) = (Pages::start(), folder());
+    std::fs::write(folder.path().join("urls"), pages.urls("/page/", 200)).expect("the folder takes a file");
+    let run = ["urls", "-o", "out", "--rate", "20/s"];
+    let child = start(&mut fetch(folder.path(), &run));
+    let out = folder.path().join("out");
+    until("a line", || {
+        std::fs::read_to_string(&out).is_ok_and(|text| text.contains('\n'))
+    });
+    let asked = pages.asked().len();
+    signal(child.id(), "KILL");
+    assert_eq!(ended(child).0, None);
+    assert!(asked < 200, "it came with the last");
+}
+
+#[test]
 fn a_killed_run_goes_on_without_fetching_or_writing_anything_twice() {
     let (pages, folder) = (Pages::start(), folder());
     std::fs::write(folder.path().join("urls"), pages.urls("/slow/", 60)).expect("the folder takes a file");

@@ -3,6 +3,7 @@
 //! Invariant: what is not there yet is looked at where it would be made.
 
 use std::io::Write as _;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,8 +13,9 @@ use rustix::process::{Resource, getrlimit};
 use tokio::time::Instant;
 
 use super::Finding;
+use crate::client::Address;
 use crate::commands::serve::directory;
-use crate::config::{Config, Flags};
+use crate::config::{Config, Flags, Listen};
 use crate::disk::{self, Disk};
 
 /// So many syncs are timed.
@@ -26,6 +28,28 @@ const UNLIKELY: Duration = Duration::from_micros(15);
 const ROOM: u64 = 1 << 30;
 /// With fewer open files the server has little room for clients that wait.
 const FILES: u64 = 4096;
+
+/// Where a server of this configuration is reached from this machine; none where that cannot be told.
+pub(super) fn own_address(flags: &Flags) -> Option<Address> {
+    let settings = Config::load(flags).ok()?.settings;
+    let address = settings.listen.iter().find_map(|listen| match listen {
+        Listen::Tcp(address) => Some(*address),
+        Listen::Local(_) => None,
+    })?;
+    let host = match address.ip() {
+        ip if !ip.is_unspecified() => ip,
+        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    };
+    let scheme = if settings.tls_cert.is_some() {
+        "https"
+    } else {
+        "http"
+    };
+    format!("{scheme}://{}", SocketAddr::new(host, address.port()))
+        .parse()
+        .ok()
+}
 
 /// Looks at all of it.
 pub(super) fn look(flags: &Flags) -> Vec<Finding> {

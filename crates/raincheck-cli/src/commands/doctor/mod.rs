@@ -15,8 +15,9 @@ use crate::session::Session;
 
 const EXAMPLES: &str = "\
 It looks at this machine as `raincheck serve`, given the same flags here and now, would use it: the
-configuration, the store's folder and its disk, the limits. Then it asks the server at --url: whether
-it takes work, whether the key is good, whether queues have jobs that nobody works.
+configuration, the store's folder and its disk, the limits. Then it asks the server at --url, or where
+the configuration says that it listens: whether it takes work, whether the key is good, whether queues
+have jobs that nobody works.
 
 Ends with 0 where nothing is wrong (warnings are no faults), 69 where no server answers or it takes
 no work, 4 where it does not let us in, else 1. With --ready it only asks whether the server takes
@@ -121,6 +122,7 @@ impl Finding {
 impl Doctor {
     /// Runs the command.
     pub(crate) async fn run(self, session: &Session) -> Result<(), Failed> {
+        let session = &session.or_at(here::own_address(&self.flags));
         if self.ready {
             return match server::ready(session).await {
                 finding if finding.state == State::Ok => session.output.line("ready"),

@@ -14,6 +14,7 @@ use raincheck::fetch::{FetchedLine, Results, Run, RunFailed, fetched};
 use raincheck::outward::target::Targets;
 use raincheck::{Node, NodeOptions};
 use serde_json::value::RawValue;
+use tokio::time::Instant;
 
 use super::folder::State;
 use super::meter::{Ended, Meter, told_of};
@@ -29,7 +30,7 @@ const DRAIN: Duration = Duration::from_millis(500);
 const KEEP: &str = "30d";
 /// So many jobs the store has at hand: those ahead, and those that run.
 const JOBS: usize = 2_000;
-/// How often the bar moves where nothing comes.
+/// How often the bar moves where nothing comes, and how long a result may be held before it stands in the file.
 const TICK: Duration = Duration::from_millis(500);
 
 /// Runs it to its end.
@@ -120,6 +121,7 @@ async fn write(
     done: &Cell<u64>,
 ) -> Result<(), Failed> {
     let mut lines = Vec::new();
+    let mut flushed = Instant::now();
     loop {
         let page = tokio::select! {
             biased;
@@ -150,6 +152,10 @@ async fn write(
             meter.resume();
         } else {
             out.write(&lines, last)?;
+            if flushed.elapsed() >= TICK {
+                out.flush()?;
+                flushed = Instant::now();
+            }
         }
         meter.show();
     }

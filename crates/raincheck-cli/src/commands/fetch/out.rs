@@ -48,8 +48,11 @@ impl Out {
             .map_err(cannot)?;
         let after = mend(&mut file).map_err(|error| {
             let text = format!("{} cannot be gone on with: {error}", path.display());
-            Failed::new(Exit::Conflict, text)
-                .next("Name another file: -o FILE; all results are written to it")
+            let next = format!(
+                "Write all results to another file: -o FILE --store {}",
+                folder.shown()
+            );
+            Failed::new(Exit::Conflict, text).next(next)
         })?;
         Ok((Self::File(BufWriter::with_capacity(1 << 20, file)), after))
     }

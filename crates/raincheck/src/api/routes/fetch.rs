@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::header::{self, HeaderMap};
 use http::request::Parts;
 use raincheck_core::batch::{BatchId, Line, NewBatch};
+use raincheck_core::decide::Fingerprint;
 use raincheck_core::name::{Namespace, QueueName};
 use raincheck_core::queue::{BODY_MAX_LIMIT, Queue, Worker};
 use raincheck_core::store::Idempotency;
@@ -102,7 +103,7 @@ pub(crate) async fn fetch(
         callback: fetching.terms.callback.clone(),
         idempotency: head.key.map(|key| Idempotency {
             key,
-            fingerprint: Sha256::digest(format!("fetch {:?}", fetching.terms)).into(),
+            fingerprint: fingerprint(&fetching.terms, &list),
         }),
     };
     let opened = Opened::open(&api, namespace, new).await?;
@@ -113,6 +114,16 @@ pub(crate) async fn fetch(
         None => upload.run_list(list).await?,
     };
     opened.seal(&api, namespace, count).await
+}
+
+/// What a repeated upload has to say again: the terms and, of a document, its URLs. Lines are counted, as those of a batch are.
+fn fingerprint(terms: &Terms, list: &[Bytes]) -> Fingerprint {
+    let mut digest = Sha256::new_with_prefix(format!("fetch {terms:?}"));
+    for url in list {
+        digest.update(b"\n");
+        digest.update(url);
+    }
+    digest.finalize().into()
 }
 
 /// Refuses a document with URLs that cannot be asked, before anything is stored.

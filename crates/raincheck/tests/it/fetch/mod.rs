@@ -372,6 +372,13 @@ async fn an_upload_is_repeated_under_its_key() {
     assert_eq!(second.header("idempotency-replayed"), Some("true"));
     assert_eq!(results(&server, first.header("location").unwrap()).await.len(), 3);
     assert_eq!(pages.all(), 3);
+    let others = json!({"urls": urls(&pages, "other", 3)}).to_string();
+    let reused = server
+        .post("/v1/fetch")
+        .header("idempotency-key", "\"k\"")
+        .json(&others);
+    let reused = reused.send().await;
+    assert_eq!((reused.status, pages.all()), (422, 3), "{reused:?}");
 }
 
 #[tokio::test]
