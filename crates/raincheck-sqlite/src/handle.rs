@@ -183,7 +183,7 @@ impl SqliteStore {
     pub(crate) fn take_back(&self, ns: &Namespace, queue: &QueueName, first: Nonce) {
         let (ns, queue) = (ns.clone(), queue.clone());
         // Whoever claimed is answered; nobody waits for this.
-        drop(self.ask(move |tx| {
+        drop(self.request(false, false, move |tx| {
             waiting::withdraw(tx, &ns, &queue, first);
             Ok(())
         }));

@@ -32,10 +32,12 @@ impl Randomness {
 
     /// The secret part of a lease.
     pub(crate) fn nonce(&self) -> Nonce {
-        if self.0.is_none() {
-            return Nonce(rand::random());
-        }
         let mut nonce = [0; 12];
+        if self.0.is_none() {
+            // At once: an array of bytes is drawn byte by byte, and a claim brings a nonce for each free slot.
+            nonce.copy_from_slice(&rand::random::<u128>().to_be_bytes()[..12]);
+            return Nonce(nonce);
+        }
         nonce[..8].copy_from_slice(&self.bits().to_be_bytes());
         nonce[8..].copy_from_slice(&self.bits().to_be_bytes()[..4]);
         Nonce(nonce)

@@ -6,7 +6,7 @@ use raincheck_core::id::Nonce;
 use raincheck_core::name::Namespace;
 use raincheck_core::store::{Renew, Settle, Store as _};
 
-use crate::kit::{bytes, claim_as, number, of_one, open, patient_claim, submission, submit};
+use crate::kit::{bytes, claim_as, number, of_one, open, patient_claim, queue, submission, submit};
 
 /// Notes each row that was written waiting, and written again.
 const NOTES: &str = "CREATE TABLE again (seq INTEGER); CREATE TRIGGER noted AFTER UPDATE ON jobs WHEN old.state = 0 \
@@ -46,6 +46,7 @@ async fn a_job_that_is_claimed_as_it_is_accepted_is_written_once_beside_those_th
         defer: false,
     };
     let renewed = store.renew(&ns, vec![renew]);
+    store.withdraw(&ns, &queue(), Nonce([9; 12]));
     let claimed = store.claim(&ns, of_one(Nonce([4; 12])));
     assert!(accepted.await.unwrap()[0].is_ok());
     assert!(settled.await.unwrap()[0].is_ok());

@@ -20,6 +20,7 @@ use raincheck_core::content::Input;
 use raincheck_core::id::JobId;
 use raincheck_core::job::Job;
 use raincheck_core::name::{Namespace, QueueName};
+use raincheck_core::time::Timestamp;
 use tower::Service;
 
 use super::answer::{
@@ -176,8 +177,8 @@ impl Refused {
 /// A job that is on stable storage.
 #[derive(Debug)]
 pub(crate) enum Placed {
-    /// It was made.
-    New(Committed<JobId>, Vec<u8>, u64),
+    /// It was made, waits in this queue and starts then.
+    New(Committed<JobId>, QueueName, Timestamp),
     /// It was there: under the same key, or else with the same unique value.
     There {
         job: Committed<Arc<Job>>,
@@ -201,8 +202,11 @@ impl Placed {
 
     pub(crate) fn into_response(self, links: Links<'_>) -> Response {
         match self {
-            Self::New(id, document, seconds) => {
-                accepted(links, &id, document, Some(seconds), Prefer::default(), None)
+            Self::New(new, queue, starts_at) => {
+                let id = *new.get();
+                let document = AcceptedDocument::of(links, id, &queue, starts_at).render();
+                let seconds = seconds_until(starts_at, id.created_at());
+                accepted(links, &new, document, Some(seconds), Prefer::default(), None)
             }
             Self::There {
                 job,
@@ -262,17 +266,10 @@ async fn submit(
     admit(node, there.as_deref(), &name, key.is_some())?;
     fits(there.as_deref(), input.body.len())?;
     let submission = order(node, namespace, name, asked, key, input);
-    let (id, queue, starts_at) = (
-        submission.job.id,
-        submission.job.queue.clone(),
-        submission.job.starts_at(),
-    );
+    let (queue, starts_at) = (submission.job.queue.clone(), submission.job.starts_at());
     let fate = committed::submit(&**node.store(), node.intake(), namespace, submission).await?;
     Ok(match fate {
-        Accepted::New(new) => {
-            let document = AcceptedDocument::of(node.links(), id, &queue, starts_at).render();
-            Placed::New(new, document, seconds_until(starts_at, id.created_at()))
-        }
+        Accepted::New(new) => Placed::New(new, queue, starts_at),
         Accepted::Replayed(job) => was_there(node, job, true, there.as_deref()),
         Accepted::Attached(job) => was_there(node, job, false, there.as_deref()),
     })

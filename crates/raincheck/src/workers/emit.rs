@@ -127,6 +127,11 @@ impl Pump {
         }
     }
 
+    /// Whether nothing is left to emit.
+    fn is_idle(&self) -> bool {
+        self.flight.is_none() && self.shared.waiting().parts.is_empty()
+    }
+
     /// Emits what is left, within a few seconds.
     pub(crate) async fn finish(mut self) {
         let last_words = async {
@@ -273,7 +278,9 @@ pub(super) async fn alongside<T>(attempt: impl Future<Output = T>, pump: Option<
         end = &mut attempt => end,
         () = pump.run() => attempt.await,
     };
-    pump.finish().await;
+    if !pump.is_idle() {
+        pump.finish().await;
+    }
     end
 }
 

@@ -79,6 +79,10 @@ impl Runner for Function {
         WorkerKind::Function
     }
 
+    fn leaves_early(&self) -> bool {
+        true
+    }
+
     fn run(self: Arc<Self>, ctx: Ctx) -> Pin<Box<dyn Future<Output = AttemptEnd> + Send>> {
         let (emitter, pump) = ctx.emission_of_its_own().unzip();
         let call = Call {

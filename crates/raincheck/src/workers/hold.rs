@@ -42,8 +42,9 @@ pub(crate) struct Hold {
     timing_out: Option<Mark>,
     /// When the attempt's time is over; `None` once that was told.
     deadline: Option<Instant>,
-    /// Goes off when the next of these is due: one timer for all of them, for most attempts end before any is.
-    alarm: Pin<Box<Sleep>>,
+    /// Goes off when the next of these is due: one timer for all of them, made once somebody waits, for most attempts end
+    /// before that.
+    alarm: Option<Pin<Box<Sleep>>>,
     heard: watch::Receiver<Heard>,
     cancel_told: bool,
     /// Whether the lease is over, as far as is known: nothing is renewed then.
@@ -80,7 +81,7 @@ impl Hold {
             unrenewed: None,
             timing_out: None,
             deadline: Some(deadline),
-            alarm: Box::pin(sleep_until(deadline.min(renew_at))),
+            alarm: None,
             heard,
             cancel_told: false,
             over: false,
@@ -110,15 +111,17 @@ impl Hold {
     async fn event(&mut self) -> Event {
         let due = [self.deadline, self.renewal_due(), self.renewal_late()];
         let due = due.into_iter().flatten().min();
-        if let Some(due) = due.filter(|due| *due != self.alarm.deadline()) {
-            self.alarm.as_mut().reset(due);
+        let at = due.unwrap_or(self.granted);
+        let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(at)));
+        if let Some(due) = due.filter(|due| *due != alarm.deadline()) {
+            alarm.as_mut().reset(due);
         }
         tokio::select! {
             biased;
             () = news(&mut self.heard, self.cancel_told), if !self.over => Event::Heard,
             () = closing(&mut self.closing), if !self.closing_told => Event::Closing,
             answer = answered(&mut self.renewal) => Event::Renewed(answer),
-            () = self.alarm.as_mut(), if due.is_some() => Event::Due,
+            () = alarm, if due.is_some() => Event::Due,
         }
     }
 
@@ -232,6 +235,12 @@ impl Holding for Hold {
                 return stop;
             }
         }
+    }
+
+    fn may_stop_already(&self) -> bool {
+        let now = Instant::now();
+        let heard = *self.heard.borrow() != Heard::Nothing || self.closing.borrow().is_some();
+        heard || now >= self.renew_at || self.deadline.is_none_or(|deadline| now >= deadline)
     }
 }
 

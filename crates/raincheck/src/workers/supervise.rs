@@ -26,6 +26,12 @@ pub trait Holding: Send {
     /// # Cancel safety
     /// Must be safe: whatever was under way goes on at the next call.
     fn next(&mut self) -> impl Future<Output = Stop> + Send;
+
+    /// Whether something may be there already that is to stop the attempt. Asked once, before the attempt begins: what
+    /// says `false` spares it to register for all that may come, which most attempts end before.
+    fn may_stop_already(&self) -> bool {
+        true
+    }
 }
 
 /// Lets the attempt run until it ends, telling it of what is to stop it; cuts it where it does not listen. Gives back how
@@ -36,7 +42,9 @@ pub async fn supervise(
     tell: &watch::Sender<Option<Stop>>,
 ) -> (AttemptEnd, Option<Stop>) {
     // A cancel request may have overtaken the claim's answer: then the work is not begun.
-    if let Some(stop) = at_once(hold).await {
+    if hold.may_stop_already()
+        && let Some(stop) = at_once(hold).await
+    {
         return (AttemptEnd::Stopped, Some(stop));
     }
     let mut running = CatchPanic(attempt());
