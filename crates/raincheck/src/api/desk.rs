@@ -18,7 +18,7 @@ use std::time::Duration;
 use super::answer::IDEMPOTENCY_REPLAYED;
 use super::extract::body as read_body;
 pub(crate) use super::extract::closing;
-use super::gate;
+use super::head;
 use super::options::{Asked, trace_context};
 use super::prefer::Prefer;
 use super::problem::{Problem, Unwritten};
@@ -184,12 +184,12 @@ impl Desk {
 /// 400.
 pub(crate) fn unambiguous<B>(request: &Request<B>) -> Result<(), Problem> {
     if request.extensions().get::<LengthTwice>().is_some() {
-        return Err(gate::length_twice());
+        return Err(head::length_twice());
     }
-    gate::chunks_alone(request.headers())?;
+    head::chunks_alone(request.headers())?;
     let mut hosts = request.headers().get_all(header::HOST).iter();
     let (host, more) = (hosts.next(), hosts.count());
-    gate::single_host(request, usize::from(host.is_some()) + more, host).map(drop)
+    head::single_host(request, usize::from(host.is_some()) + more, host).map(drop)
 }
 
 /// Waits as the head says; what cannot be understood counts for nothing.

@@ -18,8 +18,7 @@ use std::task::{Context, Poll};
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::Request;
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::{Method, Version};
+use http::header::{self, HeaderName, HeaderValue};
 use tokio::time::Instant;
 use tower::Service;
 
@@ -33,6 +32,7 @@ use super::audit::{Audit, OnItsWay, Recording};
 use super::code::Code;
 use super::cors::{Cors, preflight};
 use super::door::{Door, unauthenticated};
+use super::head::{CLOSE, chunks_alone, length_twice, own_host, own_page, single_host};
 use super::options;
 use super::problem::{Problem, Unwritten};
 use super::throttling::Held;
@@ -258,104 +258,9 @@ fn by_ticket(uri: &http::Uri) -> bool {
     uri.path().starts_with("/v1/jobs/job_") && ticket::stands_in(uri)
 }
 
-const CLOSE: HeaderValue = HeaderValue::from_static("close");
-
 fn fit_request_id(id: &HeaderValue) -> bool {
     let bytes = id.as_bytes();
     (1..=REQUEST_ID_BYTES_MAX).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic)
-}
-
-/// The length is said twice.
-pub(crate) fn length_twice() -> Problem {
-    Problem::bad_request("the request has more than one Content-Length").header(header::CONNECTION, CLOSE)
-}
-
-/// A body comes as it is, or in chunks, said once: any other coding would be taken for what it holds (RFC 9112 section 6.1).
-pub(crate) fn chunks_alone(headers: &HeaderMap) -> Result<(), Problem> {
-    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
-    let chunks = |coding: &HeaderValue| coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked");
-    if codings.next().is_none_or(chunks) && codings.next().is_none() {
-        return Ok(());
-    }
-    let detail = "the request's body is in a transfer coding that this server does not take: send it as it is, or in chunks";
-    Err(Problem::bad_request(detail).header(header::CONNECTION, CLOSE))
-}
-
-/// The host that the request is for, named once (RFC 9112 section 3.2); `None` on HTTP/1.0 without one.
-pub(crate) fn single_host<'a, B>(
-    request: &'a Request<B>,
-    hosts: usize,
-    host: Option<&'a HeaderValue>,
-) -> Result<Option<&'a str>, Problem> {
-    let refuse = |detail| Err(Problem::bad_request(detail).header(header::CONNECTION, CLOSE));
-    if hosts > 1 {
-        return refuse("the request has more than one Host header");
-    }
-    if request.method() == Method::CONNECT {
-        return refuse("this server is no proxy: CONNECT is not taken");
-    }
-    let named = match host.map(|value| value.to_str()) {
-        Some(Ok(text)) => Some(text),
-        Some(Err(_)) => return refuse("the Host header is not a host"),
-        None if request.version() == Version::HTTP_11 => return refuse("the request has no Host header"),
-        // In HTTP/2 `:authority` stands for it, which is in the URI.
-        None if request.version() > Version::HTTP_11 && request.uri().authority().is_none() => {
-            return refuse("the request has neither :authority nor a Host header");
-        }
-        None => None,
-    };
-    match (request.uri().authority(), named) {
-        (Some(target), Some(named)) if !target.as_str().eq_ignore_ascii_case(named) => {
-            refuse("the Host header and the request's target name different hosts")
-        }
-        (Some(target), None) => Ok(Some(target.as_str())),
-        (_, named) => Ok(named),
-    }
-}
-
-/// The host without its port.
-fn without_port(authority: &str) -> &str {
-    match authority.rfind(':') {
-        Some(colon) if authority[colon + 1..].bytes().all(|b| b.is_ascii_digit()) => &authority[..colon],
-        Some(_) | None => authority,
-    }
-}
-
-/// Lets in what was meant for this very host: a name that somebody made point here (DNS rebinding) is foreign.
-pub(crate) fn own_host(host: Option<&str>) -> Result<(), Problem> {
-    let name = host.map(without_port).unwrap_or_default();
-    if ["localhost", "127.0.0.1", "[::1]"]
-        .iter()
-        .any(|own| name.eq_ignore_ascii_case(own))
-    {
-        return Ok(());
-    }
-    Err(Problem::new(
-        Code::Forbidden,
-        "this server answers only to the hosts localhost, 127.0.0.1 and [::1]; use one of them in the URL",
-    ))
-}
-
-/// Lets in what no page of another origin sent.
-fn own_page(
-    host: Option<&str>,
-    secure: bool,
-    origin: Option<&HeaderValue>,
-    fetch_site: Option<&HeaderValue>,
-) -> Result<(), Problem> {
-    let same_origin = origin.is_none_or(|origin| {
-        let text = origin.to_str().unwrap_or_default();
-        let authority = text.strip_prefix(if secure { "https://" } else { "http://" });
-        authority.is_some_and(|authority| host.is_some_and(|host| host.eq_ignore_ascii_case(authority)))
-    });
-    let cross_site = fetch_site.is_some_and(|site| site.as_bytes().eq_ignore_ascii_case(b"cross-site"));
-    if same_origin && !cross_site {
-        return Ok(());
-    }
-    Err(Problem::new(
-        Code::Forbidden,
-        "the request comes from a page of another origin; call this server from a program, or from a page it serves",
-    ))
 }
 
 /// A request on its way through a route.

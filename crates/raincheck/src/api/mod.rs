@@ -22,6 +22,7 @@ pub(crate) mod embedded;
 pub(crate) mod events;
 mod extract;
 pub(crate) mod gate;
+pub(crate) mod head;
 mod needs;
 mod openapi;
 pub(crate) mod options;

@@ -18,7 +18,7 @@ use crate::api::cors::{Cors, Origin};
 use crate::api::events::form::{Form, Place};
 use crate::api::options::trace_context;
 use crate::api::wire::{audit, page::Cursor};
-use crate::api::{Allowance, gate, ticket};
+use crate::api::{Allowance, head, ticket};
 use crate::telemetry::traces;
 use crate::webhooks::sign::{sign, written};
 use crate::webhooks::verify::Verifier;
@@ -99,7 +99,7 @@ pub(super) fn origins(bytes: &[u8]) {
 /// A host that is let in without a key is this machine's.
 pub(super) fn hosts(bytes: &[u8]) {
     let text = text_of(bytes);
-    if gate::own_host(Some(text)).is_ok() {
+    if head::own_host(Some(text)).is_ok() {
         let uri = format!("http://{text}/").parse::<http::Uri>();
         // A port beyond the last one is none, and no connection was made by it.
         let Ok(uri) = uri else { return };
