@@ -27,6 +27,10 @@ const LOG_PAGES_REST: i64 = 1_000;
 /// Passes beside the writer before the rest is given to it, however large.
 const PASSES_MAX: u32 = 5;
 
+/// The same where space is low: the log is used anew from its beginning instead of growing, so that what is finished then takes
+/// little more of the disk.
+const LOG_PAGES_LOW: u32 = 128;
+
 /// How long between two looks at the space that is left, at most.
 const SPACE_LOOK: Duration = Duration::from_secs(1);
 
@@ -153,11 +157,18 @@ fn beside(
         match asked {
             Ok(()) if !fits => continue,
             Ok(()) => {}
+            Err(RecvTimeoutError::Timeout) if fits && space.low() => {}
             Err(RecvTimeoutError::Timeout) => continue,
             Err(RecvTimeoutError::Disconnected) => return,
         }
-        match passes(conn, log_pages) {
-            Ok(moved) => progress.rest.store(moved, Ordering::Release),
+        let pages = if space.low() {
+            LOG_PAGES_LOW.min(log_pages)
+        } else {
+            log_pages
+        };
+        match passes(conn, pages) {
+            Ok(true) => progress.rest.store(true, Ordering::Release),
+            Ok(false) => {}
             // Nothing is lost: what could not be moved is in the log, and moved when there is space.
             Err(error) if full(&error) => {
                 tracing::warn!("the log waits for space to be moved into the database")

@@ -16,7 +16,7 @@ use rusqlite::Connection;
 
 use crate::apply::acts;
 use crate::handover::Handover;
-use crate::operation::request;
+use crate::operation::{Does, request};
 use crate::reader::Readers;
 use crate::row::QueueNames;
 use crate::tx::Tx;
@@ -50,6 +50,14 @@ pub(crate) struct Inner {
     pub(crate) ended: Mutex<Option<tokio::sync::oneshot::Receiver<()>>>,
 }
 
+const WRITES: Does = Does {
+    writes: true,
+    reads: true,
+    new: false,
+};
+
+const NEW: Does = Does { new: true, ..WRITES };
+
 impl Drop for Inner {
     fn drop(&mut self) {
         self.handover.close();
@@ -57,12 +65,12 @@ impl Drop for Inner {
 }
 
 impl SqliteStore {
-    fn request<T, F>(&self, writes: bool, reads: bool, run: F) -> Answer<T>
+    fn request<T, F>(&self, does: Does, run: F) -> Answer<T>
     where
         T: Send + 'static,
         F: FnMut(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
     {
-        let (request, answer) = request(writes, reads, run);
+        let (request, answer) = request(does, run);
         self.0.handover.push(request);
         answer
     }
@@ -72,7 +80,7 @@ impl SqliteStore {
         T: Send + 'static,
         F: FnMut(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
     {
-        self.request(true, true, run)
+        self.request(WRITES, run)
     }
 
     /// What writes and finds rows of jobs by their ids alone, through the memory: jobs that are accepted beside it need none
@@ -82,7 +90,11 @@ impl SqliteStore {
         T: Send + 'static,
         F: FnMut(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
     {
-        self.request(true, false, run)
+        let does = Does {
+            reads: false,
+            ..WRITES
+        };
+        self.request(does, run)
     }
 
     /// What accepts jobs, and looks at no rows of others but through the memory: refused where new work is.
@@ -94,7 +106,12 @@ impl SqliteStore {
         if let Some(refused) = self.refused() {
             return Box::pin(ready(Err(refused)));
         }
-        self.request(true, false, run)
+        let does = Does {
+            writes: true,
+            reads: false,
+            new: true,
+        };
+        self.request(does, run)
     }
 
     /// Why nothing new is taken now.
@@ -116,19 +133,27 @@ impl SqliteStore {
         if let Some(refused) = self.refused() {
             return Box::pin(ready(Err(refused)));
         }
-        self.write(run)
+        self.request(NEW, run)
     }
 
     /// What an administrator does: its row is kept where `done` tells so of the answer, in the same transaction.
-    pub(crate) fn act<T, F>(&self, done: fn(&Act, &T) -> Option<Act>, mut run: F) -> Answer<T>
+    pub(crate) fn act<T, F>(&self, done: fn(&Act, &T) -> Option<Act>, run: F) -> Answer<T>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
+    {
+        self.act_that(WRITES, done, run)
+    }
+
+    fn act_that<T, F>(&self, does: Does, done: fn(&Act, &T) -> Option<Act>, mut run: F) -> Answer<T>
     where
         T: Send + 'static,
         F: FnMut(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
     {
         let Some(act) = self.1.clone() else {
-            return self.write(run);
+            return self.request(does, run);
         };
-        self.write(move |tx| {
+        self.request(does, move |tx| {
             let answer = run(tx)?;
             if let Some(act) = done(&act, &answer) {
                 acts::keep(tx, &act, None)?;
@@ -146,7 +171,7 @@ impl SqliteStore {
         if let Some(refused) = self.refused() {
             return Box::pin(ready(Err(refused)));
         }
-        self.act(done, run)
+        self.act_that(NEW, done, run)
     }
 
     /// A question that the writer answers from its memory, without a sync.
@@ -155,7 +180,11 @@ impl SqliteStore {
         T: Send + 'static,
         F: FnMut(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
     {
-        self.request(false, true, run)
+        let does = Does {
+            reads: true,
+            ..Does::default()
+        };
+        self.request(does, run)
     }
 
     pub(crate) fn read<T, F>(&self, query: F) -> Answer<T>
@@ -183,7 +212,7 @@ impl SqliteStore {
     pub(crate) fn take_back(&self, ns: &Namespace, queue: &QueueName, first: Nonce) {
         let (ns, queue) = (ns.clone(), queue.clone());
         // Whoever claimed is answered; nobody waits for this.
-        drop(self.request(false, false, move |tx| {
+        drop(self.request(Does::default(), move |tx| {
             waiting::withdraw(tx, &ns, &queue, first);
             Ok(())
         }));

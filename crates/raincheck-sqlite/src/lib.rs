@@ -12,6 +12,7 @@
 mod apply;
 mod aside;
 mod back;
+mod ballast;
 mod batch_row;
 mod body;
 mod busy;

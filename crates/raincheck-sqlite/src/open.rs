@@ -23,7 +23,7 @@ use crate::seal::Seal;
 use crate::space::Space;
 use crate::vault::{MasterKeys, Unlocked};
 use crate::writer::{Beside, Shared, Writer};
-use crate::{aside, back};
+use crate::{aside, back, ballast};
 
 /// How to open a store.
 #[derive(Clone, Debug)]
@@ -43,6 +43,10 @@ pub struct Options {
     /// So many bytes of the disk are kept free: where there are fewer, no new work is taken, and what is there is finished.
     /// Unless said: 5 % of the disk, at most 256 MiB.
     pub reserve: Option<u64>,
+    /// Whether some of the disk is held in a file of the directory besides, `raincheck.reserve`: as many bytes as the reserve has, at most 64 MiB. Where
+    /// something else fills the disk to its last byte, that is what goes on with what is there. Off unless changed; where it
+    /// cannot be had, the store is opened without.
+    pub ballast: bool,
     /// Where the disk takes longer than this for one commit, no new work is taken until it is through. 5 s unless changed.
     pub patience: Duration,
     /// A store of at most so many bytes is looked through for damage before it is served, a larger one right after. 128 MiB unless
@@ -65,6 +69,7 @@ impl Options {
             log_pages: 16_000,
             recent_jobs: 4_096,
             reserve: None,
+            ballast: false,
             patience: Duration::from_secs(5),
             look_at: 128 << 20,
             set_aside_damaged: false,
@@ -83,6 +88,7 @@ impl SqliteStore {
     pub fn open(options: Options) -> Result<Self, OpenError> {
         let directory = Directory::open(&options.dir)?;
         let database = directory.database();
+        ballast::make_room(&database);
         let (mut conn, mut seal, looked) =
             schema::open_writer(&database, options.cache_kib, options.look_at)?;
         let unlocked = Unlocked::open(&conn, &database, &options.master_keys)?;
@@ -125,7 +131,7 @@ impl SqliteStore {
             return Err(OpenError::Jobs { path, jobs, detail });
         }
         let vitals = Vitals::new(Box::new(OnDisk(database.clone())));
-        let space = Space::new(&database, options.reserve);
+        let space = Space::new(&database, options.reserve, options.ballast);
         let shared = Arc::new(Shared::new(
             options.recent_jobs,
             vitals,

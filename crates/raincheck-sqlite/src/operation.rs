@@ -22,6 +22,11 @@ pub(crate) trait Operation: Send {
         true
     }
 
+    /// Whether it makes new work, which is refused first where no space is left.
+    fn is_new(&self) -> bool {
+        false
+    }
+
     /// Whether it has not been run or failed yet.
     fn unanswered(&self) -> bool;
 
@@ -32,10 +37,17 @@ pub(crate) trait Operation: Send {
     fn deliver(self: Box<Self>);
 }
 
+/// What a request may do, as [`Operation`] says of each.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Does {
+    pub(crate) writes: bool,
+    pub(crate) reads: bool,
+    pub(crate) new: bool,
+}
+
 struct Request<F, T> {
     run: F,
-    writes: bool,
-    reads: bool,
+    does: Does,
     answer: Option<Result<T, StoreError>>,
     reply: oneshot::Sender<Result<T, StoreError>>,
 }
@@ -51,11 +63,15 @@ where
     }
 
     fn writes(&self) -> bool {
-        self.writes
+        self.does.writes
     }
 
     fn reads(&self) -> bool {
-        self.reads
+        self.does.reads
+    }
+
+    fn is_new(&self) -> bool {
+        self.does.new
     }
 
     fn unanswered(&self) -> bool {
@@ -75,7 +91,7 @@ where
 }
 
 /// Makes a request and the answer that its caller waits for.
-pub(crate) fn request<T, F>(writes: bool, reads: bool, run: F) -> (Box<dyn Operation>, Answer<T>)
+pub(crate) fn request<T, F>(does: Does, run: F) -> (Box<dyn Operation>, Answer<T>)
 where
     T: Send + 'static,
     F: FnMut(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
@@ -84,8 +100,7 @@ where
     (
         Box::new(Request {
             run,
-            writes,
-            reads,
+            does,
             answer: None,
             reply,
         }),

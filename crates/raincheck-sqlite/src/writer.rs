@@ -32,6 +32,7 @@ use crate::waiting::{self, Served, Waiters};
 
 mod damage;
 mod fault;
+mod full;
 mod wall;
 
 use fault::{Fault, fault};
@@ -243,15 +244,19 @@ impl Writer {
         let outcome = self.transact(&mut requests(rounds), now);
         match outcome {
             Ok(()) => {}
-            Err(Fault::Operation(_)) => {
-                for request in requests(rounds) {
-                    let mut alone = std::iter::once(&mut *request);
-                    if let Err(fault) = self.transact(&mut alone, now) {
-                        self.answer_fault(fault, &mut std::iter::once(request));
-                    }
-                }
-            }
+            Err(Fault::Operation(_)) => self.each_alone(&mut requests(rounds), now),
+            Err(Fault::Full) => self.make_do(requests(rounds).collect(), now),
             Err(fault) => self.answer_fault(fault, &mut requests(rounds)),
+        }
+    }
+
+    fn each_alone(&mut self, requests: &mut dyn Iterator<Item = &mut Box<dyn Operation>>, now: Timestamp) {
+        for request in requests {
+            match self.transact(&mut std::iter::once(&mut *request), now) {
+                Ok(()) => {}
+                Err(Fault::Full) => self.make_do(vec![request], now),
+                Err(fault) => self.answer_fault(fault, &mut std::iter::once(request)),
+            }
         }
     }
 

@@ -53,7 +53,8 @@ pub struct Opening {
     pub set_aside_damaged: bool,
 }
 
-/// The same, opened like this.
+/// The same, opened like this. Where there is space, some is held in a file of the directory (`raincheck.reserve`, at most 64 MiB), so that
+/// what is there is finished also where something else fills the disk to its last byte.
 ///
 /// # Errors
 /// As above, and when secrets are encrypted under a key that is not at hand.
@@ -65,6 +66,7 @@ pub fn open_with(
     let options = Options {
         master_keys: opening.master_keys,
         set_aside_damaged: opening.set_aside_damaged,
+        ballast: true,
         ..Options::new(dir, clock)
     };
     Ok(Arc::new(SqliteStore::open(options)?))

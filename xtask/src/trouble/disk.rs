@@ -13,26 +13,27 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::ask::{Answer, Asker};
+use super::brim;
 use crate::rng::Rng;
 use crate::soak::server::{Server, Start};
 
 /// The disk's size in MiB, and what lies on it that is taken away later.
-const DISK_MIB: usize = 64;
+pub(super) const DISK_MIB: usize = 64;
 const FILLER_MIB: usize = 24;
 /// Bytes of an input: at most.
 const INPUT_BYTES_MAX: usize = 60 << 10;
 /// No more jobs than would fill the disk twice.
 const JOBS_MAX: usize = 4_000;
 /// How long the server may take to notice that there is space again.
-const RESUMES_WITHIN: Duration = Duration::from_secs(5);
+pub(super) const RESUMES_WITHIN: Duration = Duration::from_secs(5);
 
 /// A disk in memory, gone when dropped.
 pub(super) struct Disk(pub(super) PathBuf);
 
 impl Disk {
-    pub(super) fn mount(at: &Path) -> Result<Self> {
+    pub(super) fn mount(at: &Path, mib: usize) -> Result<Self> {
         std::fs::create_dir_all(at)?;
-        let size = format!("size={DISK_MIB}m");
+        let size = format!("size={mib}m");
         let mounted = Command::new("mount")
             .args(["-t", "tmpfs", "-o", &size, "tmpfs"])
             .arg(at)
@@ -73,7 +74,7 @@ pub(super) async fn prove(
     say: &dyn Fn(&str),
 ) -> Result<()> {
     for cycle in 0..cycles {
-        let disk = Disk::mount(&dir.join(format!("disk-{cycle}")))?;
+        let disk = Disk::mount(&dir.join(format!("disk-{cycle}")), DISK_MIB)?;
         let mut run = Run {
             asker: Asker::default(),
             rng: Rng::new(seed.wrapping_add(cycle)),
@@ -82,11 +83,11 @@ pub(super) async fn prove(
         let went = run.full(binary, &disk.0).await;
         say(&went.with_context(|| format!("a disk that fills up, seed {seed}, cycle {cycle}"))?);
     }
-    Ok(())
+    brim::prove(binary, dir, say).await
 }
 
 /// Whether it is a refusal for want of space, as it should be.
-fn full(answer: &Answer) -> Result<bool> {
+pub(super) fn full(answer: &Answer) -> Result<bool> {
     if answer.status != 507 {
         return Ok(false);
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, ensure};
 
 use super::damage::{Came, Ledger, copy, tried};
-use super::disk::Disk;
+use super::disk::{DISK_MIB, Disk};
 
 /// What is made of a store's database, by name.
 type Case = (&'static str, fn(&Path) -> Result<()>);
@@ -50,7 +50,7 @@ pub(super) async fn prove(binary: &str, dir: &Path, good: &Path) -> Result<usize
             "{what} was changed"
         );
     }
-    let disk = Disk::mount(&dir.join("read-only"))?;
+    let disk = Disk::mount(&dir.join("read-only"), DISK_MIB)?;
     let store = disk.0.join("store");
     copy(good, &store)?;
     disk.read_only()?;

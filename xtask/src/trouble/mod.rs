@@ -3,6 +3,7 @@
 //! Invariant: what a proof needs and cannot have is a failure that says so, never a proof that was skipped.
 
 mod ask;
+mod brim;
 mod clock;
 mod damage;
 mod disk;

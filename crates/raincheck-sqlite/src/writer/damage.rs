@@ -59,7 +59,12 @@ impl Writer {
             }
             Err(Fault::Broken { reason, .. }) => self.fail(reason),
             // Tried again with the next pass.
-            Err(Fault::Full | Fault::Operation(_)) => self.memory.damaged.put_back(found),
+            Err(full_or_not @ (Fault::Full | Fault::Operation(_))) => {
+                if matches!(full_or_not, Fault::Full) {
+                    self.shared.space.release();
+                }
+                self.memory.damaged.put_back(found);
+            }
         }
     }
 

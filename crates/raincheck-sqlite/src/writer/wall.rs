@@ -28,7 +28,10 @@ impl Writer {
         let loaded = self.roll_back(if moved.is_ok() { then } else { now });
         match moved.and(loaded) {
             Ok(()) => self.told.woken.extend(self.memory.claimable()),
-            Err(Fault::Full) => self.shared.vitals.count(Trouble::Full),
+            Err(Fault::Full) => {
+                self.shared.vitals.count(Trouble::Full);
+                self.shared.space.release();
+            }
             Err(Fault::Broken { reason, .. }) => self.fail(reason),
             Err(Fault::Operation(error)) => {
                 tracing::warn!(%error, "what goes by the time that passes could not be moved yet")

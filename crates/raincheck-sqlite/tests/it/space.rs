@@ -57,6 +57,34 @@ async fn where_space_is_low_nothing_new_is_taken_and_what_is_there_is_finished()
 }
 
 #[tokio::test]
+async fn what_is_held_for_a_full_disk_is_there_where_there_is_space_for_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let held = || std::fs::metadata(dir.path().join("raincheck.reserve")).map_or(0, |file| file.len());
+    let open = |reserve, ballast| {
+        let options = Options {
+            reserve: Some(reserve),
+            ballast,
+            ..Options::new(dir.path(), Arc::new(ManualClock::default()))
+        };
+        SqliteStore::open(options).unwrap()
+    };
+    for (reserve, ballast, expected) in [
+        (1 << 20, false, 0),
+        (1 << 20, true, 1 << 20),
+        // It is there over a restart, and only where it is wanted.
+        (1 << 20, true, 1 << 20),
+        (1 << 20, false, 0),
+        (0, true, 0),
+        (u64::MAX, true, 0),
+    ] {
+        let store = open(reserve, ballast);
+        assert_eq!(held(), expected, "{reserve} {ballast}");
+        store.close().await.unwrap();
+        assert_eq!(held(), expected, "closed: {reserve} {ballast}");
+    }
+}
+
+#[tokio::test]
 async fn the_log_starts_again_under_a_steady_load() {
     let dir = tempfile::tempdir().unwrap();
     let mut options = Options::new(dir.path(), Arc::new(ManualClock::default()));

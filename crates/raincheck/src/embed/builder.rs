@@ -247,7 +247,8 @@ impl<S: Clone + Send + Sync + 'static> Builder<S> {
         };
         let wanted = self.checked()?;
         let opening = tokio::task::spawn_blocking(move || {
-            crate::store::open(folder, Arc::new(crate::clock::SystemClock::new()))
+            let clock = Arc::new(crate::clock::SystemClock::new());
+            crate::store::open_with(folder, clock, crate::store::Opening::default())
         });
         // Opening panics no more than anything else here.
         let store = opening.await.map_err(|_| StoreError::Closed)??;

@@ -155,7 +155,7 @@ fn space(folder: &Path) -> Finding {
     let free = found.f_bavail.saturating_mul(found.f_frsize);
     let shown = format!("{} MiB free", free >> 20);
     if free < ROOM {
-        let next = "Make room: new work is refused below 5 % of the disk, at most 256 MiB";
+        let next = "Make room: new work is refused below 5 % of the disk (at most 256 MiB), besides what is held for a full one";
         return Finding::warning("space", shown, next);
     }
     Finding::ok("space", shown)
