@@ -22,6 +22,7 @@
 //! for 24 hours at least; when those are over a store may forget them by itself, and at the next prune it must.
 
 mod durable;
+mod every;
 pub mod invariants;
 pub mod model;
 #[doc(hidden)]

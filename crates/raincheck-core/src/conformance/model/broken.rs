@@ -3,15 +3,17 @@
 //! Invariant: a broken store differs from the model in the one way its fault names.
 
 mod at_open;
+mod behind;
 mod claims;
 mod fault;
 mod not_unique;
 
 use std::sync::Arc;
 
+use self::behind::{each_job, with_queues};
 pub(in crate::conformance) use self::fault::Fault;
 use super::ModelStore;
-use super::state::{Model, Row};
+use super::state::Row;
 use crate::audit::{Act, ActPage, Acts, ActsKept};
 use crate::batch::{
     Batch, BatchCancelled, BatchId, BatchMissing, BatchOpened, BatchRefused, BatchStatus, Line, NewBatch,
@@ -59,32 +61,6 @@ impl Broken {
     fn has(&self, fault: Fault) -> bool {
         self.fault == fault
     }
-}
-
-/// Changes every job behind the store's back.
-fn each_job(model: &mut Model, change: impl Fn(&mut Job)) {
-    for row in model.jobs.values_mut() {
-        change(Arc::make_mut(&mut row.job));
-    }
-}
-
-/// Does something with other settings in force.
-fn with_queues<T>(model: &mut Model, change: impl Fn(&mut Queue), run: impl FnOnce(&mut Model) -> T) -> T {
-    let before: Vec<_> = model
-        .lines
-        .iter()
-        .map(|(name, line)| (name.clone(), line.queue.clone()))
-        .collect();
-    for line in model.lines.values_mut() {
-        change(Arc::make_mut(&mut line.queue));
-    }
-    let answer = run(model);
-    for (name, queue) in before {
-        if let Some(line) = model.lines.get_mut(&name) {
-            line.queue = queue;
-        }
-    }
-    answer
 }
 
 impl Store for Broken {

@@ -4,7 +4,8 @@
 
 use std::sync::Arc;
 
-use super::{Broken, Fault, each_job};
+use super::behind::each_job;
+use super::{Broken, Fault};
 use crate::id::IdGenerator;
 use crate::job::Phase;
 use crate::lease::WorkerKind;
