@@ -267,7 +267,16 @@ impl Line {
     /// Until a claim of so many that waits is not what is wanted any more.
     async fn asks_anew(&mut self, queue: &Queue, wanted: usize) {
         let poll = sleep(self.poll());
-        tokio::pin!(poll);
+        tokio::select! {
+            biased;
+            // Not for each slot that becomes free: a claim for half of them does for a while.
+            () = self.told(|line| line.free(queue).min(CLAIM_MAX) >= 2 * wanted) => {}
+            () = poll => {}
+        }
+    }
+
+    /// Until the line is to leave, its settings have changed, or a slot became free and this is so.
+    pub(super) async fn told(&mut self, so: impl Fn(&Self) -> bool) {
         loop {
             tokio::select! {
                 biased;
@@ -277,13 +286,9 @@ impl Line {
                     self.orphaned |= changed.is_err();
                     return;
                 }
-                () = self.slots.wake.notified() => {
-                    // Not for each slot that becomes free: a claim for half of them does for a while.
-                    if self.free(queue).min(CLAIM_MAX) >= 2 * wanted {
-                        return;
-                    }
+                () = self.slots.wake.notified() => if so(self) {
+                    return;
                 }
-                () = &mut poll => return,
             }
         }
     }

@@ -75,7 +75,8 @@ impl Line {
             tokio::select! {
                 biased;
                 // First, for where there is much to do the next answer is always there.
-                () = self.asks_otherwise(runner, &passed) => break Ok(()),
+                // Who asks to be left alone says so to an attempt, whose slot is free after that.
+                () = self.told(|line| runner.passing_over(line.shop.store.now()) != passed) => break Ok(()),
                 () = &mut pause => break Ok(()),
                 answered = &mut front.answer => {
                     let asked = front.asked;
@@ -157,27 +158,6 @@ impl Line {
             }
         }
         ended
-    }
-
-    /// Until claims that wait are not what is wanted any more.
-    async fn asks_otherwise(&mut self, runner: &Arc<dyn Runner>, passed: &Passed) {
-        loop {
-            tokio::select! {
-                biased;
-                () = self.stopping.cancelled() => return,
-                changed = self.settings.changed() => {
-                    // Fails only where dispatch itself is gone.
-                    self.orphaned |= changed.is_err();
-                    return;
-                }
-                // Who asks to be left alone says so to an attempt, whose slot is free after that.
-                () = self.slots.wake.notified() => {
-                    if runner.passing_over(self.shop.store.now()) != *passed {
-                        return;
-                    }
-                }
-            }
-        }
     }
 
     /// Starts each as soon as it has a slot, which is at once.
