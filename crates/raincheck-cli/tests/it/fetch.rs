@@ -221,6 +221,10 @@ fn without_a_file_results_go_to_standard_output() {
         no_list.code == 1 && no_list.stderr.contains("cannot read the list"),
         "{no_list:?}"
     );
+    std::fs::write(folder.path().join("blank"), "# nothing\n\n").expect("the folder takes a file");
+    let nothing = Ran::of(&mut fetch(folder.path(), &["blank"]));
+    assert_eq!(nothing.code, 2, "{nothing:?}");
+    assert!(!folder.path().join("raincheck-fetch/urls.part").exists());
 }
 
 #[test]
@@ -243,7 +247,9 @@ fn results_stand_in_the_file_while_others_keep_coming() {
 fn a_killed_run_goes_on_without_fetching_or_writing_anything_twice() {
     let (pages, folder) = (Pages::start(), folder());
     std::fs::write(folder.path().join("urls"), pages.urls("/slow/", 60)).expect("the folder takes a file");
-    let run = ["urls", "-o", "out", "-c", "6", "--per-host", "6"];
+    // Each has one attempt, so those under way are on their last.
+    let mut run = vec!["urls", "-o", "out", "-c", "6", "--per-host", "6"];
+    run.extend(["--max-attempts", "1", "--backoff", "constant;base=1ms"]);
     let child = start(&mut fetch(folder.path(), &run));
     pages.open(25);
     let out = folder.path().join("out");
@@ -270,10 +276,7 @@ fn a_killed_run_goes_on_without_fetching_or_writing_anything_twice() {
         "{refused:?}"
     );
     pages.open(1_000);
-    let resumed = Ran::of(&mut fetch(
-        folder.path(),
-        &["--resume", "-o", "out", "--backoff", "constant;base=1ms"],
-    ));
+    let resumed = Ran::of(&mut fetch(folder.path(), &["--resume", "-o", "out"]));
     assert_eq!(resumed.code, 0, "{resumed:?}");
     assert!(resumed.stderr.contains("60 URLs: 60 answered"), "{resumed:?}");
     let results = written(folder.path(), "out");

@@ -29,13 +29,23 @@ pub fn reclaim(job: &Job, policy: &Policy, seed: u64, now: Timestamp) -> Option<
 
 /// Called for every running job when an embedded store opens: attempts that the former process itself ran are over,
 /// counted; pull leases live on with their full term, those of endpoints that settle later to the attempt's deadline.
-/// `None` where nothing is to change.
+/// The last attempt of a fetch is not counted, for the server's end says nothing of the URL and asking again changes nothing there;
+/// two in a row are, so that what ends the server does not do so for ever. `None` where nothing is to change.
 #[must_use]
 pub fn interrupt_on_open(job: &Job, policy: &Policy, seed: u64, now: Timestamp) -> Option<Job> {
     let lease = job.lease()?;
     if lease.kind.dies_with_server() {
         let failure = Failure::new("lease-lost", "the server stopped while the attempt ran");
-        return Some(end(job, AttemptOutcome::LeaseLost, failure, policy, seed, now));
+        let spared = asked_once_more(job, lease.kind, policy);
+        let policy = Policy {
+            max_attempts: policy.max_attempts + u32::from(spared),
+            ..*policy
+        };
+        let mut next = end(job, AttemptOutcome::LeaseLost, failure, &policy, seed, now);
+        if spared && matches!(next.phase, Phase::Waiting) {
+            next.attempt -= 1;
+        }
+        return Some(next);
     }
     let mut lease = lease.clone();
     lease.expires_at = match lease.kind {
@@ -49,6 +59,14 @@ pub fn interrupt_on_open(job: &Job, policy: &Policy, seed: u64, now: Timestamp) 
     let mut job = job.clone();
     job.phase = Phase::Running(lease);
     Some(job)
+}
+
+/// Whether an attempt that ended with the server is not counted.
+fn asked_once_more(job: &Job, kind: WorkerKind, policy: &Policy) -> bool {
+    let before = job.attempts.last().map(|attempt| attempt.outcome);
+    kind == WorkerKind::Fetch
+        && job.attempt == policy.max_attempts
+        && before != Some(AttemptOutcome::LeaseLost)
 }
 
 fn end(

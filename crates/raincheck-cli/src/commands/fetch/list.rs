@@ -76,6 +76,7 @@ pub(super) fn take(path: &str, folder: &Folder, output: Output) -> Result<Taken,
         output.note(&format!("{twice} URLs stand there again and are fetched once"));
     }
     if taken.lines == 0 {
+        fs::remove_file(&part)?;
         return Err(Failed::usage(format!("there is no URL in {path:?}")));
     }
     to.into_inner()

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::decide::{interrupt_on_open, reclaim};
+use crate::job::Outcome;
 
 #[track_caller]
 fn check(job: &Job, policy: &Policy, now: u64, expected: Option<&str>) {
@@ -116,4 +117,28 @@ fn opening_ends_the_attempts_of_the_former_process_and_grants_the_others_their_t
     ] {
         check_open(&job, 9_000, None);
     }
+}
+
+#[test]
+fn a_url_is_asked_once_more_where_the_server_ended_during_its_last_attempt() {
+    let last = Policy {
+        max_attempts: 1,
+        ..policy()
+    };
+    let fetched = worked_by(&running(), WorkerKind::Fetch);
+    let next = interrupt_on_open(&fetched, &last, 0, at(3)).expect("it ran in the server");
+    assert_eq!(show(&next), "waits for 3s, v3 a0 f1, lease-lost, 1:LeaseLost");
+
+    let again = claim_job(&next, &claimer(), NONCE, &last, at(4)).expect("it is due");
+    let again = worked_by(&again, WorkerKind::Fetch);
+    let twice = interrupt_on_open(&again, &last, 0, at(5)).expect("it ran in the server");
+    assert_eq!(twice.outcome(), Some(Outcome::Failed), "two in a row are counted");
+
+    let program = worked_by(&running(), WorkerKind::Process);
+    let ended = interrupt_on_open(&program, &last, 0, at(3)).expect("it ran in the server");
+    assert_eq!(
+        ended.outcome(),
+        Some(Outcome::Failed),
+        "a program may have done anything"
+    );
 }
