@@ -5,6 +5,7 @@
 mod changelog;
 mod conformance;
 mod errors;
+mod examples;
 mod layers;
 mod sources;
 mod words;
@@ -76,6 +77,7 @@ pub fn check(top: &Path) -> Result<Vec<Finding>> {
     findings.extend(changelog::check(&texts));
     findings.extend(conformance::check(&texts));
     findings.extend(errors::check(&texts));
+    findings.extend(examples::check(&texts));
     findings.extend(layers::check(top)?);
     Ok(findings)
 }

@@ -22,6 +22,7 @@ use super::queue::QueueSettings;
 use super::raincheck::Raincheck;
 use super::reply::Reply;
 use super::submit::JobType;
+use super::typed::WorkedBy;
 use crate::links::{BadMount, Mount};
 use crate::node::{Node, NodeOptions};
 use crate::workers::AttemptEnd;
@@ -130,6 +131,7 @@ struct Wanted {
 ///     .handle("greet", queue().concurrency(4).max_attempts(5), greet)
 ///     .layer(TimeoutLayer::new(Duration::from_secs(10))) // around those above
 ///     .drain(Duration::from_secs(5))
+///     .public_url("https://greetings.example.com") // what webhooks tell
 ///     .open(path)
 ///     .await?;
 /// rc.shutdown(Duration::from_secs(5)).await;
@@ -176,10 +178,10 @@ impl<S: Clone + Send + Sync + 'static> Builder<S> {
         }
     }
 
-    /// Has the jobs of a queue worked by a handler.
+    /// Has the jobs of a queue worked by a handler; of a [`JobType`]'s, by one that takes and gives what its jobs do.
     pub fn handle<M: 'static, H: Handler<M, S>>(
         mut self,
-        queue: impl Into<JobName>,
+        queue: impl WorkedBy<H::Input, H::Value>,
         settings: QueueSettings,
         handler: H,
     ) -> Self {
@@ -256,6 +258,21 @@ impl<S: Clone + Send + Sync + 'static> Builder<S> {
     }
 
     /// Begins to work over a store that is open.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use raincheck::{Raincheck, clock::SystemClock, store};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("jobs");
+    /// let store = store::open(path, Arc::new(SystemClock::new()))?;
+    /// let rc = Raincheck::builder().open_store(store.clone()).await?; // and elsewhere: store.queues(..), say
+    /// # rc.shutdown(std::time::Duration::from_secs(5)).await;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// What cannot be, or when the store has failed.

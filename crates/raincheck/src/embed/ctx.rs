@@ -86,6 +86,7 @@ struct Inner {
 ///             return Err(JobError::retry("told to stop")); // cancelled, out of time, or the process leaves
 ///         }
 ///         ctx.emit(format!("{row}\n")); // followed by GET …/events
+///         ctx.log(format!("row {n} is read")); // beside it, not part of the output
 ///         ctx.progress((n + 1) as f64 / rows.len() as f64, "importing").await;
 ///     }
 ///     Ok(rows.len())
@@ -142,6 +143,20 @@ impl Ctx {
     }
 
     /// The parent of the handler's spans (W3C Trace Context), where the job has a trace.
+    ///
+    /// ```
+    /// use http::Request;
+    /// use raincheck::embed::Ctx;
+    ///
+    /// /// A request to another service that belongs to the job's trace.
+    /// fn ask(ctx: &Ctx) -> http::Result<Request<()>> {
+    ///     let ask = Request::get("http://127.0.0.1:8000/prices");
+    ///     match ctx.traceparent() {
+    ///         Some(parent) => ask.header("traceparent", parent).body(()),
+    ///         None => ask.body(()),
+    ///     }
+    /// }
+    /// ```
     #[must_use]
     pub fn traceparent(&self) -> Option<&str> {
         self.0.traceparent.as_deref()

@@ -25,8 +25,11 @@ use crate::workers::AttemptEnd;
 ///     }
 ///     Ok(std::fs::read_to_string(path)?) // any error: after the queue's backoff
 /// }
-/// # assert!(!JobError::fatal("which file?").is_retried());
-/// # assert_eq!(JobError::fatal("which file?").code("no-path").to_string(), "no-path: which file?");
+///
+/// let refused = JobError::fatal("which file?").code("no-path"); // what tests of a handler look at
+/// assert!(!refused.is_retried());
+/// assert_eq!(refused.failure().code, "no-path");
+/// # assert_eq!(refused.to_string(), "no-path: which file?");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobError {

@@ -14,16 +14,19 @@ use serde::de::DeserializeOwned;
 
 use super::ctx::{Ctx, JobRequest};
 use super::error::JobError;
+use super::typed::{Typed, Untyped};
 
 /// Something that a handler takes from a job; `S` is the application's state.
 ///
 /// ```
-/// use raincheck::embed::{FromJob, JobError, JobRequest};
+/// use raincheck::embed::{FromJob, JobError, JobRequest, Untyped};
 ///
 /// /// Whose job it is: its group.
 /// struct Tenant(String);
 ///
 /// impl<S: Sync> FromJob<S> for Tenant {
+///     type Input = Untyped; // it does not read the input
+///
 ///     async fn from_job(job: &JobRequest, _state: &S) -> Result<Self, JobError> {
 ///         let group = job.ctx().job().group.as_ref();
 ///         group.map(|group| Self(group.to_string())).ok_or_else(|| JobError::fatal("whose is it?").code("no-tenant"))
@@ -35,6 +38,9 @@ use super::error::JobError;
 /// }
 /// ```
 pub trait FromJob<S>: Sized {
+    /// How it reads the job's input: [`Typed`] where as JSON, else [`Untyped`].
+    type Input;
+
     /// Takes it.
     ///
     /// # Errors
@@ -61,6 +67,8 @@ pub trait FromJob<S>: Sized {
 pub struct Args<T>(pub T);
 
 impl<S, T: DeserializeOwned + Send> FromJob<S> for Args<T> {
+    type Input = Typed<T>;
+
     fn from_job(job: &JobRequest, _: &S) -> impl Future<Output = Result<Self, JobError>> + Send {
         let read = serde_json::from_slice(&job.input().body).map(Self);
         ready(read.map_err(|error| {
@@ -70,6 +78,8 @@ impl<S, T: DeserializeOwned + Send> FromJob<S> for Args<T> {
 }
 
 impl<S: Sync, T: FromRef<S>> FromJob<S> for State<T> {
+    type Input = Untyped;
+
     async fn from_job(_: &JobRequest, state: &S) -> Result<Self, JobError> {
         Ok(Self(T::from_ref(state)))
     }
@@ -116,6 +126,8 @@ impl Deadline {
 macro_rules! plain {
     ($($kind:ty: $job:ident => $take:expr;)+) => {$(
         impl<S> FromJob<S> for $kind {
+    type Input = Untyped;
+
             fn from_job($job: &JobRequest, _: &S) -> impl Future<Output = Result<Self, JobError>> + Send {
                 ready(Ok($take))
             }
@@ -132,6 +144,8 @@ plain! {
 }
 
 impl<S> FromJob<S> for String {
+    type Input = Untyped;
+
     fn from_job(job: &JobRequest, _: &S) -> impl Future<Output = Result<Self, JobError>> + Send {
         let text = Self::from_utf8(job.input().body.to_vec());
         ready(text.map_err(|_| JobError::fatal("the input is not UTF-8").code("bad-input")))

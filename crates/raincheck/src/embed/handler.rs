@@ -13,7 +13,7 @@ use tower::Service;
 use super::ctx::{Ctx, JobRequest};
 use super::error::{JobError, JobFailed};
 use super::extract::{Args, FromJob};
-use super::reply::{IntoReply, Reply};
+use super::reply::{Given, IntoReply, Reply};
 
 /// A function that works jobs: async, of at most eight things that it takes from a job ([`FromJob`]), and giving back
 /// something that becomes a result ([`IntoReply`]). `M` tells the shapes of functions apart and is always inferred.
@@ -37,6 +37,11 @@ use super::reply::{IntoReply, Reply};
 ///     .handle("some", queue(), some);
 /// ```
 pub trait Handler<M, S>: Clone + Send + Sync + 'static {
+    /// What it takes: [`FromJob::Input`] of each parameter.
+    type Input;
+    /// What is read back of what it gives: [`IntoReply::Value`].
+    type Value;
+
     /// Works one job.
     fn call(self, job: JobRequest, state: S) -> impl Future<Output = Result<Reply, JobError>> + Send;
 }
@@ -52,6 +57,9 @@ macro_rules! handlers {
             S: Send + Sync + 'static,
             $($taken: FromJob<S> + Send,)*
         {
+            type Input = ($(<$taken as FromJob<S>>::Input,)*);
+            type Value = <Fut::Output as IntoReply>::Value;
+
             async fn call(self, job: JobRequest, state: S) -> Result<Reply, JobError> {
                 let _ = (&job, &state);
                 $(let $taken = $taken::from_job(&job, &state).await?;)*
@@ -73,7 +81,7 @@ handlers!(T1 T2 T3 T4 T5 T6 T7);
 handlers!(T1 T2 T3 T4 T5 T6 T7 T8);
 
 /// A handler at work.
-type Working = Pin<Box<dyn Future<Output = Result<Reply, JobError>> + Send>>;
+type Working<V> = Pin<Box<dyn Future<Output = Result<Given<V>, JobError>> + Send>>;
 
 /// A handler that works on a thread of its own, for work that computes or blocks: it holds up neither timers nor other
 /// jobs. Nobody can end it from outside, so one that takes long asks [`Ctx::stopping`] between two steps.
@@ -93,10 +101,12 @@ type Working = Pin<Box<dyn Future<Output = Result<Reply, JobError>> + Send>>;
 /// });
 /// # let _ = sum;
 /// ```
-pub fn blocking<A, R, F>(work: F) -> impl Fn(Args<A>, Ctx) -> Working + Clone + Send + Sync + 'static
+pub fn blocking<A, R, F>(
+    work: F,
+) -> impl Fn(Args<A>, Ctx) -> Working<R::Value> + Clone + Send + Sync + 'static
 where
     A: DeserializeOwned + Send + 'static,
-    R: IntoReply,
+    R: IntoReply<Value: 'static>,
     F: FnOnce(A, Ctx) -> R + Clone + Send + Sync + 'static,
 {
     move |Args(args), ctx| {
@@ -104,7 +114,7 @@ where
         Box::pin(async move {
             let worked = tokio::task::spawn_blocking(move || work(args, ctx).into_reply()).await;
             match worked {
-                Ok(reply) => reply,
+                Ok(reply) => reply.map(Given::new),
                 Err(error) => match error.try_into_panic() {
                     // Passed on to where every panic of a handler is caught.
                     Ok(panic) => std::panic::resume_unwind(panic),

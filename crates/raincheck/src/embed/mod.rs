@@ -47,6 +47,7 @@ mod serve;
 mod submit;
 #[cfg(feature = "testing")]
 mod testing;
+mod typed;
 
 pub use self::builder::{Builder, JobName, OpenFailed};
 pub use self::ctx::{Ctx, JobRequest};
@@ -61,4 +62,5 @@ pub use self::serve::ServeFailed;
 pub use self::submit::{Accepted, JobType, Submit, SubmitError};
 #[cfg(feature = "testing")]
 pub use self::testing::Testing;
+pub use self::typed::{Gives, Takes, Typed, Untyped, WorkedBy};
 pub use crate::links::BadMount;

@@ -26,9 +26,9 @@ pub fn queue() -> QueueSettings {
 /// The settings of a queue that is worked by a function.
 ///
 /// ```
-/// use raincheck::embed::queue;
+/// use raincheck::embed::{QueueSettings, queue};
 ///
-/// let mails = queue()
+/// let mails: QueueSettings = queue()
 ///     .backoff("exponential;base=2s;cap=10m".parse().unwrap())
 ///     .with(|spec| spec.rate = Some("10/s".parse().unwrap())); // whatever PUT /v1/queues/{queue} takes
 /// # let _ = mails;

@@ -124,6 +124,19 @@ impl Raincheck {
     }
 
     /// The node below: everything that the HTTP API does.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let test = raincheck::Raincheck::builder().open_for_test().await?;
+    /// use raincheck::core::name::Namespace;
+    ///
+    /// for status in test.node().store().queues(&Namespace::default()).await? {
+    ///     println!("{}: {:?}", status.queue.name, status.counts);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn node(&self) -> &Node {
         &self.0.node

@@ -2,12 +2,15 @@
 //!
 //! Invariant: a reply has a status of success, so that a job that is done never looks like one that failed.
 
+use std::marker::PhantomData;
+
 use axum::http::HeaderName;
 use bytes::Bytes;
 use raincheck_core::content::JobResult;
 use serde::Serialize;
 
 use super::error::JobError;
+use super::typed::{Typed, Untyped};
 use crate::workers::KEPT_HEADERS;
 
 /// A result: bytes, and what describes them.
@@ -70,11 +73,13 @@ impl Reply {
 /// Something that a handler may give back.
 ///
 /// ```
-/// use raincheck::embed::{IntoReply, JobError, Reply};
+/// use raincheck::embed::{IntoReply, JobError, Reply, Untyped};
 ///
 /// struct Svg(String);
 ///
 /// impl IntoReply for Svg {
+///     type Value = Untyped; // no JSON: who submits reads bytes
+///
 ///     fn into_reply(self) -> Result<Reply, JobError> {
 ///         Ok(Reply::new("image/svg+xml", self.0))
 ///     }
@@ -85,6 +90,9 @@ impl Reply {
 /// }
 /// ```
 pub trait IntoReply {
+    /// What is read back: [`Typed`] where it is JSON, else [`Untyped`].
+    type Value;
+
     /// Makes the result of it.
     ///
     /// # Errors
@@ -93,18 +101,24 @@ pub trait IntoReply {
 }
 
 impl IntoReply for Reply {
+    type Value = Untyped;
+
     fn into_reply(self) -> Result<Reply, JobError> {
         Ok(self)
     }
 }
 
 impl IntoReply for () {
+    type Value = Typed<()>;
+
     fn into_reply(self) -> Result<Reply, JobError> {
         Ok(Reply::default())
     }
 }
 
 impl IntoReply for Bytes {
+    type Value = Untyped;
+
     fn into_reply(self) -> Result<Reply, JobError> {
         Ok(Reply::new("application/octet-stream", self))
     }
@@ -112,6 +126,8 @@ impl IntoReply for Bytes {
 
 /// Text as a JSON string, so that a typed submitter reads it back.
 impl IntoReply for String {
+    type Value = Typed<Self>;
+
     fn into_reply(self) -> Result<Reply, JobError> {
         Reply::json(&self)
     }
@@ -119,6 +135,8 @@ impl IntoReply for String {
 
 /// A value is written as JSON.
 impl<T: Serialize> IntoReply for axum::Json<T> {
+    type Value = Typed<T>;
+
     fn into_reply(self) -> Result<Reply, JobError> {
         Reply::json(&self.0)
     }
@@ -126,13 +144,41 @@ impl<T: Serialize> IntoReply for axum::Json<T> {
 
 /// A value is written as JSON; any error of the standard library's kind is tried again.
 impl<T: Serialize, E: Into<JobError>> IntoReply for Result<T, E> {
+    type Value = Typed<T>;
+
     fn into_reply(self) -> Result<Reply, JobError> {
         Reply::json(&self.map_err(Into::into)?)
     }
 }
 
 impl<E: Into<JobError>> IntoReply for Result<Reply, E> {
+    type Value = Untyped;
+
     fn into_reply(self) -> Result<Reply, JobError> {
         self.map_err(Into::into)
+    }
+}
+
+/// A reply of which it is known what is read back.
+#[derive(Debug)]
+pub struct Given<V> {
+    reply: Reply,
+    value: PhantomData<fn() -> V>,
+}
+
+impl<V> Given<V> {
+    pub(super) fn new(reply: Reply) -> Self {
+        Self {
+            reply,
+            value: PhantomData,
+        }
+    }
+}
+
+impl<V, E: Into<JobError>> IntoReply for Result<Given<V>, E> {
+    type Value = V;
+
+    fn into_reply(self) -> Result<Reply, JobError> {
+        self.map(|given| given.reply).map_err(Into::into)
     }
 }

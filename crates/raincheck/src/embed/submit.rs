@@ -120,9 +120,10 @@ impl IntoResponse for SubmitError {
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let test = Raincheck::builder().handle(GREET, queue(), greet).open_for_test().await?;
 /// use std::time::Duration;
+/// use raincheck::embed::Submit;
 ///
 /// let ada = "Ada".to_owned();
-/// let order = test.submit(&GREET, &ada).group("tenant-7").priority(0).delay(Duration::from_secs(60)).tags("vip");
+/// let order: Submit<'_, String> = test.submit(&GREET, &ada).group("tenant-7").priority(0).delay(Duration::from_secs(60)).tags("vip");
 /// let job = order.idempotency_key("greet-ada").send().await?;
 /// let again = test.submit(&GREET, &ada).group("tenant-7").priority(0).delay(Duration::from_secs(60)).tags("vip");
 /// let again = again.idempotency_key("greet-ada").send().await?;
@@ -189,6 +190,20 @@ impl<'a, O: DeserializeOwned> Submit<'a, O> {
     }
 
     /// Start no earlier than this.
+    ///
+    /// ```
+    /// # use raincheck::embed::{Args, JobType, Raincheck, queue};
+    /// # const GREET: JobType<String, String> = JobType::new("greet");
+    /// # async fn greet(Args(name): Args<String>) -> String { format!("Hello, {name}!") }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let test = Raincheck::builder().handle(GREET, queue(), greet).open_for_test().await?;
+    /// let new_year = "2100-01-01T00:00:00Z".parse()?;
+    /// let job = test.submit(&GREET, &"Ada".to_owned()).run_at(new_year).send().await?;
+    /// assert_eq!(test.job(job.id()).await??.run_at, new_year);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn run_at(self, run_at: Timestamp) -> Self {
         self.option("run_at", run_at.to_string())
     }
@@ -229,6 +244,21 @@ impl<'a, O: DeserializeOwned> Submit<'a, O> {
     }
 
     /// A webhook that tells of its end.
+    ///
+    /// ```
+    /// # use raincheck::embed::{Args, JobType, Raincheck, queue};
+    /// # const GREET: JobType<String, String> = JobType::new("greet");
+    /// # async fn greet(Args(name): Args<String>) -> String { format!("Hello, {name}!") }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let test = Raincheck::builder().handle(GREET, queue(), greet).open_for_test().await?;
+    /// use std::time::Duration;
+    ///
+    /// let order = test.submit(&GREET, &"Ada".to_owned()).keep(Duration::from_secs(7 * 24 * 3600));
+    /// order.callback("https://example.com/greeted").send().await?; // signed, tried for a day
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn callback(self, url: impl AsRef<str>) -> Self {
         self.option("callback", format!("\"{}\"", url.as_ref()))
     }

@@ -48,6 +48,21 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(2);
 
 /// A [`Raincheck`] for one test, with its clock.
+///
+/// ```
+/// use raincheck::embed::{Args, JobError, Raincheck, Testing, queue};
+///
+/// async fn picky(Args(n): Args<u32>) -> Result<u32, JobError> {
+///     n.checked_sub(1).ok_or_else(|| JobError::fatal("nothing is left"))
+/// }
+///
+/// /// What the tests of an application begin with.
+/// async fn application() -> Testing {
+///     Raincheck::builder().handle("picky", queue(), picky).open_for_test().await.unwrap()
+/// }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() { application().await.drain().await }
+/// ```
 pub struct Testing {
     rc: Raincheck,
     clock: Arc<ManualClock>,

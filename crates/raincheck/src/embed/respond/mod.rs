@@ -38,6 +38,31 @@ const QUEUE: &str = "respond-async";
 const BODY_MAX: ByteSize = ByteSize(2 << 20);
 
 /// A tower layer that makes routes answer with rain checks: see [`Raincheck::respond_async`]. Cloning gives the same layer.
+///
+/// ```
+/// use std::time::Duration;
+/// use axum::{Router, routing::post};
+/// use raincheck::embed::{Raincheck, RespondAsync, queue};
+///
+/// async fn thumb(picture: bytes::Bytes) -> bytes::Bytes {
+///     picture
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let test = Raincheck::builder().open_for_test().await?;
+/// // What takes longer than two seconds becomes a job, whatever its client prefers.
+/// let slow: RespondAsync = test.respond_async().after(Duration::from_secs(2));
+/// // Every call is a job, four at a time, and may be worked again after a crash.
+/// let always = test.respond_async().always().retry_unsafe().queue("thumbs", queue().concurrency(4));
+/// let app: Router = Router::new()
+///     .route("/crop", post(thumb).layer(slow))
+///     .route("/thumbs", post(thumb).layer(always))
+///     .merge(test.router());
+/// # drop(app);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct RespondAsync {
     rc: Raincheck,
