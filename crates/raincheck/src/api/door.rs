@@ -10,6 +10,7 @@ use std::sync::Arc;
 use http::Request;
 use http::header::{self, HeaderMap, HeaderValue};
 use raincheck_core::store::Store;
+use raincheck_core::time::Timestamp;
 
 use super::code::Code;
 use super::problem::Problem;
@@ -18,7 +19,6 @@ use super::ticket;
 use super::until::Until;
 use crate::keys::{Kept, Keys};
 use crate::server::Client;
-use crate::throttle::{Buckets, Source};
 
 /// In a request's extensions, where the server has keys: what it was let in by.
 #[derive(Clone, Debug)]
@@ -28,9 +28,6 @@ pub(crate) enum Admitted {
     /// None. What it wants is opened by a ticket or a lease, or needs nothing.
     Guest,
 }
-
-/// So many wrong keys are told at once what they are, of one address.
-const WRONG_BURST: u32 = 20;
 
 /// What became of a request at the door.
 #[derive(Debug)]
@@ -72,20 +69,16 @@ impl Seen {
 pub(crate) struct Door {
     keys: Keys,
     store: Arc<dyn Store>,
-    /// Wrong keys, by address.
-    wrong: Buckets,
     /// How often who is let in may come.
     throttling: Throttling,
 }
 
 impl Door {
     pub(crate) fn new(keys: Keys, store: Arc<dyn Store>, throttling: Throttling) -> Self {
-        let a_minute = raincheck_core::limit::Rate::new(WRONG_BURST, std::time::Duration::from_secs(60));
         Self {
             keys,
             store,
             throttling,
-            wrong: Buckets::new(a_minute.expect("twenty a minute is a rate"), WRONG_BURST),
         }
     }
 
@@ -104,7 +97,7 @@ impl Door {
         };
         let key = presented.and_then(|presented| self.keys.check(presented, now));
         let wrong = presented.is_some();
-        let held = match &key {
+        let mut held = match &key {
             _ if probe(request) => None,
             Some(key) => self.throttling.key(key.id, now),
             None => self.throttling.address(peer, now),
@@ -124,7 +117,11 @@ impl Door {
             // What came as a key may be meant for somebody else: whoever is sent from a service to a ticket here brings along what
             // the service asks for.
             None if closed(request) && !opened_otherwise(request) => Err(match wrong {
-                true => self.refuse(peer, now),
+                true => {
+                    let (problem, wrong) = self.refuse(peer, now);
+                    held = Some(wrong.and(held.take()));
+                    problem
+                }
                 false => unauthenticated(),
             }),
             None => {
@@ -140,17 +137,18 @@ impl Door {
         }
     }
 
-    /// 401, or 429 where the address has presented too many wrong keys.
-    fn refuse(&self, peer: IpAddr, now: raincheck_core::time::Timestamp) -> Problem {
-        let taken = self.wrong.take(Source::Address(peer), now);
-        match taken.wait {
+    /// 401, or 429 where the address has presented too many wrong keys; and what it is held to.
+    fn refuse(&self, peer: IpAddr, now: Timestamp) -> (Problem, Held) {
+        let held = self.throttling.wrong(peer, now);
+        let problem = match held.wait() {
             None => unauthenticated(),
             Some(seconds) => {
                 let detail =
                     "too many wrong API keys came from your address; try again later, with a right one";
                 Problem::new(Code::RateLimited, detail).retry_after(seconds)
             }
-        }
+        };
+        (problem, held)
     }
 }
 

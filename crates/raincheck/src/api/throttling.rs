@@ -26,6 +26,9 @@ const STATE: HeaderName = HeaderName::from_static("ratelimit");
 const KEY_USUAL: u32 = 10_000;
 /// How often an address may come without a key: that is by tickets and leases, or in vain.
 const ADDRESS_USUAL: u32 = 200;
+/// So many wrong keys in [`WRONG_WINDOW`] are told what they are, of one address.
+const WRONG_MAX: u32 = 20;
+const WRONG_WINDOW: Duration = Duration::from_secs(60);
 
 /// The buckets of one kind of callers.
 #[derive(Debug)]
@@ -45,13 +48,20 @@ impl Kind {
             Allowance::Rate(rate) => Some(rate),
         };
         let buckets = Buckets::of(rate?);
-        let (quota, window) = buckets.policy();
         Some(Self {
+            said: matches!(allowance, Allowance::Rate(_)),
+            ..Self::with(name, buckets)
+        })
+    }
+
+    fn with(name: &'static str, buckets: Buckets) -> Self {
+        let (quota, window) = buckets.policy();
+        Self {
             name,
             policy: value(format!("\"{name}\";q={quota};w={window}")),
             buckets,
-            said: matches!(allowance, Allowance::Rate(_)),
-        })
+            said: false,
+        }
     }
 
     fn take(&self, source: Source, now: Timestamp) -> Held {
@@ -73,6 +83,11 @@ pub(crate) struct Held {
 }
 
 impl Held {
+    /// After how many seconds it may come again, where it may not now.
+    pub(crate) const fn wait(&self) -> Option<u64> {
+        self.wait
+    }
+
     /// Whether it may go on.
     ///
     /// # Errors
@@ -83,6 +98,23 @@ impl Held {
         };
         let detail = format!("too many requests: try again in {seconds} s, or put more into each");
         Err(Problem::new(Code::RateLimited, detail).retry_after(seconds))
+    }
+
+    /// What a caller is told who is held to another thing as well: both, but where one is why it is refused that alone, for its
+    /// wait is counted by that.
+    pub(crate) fn and(self, other: Option<Self>) -> Self {
+        let Some(other) = other.filter(|_| self.wait.is_none()) else {
+            return self;
+        };
+        let both = |one: HeaderValue, other: HeaderValue| {
+            let bytes = [one.as_bytes(), b", ", other.as_bytes()].concat();
+            HeaderValue::from_bytes(&bytes).expect("two values and a comma are visible")
+        };
+        Self {
+            policy: both(other.policy, self.policy),
+            state: both(other.state, self.state),
+            wait: None,
+        }
     }
 
     /// Tells it in the answer.
@@ -98,6 +130,8 @@ impl Held {
 pub(crate) struct Throttling {
     keys: Option<Kind>,
     addresses: Option<Kind>,
+    /// Wrong keys, by address.
+    wrong: Kind,
 }
 
 impl Throttling {
@@ -105,6 +139,10 @@ impl Throttling {
         Self {
             keys: Kind::of("key", options.per_key, KEY_USUAL),
             addresses: Kind::of("address", options.per_address, ADDRESS_USUAL),
+            wrong: Kind::with(
+                "wrong-keys",
+                Buckets::of(Rate::new(WRONG_MAX, WRONG_WINDOW).expect("twenty a minute is a rate")),
+            ),
         }
     }
 
@@ -116,6 +154,11 @@ impl Throttling {
     /// Counts a request by a key.
     pub(crate) fn key(&self, id: KeyId, now: Timestamp) -> Option<Held> {
         Some(self.keys.as_ref()?.take(Source::Key(id), now))
+    }
+
+    /// Counts a request with a wrong key.
+    pub(crate) fn wrong(&self, peer: IpAddr, now: Timestamp) -> Held {
+        self.wrong.take(Source::Address(peer), now)
     }
 
     /// Counts a request without one. Behind a proxy on the same machine all callers have its address, so that is bound only

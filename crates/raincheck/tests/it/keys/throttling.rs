@@ -109,6 +109,43 @@ async fn an_address_without_a_key_is_held_to_its_own_bucket_and_keys_are_not() {
 }
 
 #[tokio::test]
+async fn who_presents_wrong_keys_is_told_what_he_is_held_to() {
+    let (server, _clock) = held_to("off", "off").await;
+    let locked = Locked::lock(server).await;
+    let policy = Some("\"wrong-keys\";q=20;w=60");
+    let by_wrong = || locked.by("rck_wrong", "GET", "/v1/jobs").send();
+    for left in (0..20).rev() {
+        let answer = by_wrong().await;
+        unauthenticated(&answer);
+        assert_eq!(answer.header("ratelimit-policy"), policy);
+        let state = answer.header("ratelimit").unwrap();
+        assert!(
+            state.starts_with(&format!("\"wrong-keys\";r={left};t=")),
+            "{state}"
+        );
+    }
+    let refused = by_wrong().await;
+    assert_eq!(told(&refused), (429, policy, Some("\"wrong-keys\";r=0;t=3")));
+    assert_eq!(refused.header("retry-after"), Some("3"));
+}
+
+#[tokio::test]
+async fn who_is_held_to_two_things_is_told_both() {
+    let (server, _clock) = held_to("off", "5/m").await;
+    let locked = Locked::lock(server).await;
+    let answer = locked.by("rck_wrong", "GET", "/v1/jobs").send().await;
+    unauthenticated(&answer);
+    assert_eq!(
+        told(&answer),
+        (
+            401,
+            Some("\"address\";q=5;w=60, \"wrong-keys\";q=20;w=60"),
+            Some("\"address\";r=4;t=12, \"wrong-keys\";r=19;t=3")
+        )
+    );
+}
+
+#[tokio::test]
 async fn a_server_without_keys_holds_nobody_to_anything_unless_told_to() {
     let open = Server::start().await;
     assert_eq!(told(&open.get("/v1/jobs").send().await), (200, None, None));
