@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use http_body::Body;
-use hyper::body::Incoming;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -20,9 +19,10 @@ use tracing::{debug, warn};
 use crate::api::code::Code;
 use crate::tasks::{Group, TaskKind};
 
+use super::bare::bare_answer;
 use super::caps::{Admission, Caps};
 use super::connection::{Peer, drive};
-use super::line::bare_answer;
+use super::upload::Upload;
 use super::wire::{Kept, Wire};
 use super::{ServerOptions, Tls, multiplex};
 
@@ -102,7 +102,7 @@ pub(super) struct Hall<S> {
 
 impl<S, B> Acceptor<S>
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + Sync + 'static,
+    S: Service<Request<Upload>, Response = Response<B>, Error = Infallible> + Clone + Send + Sync + 'static,
     S::Future: Send,
     B: Body + Send + 'static,
     B::Data: Send,
@@ -164,7 +164,7 @@ where
 
 impl<S, B> Hall<S>
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + Sync + 'static,
+    S: Service<Request<Upload>, Response = Response<B>, Error = Infallible> + Clone + Send + Sync + 'static,
     S::Future: Send,
     B: Body + Send + 'static,
     B::Data: Send,

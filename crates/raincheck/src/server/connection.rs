@@ -25,6 +25,7 @@ use super::framing::LengthTwice;
 use super::interim::Interim;
 use super::line::Line;
 use super::pulse::{Phase, Pulse};
+use super::upload::Upload;
 use super::wire::Wire;
 use super::{OnlyToThePresent, Presence, ServerOptions};
 
@@ -61,7 +62,7 @@ pub(super) async fn drive<S, B, W>(
     stopping: CancellationToken,
     admission: Admission,
 ) where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone,
+    S: Service<Request<Upload>, Response = Response<B>, Error = Infallible> + Clone,
     B: Body + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     W: Wire + 'static,
@@ -152,7 +153,7 @@ struct Handling<S> {
 
 impl<S, B> hyper::service::Service<Request<Incoming>> for Handling<S>
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone,
+    S: Service<Request<Upload>, Response = Response<B>, Error = Infallible> + Clone,
     B: Body,
 {
     type Response = Response<Tracked<B>>;
@@ -176,20 +177,20 @@ where
         }
         self.pulse.set_sending(!request.body().is_end_stream());
         Answering {
-            answer: Some(Given::new(self.service.clone(), request)),
+            answer: Some(Given::new(self.service.clone(), request.map(Upload::plain))),
             pulse: self.pulse.clone(),
         }
     }
 }
 
 /// A request that the service was given: at once where it is ready, as ours always are.
-enum Given<S: Service<Request<Incoming>>> {
+enum Given<S: Service<Request<Upload>>> {
     AtOnce(Pin<Box<S::Future>>),
-    Waiting(Pin<Box<Oneshot<S, Request<Incoming>>>>),
+    Waiting(Pin<Box<Oneshot<S, Request<Upload>>>>),
 }
 
-impl<S: Service<Request<Incoming>>> Given<S> {
-    fn new(mut service: S, request: Request<Incoming>) -> Self {
+impl<S: Service<Request<Upload>>> Given<S> {
+    fn new(mut service: S, request: Request<Upload>) -> Self {
         match service.poll_ready(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Ok(())) => Self::AtOnce(Box::pin(service.call(request))),
             Poll::Ready(Err(_)) | Poll::Pending => Self::Waiting(Box::pin(service.oneshot(request))),
@@ -197,7 +198,7 @@ impl<S: Service<Request<Incoming>>> Given<S> {
     }
 }
 
-impl<S: Service<Request<Incoming>>> Future for Given<S> {
+impl<S: Service<Request<Upload>>> Future for Given<S> {
     type Output = Result<S::Response, S::Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {

@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::api::code::Code;
 
+use super::bare::{bare_answer, instead};
 use super::caps::Admission;
 use super::framing::Framing;
 use super::pulse::{Phase, Pulse};
@@ -27,7 +28,7 @@ pub(super) struct Line<W> {
     framing: Framing,
     /// Set when more bytes are there than the request being worked on: then the client is there as well.
     ahead: bool,
-    /// What is left of an answer before the last one, some of which is written.
+    /// What is left of what is said without hyper: an answer before the last one, or to what is no request.
     interim: Vec<u8>,
 }
 
@@ -79,6 +80,18 @@ impl<W: Wire> Line<W> {
         Ok(())
     }
 
+    /// Whether hyper refuses what is no request, while no request is there: then that is said in our words.
+    fn refuses(&mut self, bytes: &[u8]) -> bool {
+        if !matches!(self.pulse.phase(), Phase::Head | Phase::Idle) {
+            return false;
+        }
+        let Some(answer) = instead(bytes) else {
+            return false;
+        };
+        self.interim = answer;
+        true
+    }
+
     fn note<T>(&self, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         match written {
             Poll::Pending => self.pulse.stall(),
@@ -86,22 +99,6 @@ impl<W: Wire> Line<W> {
         }
         written
     }
-}
-
-/// An answer for those whom hyper does not answer.
-pub(super) fn bare_answer(code: Code, detail: &str) -> Vec<u8> {
-    let status = code.status();
-    let (number, reason) = (status.as_u16(), status.canonical_reason().unwrap_or_default());
-    let (name, title) = (code.as_str(), code.title());
-    let body = format!(
-        r#"{{"type":"/problems/{name}","title":"{title}","status":{number},"detail":"{detail}","code":"{name}"}}"#
-    );
-    let length = body.len();
-    format!(
-        "HTTP/1.1 {number} {reason}\r\ncontent-type: application/problem+json\r\ncontent-length: {length}\r\n\
-         cache-control: no-store\r\nretry-after: 1\r\nconnection: close\r\n\r\n{body}"
-    )
-    .into_bytes()
 }
 
 impl<W: Wire> AsyncRead for Line<W> {
@@ -143,6 +140,9 @@ impl<W: Wire> AsyncRead for Line<W> {
 impl<W: Wire> AsyncWrite for Line<W> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         ready!(self.finish_interim(cx))?;
+        if self.refuses(bytes) {
+            return Poll::Ready(Ok(bytes.len()));
+        }
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.note(written)
     }
@@ -153,6 +153,11 @@ impl<W: Wire> AsyncWrite for Line<W> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         ready!(self.finish_interim(cx))?;
+        if let [bytes] = slices
+            && self.refuses(bytes)
+        {
+            return Poll::Ready(Ok(bytes.len()));
+        }
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
         self.note(written)
     }

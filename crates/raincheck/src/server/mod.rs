@@ -12,6 +12,7 @@
 //! finishes what is being answered, in bounded time.
 
 mod accept;
+mod bare;
 mod body;
 mod caps;
 mod client;
@@ -26,6 +27,7 @@ mod pulse;
 mod room;
 mod streams;
 mod tls;
+mod upload;
 mod wire;
 
 use std::convert::Infallible;
@@ -35,7 +37,6 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use http_body::Body;
-use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 
@@ -52,6 +53,7 @@ pub use lines::{Lines, Piece};
 pub use listen::{ListenRefused, Protection, check_listen};
 pub use room::Room;
 pub use tls::{Tls, TlsError};
+pub use upload::Upload;
 
 /// In the extensions of an answer whose body must know whether the connection took it. Set by a connection that takes a body's
 /// bytes before there is room for them, and asks for more only once they are on their way.
@@ -149,7 +151,7 @@ pub async fn serve<S, B>(
     stop: CancellationToken,
 ) -> usize
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + Sync + 'static,
+    S: Service<Request<Upload>, Response = Response<B>, Error = Infallible> + Clone + Send + Sync + 'static,
     S::Future: Send,
     B: Body + Send + 'static,
     B::Data: Send,

@@ -23,11 +23,15 @@ use tower::{Service, ServiceExt as _};
 
 use super::connection::Peer;
 use super::streams::Streams;
+use super::upload::{Rest, Upload};
 use super::{AskedAgain, ServerOptions};
 use crate::tasks::{Group, TaskKind};
 
 /// How often a connection is looked at for a client that asks or takes nothing.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// The largest head, as HPACK counts it.
+const HEADER_LIST_BYTES_MAX: u32 = 64 << 10;
 
 /// The limits of GUARANTEES, each as low as well-behaved clients allow.
 fn builder(group: &Group) -> http2::Builder<InGroup> {
@@ -38,7 +42,8 @@ fn builder(group: &Group) -> http2::Builder<InGroup> {
         // A client that resets what was not even accepted, and one that makes us reset: both are told to go.
         .max_pending_accept_reset_streams(20)
         .max_local_error_reset_streams(128)
-        .max_header_list_size(32 << 10)
+        // Larger than the API's own limit, so that most that are too large get a proper answer; h2 itself has only a status.
+        .max_header_list_size(HEADER_LIST_BYTES_MAX)
         .initial_stream_window_size(64 << 10)
         .initial_connection_window_size(1 << 20)
         .max_send_buf_size(256 << 10)
@@ -56,7 +61,7 @@ pub(super) async fn drive<S, B, I>(
     group: Group,
     stopping: CancellationToken,
 ) where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S: Service<Request<Upload>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
     B: Body + Send + 'static,
     B::Data: Send,
@@ -69,6 +74,7 @@ pub(super) async fn drive<S, B, I>(
         streams: streams.clone(),
         peer,
         options: options.clone(),
+        group: group.clone(),
     };
     let connection = builder(&group).serve_connection(TokioIo::new(stream), handling);
     let mut connection = pin!(connection);
@@ -120,22 +126,27 @@ struct Handling<S> {
     streams: Arc<Streams>,
     peer: Peer,
     options: Arc<ServerOptions>,
+    group: Group,
 }
 
 impl<S, B> hyper::service::Service<Request<Incoming>> for Handling<S>
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone,
+    S: Service<Request<Upload>, Response = Response<B>, Error = Infallible> + Clone,
     B: Body,
 {
     type Response = Response<Tracked<B>>;
     type Error = Infallible;
-    type Future = Answering<tower::util::Oneshot<S, Request<Incoming>>>;
+    type Future = Answering<tower::util::Oneshot<S, Request<Upload>>>;
 
-    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let (head, body) = request.into_parts();
+        let (body, rest) = Upload::of_stream(body, &self.group);
+        let mut request = Request::from_parts(head, body);
         let open = Open {
             number: self.streams.begin(),
             streams: self.streams.clone(),
             whole: false,
+            _rest: rest,
         };
         self.peer.tell(&self.options, &mut request);
         Answering {
@@ -150,6 +161,8 @@ struct Open {
     number: u64,
     streams: Arc<Streams>,
     whole: bool,
+    /// What is left of its body is listened to from then on.
+    _rest: Option<Arc<Rest>>,
 }
 
 impl Drop for Open {

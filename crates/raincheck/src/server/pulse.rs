@@ -15,7 +15,7 @@ use super::interim::Hints;
 
 /// How long a client that is still sending is listened to after its answer, so that the answer reaches it: closing at
 /// once would reset the connection and could take the answer back.
-const LEAVE_TIME: Duration = Duration::from_secs(2);
+pub(super) const LEAVE_TIME: Duration = Duration::from_secs(2);
 
 /// A connection's phases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

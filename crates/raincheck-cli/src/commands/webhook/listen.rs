@@ -12,9 +12,9 @@ use bytes::Bytes;
 use clap::Args;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::Full;
-use hyper::body::Incoming;
 use raincheck::clock::SystemClock;
 use raincheck::core::clock::Clock as _;
+use raincheck::server::Upload;
 use raincheck::server::{BodyError, BodyPace, Room, ServerOptions, read_body, serve};
 use raincheck::webhooks::verify::Verifier;
 use tokio::net::TcpListener;
@@ -208,7 +208,7 @@ impl Receiver {
 async fn answer(
     receiver: Arc<Receiver>,
     written: mpsc::Sender<Unwritten>,
-    request: Request<Incoming>,
+    request: Request<Upload>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let mut response = Response::new(Full::default());
     *response.status_mut() = taken(&receiver, &written, request).await;
@@ -218,7 +218,7 @@ async fn answer(
 async fn taken(
     receiver: &Receiver,
     written: &mpsc::Sender<Unwritten>,
-    request: Request<Incoming>,
+    request: Request<Upload>,
 ) -> StatusCode {
     if request.method() != Method::POST {
         return StatusCode::METHOD_NOT_ALLOWED;

@@ -58,7 +58,7 @@ async fn what_was_handed_out_is_dropped_once_its_client_has_left() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     let (dropped, mut is_dropped) = mpsc::channel(1);
-    let service = tower::service_fn(move |request: Request<hyper::body::Incoming>| {
+    let service = tower::service_fn(move |request: Request<raincheck::server::Upload>| {
         let dropped = dropped.clone();
         async move {
             let presence = request.extensions().get::<Presence>().cloned().unwrap();

@@ -2,6 +2,7 @@
 
 mod claims;
 mod floods;
+mod refused;
 pub(crate) mod rig;
 
 use std::time::Duration;
@@ -63,6 +64,22 @@ async fn a_foreign_host_is_refused_over_http_2_as_well() {
     let (mut client, _connection) = http2(server.addr, &authority).await;
     let ask = Request::get("https://evil.example/v1/jobs").body(String::new());
     assert_eq!(client.send_request(ask.unwrap()).await.unwrap().status(), 403);
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_large_is_refused_over_http_2_as_well() {
+    let authority = Authority::new();
+    let server = server(&authority, ServerOptions::default()).await;
+    let (mut client, _connection) = http2(server.addr, &authority).await;
+    let ask = Request::get("https://localhost/v1/jobs").header("x", "x".repeat(33_000));
+    let answer = client
+        .send_request(ask.body(String::new()).unwrap())
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 431);
+    let problem = answer.into_body().collect().await.unwrap().to_bytes();
+    let problem: serde_json::Value = serde_json::from_slice(&problem).unwrap();
+    assert_eq!(problem["code"], "headers-too-large");
 }
 
 #[tokio::test]
