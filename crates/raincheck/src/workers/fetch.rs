@@ -20,7 +20,6 @@ use raincheck_core::host::{HostAnswer, HostHeld, HostHeldBy};
 use raincheck_core::job::Failure;
 use raincheck_core::lease::WorkerKind;
 use raincheck_core::name::GroupName;
-use raincheck_core::queue::Queue;
 use raincheck_core::time::Timestamp;
 use tokio::time::Instant;
 
@@ -63,7 +62,6 @@ impl Fetcher {
 #[derive(Debug)]
 pub(crate) struct Fetch {
     fetcher: Fetcher,
-    per_host: u32,
 }
 
 /// An earlier answer that may still hold.
@@ -79,11 +77,8 @@ struct Under {
 }
 
 impl Fetch {
-    pub(super) fn new(fetcher: Fetcher, queue: &Queue) -> Self {
-        Self {
-            fetcher,
-            per_host: queue.per_host(),
-        }
+    pub(super) const fn new(fetcher: Fetcher) -> Self {
+        Self { fetcher }
     }
 
     /// Asks, and follows where it is led.
@@ -109,7 +104,7 @@ impl Fetch {
             let place = self
                 .fetcher
                 .hosts
-                .wait_fetch(&host, self.per_host, PATIENCE, || ctx.store.now());
+                .wait_fetch(&host, ctx.queue.per_host(), PATIENCE, || ctx.store.now());
             let permit = match place.await {
                 Ok(permit) => permit,
                 Err(held) => {

@@ -183,7 +183,7 @@ impl Shop {
                 let programs = self.kinds.programs.clone();
                 Some(Arc::new(process::Process::new(argv, programs)))
             }
-            Worker::Fetch => Some(Arc::new(fetch::Fetch::new(self.kinds.fetch.clone(), queue))),
+            Worker::Fetch => Some(Arc::new(fetch::Fetch::new(self.kinds.fetch.clone()))),
         })
     }
 }

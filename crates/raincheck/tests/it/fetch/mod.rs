@@ -168,6 +168,40 @@ async fn no_more_go_to_a_host_at_once_than_may_also_by_redirects() {
 }
 
 #[tokio::test]
+async fn more_go_to_a_host_as_soon_as_more_may() {
+    let (server, pages) = (Server::start().await, Pages::start().await);
+    let per_host = async |most: u32| {
+        let settings = json!({"worker": "fetch", "group_defaults": {"concurrency": most}});
+        let put = server.ask("PUT", "/v1/queues/pages").json(&settings.to_string());
+        let answer = put.send().await;
+        assert!(matches!(answer.status, 200 | 201), "{answer:?}");
+    };
+    let asked_at_once = async |count| {
+        let asked = async {
+            while pages.now() < count {
+                tokio::task::yield_now().await;
+            }
+        };
+        let asked = tokio::time::timeout(Duration::from_secs(20), asked).await;
+        assert!(asked.is_ok(), "{} of {count}", pages.now());
+    };
+    let submit = async |count| {
+        for url in urls(&pages, "held", count) {
+            let submitted = server.post("/v1/queues/pages/jobs").body(url).send().await;
+            assert_eq!(submitted.status, 202, "{submitted:?}");
+        }
+    };
+    // They stand in no group: that they lead to one host only the attempts see.
+    per_host(1).await;
+    submit(1).await;
+    asked_at_once(1).await;
+    per_host(3).await;
+    submit(2).await;
+    asked_at_once(3).await;
+    pages.gate.add_permits(3);
+}
+
+#[tokio::test]
 async fn no_more_are_fetched_at_once_in_all_than_may() {
     let (server, pages) = (Server::start().await, Pages::start().await);
     let body = json!({"urls": urls(&pages, "held", 20), "per_host": 100, "concurrency": 5});
