@@ -140,13 +140,15 @@ impl Handover {
         if state.closing {
             return;
         }
-        if let Some(round) = &mut state.gathering {
+        let state = &mut *state;
+        // Behind those that came before it: who waits for a queue's jobs gets them in turn.
+        if let Some(round) = state.gathering.as_mut().or_else(|| state.inbox.last_mut()) {
             round.requests.push(request);
             return;
         }
         state.patient.push(request);
-        if !state.nothing_ready {
-            self.wake_writer(&mut state);
+        if !state.nothing_ready && std::mem::take(&mut state.writer_waits) {
+            self.wake.notify_one();
         }
     }
 
@@ -235,5 +237,38 @@ impl Drop for Gathering {
 impl std::fmt::Debug for Handover {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Handover")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operation::{Does, request};
+
+    /// A request; whether it writes tells it from others.
+    fn asks(writes: bool) -> Box<dyn Operation> {
+        let does = Does {
+            writes,
+            ..Does::default()
+        };
+        request(does, |_| Ok(())).0
+    }
+
+    /// What the writer would take.
+    fn taken(handover: &Handover) -> Vec<bool> {
+        let Taken::Rounds(rounds) = handover.take(None, true) else {
+            return Vec::new();
+        };
+        let requests = rounds.iter().flat_map(|round| &round.requests);
+        requests.map(|request| request.writes()).collect()
+    }
+
+    #[test]
+    fn who_waits_for_jobs_does_not_overtake_those_that_wait_already() {
+        let handover = Arc::<Handover>::default();
+        handover.push_patient(asks(false));
+        handover.push(asks(true));
+        handover.push_patient(asks(false));
+        assert_eq!(taken(&handover), [false, true, false]);
     }
 }
