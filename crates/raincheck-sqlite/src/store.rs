@@ -306,7 +306,7 @@ impl Store for SqliteStore {
                 submission.job.member = Some(Member { batch: id, index });
             }
         }
-        self.write_new(move |tx| batches::add(tx, &ns, id, first, &lines))
+        self.accept(move |tx| batches::add(tx, &ns, id, first, &lines))
     }
 
     fn seal_batch(

@@ -1,5 +1,6 @@
 //! A job that is claimed by the transaction that accepts it has one row written, whatever else that transaction does.
 
+use raincheck_core::batch::{BatchId, BatchOpened, Line, NewBatch};
 use raincheck_core::content::JobResult;
 use raincheck_core::decide::Settlement;
 use raincheck_core::id::Nonce;
@@ -60,4 +61,46 @@ async fn a_job_that_is_claimed_as_it_is_accepted_is_written_once_beside_those_th
     assert_eq!(number(dir.path(), &again), 0);
     let store = open(dir.path()).unwrap();
     assert_eq!(store.get(&ns, id).await.unwrap().unwrap().attempt, 1);
+}
+
+#[tokio::test]
+async fn lines_that_are_claimed_as_they_are_accepted_are_written_once_however_they_come() {
+    let dir = tempfile::tempdir().unwrap();
+    let ns = Namespace::default();
+    open(dir.path()).unwrap().close().await.unwrap();
+    let conn = rusqlite::Connection::open(dir.path().join("raincheck.db")).unwrap();
+    conn.execute_batch(NOTES).unwrap();
+    drop(conn);
+    let store = open(dir.path()).unwrap();
+    submit(&store, bytes("0")).await;
+    claim_as(&store, Nonce([9; 12])).await;
+    let new = NewBatch {
+        id: BatchId::new(store.mint()),
+        keep: None,
+        open_for: None,
+        callback: None,
+        idempotency: None,
+    };
+    let Ok(BatchOpened::Created(batch)) = store.open_batch(&ns, new).await.unwrap() else {
+        panic!("a new batch");
+    };
+    let waiting = [1, 2, 3].map(|n| patient_claim(&store, Nonce([n; 12])));
+
+    // Asked for in one turn of the loop, and so one transaction.
+    let added = [0, 1, 2].map(|n| {
+        let line = Line::Job(Box::new(submission(&store, bytes("line"))));
+        store.add_lines(&ns, batch.id, n, vec![line])
+    });
+    for added in added {
+        assert!(added.await.unwrap().is_ok());
+    }
+    for claim in waiting {
+        assert_eq!(claim.await.unwrap().len(), 1);
+    }
+    store.close().await.unwrap();
+    assert_eq!(
+        number(dir.path(), "SELECT count(*) FROM again"),
+        1,
+        "the first job alone"
+    );
 }
