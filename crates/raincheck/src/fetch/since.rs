@@ -23,6 +23,9 @@ impl Earlier {
     /// The fetch of this URL, in its one spelling.
     #[must_use]
     pub fn of(&self, url: &str) -> Option<JobId> {
+        if self.0.is_empty() {
+            return None;
+        }
         self.0.get(&digest(url)).copied()
     }
 }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use raincheck_core::content::JobResult;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -58,16 +58,18 @@ pub(crate) struct Told {
 impl Told {
     /// The headers of an answer that are told.
     pub(crate) fn shown(headers: &HeaderMap) -> BTreeMap<String, String> {
-        let value = |name: &&'static str| {
+        // What there is of them, which is little: to look for each that may be costs more than all the rest that is told.
+        let names = headers.keys().filter(|name| SHOWN.contains(&name.as_str()));
+        let value = |name: &HeaderName| {
             let values: Vec<_> = headers
-                .get_all(*name)
+                .get_all(name)
                 .iter()
                 .filter_map(|value| value.to_str().ok())
                 .collect();
             let value = values.join(", ");
-            (!value.is_empty() && value.len() <= VALUE_BYTES_MAX).then(|| ((*name).to_owned(), value))
+            (!value.is_empty() && value.len() <= VALUE_BYTES_MAX).then(|| (name.as_str().to_owned(), value))
         };
-        SHOWN.iter().filter_map(value).collect()
+        names.filter_map(value).collect()
     }
 
     /// Where the answer came from.

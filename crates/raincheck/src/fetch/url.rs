@@ -32,15 +32,24 @@ pub(crate) fn normalised(text: &str) -> Result<(String, Uri), &'static str> {
     if !rest.starts_with('/') {
         url.push('/');
     }
-    for byte in rest.bytes() {
-        if byte.is_ascii_graphic() && !br#""<>\^`{|}"#.contains(&byte) {
-            url.push(char::from(byte));
-        } else {
-            url.push_str(&format!("%{byte:02X}"));
+    if rest.bytes().all(stands) {
+        url.push_str(rest);
+    } else {
+        for byte in rest.bytes() {
+            if stands(byte) {
+                url.push(char::from(byte));
+            } else {
+                url.push_str(&format!("%{byte:02X}"));
+            }
         }
     }
     let uri = target(&url)?;
     Ok((url, uri))
+}
+
+/// Whether a byte of a path or a query stands for itself: what can be seen, but for `"<>\^` and `` `{|} ``.
+const fn stands(byte: u8) -> bool {
+    matches!(byte, b'!' | b'#'..=b';' | b'=' | b'?'..=b'[' | b']' | b'_' | b'a'..=b'z' | b'~')
 }
 
 /// Where a `Location` leads that was found at `base` (RFC 3986 section 5.2).
@@ -123,6 +132,14 @@ mod tests {
             "http://a b/",
         ] {
             assert!(normalised(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn what_can_be_seen_stands_for_itself_but_for_what_browsers_encode() {
+        for byte in 0..=u8::MAX {
+            let seen = byte.is_ascii_graphic() && !br#""<>\^`{|}"#.contains(&byte);
+            assert_eq!(stands(byte), seen, "{byte:#x}");
         }
     }
 

@@ -88,7 +88,12 @@ impl Fetch {
             Err(why) => return AttemptEnd::for_good(Failure::new("bad-request", why)),
         };
         let earlier = self.earlier(ctx, &checked).await;
-        let Checked { wanted, mut uri, .. } = checked;
+        let Checked {
+            wanted,
+            mut uri,
+            host,
+        } = checked;
+        let mut host = HostName::named(host.as_str());
         let first = uri.clone();
         let mut seen = vec![wanted.url.clone()];
         loop {
@@ -100,7 +105,6 @@ impl Fetch {
                 request::same_origin(&first, &uri),
                 holds.map(|e| &e.told),
             );
-            let host = HostName::of(&uri);
             let place = self
                 .fetcher
                 .hosts
@@ -146,6 +150,7 @@ impl Fetch {
                         Ok((next, there)) => {
                             seen.push(next);
                             uri = there;
+                            host = HostName::of(&uri);
                         }
                         Err(why) => return AttemptEnd::for_good(Failure::new("handler-redirected", why)),
                     }

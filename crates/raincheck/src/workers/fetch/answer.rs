@@ -126,5 +126,6 @@ fn kept(headers: &HeaderMap) -> Vec<Header> {
         let values = headers.get_all(name).iter();
         values.filter_map(move |value| Some((name.to_owned(), value.to_str().ok()?.to_owned())))
     };
-    KEPT_HEADERS.into_iter().flat_map(named).collect()
+    let there = |name: &&'static str| headers.keys().any(|key| key.as_str() == *name);
+    KEPT_HEADERS.into_iter().filter(there).flat_map(named).collect()
 }
