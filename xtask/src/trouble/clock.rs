@@ -1,129 +1,30 @@
 //! The real server on a clock that jumps by hours, forwards and back.
 //!
-//! Invariant: the wall is turned by a file that the server's process reads at every look at it, and nothing else is: what
-//! runs by the monotonic clock goes on as on a real machine whose time is set.
+//! Invariant: each jump is compared with what the time that passed alone would have done.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::ask::Asker;
-use crate::soak::server::{Server, Start};
+use super::limits;
+use super::wall::Turned;
 
-/// Where Debian puts the library that tells programs another time.
-const LIBRARY: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
 /// How soon a job that is due may be handed out: far less than any jump.
-const SOON: Duration = Duration::from_secs(5);
+pub(super) const SOON: Duration = Duration::from_secs(5);
 
 /// A job that is held all along: its attempt may take long, and a wall that is hours off counts as time that it took.
 const HELD: &[(&str, &str)] = &[("Raincheck-Timeout", "12h")];
 /// A job that is done at once.
 const DONE: &[(&str, &str)] = &[("Raincheck-Keep", "2h")];
 
-/// A server whose wall is turned by hand.
-struct Turned {
-    server: Server,
-    asker: Asker,
-    wall: PathBuf,
-}
-
-impl Turned {
-    /// Starts a server whose wall is off by so many seconds.
-    async fn start(binary: &str, store: &Path, off: i64) -> Result<Self> {
-        ensure!(
-            Path::new(LIBRARY).exists(),
-            "libfaketime is missing, so nothing is proven; install it: cargo xtask setup"
-        );
-        let wall = store.with_extension("wall");
-        turn(&wall, off)?;
-        let words = [
-            "env".to_owned(),
-            format!("LD_PRELOAD={LIBRARY}"),
-            format!("FAKETIME_TIMESTAMP_FILE={}", wall.display()),
-            "FAKETIME_NO_CACHE=1".to_owned(),
-            "FAKETIME_DONT_FAKE_MONOTONIC=1".to_owned(),
-            // Else files that SQLite looks at would have other times than they have.
-            "NO_FAKE_STAT=1".to_owned(),
-            binary.to_owned(),
-        ];
-        let mut server = Server::start(&Start {
-            words: words.to_vec(),
-            store: store.to_owned(),
-            queues: vec!["q".to_owned()],
-        })?;
-        let asker = Asker::to(server.ready().await?);
-        Ok(Self { server, asker, wall })
-    }
-
-    /// Sets the wall.
-    fn turn(&self, off: i64) -> Result<()> {
-        turn(&self.wall, off)
-    }
-
-    async fn submit(&mut self, key: &str, headers: &[(&str, &str)]) -> Result<(String, bool)> {
-        let mut all = vec![
-            ("Content-Type", "text/plain".to_owned()),
-            ("Idempotency-Key", key.to_owned()),
-        ];
-        all.extend(headers.iter().map(|(name, value)| (*name, (*value).to_owned())));
-        let taken = self
-            .asker
-            .with("POST", "/v1/queues/q/jobs", &all, key.to_owned())
-            .await?;
-        ensure!(
-            [200, 202].contains(&taken.status),
-            "a submit of {key} was answered with {}",
-            taken.status
-        );
-        let replayed = taken.header("idempotency-replayed") == "true";
-        Ok((taken.header("raincheck-job").to_owned(), replayed))
-    }
-
-    /// Claims all that is to be had now.
-    async fn claim(&mut self) -> Result<Vec<(String, String)>> {
-        let claim = json!({"worker": "w", "max": 100, "lease_for": "30s"}).to_string();
-        let claimed = self.asker.ask("POST", "/v1/queues/q/claim", claim).await?;
-        if claimed.status == 204 {
-            return Ok(Vec::new());
-        }
-        ensure!(
-            claimed.status == 200,
-            "a claim was answered with {}",
-            claimed.status
-        );
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let leases = claimed.json()?["leases"].as_array().cloned().unwrap_or_default();
-        Ok(leases
-            .iter()
-            .map(|lease| (text(&lease["job"]["id"]), text(&lease["lease"])))
-            .collect())
-    }
-
-    async fn state(&mut self, id: &str) -> Result<String> {
-        let job = self
-            .asker
-            .expect(200, "GET", &format!("/v1/jobs/{id}"), "")
-            .await?
-            .json()?;
-        Ok(job["state"].as_str().unwrap_or_default().to_owned())
-    }
-}
-
-fn turn(file: &Path, off: i64) -> Result<()> {
-    // Whole at any moment, since the server may be reading it.
-    let new = file.with_extension("new");
-    std::fs::write(&new, format!("{off:+}\n"))?;
-    Ok(std::fs::rename(new, file)?)
-}
-
 /// Everything that has a time, before, across and after jumps.
 pub(super) async fn prove(binary: &str, dir: &Path, say: &dyn Fn(&str)) -> Result<()> {
     let mut turned = Turned::start(binary, &dir.join("set"), 0).await?;
     jumps(&mut turned).await?;
     turned.server.kill().await?;
+    limits::prove(binary, &dir.join("limits")).await?;
 
     // A store of its own: ids of the one above were made years ahead, which tells a start that time was set back since.
     let store = dir.join("clock");
@@ -145,7 +46,8 @@ pub(super) async fn prove(binary: &str, dir: &Path, say: &dyn Fn(&str)) -> Resul
     restarts(turned, binary, &store, &held, &lease, &done, &expiring).await?;
     say(
         "clock: 7 jumps of hours and years under a running server, which followed each within seconds, 3 restarts hours off: leases \
-         lived and were renewed, no job ran twice, due jobs came when due, results and idempotency keys stayed",
+         lived and were renewed, no job ran twice, due jobs came when due, results and idempotency keys stayed; \
+         nothing that had half an hour left ended by a jump of three",
     );
     Ok(())
 }
@@ -198,7 +100,7 @@ async fn jumps(turned: &mut Turned) -> Result<()> {
 }
 
 /// Waits until the server's time is the wall's: told by when a lease of 30 s ends.
-async fn followed(turned: &mut Turned, lease: &str, off: i64) -> Result<()> {
+pub(super) async fn followed(turned: &mut Turned, lease: &str, off: i64) -> Result<()> {
     let began = Instant::now();
     loop {
         let renewed = turned

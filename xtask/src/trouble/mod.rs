@@ -8,8 +8,10 @@ mod clock;
 mod damage;
 mod disk;
 mod foreign;
+mod limits;
 mod memory;
 mod stall;
+mod wall;
 
 use std::path::{Path, PathBuf};
 
