@@ -28,7 +28,7 @@ use super::answer::{
 };
 use super::code::Code;
 use super::committed::{self, Accepted, Committed};
-use super::options::{Asked, plain_key, row_of_field};
+use super::options::{Asked, callback, plain_key, row_of_field};
 use super::prefer::Prefer;
 use super::problem::Problem;
 use super::routes::submit::{accepted, admit, fits, order};
@@ -260,6 +260,11 @@ async fn submit(
         let taken = asked.take(row, text);
         taken.map_err(|why| Problem::bad_request(format!("{field}: {why}")))?;
     }
+    callback::judge(
+        &node.options().targets,
+        asked.options.callback.as_ref(),
+        callback::FIELD,
+    )?;
     let key = wish.key.map(plain_key).transpose();
     let key = key.map_err(|why| Problem::bad_request(format!("idempotency_key: {why}")))?;
     let there = node.queue(namespace, &name).await?;

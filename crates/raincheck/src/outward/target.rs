@@ -185,6 +185,15 @@ impl Targets {
     }
 }
 
+/// Checks where webhooks are to go, a job's, a batch's or a queue's: the one rule for all who name it.
+///
+/// # Errors
+/// Why nothing may be sent there.
+pub(crate) fn check_callback(targets: &Targets, url: &str) -> Result<(), String> {
+    let uri = super::target(url)?;
+    check_literal(targets, &uri).map_err(|why| why.to_string())
+}
+
 /// Checks a URL whose host is an address, so that what can never be reached is refused when it is written.
 ///
 /// # Errors

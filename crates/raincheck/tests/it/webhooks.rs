@@ -209,11 +209,11 @@ async fn a_queues_callback_tells_of_its_jobs_until_its_receiver_is_gone() {
     endpoint.next().await.answer(ok());
 }
 
-#[tokio::test]
-async fn a_callback_leads_to_no_private_address() {
+/// A server that others reach: what is on its machine is nobody's who asks from elsewhere.
+async fn public() -> Server {
     let targets = Targets {
         loopback: false,
-        allowed: Vec::new(),
+        allowed: vec!["10.1.0.0/16".parse().unwrap()],
     };
     let node = NodeOptions {
         targets: Arc::new(targets),
@@ -223,13 +223,117 @@ async fn a_callback_leads_to_no_private_address() {
         node,
         ..Setup::default()
     };
-    let (server, mut endpoint) = (Server::with(setup).await, Endpoint::start().await);
-    with_callback(&server, &endpoint, "").await;
+    Server::with(setup).await
+}
+
+#[tokio::test]
+async fn a_callback_leads_to_no_private_address() {
+    let (server, mut endpoint) = (public().await, Endpoint::start().await);
+    // What a name stands for is known when it is asked for.
+    let callback = format!("\"http://localhost:{}/hook\"", endpoint.addr.port());
+    let ask = server
+        .post("/v1/queues/thumbs/jobs")
+        .header("raincheck-callback", &callback);
+    assert_eq!(ask.body("x").send().await.status, 202);
     server.work(success("x")).await;
     let waiting = stands(&server, "pending").await;
     let why = waiting["last"]["error"].as_str().unwrap();
     assert!(why.contains("is not a public address"), "{why}");
     assert!(!endpoint.more());
+}
+
+#[tokio::test]
+async fn a_callback_to_an_address_that_is_never_asked_is_refused_when_it_is_named() {
+    let server = public().await;
+    for (url, part) in [
+        ("http://127.0.0.1:80/", "127.0.0.1 is not a public address"),
+        (
+            "https://169.254.169.254/latest",
+            "169.254.169.254 is not a public address",
+        ),
+        ("https://[::ffff:10.0.0.1]/", "10.0.0.1 is not a public address"),
+        ("https://[fd00::1]/", "fd00::1 is not a public address"),
+        ("http://8.8.8.8/", "only https://"),
+        ("https://8.8.8.8:8443/", "port 8443"),
+    ] {
+        let head = |path: &str| {
+            let callback = format!("\"{url}\"");
+            server.post(path).header("raincheck-callback", &callback)
+        };
+        let urls = json!({"urls": ["https://example.org/"]}).to_string();
+        let callback = json!({"url": url});
+        let job = json!({"queue": "thumbs", "callback": callback}).to_string();
+        let refused = [
+            (
+                "Raincheck-Callback: ",
+                None,
+                head("/v1/queues/thumbs/jobs").body("x"),
+            ),
+            (
+                "Raincheck-Callback: ",
+                None,
+                head("/v1/batches?queue=thumbs")
+                    .header("content-type", "application/x-ndjson")
+                    .body("{}\n"),
+            ),
+            (
+                "callback: ",
+                None,
+                head("/v1/fetch").json(&urls),
+            ),
+            (
+                "callback: ",
+                Some("/callback"),
+                server.post("/v1/jobs").json(&job),
+            ),
+            (
+                "callback: ",
+                Some("/callback"),
+                server
+                    .ask("PUT", "/v1/queues/q")
+                    .json(&json!({ "callback": callback }).to_string()),
+            ),
+        ];
+        for (begin, pointer, ask) in refused {
+            let answer = ask.send().await;
+            assert_eq!(answer.code(), "bad-request", "{url}: {answer:?}");
+            let problem = answer.json();
+            let detail = problem["detail"].as_str().unwrap();
+            assert!(
+                detail.starts_with(begin) && detail.contains(part),
+                "{url}: {detail}"
+            );
+            assert_eq!(
+                problem["errors"][0]["pointer"].as_str(),
+                pointer,
+                "{url}: {problem}"
+            );
+        }
+        let listed = server
+            .post("/v1/jobs")
+            .json(&format!("[{job}]"))
+            .send()
+            .await
+            .json();
+        assert_eq!(listed[0]["code"], "bad-request", "{listed}");
+        let line = format!("{job}\n");
+        let batch = server
+            .post("/v1/batches")
+            .header("content-type", "application/x-ndjson")
+            .body(line)
+            .send()
+            .await
+            .json();
+        assert_eq!(batch["rejected"], 1, "{batch}");
+    }
+    let jobs = server.get("/v1/jobs").send().await.json();
+    assert_eq!(jobs["jobs"], json!([]), "nothing was stored");
+    for url in ["https://8.8.8.8/", "http://10.1.2.3:9/", "http://a.example:9/"] {
+        let ask = server
+            .post("/v1/queues/thumbs/jobs")
+            .header("raincheck-callback", &format!("\"{url}\""));
+        assert_eq!(ask.body("x").send().await.status, 202, "{url}");
+    }
 }
 
 #[tokio::test]

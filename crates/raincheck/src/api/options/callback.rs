@@ -5,7 +5,9 @@ use std::borrow::Cow;
 use raincheck_core::delivery::Callback;
 use raincheck_core::job::Outcome;
 
+use crate::api::problem::Problem;
 use crate::outward::target;
+use crate::outward::target::{Targets, check_callback};
 
 /// Reads the option as its header has it.
 ///
@@ -42,6 +44,26 @@ fn event(word: &str) -> Result<Outcome, &'static str> {
         _ => Err("events are succeeded, failed, cancelled and expired"),
     }
 }
+
+/// Refuses a callback that this server would never send; the header or the field `name` says it.
+///
+/// # Errors
+/// 400, before anything is stored.
+pub(crate) fn judge(targets: &Targets, callback: Option<&Callback>, name: &str) -> Result<(), Problem> {
+    let Some(callback) = callback else { return Ok(()) };
+    check_callback(targets, &callback.url).map_err(|why| {
+        let problem = Problem::bad_request(format!("{name}: {why}"));
+        match name {
+            FIELD => problem.at("/callback"),
+            _ => problem,
+        }
+    })
+}
+
+/// What a document calls it.
+pub(crate) const FIELD: &str = "callback";
+/// What a head calls it.
+pub(crate) const HEADER: &str = "Raincheck-Callback";
 
 /// Checks what the types alone cannot.
 ///

@@ -23,7 +23,7 @@ use crate::api::events::batch::ResultsStream;
 use crate::api::events::form::Form;
 use crate::api::events::{head, nothing};
 use crate::api::extract::{BatchPath, json_or_lines};
-use crate::api::options::{Fingerprinter, Head};
+use crate::api::options::{Fingerprinter, Head, callback};
 use crate::api::prefer::{PREFERENCE_APPLIED, Prefer};
 use crate::api::problem::Problem;
 use crate::api::query::{self, NoQuery, once, pairs, unknown, yes_or_no};
@@ -122,11 +122,12 @@ impl Opened {
 /// What the head asks for.
 fn new_batch(api: &Api, parts: &Parts, queue: Option<&QueueName>) -> Result<NewBatch, Problem> {
     let head = Head::read_for_batch(&parts.headers)?;
-    let callback = head.asked.options.callback.as_ref();
-    if callback.is_some_and(|callback| *callback != Callback::to(&callback.url)) {
+    let wished = head.asked.options.callback.as_ref();
+    if wished.is_some_and(|callback| *callback != Callback::to(&callback.url)) {
         let detail = "Raincheck-Callback: a batch tells of its completion only; leave events out";
         return Err(Problem::bad_request(detail));
     }
+    callback::judge(&api.node.options().targets, wished, callback::HEADER)?;
     let fingerprint = || {
         let fingerprinter = Fingerprinter::new(None, &head.asked);
         fingerprinter.finish(queue.map_or("", QueueName::as_str).as_bytes())
@@ -135,7 +136,7 @@ fn new_batch(api: &Api, parts: &Parts, queue: Option<&QueueName>) -> Result<NewB
         id: BatchId::new(api.node.store().mint()),
         keep: head.asked.options.keep,
         open_for: None,
-        callback: callback.map(|callback| callback.url.clone()),
+        callback: wished.map(|callback| callback.url.clone()),
         idempotency: head.key.map(|key| Idempotency {
             key,
             fingerprint: fingerprint(),

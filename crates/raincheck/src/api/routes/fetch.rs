@@ -30,8 +30,7 @@ use crate::api::text;
 use crate::api::wire::batch::BatchDocument;
 use crate::api::wire::fetch::{FetchRequest, read_request};
 use crate::fetch::{Checked, Earlier, Terms, Wanted, earlier};
-use crate::outward::target;
-use crate::outward::target::check_literal;
+use crate::outward::target::{Targets, check_callback, check_literal};
 
 /// So many queues are made for limits of batches; those that nothing is in go first.
 const QUEUES_MAX: usize = 64;
@@ -89,7 +88,7 @@ pub(crate) async fn fetch(
         .await?;
         (None, read_request(&read, &mut terms)?)
     };
-    of_head(&head, &mut terms)?;
+    of_head(&api.node.options().targets, &head, &mut terms)?;
     if api.node.draining() {
         return Err(draining());
     }
@@ -173,7 +172,7 @@ fn of_query(parts: &Parts) -> Result<Terms, Problem> {
 }
 
 /// What the head says of the batch.
-fn of_head(head: &Head<'_>, terms: &mut Terms) -> Result<(), Problem> {
+fn of_head(targets: &Targets, head: &Head<'_>, terms: &mut Terms) -> Result<(), Problem> {
     let options = &head.asked.options;
     if terms.keep.is_some() && options.keep.is_some() {
         return Err(Problem::bad_request(
@@ -190,7 +189,7 @@ fn of_head(head: &Head<'_>, terms: &mut Terms) -> Result<(), Problem> {
         terms.callback = Some(callback.url.clone());
     }
     if let Some(url) = &terms.callback {
-        target(url).map_err(|why| Problem::bad_request(format!("callback {why}")))?;
+        check_callback(targets, url).map_err(|why| Problem::bad_request(format!("callback: {why}")))?;
     }
     Ok(())
 }

@@ -22,7 +22,7 @@ use crate::api::Api;
 use crate::api::answer::json;
 use crate::api::caller::Caller;
 use crate::api::committed::{self, Accepted};
-use crate::api::options::{named, trace_context};
+use crate::api::options::{callback, named, trace_context};
 use crate::api::problem::Problem;
 use crate::api::query::no_query;
 use crate::api::ticket::{self, Ticket};
@@ -153,6 +153,8 @@ impl<'a> Desk<'a> {
         let read = wire::Submission::read_entry(entry, self.last.as_ref())?;
         self.caller.queue(&read.queue)?;
         let mut asked = read.asked;
+        let wished = asked.options.callback.as_ref();
+        callback::judge(&self.api.node.options().targets, wished, callback::FIELD)?;
         trace_context(self.headers, &mut asked.options);
         let headers = named(self.headers, &asked.forward)?;
         let queue = self.queues.get(self.api, self.namespace, &read.queue).await?;

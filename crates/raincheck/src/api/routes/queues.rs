@@ -15,6 +15,7 @@ use crate::api::answer::{draining, json, no_content, render, unknown_queue};
 use crate::api::caller::Caller;
 use crate::api::code::Code;
 use crate::api::extract::{JsonRequest, QueuePath, SETTINGS_BYTES_MAX, body};
+use crate::api::options::callback;
 use crate::api::problem::Problem;
 use crate::api::query::NoQuery;
 use crate::api::text;
@@ -175,6 +176,7 @@ fn settings(body: &[u8], targets: &Targets) -> Result<QueueSpec, Problem> {
         return Err(Problem::new(Code::ProcessWorkerForbidden, detail).at("/worker"));
     }
     check(&spec).map_err(|why| Problem::bad_request(why.detail).at(why.pointer))?;
+    callback::judge(targets, spec.callback.as_ref(), callback::FIELD)?;
     if let Some(Worker::Push(urls)) = &spec.worker {
         for (index, url) in urls.iter().enumerate() {
             let allowed = target(url).map_or(Ok(()), |uri| check_literal(targets, &uri));

@@ -29,7 +29,7 @@ use crate::api::caller::Caller;
 use crate::api::code::Code;
 use crate::api::committed::{self, Accepted, Committed};
 use crate::api::extract::{QueuePath, body, json_or_lines};
-use crate::api::options::{Asked, Fingerprinter, Head, describing, named, trace_context};
+use crate::api::options::{Asked, Fingerprinter, Head, callback, describing, named, trace_context};
 use crate::api::prefer::{PREFERENCE_APPLIED, Prefer};
 use crate::api::problem::Problem;
 use crate::api::redeem::{self, Asking};
@@ -71,6 +71,8 @@ pub(crate) async fn submit_raw(
     let (parts, content) = request.into_parts();
     let prefer = Prefer::of(&parts)?;
     let head = Head::read(&parts.headers)?;
+    let wished = head.asked.options.callback.as_ref();
+    callback::judge(&api.node.options().targets, wished, callback::HEADER)?;
     let mut headers = describing(&parts.headers)?;
     headers.extend(named(&parts.headers, &head.asked.forward)?);
     let queue = door(&api, &caller.namespace, &name, head.key.is_some()).await?;
@@ -135,6 +137,8 @@ pub(crate) async fn submit_json(
     caller.queue(&read.queue)?;
     let key = one_key(head.key, read.key)?;
     let mut asked = read.asked;
+    let wished = asked.options.callback.as_ref();
+    callback::judge(&api.node.options().targets, wished, callback::FIELD)?;
     trace_context(&parts.headers, &mut asked.options);
     let headers = named(&parts.headers, &asked.forward)?;
     let queue = door(&api, &caller.namespace, &read.queue, key.is_some()).await?;

@@ -22,7 +22,7 @@ use crate::api::answer::draining;
 use crate::api::caller::Caller;
 use crate::api::code::Code;
 use crate::api::extract::{body_problem, closing};
-use crate::api::options::{named, trace_context};
+use crate::api::options::{callback, named, trace_context};
 use crate::api::problem::Problem;
 use crate::api::wire::submit as wire;
 use crate::fetch::blank;
@@ -203,6 +203,8 @@ impl<'a> Upload<'a> {
                 return Err(Problem::bad_request(format!("the field {field:?}: {why}")));
             }
         }
+        let wished = asked.options.callback.as_ref();
+        callback::judge(&self.api.node.options().targets, wished, callback::FIELD)?;
         trace_context(self.headers, &mut asked.options);
         let headers = named(self.headers, &asked.forward)?;
         let queue = self.queues.get(self.api, self.namespace, &read.queue).await?;
