@@ -18,6 +18,7 @@ mod help;
 mod jobs;
 mod keys;
 mod listing;
+mod logs;
 mod nginx;
 mod proxied;
 mod queues;

@@ -21,6 +21,7 @@ use raincheck_core::store::{Answer, Store};
 
 use super::caller::RAINCHECK_NAMESPACE;
 use super::door::{Came, peer};
+use super::gate::X_REQUEST_ID;
 use super::needs;
 use super::problem::Unwritten;
 use super::text;
@@ -183,7 +184,9 @@ impl Recording {
             Poll::Ready(Ok(())) => {}
             // What was done is done, and its line is in the log.
             Poll::Ready(Err(error)) => {
-                tracing::error!(%error, "the row of an administrative act was not written")
+                let request_id = self.response.headers().get(X_REQUEST_ID);
+                let request_id = request_id.and_then(|id| id.to_str().ok());
+                tracing::error!(request_id, %error, "the row of an administrative act was not written")
             }
         }
         Poll::Ready(std::mem::take(&mut self.response))

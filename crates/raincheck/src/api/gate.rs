@@ -28,6 +28,7 @@ use crate::telemetry::Metrics;
 use crate::telemetry::http::{Routes, method};
 
 use super::access::Asked;
+use super::asking::{request_id, within};
 use super::audit::{Audit, OnItsWay, Recording};
 use super::code::Code;
 use super::cors::{Cors, preflight};
@@ -307,19 +308,18 @@ impl<F: Future<Output = Result<Response, Infallible>>> Passing<F> {
     fn answer(&mut self, cx: &mut Context<'_>) -> Poll<Response> {
         match &mut self.answer {
             Err(response) => Poll::Ready(std::mem::take(&mut **response)),
-            Ok(future) => match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
-                Ok(Poll::Pending) => Poll::Pending,
-                Ok(Poll::Ready(Ok(response))) => Poll::Ready(response),
-                Ok(Poll::Ready(Err(never))) => match never {},
-                Err(_) => {
-                    tracing::error!(
-                        request_id = self.request_id.to_str().unwrap_or_default(),
-                        "a request's handler panicked"
-                    );
-                    let detail = "a defect of the server; the log tells more under this request's id";
-                    Poll::Ready(Problem::new(Code::Internal, detail).into_response())
+            Ok(future) => within(&mut self.request_id, || {
+                match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+                    Ok(Poll::Pending) => Poll::Pending,
+                    Ok(Poll::Ready(Ok(response))) => Poll::Ready(response),
+                    Ok(Poll::Ready(Err(never))) => match never {},
+                    Err(_) => {
+                        request_id(|request_id| tracing::error!(request_id, "a request's handler panicked"));
+                        let detail = "a defect of the server; the log tells more under this request's id";
+                        Poll::Ready(Problem::new(Code::Internal, detail).into_response())
+                    }
                 }
-            },
+            }),
         }
     }
 }

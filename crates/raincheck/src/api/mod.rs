@@ -9,6 +9,7 @@
 mod access;
 mod acts;
 mod answer;
+mod asking;
 mod audit;
 mod caller;
 pub mod code;
@@ -55,10 +56,12 @@ use crate::server::{BodyPace, Room};
 use crate::telemetry::http::Routes;
 pub use crate::throttle::Allowance;
 
+pub use asking::request_id;
 pub use cors::Origin;
 pub use gate::Gate;
 pub use openapi::openapi_json;
 pub use text::{base64 as from_base64, to_base64};
+pub use throttling::{ADDRESS_USUAL, KEY_USUAL};
 pub(crate) use ticket::Ticket;
 
 /// How the API behaves.

@@ -22,10 +22,10 @@ use crate::throttle::{Allowance, Buckets, Source};
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const STATE: HeaderName = HeaderName::from_static("ratelimit");
 
-/// How often one key may come, unless somebody says otherwise.
-const KEY_USUAL: u32 = 10_000;
-/// How often an address may come without a key: that is by tickets and leases, or in vain.
-const ADDRESS_USUAL: u32 = 200;
+/// How often one key may come in a second, unless somebody says otherwise.
+pub const KEY_USUAL: u32 = 10_000;
+/// How often an address may come without a key in a second, unless somebody says otherwise: that is by tickets and leases, or in vain.
+pub const ADDRESS_USUAL: u32 = 200;
 /// So many wrong keys in [`WRONG_WINDOW`] are told what they are, of one address.
 const WRONG_MAX: u32 = 20;
 const WRONG_WINDOW: Duration = Duration::from_secs(60);

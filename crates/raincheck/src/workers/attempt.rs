@@ -20,7 +20,7 @@ use raincheck_core::queue::Queue;
 use raincheck_core::store::{Leased, Renew, StoreError};
 use raincheck_core::time::Timestamp;
 use tokio::time::Instant;
-use tracing::{Instrument, debug, error, info, info_span, warn};
+use tracing::{Instrument, debug, error, error_span, info, warn};
 
 use super::hold::Hold;
 use super::supervise::{settlement, supervise};
@@ -47,7 +47,8 @@ pub(crate) fn start(shop: &Arc<Shop>, attempt: Attempt) {
     // The second part of a traceparent (W3C Trace Context).
     let parent = shop.traces.traceparent(job);
     let trace_id = parent.as_deref().and_then(|parent| parent.split('-').nth(1));
-    let span = info_span!("attempt", job.id = %job.id, queue = %job.queue, attempt = job.attempt, trace_id);
+    // Whatever is logged: its lines tell whose they are.
+    let span = error_span!("attempt", job.id = %job.id, queue = %job.queue, attempt = job.attempt, trace_id);
     let task = run(shop.clone(), attempt).instrument(span);
     shop.attempts.spawn(TaskKind::Attempt, task);
 }

@@ -8,12 +8,14 @@ use std::io::{IsTerminal as _, Write as _};
 use std::str::FromStr;
 
 use clap::ValueEnum;
+use raincheck::api::request_id;
 use tracing::field::{Field, Visit};
 use tracing::subscriber::set_global_default;
 use tracing::{Event, Subscriber};
 use tracing_subscriber::filter::EnvFilter;
-use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::format::{Compact, Format, Writer};
 use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Registry, reload};
@@ -102,8 +104,12 @@ pub(crate) fn start(levels: &LogLevels, format: LogFormat, colour: bool) -> LogF
         let text = tracing_subscriber::fmt::layer()
             .with_writer(std::io::stderr)
             .with_ansi(colour)
-            .with_target(false)
-            .compact();
+            .event_format(Lines(
+                tracing_subscriber::fmt::format()
+                    .with_target(false)
+                    .with_ansi(colour)
+                    .compact(),
+            ));
         set_global_default(registry.with(text))
     };
     // It fails only where a logger is there already, and then that one serves.
@@ -111,7 +117,41 @@ pub(crate) fn start(levels: &LogLevels, format: LogFormat, colour: bool) -> LogF
     LogFilter(handle)
 }
 
-/// Writes events as JSON lines: `ts`, `level`, `msg`, the fields of the spans around it, its own fields.
+/// Tells the request during which something is logged, unless the line does.
+fn asked(event: &Event<'_>, tell: impl FnOnce(&str)) {
+    const NAME: &str = "request_id";
+    if event.metadata().fields().field(NAME).is_none() {
+        request_id(|id| id.map(tell));
+    }
+}
+
+/// Writes events as lines of text, with the request that was being answered at the end.
+#[derive(Debug)]
+struct Lines(Format<Compact>);
+
+impl<S, N> FormatEvent<S, N> for Lines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut to: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut line = String::new();
+        self.0.format_event(context, Writer::new(&mut line), event)?;
+        to.write_str(line.trim_end_matches('\n'))?;
+        let mut written = Ok(());
+        asked(event, |id| written = write!(to, " request_id={id:?}"));
+        written?;
+        to.write_char('\n')
+    }
+}
+
+/// Writes events as JSON lines: `ts`, `level`, `msg`, the fields of the spans around it, its own fields, and `request_id` where a
+/// request was being answered.
 #[derive(Debug)]
 struct JsonLines;
 
@@ -158,6 +198,10 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for JsonLines {
             }
         }
         line.push_str(&own.json);
+        asked(event, |id| {
+            // Writing to a string does not fail.
+            let _ = write!(line, ",\"request_id\":{}", serde_json::Value::from(id));
+        });
         line.push_str("}\n");
         // Nobody is there to be told that the log cannot be written.
         let _ = std::io::stderr().lock().write_all(line.as_bytes());
