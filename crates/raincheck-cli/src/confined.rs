@@ -40,7 +40,8 @@ pub(crate) fn folders(rules: &Rules) -> Result<Option<Folders>, Failed> {
     }
 }
 
-fn needed(rules: &Rules) -> bool {
+/// Whether programs are to be started in folders of their own.
+pub(crate) fn needed(rules: &Rules) -> bool {
     let mut all = rules.queues.values().chain([&rules.all]);
     all.any(|confinement| confinement.workplace == Workplace::Private)
 }

@@ -93,6 +93,15 @@ impl Failed {
         self.next = Some(next.into());
         self
     }
+
+    /// Adds something more to do.
+    #[must_use]
+    pub(crate) fn also(self, more: &str) -> Self {
+        match self.next.clone() {
+            Some(next) => self.next(format!("{next}. {more}")),
+            None => self.next(more),
+        }
+    }
 }
 
 impl fmt::Display for Failed {

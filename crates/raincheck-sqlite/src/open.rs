@@ -130,7 +130,7 @@ impl SqliteStore {
             let (path, detail) = (database, detail.to_owned());
             return Err(OpenError::Jobs { path, jobs, detail });
         }
-        let vitals = Vitals::new(Box::new(OnDisk(database.clone())));
+        let vitals = Vitals::new("sqlite", Box::new(OnDisk(database.clone())));
         let space = Space::new(&database, options.reserve, options.ballast);
         let shared = Arc::new(Shared::new(
             options.recent_jobs,

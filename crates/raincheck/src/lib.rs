@@ -49,7 +49,7 @@ pub mod workers;
 
 pub use embed::{Accepted, JobError, JobType, Raincheck};
 pub use node::{Node, NodeOptions};
-pub use telemetry::traces::TraceOptions;
+pub use telemetry::traces::{Sampler, TraceOptions};
 
 /// The guide's programs are compiled as they stand there.
 #[cfg(doctest)]

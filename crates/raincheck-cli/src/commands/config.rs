@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value as Json};
 
-use crate::config::{Config as Configuration, Flags, check_file, reference};
+use super::serve::before;
+use crate::config::{Config as Configuration, Flags, reference};
 use crate::exit::{Exit, Failed};
 use crate::output::{Output, Shape, say};
 use crate::table::{Table, Value};
@@ -24,7 +25,8 @@ Examples:
 pub(crate) enum Config {
     /// Show what `raincheck serve`, given these flags here and now, would be started with
     Show(Box<Show>),
-    /// Find all mistakes of a file; ends with 2 where there are any
+    /// Find all mistakes of a file, and what else `raincheck serve` would be refused for with it, here and now; ends with 2 where
+    /// there are any
     Check(Check),
     /// Print the reference of all settings
     #[command(hide = true)]
@@ -63,6 +65,7 @@ impl Config {
 impl Show {
     fn run(&self, output: Output) -> Result<(), Failed> {
         let config = Configuration::load(&self.flags)?;
+        config.passed_over.iter().for_each(|what| output.note(what));
         if output.shape == Shape::Json {
             let document = document(&config, self.origin);
             return output.line(&format!("{document:#}"));
@@ -125,8 +128,18 @@ fn document(config: &Configuration, with_origin: bool) -> Json {
 }
 
 impl Check {
+    /// What is wrong in the file itself, else all that a server would be refused for that is given it here and now.
+    fn look(&self) -> Result<(), Vec<Failed>> {
+        let config = Configuration::load_whole(&self.file)?;
+        let refused = |all: Vec<before::Refusal>| all.into_iter().map(|one| one.failed).collect();
+        before::ready(&config).map(drop).map_err(refused)
+    }
+
     fn run(&self, output: Output) -> Result<(), Failed> {
-        let mistakes = check_file(&self.file);
+        let mistakes: Vec<String> = match self.look() {
+            Ok(()) => Vec::new(),
+            Err(all) => all.iter().map(Failed::to_string).collect(),
+        };
         if output.shape == Shape::Json {
             output.line(&Json::from(mistakes.clone()).to_string())?;
         } else {

@@ -1,7 +1,7 @@
 //! `RAINCHECK_*`: what the environment says.
 //!
-//! Invariant: a variable that almost names a setting is refused, and never passed over as one that means nothing here;
-//! others (those of the command line's other commands, those that Kubernetes makes) are left alone.
+//! Invariant: a variable that almost names a setting is refused, and never passed over as one that means nothing here; any other
+//! that names none is told of, but for those of the command line's other commands, of its programs, and those that Kubernetes makes.
 
 use std::collections::BTreeMap;
 
@@ -16,13 +16,12 @@ use crate::commands::queue::set::change;
 use crate::exit::Failed;
 
 /// Variables of other commands, of the programs that a server starts, and of the project's tests.
-const OTHERS: [&str; 15] = [
+const OTHERS: [&str; 18] = [
     "URL",
     "API_KEY",
     "CA",
     "PROFILE",
     "CONFIG",
-    "QUEUE",
     "WORKER",
     "JOB",
     "ATTEMPT",
@@ -32,6 +31,23 @@ const OTHERS: [&str; 15] = [
     "NAMESPACE",
     "HOST",
     "PORT",
+    "CONTENT_TYPE",
+    "ATTACHED",
+    "WEBHOOK_SECRET",
+    "SEED",
+];
+
+/// Variables that people take for settings, and what they are looking for.
+const MEANT: [(&str, &str); 3] = [
+    (
+        "API_KEYS",
+        "keys are made by `raincheck key create NAME --scope submit`",
+    ),
+    (
+        "QUEUE",
+        "a queue is defined by --queue NAME, in raincheck.toml, or by RAINCHECK_QUEUES__NAME__SETTING",
+    ),
+    ("QUEUES", "write RAINCHECK_QUEUES__NAME__SETTING for each setting"),
 ];
 
 /// What the environment says.
@@ -41,6 +57,8 @@ pub(crate) struct Environment {
     pub(crate) values: Values,
     /// Settings of queues: `RAINCHECK_QUEUES__REPORTS__CONCURRENCY`.
     pub(crate) queues: BTreeMap<QueueName, Fields>,
+    /// Variables that name nothing, and what was probably meant.
+    pub(crate) passed_over: Vec<String>,
 }
 
 /// Reads the variables; `known` are the queues that others name already.
@@ -87,12 +105,11 @@ impl Environment {
         {
             (row, text, Origin::Variable(variable.to_owned()))
         } else if let Some(row) = name.strip_suffix("_FILE").and_then(row) {
-            let content = std::fs::read_to_string(&text)
-                .map_err(|error| Failed::usage(format!("{variable}: {text} cannot be read: {error}")))?;
-            let origin = Origin::VariableFile(variable.to_owned(), text);
-            (row, content.trim_end_matches(['\n', '\r']).to_owned(), origin)
+            let content = content(variable, &text)?;
+            (row, content, Origin::VariableFile(variable.to_owned(), text))
         } else {
-            return unknown(variable, name);
+            self.passed_over.extend(unknown(variable, name)?);
+            return Ok(());
         };
         let texts: Vec<String> = if row.many {
             let parts = text.split([',', '\n']).map(str::trim);
@@ -120,18 +137,34 @@ impl Environment {
             None => QueueName::new(&name.to_ascii_lowercase())
                 .map_err(|error| Failed::usage(format!("{variable}: {error}")))?,
         };
-        let field = field.to_ascii_lowercase();
-        if let Some(hint) = programs::unknown(&field) {
+        let mut field = field.to_ascii_lowercase();
+        let (mut text, mut origin) = (text.to_owned(), Origin::Variable(variable.to_owned()));
+        let named = field.strip_suffix("_file").map(str::to_owned);
+        if let Some(named) = named.filter(|named| programs::unknown(named).is_none()) {
+            origin = Origin::VariableFile(variable.to_owned(), text.clone());
+            (field, text) = (named, content(variable, &text)?);
+        } else if let Some(hint) = programs::unknown(&field) {
             return Err(Failed::usage(format!(
                 "{variable}: a queue has no setting {field:?}{hint}"
             )));
         }
         let (_, value) = change(&format!("{field}={text}"))?;
-        let origin = Origin::Variable(variable.to_owned());
         let queue = self.queues.entry(queue).or_default();
-        queue.said.insert(field, Said { value, origin });
-        Ok(())
+        match queue.said.insert(field, Said { value, origin }) {
+            Some(twice) => Err(Failed::usage(format!(
+                "{variable} and {} say the same setting; keep one of them",
+                twice.origin
+            ))),
+            None => Ok(()),
+        }
     }
+}
+
+/// What the file holds that a variable names.
+fn content(variable: &str, path: &str) -> Result<String, Failed> {
+    let content = std::fs::read_to_string(path)
+        .map_err(|error| Failed::usage(format!("{variable}: {path} cannot be read: {error}")))?;
+    Ok(content.trim_end_matches(['\n', '\r']).to_owned())
 }
 
 /// A queue's name as variables write it.
@@ -146,22 +179,35 @@ fn capitals(name: &str) -> String {
     name.chars().map(letter).collect()
 }
 
-/// Whether a variable that names no setting may be there all the same.
-fn unknown(variable: &str, name: &str) -> Result<(), Failed> {
-    let plain = name.strip_suffix("_FILE").unwrap_or(name).to_ascii_lowercase();
-    let others = ["SERVICE_", "PORT_", "TEST_", "SLOW_"]
-        .iter()
-        .any(|begin| name.starts_with(begin));
-    if others || OTHERS.contains(&name) {
-        return Ok(());
+/// What is to be said of a variable that names no setting; nothing where it is somebody else's.
+fn unknown(variable: &str, name: &str) -> Result<Option<String>, Failed> {
+    let begins = ["SERVICE_", "PORT_", "TEST_", "SLOW_", "FUZZ_"];
+    // Kubernetes tells of each service by variables that begin with its name (and so of one called raincheck-web).
+    let within = ["_SERVICE_HOST", "_SERVICE_PORT", "_PORT_"];
+    let others = begins.iter().any(|begin| name.starts_with(begin))
+        || within.iter().any(|part| name.contains(part))
+        || (name.ends_with("_PORT") && !name.contains("__"));
+    let stem = name.strip_suffix("_FILE").unwrap_or(name);
+    if others || OTHERS.contains(&stem) {
+        return Ok(None);
     }
-    match nearest(&plain, TABLE.iter().map(|row| row.name)) {
-        Some(meant) => Err(Failed::usage(format!(
+    let plain = stem.to_ascii_lowercase();
+    let meant = MEANT.iter().find(|(known, _)| *known == stem);
+    if meant.is_none()
+        && let Some(meant) = nearest(&plain, TABLE.iter().map(|row| row.name))
+    {
+        return Err(Failed::usage(format!(
             "{variable} names no setting; did you mean RAINCHECK_{}?",
             meant.to_ascii_uppercase()
-        ))),
-        None => Ok(()),
+        )));
     }
+    let next = meant.map_or_else(
+        || "see all: raincheck config show".to_owned(),
+        |(_, meant)| (*meant).to_owned(),
+    );
+    Ok(Some(format!(
+        "{variable} is passed over: it names no setting; {next}"
+    )))
 }
 
 #[cfg(test)]
@@ -213,6 +259,13 @@ mod tests {
         let twice = said(&[("RAINCHECK_DRAIN_FILE", path), ("RAINCHECK_DRAIN", "1s")]);
         assert!(twice.unwrap_err().contains("keep one of them"));
         assert!(said(&[("RAINCHECK_DRAIN_FILE", "/nowhere/at-all")]).is_err());
+        let variable = "RAINCHECK_QUEUES__A__TIMEOUT_FILE";
+        let read = said(&[(variable, path)]).unwrap();
+        let timeout = &read.queues[&QueueName::new("a").unwrap()].said["timeout"];
+        assert_eq!(timeout.value, Some("7s".into()));
+        assert_eq!(timeout.origin.to_string(), format!("{variable} ({path})"));
+        let twice = said(&[(variable, path), ("RAINCHECK_QUEUES__A__TIMEOUT", "1s")]);
+        assert!(twice.unwrap_err().contains("keep one of them"));
     }
 
     #[test]
@@ -258,6 +311,7 @@ mod tests {
             ("RAINCHECK_DEV", "neither true nor false"),
             ("RAINCHECK_QUEUES__A", "RAINCHECK_QUEUES__NAME__SETTING"),
             ("RAINCHECK_QUEUES__A__TIMEOUTS", "did you mean timeout?"),
+            ("RAINCHECK_QUEUES__A__TIMEOUTS_FILE", "a queue has no setting"),
         ] {
             assert!(said(&[(variable, "x")]).unwrap_err().contains(part), "{variable}");
         }
@@ -266,8 +320,32 @@ mod tests {
             "RAINCHECK_SERVICE_HOST",
             "RAINCHECK_PORT_7246_TCP",
             "RAINCHECK_SLOW_TESTS",
+            "RAINCHECK_API_KEY_FILE",
+            "RAINCHECK_WEB_SERVICE_PORT_HTTP",
+            "RAINCHECK_WEB_PORT",
+            "RAINCHECK_WEB_PORT_80_TCP_ADDR",
         ] {
-            assert!(said(&[(variable, "x")]).is_ok(), "{variable}");
+            assert_eq!(
+                said(&[(variable, "x")]).unwrap().passed_over,
+                [""; 0],
+                "{variable}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_variable_that_names_nothing_is_told_of() {
+        for (variable, part) in [
+            ("RAINCHECK_API_KEYS", "raincheck key create"),
+            ("RAINCHECK_QUEUE", "RAINCHECK_QUEUES__NAME__SETTING"),
+            ("RAINCHECK_QUEUES", "RAINCHECK_QUEUES__NAME__SETTING"),
+            ("RAINCHECK_COLOUR_OF_THE_SKY", "names no setting"),
+        ] {
+            let read = said(&[(variable, "x")]).unwrap();
+            let [told] = read.passed_over.as_slice() else {
+                panic!("{variable}: {:?}", read.passed_over);
+            };
+            assert!(told.starts_with(variable) && told.contains(part), "{told}");
         }
     }
 }

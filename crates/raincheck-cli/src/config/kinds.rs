@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum as _;
+use raincheck::Sampler;
 use raincheck::api::{Allowance, Origin};
 use raincheck::core::queue::ByteSize;
 use raincheck::core::secret::Secret;
@@ -243,6 +244,24 @@ impl Kind for PublicUrl {
         let rule = "write http:// or https://, a host, and a path where the API is below one";
         fit.then(|| Self(text.trim_end_matches('/').to_owned()))
             .ok_or_else(|| rule.to_owned())
+    }
+}
+
+/// Which traces are told, by the name that OpenTelemetry has for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TraceSampler(pub(crate) String);
+
+impl Kind for TraceSampler {
+    fn read(texts: &[String]) -> Result<Self, String> {
+        let name = one(texts)?;
+        let known = ["always_on", "always_off", "traceidratio"];
+        match Sampler::named(name, 1.0) {
+            Some(_) => Ok(Self(name.to_owned())),
+            None => Err(format!(
+                "{name:?} is none of {}, alone or after parentbased_",
+                known.join(", ")
+            )),
+        }
     }
 }
 

@@ -16,19 +16,21 @@ mod groups;
 mod kinds;
 pub(crate) mod near;
 mod origin;
+mod otel;
 pub(crate) mod programs;
 pub(crate) mod queues;
 mod reference;
 pub(crate) mod table;
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use raincheck::api::{ADDRESS_USUAL, KEY_USUAL};
 use raincheck::core::name::QueueName;
 use serde_json::Value as Json;
 
 use crate::exit::Failed;
 
-pub(crate) use self::file::Mistake;
 pub(crate) use self::flags::Flags;
 pub(crate) use self::kinds::Listen;
 pub(crate) use self::origin::{Found, Origin};
@@ -46,6 +48,8 @@ pub(crate) struct Config {
     pub(crate) settings: Settings,
     /// The queues that it defines.
     pub(crate) queues: Queues,
+    /// What the environment says that means nothing here, and what to write instead.
+    pub(crate) passed_over: Vec<String>,
     values: Values,
 }
 
@@ -79,6 +83,8 @@ impl Config {
         if let Some(port) = environment::port(std::env::var("PORT").ok().as_deref()) {
             values.entry("listen").or_insert(port);
         }
+        let mut passed_over = environment.passed_over;
+        passed_over.extend(otel::add(&mut values, |name| std::env::var(name).ok()));
         queues::lay_over(&mut queues, environment.queues);
         let settings = Settings::of(&values)?;
         let mut all = queues::of_proxy(&settings.proxy);
@@ -90,8 +96,35 @@ impl Config {
             file: path,
             settings,
             queues,
+            passed_over,
             values,
         })
+    }
+
+    /// Reads the file alone and finds all that is written wrongly in it, before it is laid under the environment.
+    ///
+    /// # Errors
+    /// All mistakes, or the first that the environment makes of it.
+    pub(crate) fn load_whole(path: &Path) -> Result<Self, Vec<Failed>> {
+        let mistake = |one: &file::Mistake| Failed::usage(one.to_string());
+        let file = file::load(path).map_err(|all| all.iter().map(mistake).collect::<Vec<_>>())?;
+        let settings = Settings::of(&file.values).map(drop);
+        let specs = file
+            .queues
+            .iter()
+            .map(|(name, fields)| queues::check(name, fields));
+        let wrong: Vec<_> = std::iter::once(settings)
+            .chain(specs)
+            .filter_map(Result::err)
+            .collect();
+        if !wrong.is_empty() {
+            return Err(wrong);
+        }
+        let flags = Flags {
+            file: Some(path.to_owned()),
+            ..Flags::default()
+        };
+        Self::load(&flags).map_err(|failed| vec![failed])
     }
 
     /// What holds for the programs of queues.
@@ -102,14 +135,27 @@ impl Config {
         programs::rules(&self.values, &self.queues)
     }
 
+    /// How a message about a setting begins: where it was said, and its name.
+    pub(crate) fn about(&self, name: &str) -> String {
+        let found = self.values.get(name);
+        found.map_or(&Origin::Default, |found| &found.origin).about(name)
+    }
+
     /// Everything it says, in the order of the table, then the queues.
     pub(crate) fn shown(&self) -> Vec<Shown> {
         let setting = |row: &table::Row| {
             let found = self.values.get(row.name);
+            let (value, origin) = match (found, in_force(&self.settings, row.name)) {
+                (None, Some(in_force)) => in_force,
+                (found, _) => (
+                    shown(row, found.map(|found| found.texts.as_slice())),
+                    found.map_or(Origin::Default, |found| found.origin.clone()),
+                ),
+            };
             Shown {
                 name: row.name.to_owned(),
-                value: shown(row, found.map(|found| found.texts.as_slice())),
-                origin: found.map_or(Origin::Default, |found| found.origin.clone()),
+                value,
+                origin,
             }
         };
         let mut all: Vec<Shown> = TABLE.iter().map(setting).collect();
@@ -150,24 +196,6 @@ impl Config {
     }
 }
 
-/// All mistakes of a file.
-pub(crate) fn check_file(path: &Path) -> Vec<String> {
-    match file::load(path) {
-        Err(mistakes) => mistakes.iter().map(Mistake::to_string).collect(),
-        Ok(file) => {
-            let settings = Settings::of(&file.values).map(drop);
-            let specs = file
-                .queues
-                .iter()
-                .map(|(name, fields)| queues::check(name, fields));
-            let all = std::iter::once(settings).chain(specs);
-            all.filter_map(Result::err)
-                .map(|failed| failed.to_string())
-                .collect()
-        }
-    }
-}
-
 fn read_file(path: &Path) -> Result<file::File, Failed> {
     file::load(path).map_err(|mistakes| {
         let first = mistakes.first().map(ToString::to_string).unwrap_or_default();
@@ -180,6 +208,57 @@ fn read_file(path: &Path) -> Result<file::File, Failed> {
             )),
         }
     })
+}
+
+/// What is in force of a setting that nobody said and whose default is no single value, where that can be told; and where it comes
+/// from.
+fn in_force(settings: &Settings, name: &str) -> Option<(Json, Origin)> {
+    match name {
+        "store" => {
+            let (directory, variable) = default_directory();
+            let origin = variable.map_or(Origin::Default, Origin::Variable);
+            Some((directory.display().to_string().into(), origin))
+        }
+        "public_url" => {
+            let scheme = if settings.tls_cert.is_some() {
+                "https"
+            } else {
+                "http"
+            };
+            // A free port is known once it is taken.
+            let known = |listen: &Listen| match listen {
+                Listen::Tcp(address) => (address.port() != 0).then(|| at(scheme, *address)),
+                Listen::Local(_) => None,
+            };
+            settings
+                .listen
+                .iter()
+                .find_map(known)
+                .map(|url| (url.into(), Origin::Default))
+        }
+        "rate_per_key" => Some((format!("{KEY_USUAL}/s").into(), Origin::Default)),
+        "rate_per_address" => Some((format!("{ADDRESS_USUAL}/s").into(), Origin::Default)),
+        _ => None,
+    }
+}
+
+/// The URL at an address; one that stands for all of them is reached by this machine's own.
+pub(crate) fn at(scheme: &str, address: SocketAddr) -> String {
+    let ip = match address.ip() {
+        ip if !ip.is_unspecified() => ip,
+        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    };
+    format!("{scheme}://{}", SocketAddr::new(ip, address.port()))
+}
+
+/// Where the data is when nobody says it: where systemd does, else here; and the variable that said so.
+pub(crate) fn default_directory() -> (PathBuf, Option<String>) {
+    const VARIABLE: &str = "STATE_DIRECTORY";
+    match std::env::var_os(VARIABLE) {
+        Some(directory) => (PathBuf::from(directory), Some(VARIABLE.to_owned())),
+        None => (PathBuf::from("raincheck-data"), None),
+    }
 }
 
 /// What is shown of a secret.
@@ -223,6 +302,7 @@ mod tests {
             file: None,
             settings,
             queues: Queues::new(),
+            passed_over: Vec::new(),
             values,
         };
         let environment =

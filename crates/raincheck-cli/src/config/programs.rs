@@ -179,9 +179,9 @@ fn confinement(values: &Values) -> Result<Confinement, Failed> {
                 .get("program_user")
                 .map_or(&Origin::Default, |found| &found.origin);
             let at = origin.about("program_user");
-            let user = name
-                .look_up()
-                .map_err(|why| Failed::usage(format!("{at}: {why}")))?;
+            let user = name.look_up().map_err(|why| {
+                Failed::usage(format!("{at}: {why}")).next("See whom this machine has: getent passwd")
+            })?;
             let own = rustix::process::geteuid();
             if !own.is_root() && own.as_raw() != user.uid {
                 return Err(Failed::usage(format!(

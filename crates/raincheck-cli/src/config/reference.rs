@@ -23,9 +23,10 @@ one whole. An empty variable is an unset one. Relative paths are relative to the
   that it is set, and not what it is.
 - `PORT`, as platforms set it, is the port of all addresses that is listened on where no setting names one.
 - What means nothing is refused with its place and, where one is near, the name that was meant: keys of the file,
-  flags, and variables that almost name a setting. Other `RAINCHECK_*` variables are left alone.
+  flags, and variables that almost name a setting. Other `RAINCHECK_*` variables that name none are passed over and told of: in the log,
+  and by `raincheck doctor`. Those of other commands and those that Kubernetes makes are left alone.
 - `raincheck config show --origin` shows each value and where it was said; `raincheck config check FILE` finds all mistakes of a
-  file and changes nothing.
+  file, and all that a server would be refused for with it, here and now; it changes nothing.
 - On SIGHUP the server reads its configuration again. What is marked *live*, and queues, it follows at once; what else
   changed it names in its log, and goes on as before until it is started again. A configuration with a mistake changes
   nothing.

@@ -17,7 +17,7 @@ use raincheck::workers::process::{UserName, Workplace};
 
 use crate::exit::Failed;
 
-use super::kinds::{Kind, Listen, OrNone, PublicUrl, Share};
+use super::kinds::{Kind, Listen, OrNone, PublicUrl, Share, TraceSampler};
 use super::origin::{Found, Origin as Source};
 use crate::commands::serve::logs::{LogFormat, LogLevels};
 
@@ -157,7 +157,11 @@ settings! {
     /// Where traces are sent, OTLP over HTTP: a collector such as http://localhost:4318 [default: none, or what
     /// OTEL_EXPORTER_OTLP_ENDPOINT says]
     otlp_endpoint: Option<PublicUrl> = None, "URL", restart;
-    /// Which share of the jobs that come without a traceparent is traced, from 0 to 1; the others follow theirs
+    /// Which jobs are traced: always_on, always_off, traceidratio (--trace-share of them), or parentbased_ before one of these:
+    /// those that come with a traceparent follow its choice. Where neither this nor --trace-share is said, OTEL_TRACES_SAMPLER
+    /// and OTEL_TRACES_SAMPLER_ARG are
+    trace_sampler: TraceSampler = Some("parentbased_traceidratio"), "SAMPLER", restart;
+    /// Which share is traced of the jobs that the sampler draws from, from 0 to 1
     trace_share: Share = Some("1"), "SHARE", restart;
     /// What is logged: a level, or levels by module, such as info,raincheck=debug
     log: LogLevels = Some("info"), "FILTER", live;

@@ -61,7 +61,86 @@ fn the_configuration_is_shown_as_a_table_in_a_pipe() {
     let folder = folder("dev = true\n");
     let ran = Ran::of(&mut within(folder.path(), &["config", "show", "--origin"])).ok();
     assert!(ran.contains("dev\ttrue\traincheck.toml:1\n"), "{ran}");
-    assert!(ran.contains("store\t-\tdefault\n"), "{ran}");
+    for default in [
+        "store\traincheck-data\tdefault\n",
+        "public_url\thttp://127.0.0.1:7246\tdefault\n",
+        "rate_per_key\t10000/s\tdefault\n",
+        "rate_per_address\t200/s\tdefault\n",
+        "master_key\t-\tdefault\n",
+    ] {
+        assert!(ran.contains(default), "{default}: {ran}");
+    }
+}
+
+#[test]
+fn what_other_variables_say_is_shown_with_them() {
+    let folder = folder("");
+    let mut command = within(folder.path(), &[]);
+    command
+        .env("STATE_DIRECTORY", "/var/lib/raincheck")
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318")
+        .env("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
+        .env("OTEL_TRACES_SAMPLER_ARG", "0.5");
+    let settings = show(&mut command, &["--origin"])["settings"].clone();
+    for (name, value, origin) in [
+        ("store", "/var/lib/raincheck", "STATE_DIRECTORY"),
+        (
+            "otlp_endpoint",
+            "http://collector:4318",
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+        ),
+        ("trace_sampler", "parentbased_traceidratio", "OTEL_TRACES_SAMPLER"),
+        ("trace_share", "0.5", "OTEL_TRACES_SAMPLER_ARG"),
+    ] {
+        let expected = serde_json::json!({"value": value, "origin": origin});
+        assert_eq!(settings[name], expected, "{name}");
+    }
+}
+
+#[test]
+fn what_a_variable_says_in_vain_is_told_where_one_looks() {
+    let told = [
+        "RAINCHECK_API_KEYS is passed over",
+        "OTEL_TRACES_SAMPLER is passed over",
+    ];
+    let with = |mut command: Command| {
+        command
+            .env("RAINCHECK_API_KEYS", "rck_x")
+            .env("OTEL_TRACES_SAMPLER", "sometimes");
+        command
+    };
+    let server = Server::start_as(with(raincheck()), folder(""), &[]);
+    told.iter().for_each(|part| server.logged(part, 1));
+    let doctor = Ran::of(&mut with(server.command(&["doctor"])));
+    let shown = Ran::of(&mut with(server.command(&["config", "show"])));
+    for part in told {
+        assert!(
+            doctor.text().contains(&format!("warning\tenvironment\t{part}")),
+            "{doctor:?}"
+        );
+        assert!(shown.stderr.contains(part), "{shown:?}");
+    }
+    server.stop();
+}
+
+#[test]
+fn all_addresses_that_are_listened_on_are_told() {
+    let folder = folder("");
+    let socket = folder.path().join("here.sock");
+    let unix = format!("unix:{}", socket.display());
+    let words = [
+        "--listen",
+        "127.0.0.1:0",
+        "--listen",
+        "[::1]:0",
+        "--listen",
+        &unix,
+    ];
+    let server = Server::start_in(folder, &words);
+    let line = format!("\"urls\":\"{} http://[::1]:", server.url);
+    server.logged(&line, 1);
+    server.logged(&format!(" {unix}\""), 1);
+    server.stop();
 }
 
 #[test]
@@ -109,6 +188,117 @@ fn a_check_tells_all_mistakes_of_a_file() {
     );
     write(folder.path(), "[queues.q]\nconcurrency = 4\n");
     assert_eq!(check("-q").code, 0);
+}
+
+/// Files that nothing is wrong with in themselves and that a server is refused for, and what it says.
+const REFUSED: [(&str, &str, &str); 9] = [
+    (
+        "listen = ['0.0.0.0:0']",
+        "without TLS",
+        "--tls-cert FILE --tls-key FILE",
+    ),
+    (
+        "listen = ['127.0.0.1:0', '[::]:0']",
+        "without TLS",
+        "--insecure-http",
+    ),
+    (
+        "tls_cert = 'a.pem'\ntls_key = 'b.pem'",
+        "raincheck.toml:1: tls_cert: ",
+        "raincheck serve --tls-cert",
+    ),
+    (
+        "\ntls_cert = 'a.pem'",
+        "raincheck.toml:2: tls_cert: tls_key is missing",
+        "--tls-key FILE",
+    ),
+    (
+        "tls_key = 'b.pem'",
+        "raincheck.toml:1: tls_key: tls_cert is missing",
+        "--tls-cert FILE",
+    ),
+    (
+        "ca_file = 'nowhere.pem'",
+        "raincheck.toml:1: ca_file: ",
+        "PEM form",
+    ),
+    (
+        "[queues.q]\nworker = { process = ['./nowhere'] }",
+        "raincheck.toml:2: queue q: there is no program",
+        "Name a program",
+    ),
+    (
+        "store = 'raincheck.toml'",
+        "is a file",
+        "--store ./raincheck-data",
+    ),
+    (
+        "program_user = 'nobody-at-all'",
+        "raincheck.toml:1: program_user: ",
+        "getent passwd",
+    ),
+];
+
+#[test]
+fn a_check_and_the_doctor_refuse_what_a_start_refuses() {
+    for (toml, what, next) in REFUSED {
+        let folder = folder(toml);
+        let ran = |words: &[&str]| Ran::of(&mut within(folder.path(), words));
+        let serve = ran(&["serve"]);
+        let check = ran(&["config", "check", "raincheck.toml"]);
+        for ran in [&serve, &check] {
+            assert_eq!(ran.code, 2, "{toml}: {ran:?}");
+            assert!(
+                ran.stderr.contains(what) && ran.stderr.contains(next),
+                "{toml}: {ran:?}"
+            );
+        }
+        let listed = ran(&["config", "check", "raincheck.toml", "--json"]).json();
+        assert_eq!(listed.as_array().map(Vec::len), Some(1), "{toml}: {listed}");
+        let doctor = ran(&["doctor", "--json", "--url", "http://127.0.0.1:1"]).json();
+        let mut findings = doctor.as_array().expect("a list").iter();
+        let told = findings.any(|finding| {
+            finding["state"] == "fault"
+                && finding["found"]
+                    .as_str()
+                    .is_some_and(|found| found.contains(what))
+                && finding["next"].as_str().is_some_and(|text| text.contains(next))
+        });
+        assert!(told, "{toml}: {doctor}");
+        assert_eq!(
+            std::fs::read_dir(folder.path()).unwrap().count(),
+            1,
+            "{toml}: nothing is made"
+        );
+    }
+}
+
+#[test]
+fn a_check_tells_all_that_a_start_is_refused_for() {
+    let folder = folder(
+        "listen = ['0.0.0.0:0']\nca_file = 'a.pem'\n[queues.a]\nworker = { process = ['./a'] }\n[queues.b]\nworker = { process = ['./b'] }\n",
+    );
+    let mut command = within(folder.path(), &["config", "check", "raincheck.toml", "--json"]);
+    let mistakes = Ran::of(&mut command).json();
+    assert_eq!(mistakes.as_array().map(Vec::len), Some(4), "{mistakes}");
+}
+
+#[test]
+fn the_doctor_tells_that_others_need_a_first_key() {
+    let folder = folder("listen = ['0.0.0.0:0']\ninsecure_http = true\n");
+    let ran = |words: &[&str]| Ran::of(&mut within(folder.path(), words));
+    assert!(ran(&["serve"]).stderr.contains("there is no API key"));
+    assert_eq!(
+        ran(&["config", "check", "raincheck.toml"]).code,
+        0,
+        "the store is none of the file's"
+    );
+    let doctor = ran(&["doctor", "--url", "http://127.0.0.1:1"]);
+    assert!(doctor.text().contains("warning\tfirst key\t"), "{doctor:?}");
+    assert!(
+        doctor.text().contains("raincheck key create ops --scope admin"),
+        "{doctor:?}"
+    );
 }
 
 #[test]

@@ -15,10 +15,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) fn raincheck() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_raincheck"));
     for (name, _) in std::env::vars_os() {
-        if name
-            .to_str()
-            .is_some_and(|name| name.starts_with("RAINCHECK_") || name.starts_with("CLICOLOR"))
-        {
+        if name.to_str().is_some_and(|name| {
+            ["RAINCHECK_", "CLICOLOR", "OTEL_"]
+                .iter()
+                .any(|own| name.starts_with(own))
+        }) {
             command.env_remove(name);
         }
     }

@@ -106,6 +106,7 @@ pub struct Vitals {
     pub commit_jobs: Histogram,
     troubles: [AtomicU64; Trouble::ALL.len()],
     damaged: Mutex<BTreeSet<JobId>>,
+    kind: &'static str,
     size: Box<dyn Measure>,
 }
 
@@ -116,16 +117,23 @@ pub trait Measure: Debug + Send + Sync {
 }
 
 impl Vitals {
-    /// Nothing has happened yet.
+    /// Nothing has happened yet to a store of this kind: `sqlite`.
     #[must_use]
-    pub fn new(size: Box<dyn Measure>) -> Self {
+    pub fn new(kind: &'static str, size: Box<dyn Measure>) -> Self {
         Self {
+            kind,
             commit_seconds: Histogram::new(COMMIT_SECONDS),
             commit_jobs: Histogram::new(COMMIT_JOBS),
             troubles: Default::default(),
             damaged: Mutex::default(),
             size,
         }
+    }
+
+    /// What kind of store it is.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        self.kind
     }
 
     /// Counts something that went wrong.
@@ -189,7 +197,7 @@ mod tests {
 
     #[test]
     fn troubles_are_counted_by_name() {
-        let vitals = Vitals::new(Box::new(Nowhere));
+        let vitals = Vitals::new("nowhere", Box::new(Nowhere));
         for (trouble, _) in Trouble::ALL {
             vitals.count(trouble);
         }

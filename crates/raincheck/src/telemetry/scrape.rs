@@ -77,6 +77,12 @@ fn whole(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
+/// What it was built from, where whoever built it says so: the sources alone, as a registry has them, know no commit.
+const COMMIT: &str = match option_env!("RAINCHECK_COMMIT") {
+    Some(commit) => commit,
+    None => "unknown",
+};
+
 impl Metrics {
     /// Everything, in the OpenMetrics 1.0 text format.
     pub(crate) async fn scrape(&self, node: &Node, waiting: Waiting) -> String {
@@ -95,7 +101,10 @@ impl Metrics {
         waiters
             .get_or_create(&Kind { kind: "stream" })
             .set(whole(waiting.streams as u64));
-        if let Some(vitals) = node.store().vitals() {
+        let vitals = node.store().vitals();
+        // One that has no numbers keeps nothing.
+        let kind = vitals.as_ref().map_or("memory", |vitals| vitals.kind());
+        if let Some(vitals) = vitals {
             now.register_collector(Box::new(OfStore(vitals)));
         }
         let dropped: Counter = Counter::default();
@@ -104,7 +113,11 @@ impl Metrics {
         let nodes = Gauge::<i64>::default();
         nodes.set(1);
         register(&mut now, names::NODES, nodes);
-        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        let build = Info::new([
+            ("version", env!("CARGO_PKG_VERSION")),
+            ("commit", COMMIT),
+            ("store", kind),
+        ]);
         register(&mut now, names::BUILD, build);
         now.register_collector(Box::new(Process::read()));
         let mut text = String::with_capacity(16 << 10);

@@ -305,12 +305,15 @@ impl Courier {
             USER_AGENT,
             HeaderValue::from_static(concat!("raincheck/", env!("CARGO_PKG_VERSION"))),
         );
-        if let Some(parent) = self
-            .traces
-            .traceparent_of(outgoing)
-            .and_then(|parent| parent.parse().ok())
-        {
+        let parent = self.traces.traceparent_of(outgoing);
+        let parent = parent.and_then(|parent| parent.parse().ok());
+        if let (Some(parent), About::Job { job, .. }) = (parent, &outgoing.about) {
             headers.insert("traceparent", parent);
+            // The rest of the context means nothing without it (W3C Trace Context, section 3.3).
+            let state = job.options.tracestate.as_deref();
+            if let Some(state) = state.and_then(|state| state.parse().ok()) {
+                headers.insert("tracestate", state);
+            }
         }
         sign(headers, &secrets, &delivery.id.to_string(), &body, now);
         let answer = match self.client.send(request).await {

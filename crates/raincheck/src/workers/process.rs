@@ -62,6 +62,7 @@ impl Process {
         let run = Run {
             facts: Facts {
                 traceparent: ctx.traceparent.clone(),
+                tracestate: job.options.tracestate.clone(),
                 job: job.id.to_string(),
                 attempt: job.attempt,
                 queue: job.queue.to_string(),

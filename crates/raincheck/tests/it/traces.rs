@@ -9,23 +9,28 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use prost::Message as _;
-use raincheck::TraceOptions;
 use raincheck::core::queue::{QueueSpec, Worker};
+use raincheck::{Sampler, TraceOptions};
 use serde_json::json;
 
 use crate::harness::{Server, Setup, failure, ns, queue, success};
 use crate::push::Endpoint;
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+const STATE: &str = "vendor=1,other=2";
 const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
 /// A collector, and a server that tells it its traces.
 async fn traced(share: f64) -> (Server, Endpoint) {
+    sampled(Sampler::parent_based(share)).await
+}
+
+async fn sampled(sampler: Sampler) -> (Server, Endpoint) {
     let collector = Endpoint::start().await;
     let mut setup = Setup::default();
     setup.node.traces = Some(TraceOptions {
         endpoint: format!("http://{}", collector.addr),
-        share,
+        sampler,
     });
     (Server::with(setup).await, collector)
 }
@@ -79,10 +84,11 @@ async fn a_trace_goes_from_its_submitter_through_the_attempt_to_handler_and_webh
     let (server, mut collector) = traced(0.0).await;
     let mut endpoint = Endpoint::start().await;
     endpoint.works(&server).await;
-    let hook = format!("\"http://{}/hook\"", endpoint.addr);
+    let hook = format!("\"http://{}/hook?token=s3cret\"", endpoint.addr);
     let ask = server
         .post("/v1/queues/pushed/jobs")
-        .header("traceparent", PARENT);
+        .header("traceparent", PARENT)
+        .header("tracestate", STATE);
     let id = ask
         .header("raincheck-callback", &hook)
         .body("x")
@@ -91,9 +97,11 @@ async fn a_trace_goes_from_its_submitter_through_the_attempt_to_handler_and_webh
         .job();
     let push = endpoint.next().await;
     let pushed = push.header("traceparent").to_owned();
+    assert_eq!(push.header("tracestate"), STATE);
     push.answer(StatusCode::OK.into_response());
     let webhook = endpoint.next().await;
     let told = webhook.header("traceparent").to_owned();
+    assert_eq!(webhook.header("tracestate"), STATE);
     webhook.answer(StatusCode::NO_CONTENT.into_response());
 
     let spans = spans(&mut collector, 3).await;
@@ -110,12 +118,23 @@ async fn a_trace_goes_from_its_submitter_through_the_attempt_to_handler_and_webh
     assert_eq!(process.kind(), SpanKind::Consumer);
     assert_eq!(said(process)["raincheck.job.attempt"], "1");
     assert_eq!(said(process)["messaging.destination.name"], "pushed");
+    assert_eq!(said(process)["raincheck.worker.kind"], "push");
     assert_eq!(pushed, format!("00-{TRACE}-{}-01", hex(&process.span_id)));
     assert!(process.end_time_unix_nano >= process.start_time_unix_nano);
     let post = one(&spans, "POST");
     assert_eq!(post.parent_span_id, send.span_id);
     assert_eq!(post.kind(), SpanKind::Client);
-    assert_eq!(said(post)["http.response.status_code"], "204");
+    let url = format!("http://{}/hook?token=REDACTED", endpoint.addr);
+    for (name, value) in [
+        ("http.request.method", "POST"),
+        ("http.response.status_code", "204"),
+        ("server.address", "127.0.0.1"),
+        ("server.port", &endpoint.addr.port().to_string()),
+        ("url.full", &url),
+    ] {
+        assert_eq!(said(post)[name], value, "{name}");
+    }
+    assert!(!format!("{spans:?}").contains("s3cret"), "{spans:#?}");
     assert_eq!(told, format!("00-{TRACE}-{}-01", hex(&post.span_id)));
 }
 
@@ -150,6 +169,7 @@ async fn each_attempt_is_a_span_and_says_why_it_failed() {
     assert_eq!(said(failed)["error.type"], "no-paper");
     assert_eq!(failed.status.as_ref().unwrap().code, 2);
     assert_eq!(said(done)["raincheck.job.attempt"], "2");
+    assert_eq!(said(done)["raincheck.worker.kind"], "pull");
     assert_ne!(failed.span_id, done.span_id);
     assert!(
         !format!("{spans:?}").contains("secret"),
@@ -173,16 +193,47 @@ async fn a_program_is_told_its_span() {
         .unwrap();
     let ask = server
         .post("/v1/queues/env/jobs?wait=30")
-        .header("traceparent", PARENT);
+        .header("traceparent", PARENT)
+        .header("tracestate", STATE);
     let result = ask.body("x").send().await;
     let spans = spans(&mut collector, 2).await;
     let id = hex(&one(&spans, "process env").span_id);
-    let told = format!("TRACEPARENT=00-{TRACE}-{id}-01");
-    assert!(
-        result.text().lines().any(|line| line == told),
-        "{}",
-        result.text()
-    );
+    for told in [
+        format!("TRACEPARENT=00-{TRACE}-{id}-01"),
+        format!("TRACESTATE={STATE}"),
+    ] {
+        let text = result.text();
+        assert!(text.lines().any(|line| line == told), "{told}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn a_sampler_that_is_not_based_on_the_parent_chooses_by_itself() {
+    let on = Sampler::named("always_on", 0.0).unwrap();
+    let (server, mut collector) = sampled(on).await;
+    let ask = server
+        .post("/v1/queues/thumbs/jobs")
+        .header("traceparent", &PARENT.replace("-01", "-00"));
+    ask.body("x").send().await;
+    let spans = spans(&mut collector, 1).await;
+    assert_eq!(hex(&spans[0].trace_id), TRACE);
+}
+
+#[tokio::test]
+async fn without_a_collector_a_webhook_is_told_what_the_job_came_with() {
+    let (server, mut endpoint) = (Server::start().await, Endpoint::start().await);
+    let hook = format!("\"http://{}/hook\"", endpoint.addr);
+    let ask = server
+        .post("/v1/queues/thumbs/jobs")
+        .header("traceparent", PARENT)
+        .header("tracestate", STATE)
+        .header("raincheck-callback", &hook);
+    ask.body("x").send().await;
+    server.work(success("x")).await;
+    let webhook = endpoint.next().await;
+    assert_eq!(webhook.header("traceparent"), PARENT);
+    assert_eq!(webhook.header("tracestate"), STATE);
+    webhook.answer(StatusCode::NO_CONTENT.into_response());
 }
 
 #[tokio::test]

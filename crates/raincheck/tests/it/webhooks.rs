@@ -276,11 +276,7 @@ async fn a_callback_to_an_address_that_is_never_asked_is_refused_when_it_is_name
                     .header("content-type", "application/x-ndjson")
                     .body("{}\n"),
             ),
-            (
-                "callback: ",
-                None,
-                head("/v1/fetch").json(&urls),
-            ),
+            ("callback: ", None, head("/v1/fetch").json(&urls)),
             (
                 "callback: ",
                 Some("/callback"),

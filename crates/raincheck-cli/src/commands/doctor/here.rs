@@ -3,19 +3,17 @@
 //! Invariant: what is not there yet is looked at where it would be made.
 
 use std::io::Write as _;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use raincheck::server::Tls;
 use rustix::process::{Resource, getrlimit};
 use tokio::time::Instant;
 
 use super::Finding;
 use crate::client::Address;
-use crate::commands::serve::directory;
-use crate::config::{Config, Flags, Listen};
+use crate::commands::serve::before::{self, Ready, Refusal};
+use crate::config::{Config, Flags, Listen, at};
 use crate::disk::{self, Disk};
 
 /// So many syncs are timed.
@@ -36,19 +34,12 @@ pub(super) fn own_address(flags: &Flags) -> Option<Address> {
         Listen::Tcp(address) => Some(*address),
         Listen::Local(_) => None,
     })?;
-    let host = match address.ip() {
-        ip if !ip.is_unspecified() => ip,
-        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-    };
     let scheme = if settings.tls_cert.is_some() {
         "https"
     } else {
         "http"
     };
-    format!("{scheme}://{}", SocketAddr::new(host, address.port()))
-        .parse()
-        .ok()
+    at(scheme, address).parse().ok()
 }
 
 /// Looks at all of it.
@@ -62,23 +53,41 @@ pub(super) fn look(flags: &Flags) -> Vec<Finding> {
         |file| file.display().to_string(),
     );
     let mut findings = vec![Finding::ok("configuration", file)];
-    let settings = &config.settings;
-    if let (Some(cert), Some(key)) = (&settings.tls_cert, &settings.tls_key) {
-        findings.push(match Tls::open(cert, key) {
-            Ok(_) => Finding::ok("certificate", cert.display().to_string()),
-            Err(error) => Finding::fault(
-                "certificate",
-                error.to_string(),
-                "Give it a chain in PEM form and its private key: --tls-cert FILE --tls-key FILE",
-            ),
-        });
+    let told = "Every setting and its variable: docs/configuration.md";
+    findings.extend(
+        config
+            .passed_over
+            .iter()
+            .map(|what| Finding::warning("environment", what, told)),
+    );
+    match before::ready(&config) {
+        Ok(ready) => {
+            if let Some(cert) = &config.settings.tls_cert {
+                findings.push(Finding::ok("certificate", cert.display().to_string()));
+            }
+            findings.extend(first_key(&ready));
+        }
+        Err(refusals) => {
+            let failed = |refusal: Refusal| Finding::failed(refusal.about, refusal.failed);
+            findings.extend(refusals.into_iter().map(failed));
+        }
     }
-    match directory(settings.store.clone()) {
-        Ok(directory) => findings.extend(store(&directory)),
-        Err(failed) => findings.push(Finding::failed("store", failed)),
+    if let Ok(directory) = before::directory(&config.settings) {
+        findings.extend(store(&directory));
     }
     findings.push(open_files());
     findings
+}
+
+/// Whether others would reach a store that cannot have a key yet.
+fn first_key(ready: &Ready) -> Option<Finding> {
+    let fresh = !ready.directory.join("raincheck.db").exists();
+    let refused = ready.plan.check(false).err().filter(|_| fresh)?;
+    Some(Finding::warning(
+        "first key",
+        format!("{}, unless it is started in a terminal", refused.message),
+        refused.next.unwrap_or_default(),
+    ))
 }
 
 fn store(directory: &Path) -> Vec<Finding> {

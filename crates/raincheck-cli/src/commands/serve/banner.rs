@@ -16,6 +16,8 @@ use crate::output::{Output, Paint, Shape, paint, say, visible};
 pub(crate) struct Banner {
     /// The address.
     pub(crate) url: String,
+    /// All addresses, where there are several.
+    pub(crate) urls: Vec<String>,
     /// The API's URL: that address, or below it.
     pub(crate) api: String,
     /// The rules of a proxy, for people.
@@ -37,7 +39,8 @@ impl Banner {
     pub(crate) fn show(&self, output: Output, json_log: bool) -> Result<(), crate::exit::Failed> {
         if json_log {
             let version = env!("CARGO_PKG_VERSION");
-            tracing::info!(url = self.url, api = self.api, store = %self.store.display(), version, "listening");
+            let urls = self.urls.join(" ");
+            tracing::info!(url = self.url, urls, api = self.api, store = %self.store.display(), version, "listening");
         }
         match output.shape {
             Shape::Quiet => output.line(&self.url),
@@ -53,6 +56,7 @@ impl Banner {
     fn document(&self) -> String {
         serde_json::json!({
             "url": self.url,
+            "urls": self.urls,
             "api": self.api,
             "store": self.store.display().to_string(),
             "pid": std::process::id(),
@@ -83,7 +87,7 @@ impl Banner {
         let fresh = if self.fresh { " (new)" } else { "" };
         let store = self.store.display().to_string();
         let lines = [
-            ("API", self.api.clone()),
+            ("API", self.apis()),
             ("Data", format!("{}{fresh}", visible(&store))),
             third,
             ("Access", "open, without keys, to this machine only".to_owned()),
@@ -106,6 +110,16 @@ impl Banner {
             ));
         }
         text
+    }
+
+    /// The API's URL, and at what other addresses it is.
+    fn apis(&self) -> String {
+        let others = self.urls.iter().filter(|url| **url != self.url);
+        let others: Vec<_> = others.map(String::as_str).collect();
+        match others.as_slice() {
+            [] => self.api.clone(),
+            others => format!("{}, also at {}", self.api, others.join(" ")),
+        }
     }
 
     /// One command that shows something.
@@ -158,6 +172,7 @@ mod tests {
     fn banner(queues: &[(&str, Worker)], dev: bool) -> String {
         Banner {
             url: "http://127.0.0.1:7246".to_owned(),
+            urls: vec!["http://127.0.0.1:7246".to_owned()],
             api: "http://127.0.0.1:7246".to_owned(),
             proxied: Vec::new(),
             store: PathBuf::from("/data"),

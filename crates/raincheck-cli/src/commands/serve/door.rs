@@ -4,7 +4,7 @@
 //! takes it in between; nothing but this machine's own addresses is listened on without a key and a safe way.
 
 use std::io::ErrorKind;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
 use super::systemd::{Inherited, inherited};
-use crate::config::{Listen, Settings};
+use crate::config::{Config, Listen, at};
 use crate::exit::{Exit, Failed};
 
 /// Where the server listens.
@@ -86,20 +86,9 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// Reads the settings and the certificate, and takes the sockets that were handed over: they stand for --listen.
-    pub(crate) fn new(settings: &Settings, programs: bool) -> Result<Self, Failed> {
-        let tls = match (&settings.tls_cert, &settings.tls_key) {
-            (None, None) => None,
-            (Some(cert), Some(key)) => {
-                let tls =
-                    Tls::open(cert, key).map_err(|error| Failed::usage(format!("--tls-cert: {error}")))?;
-                Some(tls)
-            }
-            (Some(_), None) | (None, Some(_)) => {
-                return Err(Failed::usage(
-                    "--tls-cert and --tls-key go together: one of them is missing",
-                ));
-            }
-        };
+    pub(crate) fn new(config: &Config, programs: bool) -> Result<Self, Failed> {
+        let settings = &config.settings;
+        let tls = tls(config)?;
         let mut places: Vec<Place> = inherited()?.into_iter().map(Place::Given).collect();
         if places.is_empty() {
             places.extend(settings.listen.iter().cloned().map(Place::Named));
@@ -145,17 +134,21 @@ impl Plan {
     /// Takes the addresses.
     pub(crate) async fn bind(mut self) -> Result<Bound, Failed> {
         let (mut listeners, mut sockets) = (Vec::new(), Vec::new());
-        let (mut url, mut local) = (None, None);
+        let (mut url, mut local, mut urls) = (None, None, Vec::new());
         let public = self.public();
         for place in std::mem::take(&mut self.places) {
             let listener = match place.take().await? {
                 Taken::Tcp(listener) => {
                     let address = listener.local_addr()?;
-                    url.get_or_insert_with(|| self.url(address));
+                    let own = self.url(address);
+                    urls.push(own.clone());
+                    url.get_or_insert(own);
                     Listener::from(listener)
                 }
                 Taken::Local { listener, path, made } => {
-                    local = local.or_else(|| path.as_ref().map(|path| format!("unix:{}", path.display())));
+                    let own = path.as_ref().map(|path| format!("unix:{}", path.display()));
+                    urls.extend(own.clone());
+                    local = local.or(own);
                     sockets.extend(path.filter(|_| made));
                     Listener::from(listener)
                 }
@@ -176,6 +169,7 @@ impl Plan {
         Ok(Bound {
             listeners,
             url: url.or(local).unwrap_or_default(),
+            urls,
             own_url,
             public,
             exposed: (public || self.tls.is_some()).then_some(self.exposed),
@@ -184,15 +178,9 @@ impl Plan {
         })
     }
 
-    /// The URL at an address that is taken; one that stands for all of them is reached by this machine's own.
+    /// The URL at an address that is taken.
     fn url(&self, address: SocketAddr) -> String {
-        let ip = match address.ip() {
-            IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
-            IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
-            ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
-        };
-        let scheme = if self.tls.is_some() { "https" } else { "http" };
-        format!("{scheme}://{}", SocketAddr::new(ip, address.port()))
+        at(if self.tls.is_some() { "https" } else { "http" }, address)
     }
 }
 
@@ -202,6 +190,8 @@ pub(crate) struct Bound {
     listeners: Vec<Listener>,
     /// The API's URL, with the port that it really is; `unix:PATH` where there is only a local socket.
     pub(crate) url: String,
+    /// All addresses that are listened on, in their order.
+    pub(crate) urls: Vec<String>,
     /// Where the programs that the server keeps alive reach it.
     pub(crate) own_url: Option<String>,
     /// Whether others than this machine are served.
@@ -219,6 +209,28 @@ pub(crate) struct Door {
     group: Group,
     stop: CancellationToken,
     sockets: Vec<PathBuf>,
+}
+
+/// The certificate and its key, where they are said and are there.
+fn tls(config: &Config) -> Result<Option<Tls>, Failed> {
+    const NEXT: &str =
+        "Give it a chain in PEM form and its private key: raincheck serve --tls-cert FILE --tls-key FILE";
+    let missing = |said, other| {
+        Failed::usage(format!(
+            "{}: {other} is missing, and they go together",
+            config.about(said)
+        ))
+        .next(NEXT)
+    };
+    match (&config.settings.tls_cert, &config.settings.tls_key) {
+        (None, None) => Ok(None),
+        (Some(cert), Some(key)) => {
+            let refused = |error| Failed::usage(format!("{}: {error}", config.about("tls_cert"))).next(NEXT);
+            Tls::open(cert, key).map(Some).map_err(refused)
+        }
+        (Some(_), None) => Err(missing("tls_cert", "tls_key")),
+        (None, Some(_)) => Err(missing("tls_key", "tls_cert")),
+    }
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, Failed> {

@@ -4,6 +4,7 @@
 //! the door still answers, and a second signal leaves at once, which is as safe as a crash.
 
 mod banner;
+pub(crate) mod before;
 mod certificate;
 mod door;
 pub(crate) mod logs;
@@ -20,7 +21,6 @@ use clap::Args;
 use raincheck::api::ApiOptions;
 use raincheck::clock::SystemClock;
 use raincheck::core::audit::ActsKept;
-use raincheck::core::queue::Worker;
 use raincheck::core::store::Store;
 use raincheck::core::time::format_duration;
 use raincheck::links::Mount;
@@ -30,14 +30,15 @@ use raincheck::proxy::{MOUNT, Mode, Proxy, ProxyOptions, Rule};
 use raincheck::store::{MasterKeys, Opening, open_with};
 use raincheck::tasks::Group;
 use raincheck::workers::process::{Folders, Programs};
-use raincheck::{Node, NodeOptions, TraceOptions};
+use raincheck::{Node, NodeOptions, Sampler, TraceOptions};
 use tracing::{error, info, warn};
 
 use self::banner::Banner;
+use self::before::Refusal;
 use self::certificate::Certificate;
 use self::logs::LogFilter;
 use self::reload::Follower;
-use crate::config::{Config, Flags, Settings};
+use crate::config::{Config, Flags, Settings, default_directory};
 use crate::confined;
 use crate::exit::{Exit, Failed};
 use crate::master_key::not_opened;
@@ -96,34 +97,25 @@ impl Serve {
     /// Runs the command.
     pub(crate) fn run(self, output: Output) -> Result<(), Failed> {
         let config = Config::load(&self.flags)?;
-        let settings = &config.settings;
-        let rules = config.programs()?;
-        confined::confine(settings.program_new_privileges)?;
         // What cannot be is refused before anything is made.
-        let wanted = crate::config::queues::wanted(&config.queues, &[])?;
-        let mut workers = wanted.iter().filter_map(|queue| queue.spec.worker.as_ref());
-        let programs = workers.any(|worker| matches!(worker, Worker::KeepAlive(_)));
-        let plan = door::Plan::new(settings, programs)?;
-        plan.check(true)?;
-        let trust = match settings.ca_file.as_deref() {
-            Some(file) => crate::trust::with("--ca-file", file)?,
-            None => Trust::default(),
-        };
-        let directory = directory(settings.store.clone())?;
+        let ready = before::ready(&config).map_err(|all| first(&config, all))?;
+        let settings = &config.settings;
+        confined::confine(settings.program_new_privileges)?;
         let log = logs::start(&settings.log, settings.log_format, output.stderr_colour);
+        config.passed_over.iter().for_each(|what| warn!("{what}"));
         let json_log = settings.log_format.is_json();
-        let folders = confined::folders(&rules)?;
+        let folders = confined::folders(&ready.rules)?;
         let runtime = runtime()?;
         let serving = Serving {
             flags: self.flags,
             mounted: self.mounted,
             config,
-            trust,
-            programs: Programs::new(rules, folders.clone()),
+            trust: ready.trust,
+            programs: Programs::new(ready.rules, folders.clone()),
             log,
             output,
         };
-        let end = runtime.block_on(serving.serve(plan, directory));
+        let end = runtime.block_on(serving.serve(ready.plan, ready.directory));
         // What was cut lets go of its processes; nothing else is waited for.
         runtime.shutdown_timeout(Duration::from_millis(500));
         folders.iter().for_each(Folders::close);
@@ -135,6 +127,19 @@ impl Serve {
             }
             end => end,
         }
+    }
+}
+
+/// What is said of a configuration that cannot be: the first thing, and how to see all.
+fn first(config: &Config, refusals: Vec<Refusal>) -> Failed {
+    let more = refusals.len() > 1;
+    let first = refusals.into_iter().next().expect("a refusal has a reason");
+    match config.file.as_ref().filter(|_| more) {
+        Some(file) => first.failed.also(&format!(
+            "See all that is wrong: raincheck config check {}",
+            file.display()
+        )),
+        None => first.failed,
     }
 }
 
@@ -163,7 +168,7 @@ impl Serving {
         }
         let (store, door) = opened(plan, &directory, fresh, opening).await?;
         let (url, own_url) = (door.url.clone(), door.own_url.clone());
-        let (public, tls) = (door.public, door.tls.clone());
+        let (public, tls, urls) = (door.public, door.tls.clone(), door.urls.clone());
         let queues = queues::put(&*store, &self.config.queues).await?;
         let settings = &self.config.settings;
         let mount = self.mount()?;
@@ -204,6 +209,7 @@ impl Serving {
         let banner = Banner {
             api: format!("{url}{mount}"),
             url,
+            urls,
             proxied: proxied(&settings.proxy),
             store: directory,
             fresh,
@@ -284,15 +290,11 @@ fn proxied(rules: &[Rule]) -> Vec<String> {
 
 /// Where traces are sent, if anywhere.
 fn traces(settings: &Settings) -> Option<TraceOptions> {
-    let set = settings.otlp_endpoint.as_ref().map(|url| url.0.clone());
-    let endpoint = set.or_else(|| {
-        std::env::var("OTEL_EXPORTER_OTLP_ENDPOINT")
-            .ok()
-            .filter(|url| !url.is_empty())
-    })?;
+    let endpoint = settings.otlp_endpoint.as_ref()?.0.clone();
+    let sampler = Sampler::named(&settings.trace_sampler.0, settings.trace_share.0);
     Some(TraceOptions {
         endpoint,
-        share: settings.trace_share.0,
+        sampler: sampler.unwrap_or_default(),
     })
 }
 
@@ -374,9 +376,7 @@ fn store_failed(why: &str) -> Failed {
 
 /// Where the data is: as told, else where systemd says, else here.
 pub(crate) fn directory(told: Option<PathBuf>) -> Result<PathBuf, Failed> {
-    let directory = told.unwrap_or_else(|| {
-        std::env::var_os("STATE_DIRECTORY").map_or_else(|| PathBuf::from("raincheck-data"), PathBuf::from)
-    });
+    let directory = told.unwrap_or_else(|| default_directory().0);
     let postgres = directory
         .to_str()
         .is_some_and(|text| text.starts_with("postgres"));

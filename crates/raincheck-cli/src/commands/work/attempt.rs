@@ -134,6 +134,7 @@ async fn run(bench: Arc<Bench>, leased: Leased, mut stops: Stops) -> AttemptEnd 
             deadline: document.attempt_deadline.to_string(),
             content_type: document.input.content_type,
             traceparent: document.traceparent,
+            tracestate: document.tracestate,
             job: job.clone(),
         },
         input,

@@ -40,7 +40,7 @@ prints is the result, what it says on standard error is shown here with the job'
 0 (done), 65 (failed for good) or anything else (to be tried again; the last lines of standard
 error say why). It sees this environment and RAINCHECK_JOB, RAINCHECK_ATTEMPT, RAINCHECK_QUEUE,
 RAINCHECK_FENCE, RAINCHECK_DEADLINE, RAINCHECK_CONTENT_TYPE, RAINCHECK_WORKER, RAINCHECK_URL, and
-TRACEPARENT where the job has a trace.
+TRACEPARENT and TRACESTATE where the job has a trace.
 
 Leases are renewed while it runs. A program that is to stop, because its job is cancelled or its
 time is over, gets SIGTERM with all that it started, and SIGKILL when its grace is over.

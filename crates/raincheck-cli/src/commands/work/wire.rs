@@ -41,6 +41,8 @@ pub(super) struct LeaseDocument {
     pub(super) input: ContentDocument,
     #[serde(default)]
     pub(super) traceparent: Option<String>,
+    #[serde(default)]
+    pub(super) tracestate: Option<String>,
 }
 
 /// Bytes inside JSON.

@@ -10,6 +10,8 @@ use raincheck_core::id::{Fence, JobId};
 use raincheck_core::job::Job;
 use raincheck_core::retry::mix;
 
+use super::Sampler;
+
 /// Which of a job's spans.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Of {
@@ -44,18 +46,15 @@ pub(super) struct Trace {
 }
 
 impl Trace {
-    /// The trace that the job came with (W3C Trace Context, section 3.2), or one of its own of which `share` are told.
-    pub(super) fn of(job: &Job, share: f64) -> Self {
+    /// The trace that the job came with (W3C Trace Context, section 3.2), or one of its own; the sampler says whether it is told.
+    pub(super) fn of(job: &Job, sampler: Sampler) -> Self {
         let told = job.options.traceparent.as_deref().and_then(parse);
         let (id, submitter, sampled) = match told {
-            Some((id, span, sampled)) => (id, Some(span), sampled),
+            Some((id, span, sampled)) => (id, Some(span), sampler.follows(id, sampled)),
             None => {
                 let id = u128::from(job.id.seq()) << 64 | u128::from(job.id.tail());
                 // Ids begin with the time: only their mixture is even.
-                let drawn = mix(job.id.tail()) >> 11;
-                #[expect(clippy::cast_precision_loss, reason = "53 bits fit")]
-                let sampled = (drawn as f64) < share * (1_u64 << 53) as f64;
-                (TraceId::from(id), None, sampled)
+                (TraceId::from(id), None, sampler.draws(mix(job.id.tail())))
             }
         };
         let state = job.options.tracestate.as_deref();
@@ -136,7 +135,7 @@ mod tests {
     #[test]
     fn a_job_belongs_to_the_trace_it_came_with_and_follows_its_choice() {
         let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-        let trace = Trace::of(&job(1, Some(parent)), 0.0);
+        let trace = Trace::of(&job(1, Some(parent)), Sampler::parent_based(0.0));
         assert!(trace.sampled());
         let span = trace.span(Of::Send);
         assert_eq!(span.trace_id().to_string(), "0af7651916cd43dd8448eb211c80319c");
@@ -144,10 +143,10 @@ mod tests {
         assert!(header(&span).starts_with("00-0af7651916cd43dd8448eb211c80319c-"));
         assert!(header(&span).ends_with("-01"));
         let unsampled = parent.replace("-01", "-00");
-        assert!(!Trace::of(&job(1, Some(&unsampled)), 1.0).sampled());
+        assert!(!Trace::of(&job(1, Some(&unsampled)), Sampler::default()).sampled());
         let nought = "00-00000000000000000000000000000000-b7ad6b7169203331-01";
         assert_eq!(
-            Trace::of(&job(1, Some(nought)), 1.0).submitter,
+            Trace::of(&job(1, Some(nought)), Sampler::default()).submitter,
             None,
             "an invalid id is none"
         );
@@ -166,7 +165,10 @@ mod tests {
             ]
             .map(|of| trace.span(of).span_id())
         };
-        let (first, again) = (ids(Trace::of(&job, 1.0)), ids(Trace::of(&job, 1.0)));
+        let (first, again) = (
+            ids(Trace::of(&job, Sampler::default())),
+            ids(Trace::of(&job, Sampler::default())),
+        );
         assert_eq!(first, again);
         let distinct: std::collections::HashSet<_> = first.iter().collect();
         assert_eq!(distinct.len(), first.len());
@@ -175,7 +177,8 @@ mod tests {
     #[test]
     fn as_many_traces_are_told_as_was_asked() {
         for (share, least, most) in [(0.0, 0, 0), (0.25, 400, 600), (1.0, 2000, 2000)] {
-            let told = (0..2000).filter(|n| Trace::of(&job(*n, None), share).sampled());
+            let told =
+                (0..2000).filter(|n| Trace::of(&job(*n, None), Sampler::parent_based(share)).sampled());
             let told = told.count();
             assert!((least..=most).contains(&told), "{told} at {share}");
         }

@@ -13,6 +13,9 @@
 
 mod context;
 mod export;
+mod kinds;
+mod sampler;
+mod webhook;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -30,6 +33,8 @@ pub(crate) use self::context::parse;
 use self::context::{Of, Trace, header, of_delivery};
 pub(crate) use self::export::Exporter;
 use self::export::Outbox;
+use self::kinds::Kinds;
+pub use self::sampler::Sampler;
 use crate::outward::trust::Trust;
 
 /// Where spans are sent, and which.
@@ -37,14 +42,15 @@ use crate::outward::trust::Trust;
 pub struct TraceOptions {
     /// The collector's URL: OTLP over HTTP, protobuf; `/v1/traces` is added unless it is there.
     pub endpoint: String,
-    /// Which share of the jobs that come without a `traceparent` is told, 0 to 1; the others follow theirs.
-    pub share: f64,
+    /// Which traces are told.
+    pub sampler: Sampler,
 }
 
 #[derive(Debug)]
 struct Inner {
     outbox: Outbox,
-    share: f64,
+    sampler: Sampler,
+    kinds: Kinds,
     scope: InstrumentationScope,
 }
 
@@ -61,7 +67,8 @@ impl Traces {
             .build();
         let inner = Inner {
             outbox,
-            share: options.share,
+            sampler: options.sampler,
+            kinds: Kinds::default(),
             scope,
         };
         (Self(Some(Arc::new(inner))), exporter)
@@ -76,26 +83,34 @@ impl Traces {
     /// the job came with.
     pub(crate) fn traceparent(&self, job: &Job) -> Option<String> {
         match &self.0 {
-            Some(inner) => Some(header(&Trace::of(job, inner.share).span(Of::Attempt(job.fence)))),
+            Some(inner) => Some(header(
+                &Trace::of(job, inner.sampler).span(Of::Attempt(job.fence)),
+            )),
             None => job.options.traceparent.clone(),
         }
     }
 
-    /// The same for the receiver of a webhook.
+    /// The same for the receiver of a webhook: the try, or whatever the job came with.
     pub(crate) fn traceparent_of(&self, outgoing: &Outgoing) -> Option<String> {
         let About::Job { job, .. } = &outgoing.about else {
             return None;
         };
-        let inner = self.0.as_ref()?;
+        let Some(inner) = &self.0 else {
+            return job.options.traceparent.clone();
+        };
         let of = of_delivery(outgoing.delivery.id, outgoing.delivery.tries)?;
-        Some(header(&Trace::of(job, inner.share).span(of)))
+        Some(header(&Trace::of(job, inner.sampler).span(of)))
     }
 
-    /// Hears of jobs that were accepted.
+    /// Hears of jobs that were accepted or claimed.
     pub(crate) fn advanced(&self, jobs: &[Arc<Job>]) {
         let Some(inner) = &self.0 else { return };
-        for job in jobs.iter().filter(|job| matches!(job.phase, Phase::Waiting)) {
-            let trace = Trace::of(job, inner.share);
+        for job in jobs {
+            if !matches!(job.phase, Phase::Waiting) {
+                inner.kinds.runs(job);
+                continue;
+            }
+            let trace = Trace::of(job, inner.sampler);
             inner.tell(&trace, Of::Send, || {
                 let mut attributes = messaging(job, "send", "send");
                 attributes.push(KeyValue::new("raincheck.job.priority", i64::from(job.priority)));
@@ -115,14 +130,20 @@ impl Traces {
     pub(crate) fn changed(&self, changes: &[Change]) {
         let Some(inner) = &self.0 else { return };
         for job in changes.iter().map(|change| &*change.job) {
+            // One that runs is still to end: it is asked to stop.
+            let kind = match job.phase {
+                Phase::Running(_) => None,
+                Phase::Waiting | Phase::Done { .. } => inner.kinds.ended(job),
+            };
             let Some(attempt) = job.just_ended().filter(|_| job.retried_as.is_none()) else {
                 continue;
             };
-            let trace = Trace::of(job, inner.share);
+            let trace = Trace::of(job, inner.sampler);
             inner.tell(&trace, Of::Attempt(job.fence), || {
                 let mut attributes = messaging(job, "process", "process");
                 attributes.push(KeyValue::new("raincheck.job.attempt", i64::from(attempt.n)));
                 attributes.push(KeyValue::new("raincheck.worker", attempt.worker.to_string()));
+                attributes.extend(kind.map(|kind| KeyValue::new("raincheck.worker.kind", kind)));
                 let failed = attempt.outcome != AttemptOutcome::Succeeded;
                 let status = if failed {
                     let code = attempt.error.as_ref().map(|error| error.code.to_string());
@@ -152,30 +173,9 @@ impl Traces {
         let Some(of) = of_delivery(outgoing.delivery.id, outgoing.delivery.tries) else {
             return;
         };
-        let trace = Trace::of(job, inner.share);
+        let trace = Trace::of(job, inner.sampler);
         inner.tell(&trace, of, || {
-            let mut attributes = vec![
-                KeyValue::new("http.request.method", "POST"),
-                KeyValue::new("raincheck.job.id", job.id.to_string()),
-                KeyValue::new(
-                    "http.request.resend_count",
-                    i64::from(outgoing.delivery.sent()) - 1,
-                ),
-            ];
-            let (code, failed) = match end {
-                TryEnd::Taken { status } => (Some(*status), false),
-                TryEnd::Failed { status, .. } => (*status, true),
-                TryEnd::Gone => (Some(410), true),
-                TryEnd::Held { .. } => (None, false),
-            };
-            attributes.extend(code.map(|code| KeyValue::new("http.response.status_code", i64::from(code))));
-            let status = if failed {
-                let kind = code.map_or_else(|| "unreachable".to_owned(), |code| code.to_string());
-                attributes.push(KeyValue::new("error.type", kind));
-                Status::error("")
-            } else {
-                Status::Unset
-            };
+            let (attributes, status) = webhook::told(&outgoing.delivery, job, end);
             Span {
                 name: "POST".to_owned(),
                 kind: SpanKind::Client,

@@ -63,6 +63,8 @@ pub struct Facts {
     /// `TRACEPARENT`: what the program's spans are below, where there is a trace (OpenTelemetry, environment variables as
     /// context propagation carriers).
     pub traceparent: Option<String>,
+    /// `TRACESTATE`: the rest of that trace's context.
+    pub tracestate: Option<String>,
 }
 
 /// Gets the bytes that a program prints as they come.
@@ -169,6 +171,7 @@ impl Program {
                 facts.content_type.as_deref().unwrap_or_default(),
             )
             .envs(facts.traceparent.iter().map(|parent| ("TRACEPARENT", parent)))
+            .envs(facts.tracestate.iter().map(|state| ("TRACESTATE", state)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());

@@ -1,0 +1,120 @@
+//! What a server is refused for before it opens or makes anything.
+//!
+//! Invariant: it is decided here, once, for `serve`, `config check` and `doctor`; all that is wrong is found, and nothing is made,
+//! but for a private folder that is gone again.
+
+use std::path::{Path, PathBuf};
+
+use raincheck::core::queue::Worker;
+use raincheck::outward::trust::Trust;
+use raincheck::workers::process::{Folders, Rules};
+
+use super::door::Plan;
+use crate::config::queues::{Queues, Wanted, wanted};
+use crate::config::{Config, Settings};
+use crate::confined;
+use crate::exit::Failed;
+
+/// A configuration that nothing speaks against.
+#[derive(Debug)]
+pub(crate) struct Ready {
+    /// What holds for the programs of its queues.
+    pub(crate) rules: Rules,
+    /// Where it listens, and how.
+    pub(crate) plan: Plan,
+    /// Whom it trusts where it asks others.
+    pub(crate) trust: Trust,
+    /// Where its data is.
+    pub(crate) directory: PathBuf,
+}
+
+/// Something that a server is refused for.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    /// What it is about, in a word or two.
+    pub(crate) about: &'static str,
+    /// How `serve` ends for it.
+    pub(crate) failed: Failed,
+}
+
+/// What a server of this configuration starts with.
+///
+/// # Errors
+/// All that it is refused for, at least one.
+pub(crate) fn ready(config: &Config) -> Result<Ready, Vec<Refusal>> {
+    let mut all = Refusals(Vec::new());
+    let rules = all.of("programs", config.programs().and_then(placed));
+    let programs = all.programs(&config.queues);
+    let plan = all.of("address", Plan::new(config, programs).and_then(safe));
+    let trust = all.of("authorities", trust(config));
+    let directory = all.of("store", directory(&config.settings));
+    match (rules, plan, trust, directory) {
+        (Some(rules), Some(plan), Some(trust), Some(directory)) if all.0.is_empty() => Ok(Ready {
+            rules,
+            plan,
+            trust,
+            directory,
+        }),
+        _ => Err(all.0),
+    }
+}
+
+struct Refusals(Vec<Refusal>);
+
+impl Refusals {
+    fn of<T>(&mut self, about: &'static str, found: Result<T, Failed>) -> Option<T> {
+        found
+            .map_err(|failed| self.0.push(Refusal { about, failed }))
+            .ok()
+    }
+
+    /// Looks at each queue; whether programs of any are to reach the server.
+    fn programs(&mut self, queues: &Queues) -> bool {
+        let mut programs = false;
+        for (name, fields) in queues {
+            let alone = Queues::from([(name.clone(), fields.clone())]);
+            let found = self.of("queue", wanted(&alone, &[])).unwrap_or_default();
+            programs |= found.iter().any(keeps_alive);
+        }
+        programs
+    }
+}
+
+fn keeps_alive(queue: &Wanted) -> bool {
+    matches!(queue.spec.worker, Some(Worker::KeepAlive(_)))
+}
+
+/// The rules, once it is certain that programs can be where they say.
+fn placed(rules: Rules) -> Result<Rules, Failed> {
+    if confined::needed(&rules) {
+        confined::folders(&rules)?.iter().for_each(Folders::close);
+    }
+    Ok(rules)
+}
+
+/// The plan, unless others could listen in. Whether there is a key only the store knows.
+fn safe(plan: Plan) -> Result<Plan, Failed> {
+    plan.check(true)?;
+    Ok(plan)
+}
+
+fn trust(config: &Config) -> Result<Trust, Failed> {
+    match config.settings.ca_file.as_deref() {
+        Some(file) => crate::trust::with(&config.about("ca_file"), file),
+        None => Ok(Trust::default()),
+    }
+}
+
+/// Where the store is.
+///
+/// # Errors
+/// When there can be none.
+pub(crate) fn directory(settings: &Settings) -> Result<PathBuf, Failed> {
+    let directory = super::directory(settings.store.clone())?;
+    let file = |path: &Path| path.exists() && !path.is_dir();
+    match directory.ancestors().find(|path| file(path)) {
+        Some(path) => Err(Failed::usage(format!("store: {} is a file", path.display()))
+            .next("Name a directory for the store: --store ./raincheck-data")),
+        None => Ok(directory),
+    }
+}
