@@ -193,6 +193,8 @@ pub struct Batch {
     pub id: BatchId,
     /// Whose it is.
     pub namespace: Namespace,
+    /// When it was opened. Its id may say later: ids never go back, also where the clock was set back.
+    pub created_at: Timestamp,
     /// How long it stays when it is done, where that was said.
     pub keep: Option<Duration>,
     /// How long an upload that broke off may be taken up again, where that was said.

@@ -31,6 +31,9 @@ struct Settings {
     open_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     callback: Option<String>,
+    /// When it was opened, where its id says otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created_ms: Option<i64>,
 }
 
 fn json<T: Serialize>(value: &T) -> rusqlite::Result<String> {
@@ -97,8 +100,11 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Found> {
     let settings: Settings = serde_json::from_str(&settings).map_err(|error| unreadable(15, error))?;
     let refusals: String = row.get(16)?;
     let refusals: Vec<Refusal> = serde_json::from_str(&refusals).map_err(|error| unreadable(16, error))?;
+    let id = BatchId::from_parts(seq.cast_unsigned(), row.get::<_, i64>(1)?.cast_unsigned());
+    let created_at = settings.created_ms.map(Timestamp::from_millis);
     let batch = Batch {
-        id: BatchId::from_parts(seq.cast_unsigned(), row.get::<_, i64>(1)?.cast_unsigned()),
+        id,
+        created_at: created_at.unwrap_or_else(|| id.created_at()),
         namespace: Namespace::new(&namespace).map_err(|error| unreadable(2, error))?,
         keep: settings.keep_ms.map(Duration::from_millis),
         open_for: settings.open_ms.map(Duration::from_millis),
@@ -197,6 +203,9 @@ pub(crate) fn insert(
         keep_ms: batch.keep.map(millis),
         open_ms: batch.open_for.map(millis),
         callback: batch.callback.clone(),
+        created_ms: Some(batch.created_at)
+            .filter(|at| *at != batch.id.created_at())
+            .map(Timestamp::as_millis),
     };
     let mut insert = conn.prepare_cached(
         "INSERT INTO batches (seq, tail, namespace, state, cancelling, lines, rejected, succeeded, failed, cancelled, \

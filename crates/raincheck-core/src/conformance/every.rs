@@ -228,6 +228,7 @@ macro_rules! conformance_promises {
                 a_deadline_is_as_far_as_it_was_for_the_attempts_that_follow
                 what_is_finished_is_kept_as_long_when_the_clock_is_set
                 batches_are_open_and_kept_as_long_when_the_clock_is_set
+                a_batch_was_opened_when_the_clock_said_so_whatever_its_id_says
             }
             retention {
                 a_finished_job_stays_until_its_retention_is_over

@@ -31,6 +31,7 @@ pub fn open_batch(new: &NewBatch, namespace: &Namespace, now: Timestamp) -> Batc
     Batch {
         id: new.id,
         namespace: namespace.clone(),
+        created_at: now,
         keep: new.keep,
         open_for: new.open_for,
         callback: new.callback.clone(),

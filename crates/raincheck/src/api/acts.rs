@@ -84,7 +84,7 @@ impl Known {
         let roll = api.node.pull().roll();
         if let Some(held) = roll.held(namespace, lease) {
             let queue = api.node.queue(namespace, &held.holder.queue).await?;
-            roll.seen(&held.holder, api.node.store().now());
+            roll.seen(&held.holder);
             return Ok(Self {
                 queue,
                 holder: Some(held.holder),
@@ -108,7 +108,7 @@ impl Known {
             })
         });
         if let Some(holder) = &holder {
-            roll.seen(holder, api.node.store().now());
+            roll.seen(holder);
         }
         let default = || queue.as_deref().map_or(Duration::from_secs(30), Queue::lease_for);
         Ok(Self {

@@ -105,7 +105,7 @@ impl Pull {
 
     fn ask(&self, wanted: &Wanted, patient: bool) -> Claiming {
         let (holder, store) = (wanted.holder.clone(), &self.0.store);
-        self.0.roll.seen(&holder, store.now());
+        self.0.roll.seen(&holder);
         let nonces: Vec<Nonce> = (0..wanted.max).map(|_| self.0.random.nonce()).collect();
         let claim = Claim {
             queue: holder.queue.clone(),

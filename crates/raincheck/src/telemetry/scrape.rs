@@ -189,7 +189,7 @@ impl Metrics {
     fn workers(&self, registry: &mut Registry, node: &Node, statuses: &[QueueStatus]) {
         let workers = gauges(registry, names::WORKERS);
         for namespace in namespaces(statuses) {
-            for seen in node.pull().roll().workers(namespace, node.store().now()) {
+            for seen in node.pull().roll().workers(namespace) {
                 let queue = self.0.labels.of(namespace, &seen.holder.queue);
                 workers.get_or_create(&OfKind { queue, kind: "pull" }).inc();
             }

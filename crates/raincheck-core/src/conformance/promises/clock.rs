@@ -227,3 +227,21 @@ pub async fn batches_are_open_and_kept_as_long_when_the_clock_is_set(kit: Kit) {
         kit.prune().await;
     }
 }
+
+pub async fn a_batch_was_opened_when_the_clock_said_so_whatever_its_id_says(kit: Kit) {
+    kit.q().await;
+    kit.set_clock(HOUR).await;
+    // The id was made ahead of a clock that is set back since.
+    let new = kit.new_batch();
+    let id = new.id;
+    kit.set_clock(-HOUR).await;
+    let opened = kit.now();
+    assert!(id.created_at() > opened);
+    kit.try_open(new).await.expect("it is opened");
+    kit.advance(s(1));
+    kit.seal(id, 0).await;
+    kit.advance(s(1));
+    let batch = kit.find_batch(id).await.expect("it is there").batch;
+    assert_eq!(batch.created_at, opened);
+    assert!(batch.done(), "and so it is read from where it lies");
+}

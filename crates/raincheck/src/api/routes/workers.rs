@@ -23,7 +23,7 @@ pub(crate) async fn list_workers(
     _: NoQuery,
 ) -> Result<Response, Problem> {
     let now = api.node.store().now();
-    let pulling = api.node.pull().roll().workers(&caller.namespace, now);
+    let pulling = api.node.pull().roll().workers(&caller.namespace);
     let lines = api.node.lines();
     let own = lines
         .iter()
@@ -54,7 +54,7 @@ pub(crate) async fn list_workers(
             queue,
             kind: "keep_alive",
             running: seen.map_or(0, |seen| u64::from(seen.running)),
-            last_seen: seen.map_or(now, |seen| seen.last_seen),
+            last_seen: seen.map_or(now, |seen| seen.last_seen(now)),
         }
     });
     let others = pulling.iter();
@@ -64,7 +64,7 @@ pub(crate) async fn list_workers(
         queue: &seen.holder.queue,
         kind: "pull",
         running: u64::from(seen.running),
-        last_seen: seen.last_seen,
+        last_seen: seen.last_seen(now),
     });
     let mut workers: Vec<_> = own.chain(kept_alive).chain(others).collect();
     workers.retain(|worker| caller.sees(worker.queue));

@@ -149,7 +149,7 @@ impl<'a> BatchDocument<'a> {
             rejected_lines: batch.refusals.iter().map(RejectedDocument::from).collect(),
             counts: status.counts.into(),
             progress: progress(batch.ends.total(), batch.members(), batch.done()),
-            created_at: batch.id.created_at(),
+            created_at: batch.created_at,
             open_until,
             finished_at,
             expires_at,
