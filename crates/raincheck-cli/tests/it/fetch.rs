@@ -276,9 +276,14 @@ fn a_killed_run_goes_on_without_fetching_or_writing_anything_twice() {
         "{refused:?}"
     );
     pages.open(1_000);
-    let resumed = Ran::of(&mut fetch(folder.path(), &["--resume", "-o", "out"]));
+    let resumed = Ran::of(&mut fetch(
+        folder.path(),
+        &["--resume", "-o", "out", "--max-attempts", "3"],
+    ));
     assert_eq!(resumed.code, 0, "{resumed:?}");
     assert!(resumed.stderr.contains("60 URLs: 60 answered"), "{resumed:?}");
+    let told = "--max-attempts stays as it was when this was begun";
+    assert!(resumed.stderr.contains(told), "{resumed:?}");
     let results = written(folder.path(), "out");
     assert_eq!(sorted(&results, "index"), (0..60).collect::<Vec<_>>());
     assert_eq!(

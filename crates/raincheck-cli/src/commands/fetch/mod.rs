@@ -112,6 +112,9 @@ pub(crate) struct Fetch {
     no_progress: bool,
 }
 
+/// The terms that may differ from one `--resume` to the next.
+const LIMITS: [&str; 3] = ["concurrency", "per_host", "rate"];
+
 /// What a run has come to.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tally {
@@ -134,7 +137,7 @@ impl Fetch {
         let before = folder.state()?;
         let unfinished = before.as_ref().filter(|state| !state.done);
         let state = match (self.resume, unfinished) {
-            (true, Some(state)) => self.again(state.clone(), server.as_ref())?,
+            (true, Some(state)) => self.again(state.clone(), output, server.as_ref())?,
             (true, None) if before.is_some() => {
                 output.note(&format!("all that was begun in {} is fetched", folder.shown()));
                 return Ok(());
@@ -232,8 +235,8 @@ impl Fetch {
         Ok(state)
     }
 
-    /// What was begun, on the terms of now where they are said.
-    fn again(&self, mut state: State, server: Option<&Session>) -> Result<State, Failed> {
+    /// What was begun, with the limits of now. The other terms are in the jobs already: what is said of them is told not to count.
+    fn again(&self, mut state: State, output: Output, server: Option<&Session>) -> Result<State, Failed> {
         let now = server.map(|session| session.client.address.to_string());
         if state.server != now {
             let text = match &state.server {
@@ -248,6 +251,14 @@ impl Fetch {
         terms.concurrency = said.concurrency;
         terms.per_host = said.per_host;
         terms.rate = said.rate.or(terms.rate);
+        for (name, text) in said.said() {
+            if !LIMITS.contains(&name.as_str()) && !state.terms.contains(&(name.clone(), text)) {
+                let option = name.replace('_', "-");
+                output.note(&format!(
+                    "--{option} stays as it was when this was begun; --restart begins anew"
+                ));
+            }
+        }
         state.terms = terms.said();
         if let Some(output) = &self.output {
             state.output = Some(absolute(output)?);

@@ -152,8 +152,13 @@ pub async fn a_waiting_claim_that_is_repeated_gives_back_its_leases(kit: Kit) {
     let first = wait(&kit, named());
     let id = kit.submit(Draft::default()).await;
     assert_eq!(first.served(&kit).await, [id]);
+    assert_eq!(
+        wait(&kit, named()).served(&kit).await,
+        [id],
+        "there is nothing else"
+    );
     kit.submit(Draft::default()).await;
-    assert_eq!(wait(&kit, named()).served(&kit).await, [id]);
+    assert_eq!(wait(&kit, named()).served(&kit).await, [id], "there is another");
 }
 
 pub async fn a_claim_waits_for_its_own_queue(kit: Kit) {
