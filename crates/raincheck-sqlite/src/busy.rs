@@ -12,6 +12,8 @@ pub(crate) struct Busy {
     /// Milliseconds from then to the beginning of the pass under way, plus one; 0 where there is none.
     since: AtomicU64,
     patience: Duration,
+    /// So much was refused during the pass under way.
+    refused: AtomicU64,
 }
 
 impl Busy {
@@ -21,6 +23,7 @@ impl Busy {
             opened: instant(),
             since: AtomicU64::new(0),
             patience,
+            refused: AtomicU64::new(0),
         }
     }
 
@@ -33,9 +36,18 @@ impl Busy {
         self.since.store(self.now() + 1, Ordering::Relaxed);
     }
 
-    /// It ended.
-    pub(crate) fn end(&self) {
+    /// It ended; gives back how much was refused meanwhile.
+    pub(crate) fn end(&self) -> u64 {
         self.since.store(0, Ordering::Relaxed);
+        match self.refused.load(Ordering::Relaxed) {
+            0 => 0,
+            _ => self.refused.swap(0, Ordering::Relaxed),
+        }
+    }
+
+    /// Something is refused because of it; whether it is the first.
+    pub(crate) fn refuse(&self) -> bool {
+        self.refused.fetch_add(1, Ordering::Relaxed) == 0
     }
 
     /// Whether the pass under way takes longer than one may.
@@ -51,4 +63,21 @@ impl Busy {
 )]
 fn instant() -> Instant {
     Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stall_begins_and_ends_once_however_much_is_refused() {
+        let busy = Busy::new(Duration::ZERO);
+        assert_eq!(busy.end(), 0, "nothing was refused");
+        busy.begin();
+        let first: Vec<bool> = (0..3).map(|_| busy.refuse()).collect();
+        assert_eq!(first, [true, false, false]);
+        assert_eq!(busy.end(), 3);
+        assert_eq!(busy.end(), 0);
+        assert!(busy.refuse(), "the next is another");
+    }
 }

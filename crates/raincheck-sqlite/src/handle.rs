@@ -120,8 +120,21 @@ impl SqliteStore {
         if shared.space.low() {
             return Some(StoreError::DiskFull);
         }
-        let stalled = || StoreError::Unavailable("the disk does not keep up".to_owned());
-        shared.busy.stalled().then(stalled)
+        self.stalled()
+    }
+
+    /// Why nobody who waits for the disk is let in now: said in the log once for each time.
+    fn stalled(&self) -> Option<StoreError> {
+        let busy = &self.0.shared.busy;
+        if !busy.stalled() {
+            return None;
+        }
+        if busy.refuse() {
+            tracing::warn!(
+                "the disk does not keep up: new work, and what asks the writer, is refused until it does"
+            );
+        }
+        Some(StoreError::Unavailable("the disk does not keep up".to_owned()))
     }
 
     /// What makes something new: refused where space is low, or the disk stalls.
@@ -174,12 +187,15 @@ impl SqliteStore {
         self.act_that(NEW, done, run)
     }
 
-    /// A question that the writer answers from its memory, without a sync.
+    /// A question that the writer answers from its memory, without a sync. Refused while it waits for a disk that stalls.
     pub(crate) fn ask<T, F>(&self, run: F) -> Answer<T>
     where
         T: Send + 'static,
         F: FnMut(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
     {
+        if let Some(refused) = self.stalled() {
+            return Box::pin(ready(Err(refused)));
+        }
         let does = Does {
             reads: true,
             ..Does::default()

@@ -168,7 +168,10 @@ impl Writer {
                 Taken::Rounds(rounds) => {
                     self.shared.busy.begin();
                     self.pass(rounds);
-                    self.shared.busy.end();
+                    let refused = self.shared.busy.end();
+                    if refused > 0 {
+                        tracing::warn!(refused, "the disk keeps up again");
+                    }
                 }
                 Taken::Closing => break,
             }

@@ -12,11 +12,14 @@ pub mod api;
 pub mod backoff;
 mod base64;
 mod batches;
+mod bound;
 pub mod clock;
 mod dispatch;
 pub mod embed;
 mod feed;
 pub mod fetch;
+#[doc(hidden)]
+pub mod fields;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzz;
 mod hashing;
@@ -24,6 +27,8 @@ mod hop;
 pub mod intake;
 pub mod keys;
 pub mod links;
+#[doc(hidden)]
+pub mod near;
 pub mod node;
 mod observe;
 pub mod outward;

@@ -5,6 +5,7 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
+use crate::bound::in_time;
 use crate::hashing::Map;
 
 use raincheck_core::name::{Namespace, QueueName};
@@ -53,7 +54,7 @@ impl Queues {
             }
             known.changes
         };
-        let Some(status) = self.store.queue(ns, name).await? else {
+        let Some(status) = in_time(self.store.queue(ns, name)).await? else {
             return Ok(None);
         };
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);

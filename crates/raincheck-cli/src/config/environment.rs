@@ -3,11 +3,11 @@
 //! Invariant: a variable that almost names a setting is refused, and never passed over as one that means nothing here; any other
 //! that names none is told of, but for those of the command line's other commands, of its programs, and those that Kubernetes makes.
 
+use raincheck::near::nearest;
 use std::collections::BTreeMap;
 
 use raincheck::core::name::QueueName;
 
-use super::near::nearest;
 use super::origin::{Found, Origin};
 use super::programs;
 use super::queues::{Fields, Said};

@@ -3,6 +3,7 @@
 //! Invariant: nothing in the file is passed over: a key that means nothing is an error that names its line and the key
 //! that was probably meant.
 
+use raincheck::near::hint;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,6 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::groups::group;
-use super::near::hint;
 use super::origin::{Found, Origin};
 use super::programs;
 use super::queues::{Fields, Said};

@@ -3,10 +3,9 @@
 //! Invariant: what means nothing is refused, as in the queue's own settings.
 
 use raincheck::core::group::GroupSpec;
+use raincheck::fields::fields_of;
+use raincheck::near::hint;
 use serde_json::Value as Json;
-
-use super::fields::fields_of;
-use super::near::hint;
 
 /// What is said of a group.
 ///

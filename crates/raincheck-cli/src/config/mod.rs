@@ -9,12 +9,10 @@
 //! near, the name that was meant. Reading has no effects, so that a server can read again while it runs.
 
 pub(crate) mod environment;
-mod fields;
 pub(crate) mod file;
 pub(crate) mod flags;
 mod groups;
 mod kinds;
-pub(crate) mod near;
 mod origin;
 mod otel;
 pub(crate) mod programs;

@@ -5,12 +5,12 @@
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use raincheck::core::name::QueueName;
 use raincheck::core::queue::QueueSpec;
+use raincheck::fields::fields_of;
+use raincheck::near::hint;
 use raincheck::workers::process::{Confinement, Limits, Rules};
 use serde_json::Value as Json;
 
-use super::fields::fields_of;
 use super::flags::{arg, said};
-use super::near::hint;
 use super::origin::{Found, Origin};
 use super::queues::{Fields, Queues};
 use super::table::{Row, Settings, TABLE, Values};

@@ -61,6 +61,9 @@ async fn while_the_disk_stalls_new_work_is_refused_and_what_came_before_is_kept(
         .await
         .unwrap();
     assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+    // What only asks is not kept waiting either.
+    let asked = store.queues(&ns).await;
+    assert!(matches!(asked, Err(StoreError::Unavailable(_))), "{asked:?}");
     clock.stalls.store(false, Ordering::Relaxed);
     let taken = waiting.len() as u64 + 1;
     for answer in waiting {

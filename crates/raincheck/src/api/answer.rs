@@ -13,7 +13,7 @@ use raincheck_core::queue::ByteSize;
 use raincheck_core::store::{Missing, StoreError, SubmitRefused};
 use raincheck_core::time::Timestamp;
 use serde::Serialize;
-use tracing::{error, warn};
+use tracing::{debug, error, warn};
 
 use super::code::Code;
 use super::problem::Problem;
@@ -106,7 +106,8 @@ impl From<StoreError> for Problem {
     fn from(store_error: StoreError) -> Self {
         match store_error {
             StoreError::Unavailable(why) => {
-                warn!(%why, "the store is unavailable");
+                // Whoever found out has said so in the log: there may be very many of these.
+                debug!(%why, "the store is unavailable");
                 let detail = "the store does not answer; nothing was stored, try again";
                 Self::new(Code::StoreUnavailable, detail).retry_after(1)
             }

@@ -21,7 +21,7 @@ use raincheck_core::store::{Answer, Store};
 
 use super::caller::RAINCHECK_NAMESPACE;
 use super::door::{Came, peer};
-use super::gate::X_REQUEST_ID;
+use super::ids::X_REQUEST_ID;
 use super::needs;
 use super::problem::Unwritten;
 use super::text;

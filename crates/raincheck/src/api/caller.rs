@@ -288,6 +288,14 @@ impl Caller {
         }
     }
 
+    /// The key itself, for what is held open for it.
+    pub(crate) fn kept(&self) -> Option<Arc<Kept>> {
+        match &self.who {
+            Who::Key(key) => Some(key.clone()),
+            Who::Anyone | Who::Ticket | Who::Lease => None,
+        }
+    }
+
     /// The key that it came with.
     pub(crate) fn key(&self) -> Option<KeyId> {
         match &self.who {

@@ -174,6 +174,8 @@ codes! {
     UnknownQueue = "unknown-queue", NOT_FOUND, "There is no such queue";
     /// The content type or coding is not one that the path takes.
     UnsupportedMediaType = "unsupported-media-type", UNSUPPORTED_MEDIA_TYPE, "The content type is not supported here";
+    /// The service behind a proxy did not answer in time.
+    UpstreamTimeout = "upstream-timeout", GATEWAY_TIMEOUT, "The service took too long to answer";
     /// The URI is longer than the server reads.
     UriTooLong = "uri-too-long", URI_TOO_LONG, "The URI is too long";
 }

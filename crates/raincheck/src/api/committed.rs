@@ -19,6 +19,7 @@ use crate::intake::{Intake, IntakeRefused};
 use super::answer::{draining, missing, submit_refused};
 use super::code::Code;
 use super::problem::Problem;
+use crate::bound::in_time;
 
 /// Something that is on stable storage.
 #[derive(Debug)]
@@ -135,7 +136,7 @@ async fn replay(
     id: JobId,
 ) -> Result<Accepted, Problem> {
     if let Some(key) = key {
-        match store.replay(namespace, queue, key).await? {
+        match in_time(store.replay(namespace, queue, key)).await? {
             Some(Ok(submitted)) => return accepted(submitted, id),
             Some(Err(why)) => return Err(submit_refused(why, queue.as_str())),
             None => {}

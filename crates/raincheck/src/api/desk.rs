@@ -5,7 +5,8 @@
 use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
-use http::{HeaderMap, Request, header};
+use http::header::Entry;
+use http::{HeaderMap, HeaderValue, Request, header};
 use raincheck_core::content::Input;
 use raincheck_core::decide::Fingerprint;
 use raincheck_core::id::JobId;
@@ -13,17 +14,22 @@ use raincheck_core::name::QueueName;
 use raincheck_core::store::Idempotency;
 use tokio::time::Instant;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::answer::IDEMPOTENCY_REPLAYED;
 use super::extract::body as read_body;
 pub(crate) use super::extract::closing;
 use super::head;
+pub(crate) use super::ids::told;
+use super::ids::{Ids, X_REQUEST_ID};
 use super::options::{Asked, trace_context};
 use super::prefer::Prefer;
 use super::problem::{Problem, Unwritten};
-use super::routes::submit::{self, Wish};
+use super::routes::submit;
+use super::wish::Wish;
 use super::{Api, ApiOptions};
+use crate::bound::in_time;
 use crate::node::Node;
 use crate::proxy::parcel::Parcel;
 use crate::server::{LengthTwice, Room};
@@ -33,7 +39,7 @@ const TICKET_TERM: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Gives out rain checks. Cloning gives another handle.
 #[derive(Clone, Debug)]
-pub(crate) struct Desk(Api);
+pub(crate) struct Desk(Api, Arc<Ids>);
 
 /// A request that is to become a job.
 #[derive(Debug)]
@@ -55,8 +61,8 @@ pub(crate) struct Placed {
 }
 
 impl Desk {
-    pub(super) const fn new(api: Api) -> Self {
-        Self(api)
+    pub(super) fn new(api: Api) -> Self {
+        Self(api, Arc::new(Ids::new()))
     }
 
     /// One over a node, beside an API that stands elsewhere.
@@ -65,7 +71,7 @@ impl Desk {
             as_it_was: true,
             ..ApiOptions::default()
         };
-        Self(super::api(node, options))
+        Self::new(super::api(node, options))
     }
 
     pub(crate) fn node(&self) -> &Node {
@@ -102,7 +108,7 @@ impl Desk {
             fingerprint: Fingerprint::default(),
         };
         let store = self.0.node.store();
-        let known = store.replay(&self.0.namespace, queue, idempotency).await?;
+        let known = in_time(store.replay(&self.0.namespace, queue, idempotency)).await?;
         Ok(known.is_some())
     }
 
@@ -150,6 +156,8 @@ impl Desk {
         submission.job.id = id;
         submission.idempotency = idempotency;
         let wish = Wish {
+            // Calls come with no key of this server's.
+            key: None,
             prefer,
             ticket: Some(TICKET_TERM),
             received,
@@ -162,17 +170,29 @@ impl Desk {
         })
     }
 
-    /// A refusal as an answer.
-    pub(crate) fn refuse(&self, problem: Problem) -> Response {
+    /// A refusal as an answer, to a request with this id, where it had a fit one.
+    pub(crate) fn refuse(&self, problem: Problem, id: Option<HeaderValue>) -> Response {
         let mut response = problem.into_response();
+        self.name(&mut response, id);
         self.write(&mut response);
         response
+    }
+
+    /// Gives an answer of this server the id of its request, or one of its own.
+    pub(crate) fn name(&self, response: &mut Response, id: Option<HeaderValue>) {
+        if let Entry::Vacant(unnamed) = response.headers_mut().entry(X_REQUEST_ID) {
+            unnamed.insert(id.unwrap_or_else(|| self.1.mint()));
+        }
     }
 
     /// Writes the body of a problem, which no gate will.
     fn write(&self, response: &mut Response) {
         if let Some(Unwritten(problem)) = response.extensions_mut().remove::<Unwritten>() {
-            *response.body_mut() = Body::from(problem.render(self.0.node.links(), ""));
+            self.name(response, None);
+            let id = response.headers().get(X_REQUEST_ID);
+            let id = id.and_then(|id| id.to_str().ok()).unwrap_or_default();
+            let body = problem.render(self.0.node.links(), id);
+            *response.body_mut() = Body::from(body);
         }
     }
 }

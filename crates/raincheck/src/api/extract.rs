@@ -21,6 +21,7 @@ use super::problem::Problem;
 use super::query::no_query;
 use super::text;
 use super::wire::lease::unknown_lease;
+use super::wire::submit::fields;
 
 /// The path's third segment: `/v1/jobs/{this}`, `/v1/batches/{this}`, `/v1/queues/{this}` and
 /// `/v1/leases/{this}`. Names and ids hold only characters that a
@@ -112,6 +113,43 @@ impl FromRequest<Api> for JsonRequest {
         no_query(&parts)?;
         json_only(&parts.headers)?;
         Ok(Self { parts, content })
+    }
+}
+
+/// A request whose path says all: nothing stands in its body, or an object without fields.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NoBody;
+
+impl FromRequest<Api> for NoBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, api: &Api) -> Result<Self, Problem> {
+        Self::read(api, request.into_body()).await
+    }
+}
+
+impl NoBody {
+    /// Reads what must hold nothing.
+    ///
+    /// # Errors
+    /// When it holds something.
+    pub(crate) async fn read(api: &Api, content: axum::body::Body) -> Result<Self, Problem> {
+        if http_body::Body::is_end_stream(&content) {
+            return Ok(Self);
+        }
+        let content = body(api, content, SETTINGS_BYTES_MAX, "actions").await?;
+        if content.trim_ascii().is_empty() {
+            return Ok(Self);
+        }
+        match fields(&content)?.first() {
+            None => Ok(Self),
+            Some((name, _)) => {
+                let name = text::short(name);
+                let detail =
+                    format!("the field {name:?}: there is no such field; this takes none, its path says all");
+                Err(Problem::bad_request(detail).at(format!("/{name}")))
+            }
+        }
     }
 }
 

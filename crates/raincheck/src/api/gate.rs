@@ -7,12 +7,9 @@
 //! Invariant: no answer leaves without an id, and a panic in a handler is a problem like any other.
 
 use std::convert::Infallible;
-use std::fmt::Write as _;
-use std::hash::{BuildHasher, RandomState};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use axum::body::Body;
@@ -34,6 +31,7 @@ use super::code::Code;
 use super::cors::{Cors, preflight};
 use super::door::{Door, unauthenticated};
 use super::head::{CLOSE, chunks_alone, length_twice, own_host, own_page, single_host};
+use super::ids::{Ids, X_REQUEST_ID, fit};
 use super::options;
 use super::problem::{Problem, Unwritten};
 use super::throttling::Held;
@@ -44,10 +42,7 @@ use super::until::Until;
 const URI_BYTES_MAX: usize = 8 << 10;
 /// The largest header block, in bytes: names, values and four bytes around each.
 const HEADER_BYTES_MAX: usize = 32 << 10;
-/// The longest request id that is taken from a caller.
-const REQUEST_ID_BYTES_MAX: usize = 128;
 
-pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 #[derive(Debug)]
@@ -57,9 +52,7 @@ struct Rules {
     /// What administrators do is recorded; nothing where nobody administers.
     audit: Option<Audit>,
     lets: Lets,
-    /// Request ids are this server's number and a counter.
-    origin: u64,
-    count: AtomicU64,
+    ids: Ids,
     routes: Routes,
     metrics: Metrics,
     mount: Mount,
@@ -95,8 +88,7 @@ impl<S> Gate<S> {
             door,
             audit,
             lets,
-            origin: RandomState::new().hash_one(0),
-            count: AtomicU64::new(0),
+            ids: Ids::new(),
             routes,
             metrics,
             mount,
@@ -131,7 +123,7 @@ where
             received: Instant::now(),
             rules: self.rules.clone(),
         };
-        let request_id = looked.request_id.unwrap_or_else(|| self.rules.mint());
+        let request_id = looked.request_id.unwrap_or_else(|| self.rules.ids.mint());
         let (mut held, mut act, mut until) = (None, None, None);
         // A browser that asks first has no key to show yet.
         let preflight = page.as_ref().and_then(|_| preflight(&request));
@@ -172,16 +164,6 @@ where
             recording: None,
             page,
         }
-    }
-}
-
-impl Rules {
-    fn mint(&self) -> HeaderValue {
-        let count = self.count.fetch_add(1, Ordering::Relaxed);
-        let mut text = String::with_capacity(24);
-        // Writing to a string does not fail.
-        let _ = write!(text, "{:08x}-{count:x}", self.origin >> 32);
-        HeaderValue::from_str(&text).expect("hexadecimal digits are visible")
     }
 }
 
@@ -248,7 +230,7 @@ fn look<B>(request: &Request<B>, closed: bool, named_page: bool) -> Looked {
     };
     Looked {
         verdict: verdict(),
-        request_id: request_id.filter(|id| fit_request_id(id)).cloned(),
+        request_id: request_id.filter(|id| fit(id)).cloned(),
     }
 }
 
@@ -257,11 +239,6 @@ fn look<B>(request: &Request<B>, closed: bool, named_page: bool) -> Looked {
 /// another site, be its name bound to this machine, cannot know a right one.
 fn by_ticket(uri: &http::Uri) -> bool {
     uri.path().starts_with("/v1/jobs/job_") && ticket::stands_in(uri)
-}
-
-fn fit_request_id(id: &HeaderValue) -> bool {
-    let bytes = id.as_bytes();
-    (1..=REQUEST_ID_BYTES_MAX).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic)
 }
 
 /// A request on its way through a route.

@@ -24,6 +24,7 @@ pub(crate) mod events;
 mod extract;
 pub(crate) mod gate;
 pub(crate) mod head;
+mod ids;
 mod needs;
 mod openapi;
 pub(crate) mod options;
@@ -43,6 +44,7 @@ mod until;
 mod wait;
 pub(crate) mod webhook;
 pub(crate) mod wire;
+mod wish;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -17,6 +17,7 @@ use raincheck_core::time::Timestamp;
 use super::Api;
 use super::answer::seconds_until;
 use super::wire::job::WaitingFor;
+use crate::bound::in_time;
 
 /// The longest that a caller is told to stay away from a job that is due.
 const STAY_AWAY_MAX: u64 = 60;
@@ -73,7 +74,17 @@ pub(crate) async fn outlook(
     if state != State::Queued {
         return Ok(Outlook::default());
     }
-    let Some(standing) = api.node.store().standing(&job.namespace, job).await? else {
+    let standing = match in_time(api.node.store().standing(&job.namespace, job)).await {
+        // The job itself was read, and is told without.
+        Err(StoreError::Unavailable(_)) => {
+            return Ok(Outlook {
+                retry_after: Some(1),
+                ..Outlook::default()
+            });
+        }
+        standing => standing?,
+    };
+    let Some(standing) = standing else {
         return Ok(Outlook {
             waiting_for: Some(WaitingFor::Worker),
             position: None,

@@ -91,6 +91,48 @@ async fn a_client_that_goes_away_before_the_commit_leaves_its_job() {
     );
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_store_that_does_not_answer_keeps_no_reader_for_long() {
+    let (store, app) = server().await;
+    let (_, _, job) = submit(&app, None).await;
+    let job: serde_json::Value = serde_json::from_str(&job).unwrap();
+    let ask = async |path: String| {
+        let request = Request::get(path).header("host", "localhost");
+        let answer = app
+            .clone()
+            .oneshot(request.body(Body::empty()).unwrap())
+            .await
+            .unwrap();
+        let status = answer.status();
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        (
+            status,
+            serde_json::from_slice::<serde_json::Value>(&body).unwrap(),
+        )
+    };
+    let path = format!("/v1/jobs/{}", job["id"].as_str().unwrap());
+    assert_eq!(ask(path.clone()).await.1["waiting_for"], "worker");
+    let _held = store.hold(Op::Look);
+    let began = tokio::time::Instant::now();
+    let (status, told) = ask(path).await;
+    assert_eq!((status, &told["state"]), (StatusCode::OK, &"queued".into()));
+    assert_eq!(told.get("waiting_for"), None, "{told}");
+    assert!(began.elapsed() <= std::time::Duration::from_secs(6));
+    for path in ["/v1/queues/q", "/v1/queues/unknown/jobs"] {
+        let began = tokio::time::Instant::now();
+        let request = if path.ends_with("jobs") {
+            Request::post(path)
+        } else {
+            Request::get(path)
+        };
+        let request = request.header("host", "localhost").body(Body::from("x")).unwrap();
+        let answer = app.clone().oneshot(request).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE, "{path}");
+        assert!(answer.headers().contains_key("retry-after"));
+        assert!(began.elapsed() <= std::time::Duration::from_secs(6), "{path}");
+    }
+}
+
 #[tokio::test]
 async fn a_commit_in_doubt_says_so() {
     let (store, app) = server().await;

@@ -4,6 +4,8 @@
 
 use std::borrow::Cow;
 
+use crate::near::nearest;
+
 pub use crate::base64::decode as base64;
 pub use crate::base64::encode as to_base64;
 
@@ -25,6 +27,19 @@ pub(crate) fn clipped(text: &str, most: usize) -> Cow<'_, str> {
         shown.push('…');
     }
     Cow::Owned(shown)
+}
+
+/// That there is no such thing of this name, with what was probably meant, or else where one can look.
+pub(crate) fn no_such<'a>(
+    kind: &str,
+    name: &str,
+    names: impl IntoIterator<Item = &'a str>,
+    look: &str,
+) -> String {
+    match nearest(name, names) {
+        Some(meant) => format!("there is no such {kind}; did you mean {meant}?"),
+        None => format!("there is no such {kind}; {look}"),
+    }
 }
 
 /// Reads a name or value of a query, as forms write them: `%XX`, and `+` for a space; `None` where it is not UTF-8 or

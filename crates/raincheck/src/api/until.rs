@@ -1,8 +1,10 @@
 //! What is held open for a key ends with the key: requests that wait, and streams.
 //!
 //! Invariant: from the moment at which a key is revoked or over nobody who came with it is told anything more, but the answer
-//! to what he had changed by then: it was done, and another answer would deny it.
+//! to what he had changed by then: it was done, and another answer would deny it. A submit that waits for its result is told that its
+//! job was accepted, and no more.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -39,11 +41,24 @@ impl Until {
         let Some(Admitted::Key(key)) = request.extensions().get() else {
             return None;
         };
-        Some(Self {
+        Some(Self::of_key(key, now))
+    }
+
+    /// Of somebody who has this key.
+    pub(crate) fn of_key(key: &Arc<Kept>, now: Timestamp) -> Self {
+        Self {
             expires: key.expires_at().map(|end| Instant::now() + end.since(now)),
             key: key.clone(),
             over: None,
-        })
+        }
+    }
+
+    /// Waits until the key opens nothing any more.
+    ///
+    /// # Cancel safety
+    /// Safe: nothing is lost.
+    pub(crate) async fn over(&mut self) {
+        poll_fn(|cx| self.poll(cx)).await;
     }
 
     /// Ready once the key opens nothing any more.

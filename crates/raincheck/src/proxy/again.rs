@@ -70,7 +70,7 @@ impl Repeats<'_> {
         let Ok(turn) = timeout(self.limit, self.turns.wait(key.clone())).await else {
             let time = format_duration(self.limit);
             let detail = format!("a call with the same Idempotency-Key has been under way for {time}");
-            return Err(Problem::new(Code::TimedOut, detail));
+            return Err(Problem::new(Code::UpstreamTimeout, detail));
         };
         for queue in queues {
             if self.desk.knows(&queue, &key).await? {

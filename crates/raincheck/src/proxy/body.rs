@@ -38,6 +38,8 @@ pub(crate) struct Upload {
 #[derive(Debug)]
 struct State {
     ended: Option<Instant>,
+    /// Whether its client left it unfinished.
+    broke_off: bool,
     kept: Option<Kept>,
     /// Who looks after a client that stops sending.
     watch: Watch,
@@ -94,6 +96,11 @@ impl Upload {
             }
             ended.await;
         }
+    }
+
+    /// Whether the client left it unfinished.
+    pub(crate) fn broke_off(&self) -> bool {
+        self.state().broke_off
     }
 
     /// The body, where it was kept whole.
@@ -240,6 +247,7 @@ impl Sending {
         let upload = Arc::new(Upload {
             state: Mutex::new(State {
                 ended: None,
+                broke_off: false,
                 kept,
                 watch: Watch::Own,
             }),
@@ -324,7 +332,12 @@ impl http_body::Body for Sending {
                     this.end(true);
                 }
             }
-            Some(Err(_)) => this.end(false),
+            Some(Err(_)) => {
+                if let Some(upload) = &this.upload {
+                    upload.state().broke_off = true;
+                }
+                this.end(false);
+            }
         }
         Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
     }

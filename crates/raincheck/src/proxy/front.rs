@@ -14,14 +14,14 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use http::uri::PathAndQuery;
-use http::{Request, Uri};
+use http::{HeaderValue, Request, Uri};
 use tokio::time::Instant;
 use tower::{Service, ServiceExt as _};
 
 use super::glob::segments;
-use super::pass::Calling;
+use super::pass::{Calling, GONE};
 use super::{MOUNT, Proxy};
-use crate::api::desk::Desk;
+use crate::api::desk::{Desk, told};
 use crate::api::problem::Problem;
 use crate::api::{ApiOptions, with_desk};
 use crate::node::Node;
@@ -39,6 +39,9 @@ const OWN: [&str; 9] = [
     "/ui",
     MOUNT,
 ];
+
+/// How a call is counted whose client was gone before it was answered, as others do.
+const CLIENT_GONE: u16 = 499;
 
 /// The API and a proxy as one service: what [`serve`](crate::server::serve) takes. Cloning gives another handle.
 #[derive(Clone)]
@@ -112,16 +115,32 @@ impl Shared {
             received: Instant::now(),
         };
         let method = request.method().clone();
+        let id = told(request.headers());
         let (response, mode) = match calling.answer(request).await {
-            Ok(fate) => fate,
-            Err(problem) => (self.desk.refuse(problem), "refused"),
+            Ok((response, "pass")) => (response, "pass"),
+            Ok((mut response, mode)) => {
+                self.desk.name(&mut response, id);
+                (response, mode)
+            }
+            Err(problem) => (self.desk.refuse(problem, id), "refused"),
+        };
+        // What is said to somebody who is gone does not tell what he asked of whom.
+        let status = if mode == GONE {
+            CLIENT_GONE
+        } else {
+            response.status().as_u16()
         };
         tracing::debug!(
-            %method, rule = %rule.path, status = response.status().as_u16(), mode, took = ?calling.received.elapsed(), "proxied"
+            %method, rule = %rule.path, status, mode, took = ?calling.received.elapsed(), request_id = ?named(&response, mode), "proxied"
         );
-        self.counts[at].answered(mode, response.status());
+        self.counts[at].answered(mode, status);
         response
     }
+}
+
+/// The id of an answer that is this server's own.
+fn named<'a>(response: &'a Response, mode: &str) -> Option<&'a HeaderValue> {
+    response.headers().get("x-request-id").filter(|_| mode != "pass")
 }
 
 /// Whether a path is this one or below it.
@@ -189,7 +208,10 @@ where
         let shared = self.0.clone();
         let of_api = match shared.of_api(request.uri()) {
             Ok(of_api) => of_api,
-            Err(problem) => return Box::pin(ready(Ok(shared.desk.refuse(problem)))),
+            Err(problem) => {
+                let id = told(request.headers());
+                return Box::pin(ready(Ok(shared.desk.refuse(problem, id))));
+            }
         };
         let rule = match of_api {
             true => None,

@@ -10,7 +10,7 @@
 //! Invariant: a call is made once for each time a client asks; what makes it a job never makes it again.
 
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -43,6 +43,9 @@ use crate::server::{Client, Interim};
 
 /// How many headers a request gets on its way, so that its map grows once.
 const TOLD: usize = 5;
+
+/// A call that its client gave up in the middle of its request.
+pub(super) const GONE: &str = "gone";
 
 /// What became of a call, for those who count.
 pub(super) type Fate = (Response, &'static str);
@@ -100,9 +103,7 @@ impl Calling<'_> {
         match choice {
             Choice::Pass => {
                 let under = self.send(parts, body, changing.is_some(), None)?;
-                self.pass(under, self.received)
-                    .await
-                    .map(|response| (response, "pass"))
+                self.pass(under, self.received).await
             }
             // In boxes of their own, so that what passes is no larger for them.
             Choice::Late(after) => Box::pin(self.late(parts, body, after, prefer)).await,
@@ -192,7 +193,7 @@ impl Calling<'_> {
     }
 
     /// Waits for the answer's head, in time from the request's end, and for the request as long as it keeps coming.
-    async fn pass(&self, mut under: Under, since: Instant) -> Result<Response, Problem> {
+    async fn pass(&self, mut under: Under, since: Instant) -> Result<Fate, Problem> {
         let limit = self.proxy.head_time;
         let late = late(under.upload.as_deref(), since, limit);
         let answered = tokio::select! {
@@ -203,7 +204,7 @@ impl Calling<'_> {
         if let Some(upload) = &under.upload {
             upload.leave_alone();
         }
-        self.given(answered, under.client)
+        self.given(answered, under.client, under.upload.as_deref())
     }
 
     /// The answer as it goes to the client.
@@ -211,9 +212,15 @@ impl Calling<'_> {
         &self,
         answered: Result<http::Response<Body>, CallFailed>,
         client: Option<OnUpgrade>,
-    ) -> Result<Response, Problem> {
+        upload: Option<&Upload>,
+    ) -> Result<Fate, Problem> {
         let mut response = match answered {
             Ok(response) => response,
+            // Nobody may be there to be told; who only closed his side is.
+            Err(_) if upload.is_some_and(Upload::broke_off) => {
+                let problem = Problem::bad_request("the body broke off or is not well-formed");
+                return Ok((self.desk.refuse(closing(problem), None), GONE));
+            }
             Err(why) => {
                 debug!(upstream = %self.rule.upstream, %why, "a call failed");
                 return Err(Problem::new(Code::HandlerUnreachable, why.to_string()));
@@ -227,7 +234,7 @@ impl Calling<'_> {
         self.proxy.via.enter(headers, version);
         *response.version_mut() = Version::HTTP_11;
         let Some(upstream) = upstream else {
-            return Ok(response);
+            return Ok((response, "pass"));
         };
         let Some(client) = client else {
             let detail = "the upstream changed the protocol, and nobody had asked it to";
@@ -240,7 +247,7 @@ impl Calling<'_> {
         }
         self.proxy.tunnels.join(client, upstream);
         *response.body_mut() = Body::empty();
-        Ok(response)
+        Ok((response, "pass"))
     }
 
     /// Passes on, and gives a rain check for what takes longer.
@@ -265,15 +272,20 @@ impl Calling<'_> {
         };
         late.key(&mut parts.headers);
         let parcel = Parcel::of(&parts.method, &parts.uri, &parts.headers);
+        let watched = OnceLock::new();
         let make = |most| {
             let under = self.send(parts, body, false, Some(most))?;
+            let _ = watched.set(under.upload.clone());
             Ok(Made {
                 answering: under.answering,
                 upload: under.upload,
             })
         };
         match late.call(parcel, make).await? {
-            turn::Fate::Answered(answered) => self.given(answered, None).map(|response| (response, "pass")),
+            turn::Fate::Answered(answered) => {
+                let upload = watched.get().and_then(Option::as_deref);
+                self.given(answered, None, upload)
+            }
             turn::Fate::Job(response) => Ok((response, "late")),
             turn::Fate::Goes(Made { answering, upload }) => {
                 let under = Under {
@@ -281,8 +293,7 @@ impl Calling<'_> {
                     upload,
                     client: None,
                 };
-                let passed = self.pass(under, self.received).await;
-                passed.map(|response| (response, "pass"))
+                self.pass(under, self.received).await
             }
         }
     }
@@ -328,7 +339,7 @@ async fn late(upload: Option<&Upload>, since: Instant, limit: Duration) -> Probl
                 return closing(Problem::new(Code::RequestTimeout, detail));
             }
         };
-        return Problem::new(Code::TimedOut, detail);
+        return Problem::new(Code::UpstreamTimeout, detail);
     }
 }
 

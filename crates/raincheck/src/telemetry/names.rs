@@ -72,7 +72,7 @@ pub(super) const FETCHED: Name = Name("raincheck_fetch_bytes", "Bytes of bodies 
 
 pub(super) const PROXIED: Name = Name(
     "raincheck_proxy_requests",
-    "Requests that went by a proxy's rule, by its path, status and what became of them: pass, late (a job after a while), job, refused",
+    "Requests that went by a proxy's rule, by its path, status and what became of them: pass, late (a job after a while), job, refused, gone (its client, 499)",
 );
 pub(super) const RESPONDED: Name = Name(
     "raincheck_respond_async_requests",

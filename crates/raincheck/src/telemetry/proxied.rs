@@ -52,8 +52,7 @@ pub(crate) struct OfRule {
 
 impl OfRule {
     /// Counts an answer: by what became of the call.
-    pub(crate) fn answered(&self, mode: &'static str, code: StatusCode) {
-        let code = code.as_u16();
+    pub(crate) fn answered(&self, mode: &'static str, code: u16) {
         let counters = self.counters.read().unwrap_or_else(PoisonError::into_inner);
         let at_hand = counters.iter().find(|known| (known.0, known.1) == (mode, code));
         if let Some((_, _, counter)) = at_hand {

@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
@@ -22,10 +21,8 @@ use raincheck_core::time::Timestamp;
 use super::names::{self, Name};
 use super::process::Process;
 use super::{Metrics, OfQueue, register};
+use crate::bound::in_time;
 use crate::node::Node;
-
-/// So long the store may take to tell what is in it.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Who waits for something.
 #[derive(Clone, Copy, Debug)]
@@ -89,7 +86,7 @@ impl Metrics {
         let mut now = Registry::default();
         let store = node.store();
         let asked = async { Ok::<_, StoreError>((statuses(&**store).await?, store.lag().await?)) };
-        if let Ok(Ok((statuses, lag))) = tokio::time::timeout(PATIENCE, asked).await {
+        if let Ok((statuses, lag)) = in_time(asked).await {
             self.lag(&mut now, &lag, store.now());
             self.queues(&mut now, &statuses);
             self.workers(&mut now, node, &statuses);

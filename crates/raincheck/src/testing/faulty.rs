@@ -38,6 +38,8 @@ pub(crate) enum Op {
     Settle,
     Emit,
     Reclaim,
+    /// How things stand with a job or a queue.
+    Look,
 }
 
 #[derive(Debug)]
@@ -59,6 +61,7 @@ pub(crate) struct Faulty {
     /// How often output was read.
     pub(crate) outputs: AtomicU64,
     pub(crate) reclaims: AtomicU64,
+    pub(crate) looks: AtomicU64,
 }
 
 impl Faulty {
@@ -77,6 +80,7 @@ impl Faulty {
             emits: AtomicU64::new(0),
             outputs: AtomicU64::new(0),
             reclaims: AtomicU64::new(0),
+            looks: AtomicU64::new(0),
         }
     }
 
@@ -238,10 +242,10 @@ impl Store for Faulty {
         self.inner.release_queue(ns, name)
     }
     fn queue(&self, ns: &Namespace, name: &QueueName) -> Answer<Option<QueueStatus>> {
-        self.inner.queue(ns, name)
+        self.ask(Op::Look, &self.looks, || self.inner.queue(ns, name))
     }
     fn standing(&self, ns: &Namespace, job: &Job) -> Answer<Option<Standing>> {
-        self.inner.standing(ns, job)
+        self.ask(Op::Look, &self.looks, || self.inner.standing(ns, job))
     }
     fn queues(&self, ns: &Namespace) -> Answer<Vec<QueueStatus>> {
         self.inner.queues(ns)

@@ -189,7 +189,7 @@ async fn a_group_has_limits_of_its_own() {
     for (bad, pointer) in [
         (r#"{"concurrency": 0}"#, "/concurrency"),
         (r#"{"burst": 4}"#, "/burst"),
-        (r#"{"depth": 4}"#, ""),
+        (r#"{"depth": 4}"#, "/depth"),
         ("[1]", ""),
     ] {
         let refused = server.ask("PUT", path).json(bad).send().await;

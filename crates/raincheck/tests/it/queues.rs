@@ -2,6 +2,7 @@
 
 use crate::harness::{Server, ns, queue, success};
 use raincheck::core::queue::{QueueSpec, Worker};
+use serde_json::json;
 
 #[tokio::test]
 async fn a_queue_shows_every_setting_and_where_it_comes_from() {
@@ -26,6 +27,56 @@ async fn a_queue_shows_every_setting_and_where_it_comes_from() {
         .map(|q| q["name"].as_str().unwrap())
         .collect();
     assert_eq!(names, ["reports", "thumbs"]);
+}
+
+#[tokio::test]
+async fn an_action_takes_no_fields_and_does_nothing_where_some_are_sent() {
+    let server = Server::start().await;
+    let id = server.submit("x").await;
+    for path in [
+        "/v1/queues/thumbs/pause".to_owned(),
+        "/v1/queues/thumbs/resume".to_owned(),
+        "/v1/queues/thumbs/purge".to_owned(),
+        format!("/v1/jobs/{id}/cancel"),
+        format!("/v1/jobs/{id}/retry"),
+        "/v1/batches/batch_01jd8zq3k5e7rv2m4n6p8s0t1w/cancel".to_owned(),
+        "/v1/webhook-secret/rotate".to_owned(),
+        "/v1/deliveries/job_01jd8zq3k5e7rv2m4n6p8s0t1w.1/redeliver".to_owned(),
+    ] {
+        let refused = server.post(&path).json(r#"{"reason":"rain"}"#).send().await;
+        assert_eq!(
+            (refused.status, refused.code().as_str()),
+            (400, "bad-request"),
+            "{path}"
+        );
+        let problem = refused.json();
+        assert_eq!(problem["errors"][0]["pointer"], "/reason", "{path}");
+        let refused = server.post(&path).body("rain").send().await;
+        assert_eq!(
+            (refused.status, refused.code().as_str()),
+            (400, "bad-request"),
+            "{path}"
+        );
+        let large = server.post(&path).body(vec![b' '; 100_000]).send().await;
+        assert_eq!(
+            (large.status, large.code().as_str()),
+            (413, "body-too-large"),
+            "{path}"
+        );
+    }
+    let queue = server.get("/v1/queues/thumbs").send().await.json();
+    assert_eq!(
+        (&queue["paused"], &queue["counts"]["queued"]),
+        (&json!(null), &json!(1))
+    );
+    for body in ["", " \n", "{}", " { } "] {
+        for action in ["pause", "resume"] {
+            let done = server.post(&format!("/v1/queues/thumbs/{action}")).json(body);
+            assert_eq!(done.send().await.status, 200, "{action} {body:?}");
+        }
+    }
+    let purged = server.post("/v1/queues/thumbs/purge").send().await;
+    assert_eq!(purged.json()["cancelled"], 1);
 }
 
 #[tokio::test]
@@ -70,7 +121,27 @@ async fn a_setting_that_cannot_be_is_named() {
             "/body_max",
         ),
         (r#"{"timeout":"soon"}"#, "not a duration", "/timeout"),
-        (r#"{"depth":-1}"#, "invalid value", "/depth"),
+        (r#"{"depth":-1}"#, "depth is at least 1", "/depth"),
+        (
+            r#"{"concurrency":-1}"#,
+            "concurrency is 1 to 100000",
+            "/concurrency",
+        ),
+        (
+            r#"{"concurrency":99999999999}"#,
+            "concurrency is 1 to 100000",
+            "/concurrency",
+        ),
+        (
+            r#"{"concurrency":1.5}"#,
+            "expected a whole number",
+            "/concurrency",
+        ),
+        (
+            r#"{"concurency":1}"#,
+            "there is no such setting; did you mean concurrency?",
+            "/concurency",
+        ),
         (
             r#"{"depth":1,"depth":2}"#,
             "the setting \"depth\": given twice",

@@ -3,6 +3,7 @@
 //! Invariant: one event is one line, whatever is in it; inputs and results are never logged (they are never passed
 //! in).
 
+use raincheck::near::hint;
 use std::fmt::{self, Write as _};
 use std::io::{IsTerminal as _, Write as _};
 use std::str::FromStr;
@@ -19,8 +20,6 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Registry, reload};
-
-use crate::config::near::hint;
 
 /// How the log looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

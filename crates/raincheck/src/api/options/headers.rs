@@ -12,6 +12,7 @@ use super::{Asked, TABLE, idempotency_key, row_of_header};
 use crate::api::caller::RAINCHECK_NAMESPACE;
 use crate::api::problem::Problem;
 use crate::api::text;
+use crate::near::nearest;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -56,7 +57,7 @@ impl<'a> Head<'a> {
                 head.encoded = true;
             } else if *name == IDEMPOTENCY_KEY {
                 head.key(value)?;
-            } else if name.as_str().starts_with("raincheck-") {
+            } else if name.as_str().starts_with(PREFIX) {
                 head.option(name.as_str(), value)?;
             }
         }
@@ -152,12 +153,23 @@ pub(crate) fn known(name: &str) -> bool {
         || name == RAINCHECK_NAMESPACE
 }
 
+/// What the names of all options begin with.
+const PREFIX: &str = "raincheck-";
+
 /// Refuses an option that does not exist, by its name.
 pub(crate) fn unknown(name: &str) -> Problem {
+    // What all have in common makes nothing alike.
+    let own = |name: &'static str| name.strip_prefix(PREFIX).unwrap_or(name);
+    let given = name.strip_prefix(PREFIX).unwrap_or(name);
+    let meant = nearest(given, TABLE.iter().map(|row| own(row.header)));
     let name = title(&text::short(name));
-    Problem::bad_request(format!(
-        "{name}: there is no such option; /openapi.json lists them"
-    ))
+    Problem::bad_request(match meant {
+        Some(meant) => format!(
+            "{name}: there is no such option; did you mean {}?",
+            title(&format!("{PREFIX}{meant}"))
+        ),
+        None => format!("{name}: there is no such option; /openapi.json lists them"),
+    })
 }
 
 /// Takes the trace context over, where it is well formed; one that is not starts a new trace, as W3C Trace Context

@@ -88,7 +88,7 @@ fn an_option_that_cannot_be_is_named_with_what_can() {
         (
             "raincheck-tags",
             "eu",
-            "Raincheck-Tags: there is no such option; /openapi.json lists them",
+            "Raincheck-Tags: there is no such option; did you mean Raincheck-Tag?",
         ),
     ] {
         assert_eq!(refused(&[(name, value)]), detail);

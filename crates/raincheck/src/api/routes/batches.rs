@@ -22,12 +22,13 @@ use crate::api::code::Code;
 use crate::api::events::batch::ResultsStream;
 use crate::api::events::form::Form;
 use crate::api::events::{head, nothing};
-use crate::api::extract::{BatchPath, json_or_lines};
+use crate::api::extract::{BatchPath, NoBody, json_or_lines};
 use crate::api::options::{Fingerprinter, Head, callback};
 use crate::api::prefer::{PREFERENCE_APPLIED, Prefer};
 use crate::api::problem::Problem;
 use crate::api::query::{self, NoQuery, once, pairs, unknown, yes_or_no};
 use crate::api::wire::batch::{BatchDocument, ResultDocument};
+use crate::bound::in_time;
 use crate::upkeep::tend::SLICE;
 
 /// Submit any number of jobs as one batch: NDJSON, a submission a line, streamed.
@@ -158,7 +159,7 @@ pub(super) fn answer(api: &Api, code: StatusCode, status: &BatchStatus) -> Respo
 }
 
 async fn read(api: &Api, namespace: &Namespace, id: BatchId) -> Result<BatchStatus, Problem> {
-    let status = api.node.store().batch(namespace, id).await?;
+    let status = in_time(api.node.store().batch(namespace, id)).await?;
     status.map_err(|why| missing(why, id))
 }
 
@@ -277,6 +278,7 @@ pub(crate) async fn cancel_batch(
     caller: Caller,
     BatchPath(id): BatchPath,
     _: NoQuery,
+    _: NoBody,
 ) -> Result<Response, Problem> {
     let id = id.ok_or_else(unknown_batch)?;
     loop {

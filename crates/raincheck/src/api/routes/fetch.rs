@@ -153,7 +153,11 @@ fn lines(headers: &HeaderMap) -> Result<bool, Problem> {
     {
         return Ok(true);
     }
-    json_or_lines(headers)
+    json_or_lines(headers).map_err(|_| {
+        let detail = "this path takes URLs: as JSON (application/json), as NDJSON (application/x-ndjson) or as lines of text \
+                      (text/plain), and none of them with Content-Encoding";
+        Problem::new(Code::UnsupportedMediaType, detail)
+    })
 }
 
 /// The terms that the query says.

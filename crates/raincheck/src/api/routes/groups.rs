@@ -15,6 +15,7 @@ use crate::api::problem::Problem;
 use crate::api::query::NoQuery;
 use crate::api::text;
 use crate::api::wire::group::{self, GroupDocument, GroupSettings};
+use crate::bound::in_time;
 
 /// Read what bounds a group, and where each limit comes from.
 #[utoipa::path(
@@ -29,7 +30,7 @@ pub(crate) async fn get_group(
     GroupPath(queue, group): GroupPath,
     _: NoQuery,
 ) -> Result<Response, Problem> {
-    let status = api.node.store().group(&caller.namespace, &queue, &group).await?;
+    let status = in_time(api.node.store().group(&caller.namespace, &queue, &group)).await?;
     let status = status.ok_or_else(|| unknown_queue(queue.as_str()))?;
     Ok(json(StatusCode::OK, render(&GroupDocument::of(&status, &group))))
 }

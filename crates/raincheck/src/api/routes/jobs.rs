@@ -22,7 +22,7 @@ use crate::api::answer::{NO_STORE, draining, json, missing, no_content, value};
 use crate::api::caller::Caller;
 use crate::api::committed::{self, not_done};
 use crate::api::conditional::none_match;
-use crate::api::extract::JobPath;
+use crate::api::extract::{JobPath, NoBody};
 use crate::api::outlook::outlook;
 use crate::api::prefer::{PREFERENCE_APPLIED, Prefer};
 use crate::api::problem::Problem;
@@ -172,6 +172,7 @@ pub(crate) async fn cancel_job(
     caller: Caller,
     JobPath(id): JobPath,
     _: NoQuery,
+    _: NoBody,
 ) -> Result<Response, Problem> {
     let mut jobs = api.node.store().cancel(&caller.namespace, vec![id]).await?;
     let job = jobs
@@ -199,6 +200,7 @@ pub(crate) async fn retry_job(
     caller: Caller,
     JobPath(id): JobPath,
     _: NoQuery,
+    _: NoBody,
 ) -> Result<Response, Problem> {
     if api.node.draining() {
         return Err(draining());

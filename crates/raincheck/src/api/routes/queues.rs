@@ -14,13 +14,15 @@ use crate::api::Api;
 use crate::api::answer::{draining, json, no_content, render, unknown_queue};
 use crate::api::caller::Caller;
 use crate::api::code::Code;
-use crate::api::extract::{JsonRequest, QueuePath, SETTINGS_BYTES_MAX, body};
+use crate::api::extract::{JsonRequest, NoBody, QueuePath, SETTINGS_BYTES_MAX, body};
 use crate::api::options::callback;
 use crate::api::problem::Problem;
 use crate::api::query::NoQuery;
 use crate::api::text;
 use crate::api::wire::queue::{Purged, QueueDocument, QueueSettings, QueuesDocument};
 use crate::api::wire::submit::fields;
+use crate::bound::in_time;
+use crate::fields::fields_of;
 use crate::outward::target;
 use crate::outward::target::{Targets, check_literal};
 use crate::workers::check;
@@ -38,7 +40,7 @@ pub(crate) async fn list_queues(
     caller: Caller,
     _: NoQuery,
 ) -> Result<Response, Problem> {
-    let all = api.node.store().queues(&caller.namespace).await?;
+    let all = in_time(api.node.store().queues(&caller.namespace)).await?;
     let cores = api.node.options().cores;
     let queues = all
         .iter()
@@ -64,7 +66,7 @@ pub(crate) async fn get_queue(
 }
 
 async fn queue_document(api: &Api, namespace: &Namespace, name: &QueueName) -> Result<Response, Problem> {
-    let status = api.node.store().queue(namespace, name).await?;
+    let status = in_time(api.node.store().queue(namespace, name)).await?;
     let status = status.ok_or_else(|| unknown_queue(name.as_str()))?;
     let document = QueueDocument::of(&status, api.node.options().cores);
     Ok(json(StatusCode::OK, render(&document)))
@@ -132,9 +134,9 @@ fn one_setting(name: &str, raw: &RawValue, twice: bool) -> Result<(), Problem> {
     };
     // Each setting can be null, which is as good as leaving it out.
     if alone("null").is_some() {
-        return Err(wrong(
-            "there is no such setting; GET /v1/queues/{queue} shows those that there are",
-        ));
+        let look = "GET /v1/queues/{queue} shows those that there are";
+        let known = fields_of::<QueueSpec>().iter().copied();
+        return Err(wrong(&text::no_such("setting", name, known, look)));
     }
     // A list would be read as fields in their order.
     if name == "group_defaults" && raw.get().starts_with('[') {
@@ -143,6 +145,11 @@ fn one_setting(name: &str, raw: &RawValue, twice: bool) -> Result<(), Problem> {
     let Some(why) = alone(raw.get()) else {
         return Ok(());
     };
+    if let Some(rule) = out_of_range(&quoted, raw.get()) {
+        return Err(Problem::bad_request(rule).at(format!("/{shown}")));
+    }
+    let why = why.replace("expected u32", "expected a whole number");
+    let why = why.replace("expected u64", "expected a whole number");
     // Where it stands in the small document made here helps nobody; a caller's long text is cut.
     let why = why.split(" at line ").next().unwrap_or_default();
     Err(wrong(&if why.len() > 400 {
@@ -150,6 +157,17 @@ fn one_setting(name: &str, raw: &RawValue, twice: bool) -> Result<(), Problem> {
     } else {
         why.into()
     }))
+}
+
+/// The rule that a number breaks which is too small or too large to be read at all: the same that the nearest one breaks that can be.
+fn out_of_range(quoted: &str, number: &str) -> Option<String> {
+    let digits = number.strip_prefix('-').unwrap_or(number);
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let nearest = if number.starts_with('-') { 0 } else { u32::MAX };
+    let spec: QueueSpec = serde_json::from_str(&format!("{{{quoted}:{nearest}}}")).ok()?;
+    spec.check().err().map(|rule| rule.to_string())
 }
 
 /// Reads and checks settings.
@@ -216,6 +234,7 @@ pub(crate) async fn pause_queue(
     caller: Caller,
     QueuePath(name): QueuePath,
     _: NoQuery,
+    _: NoBody,
 ) -> Result<Response, Problem> {
     set_paused(&api, &caller, &name, true).await
 }
@@ -231,6 +250,7 @@ pub(crate) async fn resume_queue(
     caller: Caller,
     QueuePath(name): QueuePath,
     _: NoQuery,
+    _: NoBody,
 ) -> Result<Response, Problem> {
     set_paused(&api, &caller, &name, false).await
 }
@@ -256,6 +276,7 @@ pub(crate) async fn purge_queue(
     caller: Caller,
     QueuePath(name): QueuePath,
     _: NoQuery,
+    _: NoBody,
 ) -> Result<Response, Problem> {
     let mut cancelled = 0;
     let node = caller.node(&api);

@@ -4,7 +4,6 @@
 //! commit runs and sent only after it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
@@ -16,7 +15,7 @@ use raincheck_core::id::JobId;
 use raincheck_core::job::Job;
 use raincheck_core::name::{Namespace, QueueName};
 use raincheck_core::queue::{BODY_MAX_LIMIT, Queue};
-use raincheck_core::store::{Change, Idempotency, StoreError, Submission};
+use raincheck_core::store::{Change, Idempotency, Submission};
 use tokio::time::Instant;
 
 use super::many::submit_many;
@@ -33,11 +32,12 @@ use crate::api::options::{Asked, Fingerprinter, Head, callback, describing, name
 use crate::api::prefer::{PREFERENCE_APPLIED, Prefer};
 use crate::api::problem::Problem;
 use crate::api::redeem::{self, Asking};
-use crate::api::ticket::{self, Ticket};
+use crate::api::ticket::Ticket;
 use crate::api::wire::accepted::AcceptedDocument;
 use crate::api::wire::job::JobDocument;
 use crate::api::wire::many::{Entries, LIST_BYTES_MAX, is_list};
 use crate::api::wire::submit::{self as wire, SubmissionSchema};
+use crate::api::wish::{Waited, Wish};
 use crate::links::Links;
 use crate::node::Node;
 
@@ -83,6 +83,7 @@ pub(crate) async fn submit_raw(
         body: content,
     };
     let wish = Wish {
+        key: caller.kept().filter(|_| prefer.wait.is_some()),
         prefer,
         ticket: head.asked.ticket,
         received,
@@ -149,6 +150,7 @@ pub(crate) async fn submit_json(
         body: read.body,
     };
     let wish = Wish {
+        key: caller.kept().filter(|_| prefer.wait.is_some()),
         prefer,
         ticket: asked.ticket,
         received,
@@ -251,29 +253,6 @@ pub(crate) fn order(
     }
 }
 
-/// How a submitter wants to be answered.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Wish {
-    pub(crate) prefer: Prefer,
-    /// How long a ticket in the answer's URLs shall be good.
-    pub(crate) ticket: Option<Duration>,
-    /// When the request came; the wait counts from it.
-    pub(crate) received: Instant,
-}
-
-impl Wish {
-    /// The ticket that was asked for, for this job.
-    async fn ticket(&self, api: &Api, ns: &Namespace, id: JobId) -> Result<Option<Ticket>, StoreError> {
-        match self.ticket {
-            None => Ok(None),
-            Some(span) => {
-                let until = api.node.store().now().plus(span);
-                ticket::issue(api, ns, id, until).await.map(Some)
-            }
-        }
-    }
-}
-
 /// Hands the submission over and answers with what became of it.
 pub(crate) async fn place(
     api: &Api,
@@ -281,9 +260,7 @@ pub(crate) async fn place(
     submission: Submission,
     wish: Wish,
 ) -> Result<Response, Problem> {
-    let Wish {
-        mut prefer, received, ..
-    } = wish;
+    let (mut prefer, received) = (wish.prefer, wish.received);
     let (id, queue, starts_at) = (
         submission.job.id,
         submission.job.queue.clone(),
@@ -325,8 +302,10 @@ pub(crate) async fn place(
         let seconds = seconds_until(starts_at, id.created_at());
         return Ok(accepted(links, &new, document, Some(seconds), prefer, ticket));
     };
-    if let Some(change) = waiter.done().await {
-        return finished(api, &change, prefer, ticket).await;
+    match wish.wait(api, &mut waiter).await {
+        Waited::Done(change) => return finished(api, &change, prefer, ticket).await,
+        Waited::Alone => return Ok(accepted(links, &new, document, None, prefer, ticket)),
+        Waited::Enough => {}
     }
     // The job was accepted a while ago: tell how it stands now.
     match api.node.store().get(namespace, id).await {
@@ -384,9 +363,7 @@ async fn there(
     job: &Committed<Arc<Job>>,
     wish: Wish,
 ) -> Result<Response, Problem> {
-    let Wish {
-        mut prefer, received, ..
-    } = wish;
+    let (mut prefer, received) = (wish.prefer, wish.received);
     let id = job.get().id;
     let ticket = wish.ticket(api, namespace, id).await?;
     let waiter = prefer
@@ -402,11 +379,11 @@ async fn there(
         let now = now.map_err(|why| crate::api::answer::missing(why, id))?;
         current = now.job.clone();
         let done = if now.job.done() {
-            Some(now)
+            Waited::Done(now)
         } else {
-            waiter.done().await
+            wish.wait(api, &mut waiter).await
         };
-        if let Some(change) = done {
+        if let Waited::Done(change) = done {
             answer = Some(finished(api, &change, prefer, ticket).await?);
         }
     }

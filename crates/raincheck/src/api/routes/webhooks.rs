@@ -13,6 +13,7 @@ use crate::api::Api;
 use crate::api::answer::{draining, json, render};
 use crate::api::caller::Caller;
 use crate::api::code::Code;
+use crate::api::extract::NoBody;
 use crate::api::problem::Problem;
 use crate::api::query::{NoQuery, no_query, pairs};
 use crate::api::text::short;
@@ -45,6 +46,7 @@ pub(crate) async fn rotate_secret(
     State(api): State<Api>,
     caller: Caller,
     _: NoQuery,
+    _: NoBody,
 ) -> Result<Response, Problem> {
     if api.node.draining() {
         return Err(draining());
@@ -186,8 +188,9 @@ pub(crate) async fn redeliver(
     caller: Caller,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (parts, _) = request.into_parts();
+    let (parts, content) = request.into_parts();
     no_query(&parts)?;
+    NoBody::read(&api, content).await?;
     let unknown = || {
         let detail =
             "no webhook has this id: jobs that were deleted or have outlived their retention have none";

@@ -136,7 +136,12 @@ impl Bulk {
                 "filter" => filter.replace(read_filter(raw.get())?).is_some(),
                 "confirm" if raw.get() == "null" => false,
                 "confirm" => confirm.replace(string(raw).map_err(wrong)?).is_some(),
-                _ => return Err(wrong("there is no such field; /openapi.json lists them".into())),
+                other => {
+                    let names = ["action", "filter", "confirm"];
+                    return Err(wrong(
+                        text::no_such("field", other, names, "/openapi.json lists them").into(),
+                    ));
+                }
             };
             if twice {
                 return Err(wrong("given twice".into()));

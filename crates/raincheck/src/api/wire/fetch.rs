@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
+use raincheck_core::delivery::Callback;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -62,7 +63,7 @@ pub(crate) struct FetchRequest {
     /// How long the batch stays when it is done. Unless given, 24 h, 7 d where one failed.
     #[schema(example = "7d")]
     keep: Option<String>,
-    /// A webhook here when the batch is done.
+    /// A webhook here when the batch is done: a URL. An object with it, `{"url": …}`, is taken as well.
     #[schema(example = "https://example.org/done")]
     callback: Option<String>,
 }
@@ -93,6 +94,7 @@ pub(crate) fn read_request(body: &[u8], terms: &mut Terms) -> Result<Vec<Bytes>,
         }
         let text = match raw.get().as_bytes().first() {
             Some(b'"') => super::submit::string(raw).map_err(|why| wrong(why.into_owned()))?,
+            Some(b'{') if &**name == "callback" => callback_url(raw).map_err(|why| wrong(why.to_owned()))?,
             Some(b'0'..=b'9') => Cow::Borrowed(raw.get()).into_owned(),
             _ => {
                 return Err(if Terms::NAMES.contains(&&**name) {
@@ -111,9 +113,18 @@ pub(crate) fn read_request(body: &[u8], terms: &mut Terms) -> Result<Vec<Bytes>,
     })
 }
 
+/// The URL of a callback that is written as a job's is.
+fn callback_url(raw: &RawValue) -> Result<String, &'static str> {
+    let callback: Callback = serde_json::from_str(raw.get())
+        .map_err(|_| r#"takes a URL, as a text or as an object: {"url":"https://…"}"#)?;
+    if callback != Callback::to(&callback.url) {
+        return Err("a batch tells of its completion only; leave events out");
+    }
+    Ok(callback.url)
+}
+
 fn unknown(name: &str) -> Problem {
-    Problem::bad_request(format!(
-        "the field {name:?}: there is no such term; /openapi.json lists them"
-    ))
-    .at(format!("/{name}"))
+    let names = Terms::NAMES.into_iter().chain(["urls"]);
+    let why = text::no_such("term", name, names, "/openapi.json lists them");
+    Problem::bad_request(format!("the field {name:?}: {why}")).at(format!("/{name}"))
 }

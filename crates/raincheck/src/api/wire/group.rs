@@ -11,6 +11,10 @@ use raincheck_core::store::GroupStatus;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::submit::fields;
+use crate::api::text;
+use crate::fields::fields_of;
+
 /// What bounds a group of a queue, and where each limit comes from.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Group)]
@@ -75,8 +79,25 @@ pub(crate) fn read(body: &[u8]) -> Result<GroupSpec, (String, String)> {
         let why = "not a JSON object: write one such as {\"concurrency\": 2, \"rate\": \"10/s\"}";
         return Err((String::new(), why.to_owned()));
     }
+    let known = fields_of::<GroupSpec>();
+    // What is no JSON is told below.
+    for (name, _) in fields(body).unwrap_or_default() {
+        if !known.contains(&&*name) {
+            let (why, shown) = (
+                text::no_such(
+                    "setting",
+                    &name,
+                    known.iter().copied(),
+                    "a group takes concurrency, rate and burst",
+                ),
+                text::short(&name),
+            );
+            return Err((format!("/{shown}"), format!("the setting {shown:?}: {why}")));
+        }
+    }
     let spec: GroupSpec = serde_json::from_slice(body).map_err(|error| {
         let why = error.to_string();
+        let why = why.replace("expected u32", "expected a whole number");
         let why = why.split(" at line ").next().unwrap_or_default();
         (String::new(), format!("the limits of a group: {why}"))
     })?;

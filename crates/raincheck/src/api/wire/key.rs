@@ -77,10 +77,10 @@ impl KeyAsked {
                     let read = read.as_deref().map(Namespace::new).transpose();
                     namespace = read.map_err(|why| wrong(&why.to_string()))?;
                 }
-                _ => {
-                    return Err(wrong(
-                        "there is no such field; a key takes name, scopes, queues, expires_in and namespace",
-                    ));
+                other => {
+                    let names = ["name", "scopes", "queues", "expires_in", "namespace"];
+                    let look = "a key takes name, scopes, queues, expires_in and namespace";
+                    return Err(wrong(&text::no_such("field", other, names, look)));
                 }
             }
             seen.push(field);

@@ -55,6 +55,16 @@ pub(crate) struct Submission<'a> {
     pub(crate) asked: Asked<'a>,
 }
 
+/// The fields that are no options.
+const OWN: [&str; 6] = [
+    "queue",
+    "input",
+    "input_text",
+    "input_base64",
+    "content_type",
+    "idempotency_key",
+];
+
 /// The fields of an object in their order, values unread.
 struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
@@ -183,7 +193,8 @@ impl<'a> Submission<'a> {
                     input.replace(input_of(&name, raw).map_err(wrong)?).is_some()
                 }
                 other => {
-                    let unknown = || wrong("there is no such field; /openapi.json lists them".into());
+                    let unknown =
+                        || wrong(text::no_such("field", other, names(), "/openapi.json lists them").into());
                     let row = row_of_field(other).ok_or_else(unknown)?;
                     option_text(TABLE[row].kind, raw)
                         .and_then(|text| asked.take(row, text))
@@ -220,6 +231,11 @@ impl<'a> Submission<'a> {
             asked,
         })
     }
+}
+
+/// Every field.
+fn names() -> impl Iterator<Item = &'static str> {
+    OWN.into_iter().chain(TABLE.iter().map(|row| row.field))
 }
 
 fn is_visible(text: &str) -> bool {
@@ -390,7 +406,7 @@ mod tests {
             ),
             (
                 r#"{"queue":"q","tag":["a"]}"#,
-                "the field \"tag\": there is no such field; /openapi.json lists them",
+                "the field \"tag\": there is no such field; did you mean tags?",
             ),
             (
                 r#"{"queue":"q","tags":["a,b"]}"#,

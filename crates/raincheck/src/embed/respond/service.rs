@@ -110,7 +110,7 @@ where
                 Box::pin(async move {
                     let answered = rules.answer(inner, request, choice).await;
                     let (response, mode) =
-                        answered.unwrap_or_else(|problem| (rules.rc.desk().refuse(problem), "refused"));
+                        answered.unwrap_or_else(|problem| (rules.rc.desk().refuse(problem, None), "refused"));
                     Ok(rules.count(response, mode))
                 })
             }

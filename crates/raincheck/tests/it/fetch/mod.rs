@@ -459,3 +459,51 @@ async fn a_queue_may_be_made_for_fetching_and_its_jobs_submitted_one_by_one() {
     let results = fetched(&server, &json!({"urls": [pages.url("/b")], "queue": "pages"})).await;
     assert_eq!(results[0]["text"], "/b");
 }
+
+#[tokio::test]
+async fn the_callback_of_a_fetch_is_written_as_that_of_a_job() {
+    let (server, pages) = (Server::start().await, Pages::start().await);
+    let body = |callback: Value| json!({"urls": [pages.url("/a")], "callback": callback});
+    for callback in [json!(pages.url("/told")), json!({"url": pages.url("/told")})] {
+        let answer = fetch(&server, &body(callback)).await;
+        assert_eq!(answer.status, 202, "{answer:?}");
+    }
+    for (callback, part) in [
+        (
+            json!({"url": pages.url("/told"), "events": ["failed"]}),
+            "leave events out",
+        ),
+        (json!({"to": "x"}), "takes a URL, as a text or as an object"),
+        (json!(["x"]), "takes a text or a whole number"),
+    ] {
+        let refused = fetch(&server, &body(callback)).await;
+        assert_eq!((refused.status, refused.code().as_str()), (400, "bad-request"));
+        let problem = refused.json();
+        assert!(problem["detail"].as_str().unwrap().contains(part), "{problem}");
+        assert_eq!(problem["errors"][0]["pointer"], "/callback");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_list_of_urls_is_told_what_would_be() {
+    let server = Server::start().await;
+    let ask = || server.post("/v1/fetch").body("https://a.example/");
+    let coded = ask()
+        .header("content-type", "text/plain")
+        .header("content-encoding", "gzip");
+    for ask in [ask().header("content-type", "text/html"), coded] {
+        let refused = ask.send().await;
+        assert_eq!(
+            (refused.status, refused.code().as_str()),
+            (415, "unsupported-media-type")
+        );
+        for kind in [
+            "application/json",
+            "application/x-ndjson",
+            "text/plain",
+            "Content-Encoding",
+        ] {
+            assert!(refused.text().contains(kind), "{}", refused.text());
+        }
+    }
+}

@@ -63,6 +63,44 @@ async fn whoever_waits_for_a_job_with_a_key_that_is_revoked_is_not_told_of_it() 
 }
 
 #[tokio::test]
+async fn a_submit_that_waits_with_a_key_that_is_revoked_is_told_of_its_job_and_of_no_result() {
+    let locked = Locked::start().await;
+    for keyed in [false, true] {
+        let key = locked.with_scopes(&["submit", "read"]).await;
+        let submit = || {
+            let submit = locked.by(&key, "POST", "/v1/queues/thumbs/jobs");
+            let submit = submit.header("prefer", "wait=50");
+            if keyed {
+                submit.header("idempotency-key", "\"k\"")
+            } else {
+                submit
+            }
+        };
+        if keyed {
+            let first = locked.by(&key, "POST", "/v1/queues/thumbs/jobs");
+            let first = first.header("idempotency-key", "\"k\"").body("x").send().await;
+            assert_eq!(first.status, 202);
+        }
+        let (answer, ()) = tokio::join!(timeout(LONG, submit().body("x").send()), async {
+            while locked.server.node.watch().waiters() != 1 {
+                tokio::task::yield_now().await;
+            }
+            locked.revoke(&key).await;
+        });
+        let answer = answer.expect("it does not wait on");
+        assert_eq!(
+            (answer.status, answer.outcome()),
+            (202, Some("pending")),
+            "{answer:?}"
+        );
+        assert_eq!(answer.json()["state"], "queued");
+        // Its job was taken all the same.
+        let path = format!("/v1/jobs/{}", answer.job());
+        assert_eq!(locked.root("GET", &path).send().await.status, 200);
+    }
+}
+
+#[tokio::test]
 async fn streams_end_with_the_key_that_opened_them() {
     let locked = Locked::start().await;
     let revoked = locked.with_scopes(&["read"]).await;

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Counting, Played, Proxied, code};
+use super::{Counting, Played, Proxied, Side, code};
 use axum::response::IntoResponse as _;
+use tokio::io::AsyncWriteExt as _;
 
 const ALL: &str = "/**=UP;mode=never";
 
@@ -126,10 +127,112 @@ async fn a_service_that_is_not_there_or_does_not_answer_is_told_as_a_problem() {
     let silent = Played::start().await;
     let proxy = Proxied::hasty(silent.addr, &[ALL], Duration::from_millis(100)).await;
     let answer = proxy.ask("GET", "/").send().await;
-    assert_eq!((answer.status, code(&answer).as_str()), (504, "timed-out"));
+    assert_eq!((answer.status, code(&answer).as_str()), (504, "upstream-timeout"));
     let mut call = silent.accept().await;
     call.until("\r\n\r\n").await;
     assert!(call.ended().await, "the call is given up");
+}
+
+#[tokio::test]
+async fn what_the_proxy_answers_itself_has_an_id() {
+    let service = Counting::start(|_, _| async { "wet".into_response() }).await;
+    let rules = ["/never/**=UP;mode=never", "/jobs/**=UP;mode=always"];
+    let proxy = Proxied::start(service.addr, &rules).await;
+    let own = proxy.ask("TRACE", "/never/x").header("max-forwards", "0");
+    let taken = proxy.ask("POST", "/jobs/x").body("x");
+    for (ask, status) in [(taken, 202), (own, 405)] {
+        let answer = ask.header("x-request-id", "mine").send().await;
+        let id = (status == 202).then_some("mine");
+        assert_eq!((answer.status, answer.header("x-request-id")), (status, id));
+    }
+    let twice = "POST /never/x HTTP/1.1\r\nHost: h\r\nX-Request-Id: ours\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\nx";
+    let got = proxy.exchange(twice.as_bytes()).await;
+    assert!(
+        got.contains("x-request-id: ours\r\n") && got.contains(r#""request_id":"ours""#),
+        "{got}"
+    );
+    let unfit = proxy
+        .ask("GET", "/%5fraincheck/v1")
+        .header("x-request-id", "a b")
+        .send()
+        .await;
+    let id = unfit.header("x-request-id").unwrap().to_owned();
+    assert_eq!(
+        (unfit.status, unfit.json()["request_id"].as_str()),
+        (400, Some(id.as_str()))
+    );
+    assert!(!id.is_empty() && id != "a b");
+    let passed = proxy
+        .ask("GET", "/never/x")
+        .header("x-request-id", "mine")
+        .send()
+        .await;
+    assert_eq!(
+        (passed.status, passed.header("x-request-id")),
+        (200, None),
+        "that is the service's"
+    );
+}
+
+#[tokio::test]
+async fn a_client_that_breaks_off_is_counted_as_such_and_not_as_the_service_s_failure() {
+    let service = Played::start().await;
+    for (rule, path) in [(ALL, "/"), ("/**=UP;mode=prefer;after=60s", "/late")] {
+        let proxy = Proxied::start(service.addr, &[rule]).await;
+        let mut client = Side::connect(proxy.addr).await;
+        let head = format!("POST {path} HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nwets");
+        client.say(&head).await;
+        let mut side = service.accept().await;
+        side.until("wets").await;
+        // It only closes its own side, so it hears what is said to it.
+        let told = client.finish().await;
+        assert!(
+            told.starts_with("HTTP/1.1 400 ") && told.contains("broke off"),
+            "{told}"
+        );
+        assert!(side.ended().await);
+        let shown = proxy.ask("GET", "/_raincheck/metrics").send().await;
+        let counted = |mode: &str, code: u16| {
+            let sample =
+                format!("raincheck_proxy_requests_total{{route=\"/**\",mode=\"{mode}\",code=\"{code}\"}}");
+            shown.text().contains(&sample)
+        };
+        assert!(
+            counted("gone", 499) && !counted("refused", 502),
+            "{}",
+            shown.text()
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_head_of_a_service_s_answer_has_a_measure() {
+    let fields = |count: usize| "X-A: b\r\n".repeat(count);
+    for (more, status) in [
+        (fields(98), 200),
+        (fields(101), 502),
+        (format!("X-A: {}\r\n", "b".repeat(60_000)), 200),
+        (format!("X-A: {}\r\n", "b".repeat(300_000)), 502),
+    ] {
+        let service = Played::start().await;
+        let proxy = Proxied::start(service.addr, &[ALL]).await;
+        let serving = async {
+            let mut side = service.accept().await;
+            side.until("\r\n\r\n").await;
+            let said = format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n{more}\r\n");
+            // It may be given up before all of it is said.
+            let _ = side.0.write_all(said.as_bytes()).await;
+            side
+        };
+        let request = b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+        let (answer, _side) = tokio::join!(proxy.exchange(request), serving);
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{} fields: {:?}",
+            more.len(),
+            answer.get(..200)
+        );
+    }
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use serde::de::{self, Deserialize, Visitor};
 use serde::forward_to_deserialize_any;
 
 /// The fields that a struct with derived `Deserialize` reads.
-pub(crate) fn fields_of<T: for<'de> Deserialize<'de>>() -> &'static [&'static str] {
+pub fn fields_of<T: for<'de> Deserialize<'de>>() -> &'static [&'static str] {
     let mut fields: &'static [&'static str] = &[];
     // It ends with the error that stands for "heard enough".
     let _ = T::deserialize(Asked(&mut fields));
@@ -61,7 +61,7 @@ impl<'de> de::Deserializer<'de> for Asked<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use raincheck::core::queue::QueueSpec;
+    use raincheck_core::queue::QueueSpec;
 
     #[test]
     fn a_queues_settings_are_known_by_their_names() {
