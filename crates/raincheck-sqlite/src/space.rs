@@ -64,7 +64,9 @@ impl Space {
 
     /// A write found no space: until it is measured again, new work is refused.
     pub(crate) fn ran_out(&self) {
-        self.low.store(true, Ordering::Relaxed);
+        if !self.low.swap(true, Ordering::Relaxed) {
+            tracing::warn!("a write found no space: no new jobs are taken until there is more");
+        }
     }
 
     /// Gives up what is held, for what must go on; whether there was any.

@@ -121,7 +121,8 @@ impl From<StoreError> for Problem {
                     .retry_after(1)
             }
             StoreError::DiskFull => {
-                warn!("no space is left for new jobs");
+                // As above.
+                debug!("no space is left for new jobs");
                 let detail = "no space is left for new jobs; reading, finishing and deleting go on";
                 Self::new(Code::DiskFull, detail).retry_after(10)
             }

@@ -114,7 +114,7 @@ pub(crate) fn directory(settings: &Settings) -> Result<PathBuf, Failed> {
     let file = |path: &Path| path.exists() && !path.is_dir();
     match directory.ancestors().find(|path| file(path)) {
         Some(path) => Err(Failed::usage(format!("store: {} is a file", path.display()))
-            .next("Name a directory for the store: --store ./raincheck-data")),
+            .next("Name another directory: --store ./raincheck-data")),
         None => Ok(directory),
     }
 }
