@@ -13,14 +13,18 @@ use crate::kit::{bytes, claim_as, number, of_one, open, patient_claim, queue, su
 const NOTES: &str = "CREATE TABLE again (seq INTEGER); CREATE TRIGGER noted AFTER UPDATE ON jobs WHEN old.state = 0 \
     BEGIN INSERT INTO again VALUES (new.seq); END";
 
-#[tokio::test]
-async fn a_job_that_is_claimed_as_it_is_accepted_is_written_once_beside_those_that_end() {
+/// A store's folder in which that is noted.
+async fn noting() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
-    let ns = Namespace::default();
     open(dir.path()).unwrap().close().await.unwrap();
     let conn = rusqlite::Connection::open(dir.path().join("raincheck.db")).unwrap();
     conn.execute_batch(NOTES).unwrap();
-    drop(conn);
+    dir
+}
+
+#[tokio::test]
+async fn a_job_that_is_claimed_as_it_is_accepted_is_written_once_beside_those_that_end() {
+    let (dir, ns) = (noting().await, Namespace::default());
     let store = open(dir.path()).unwrap();
     let (first, second) = (submit(&store, bytes("1")).await, submit(&store, bytes("2")).await);
     let one = claim_as(&store, Nonce([1; 12])).await.job;
@@ -65,12 +69,7 @@ async fn a_job_that_is_claimed_as_it_is_accepted_is_written_once_beside_those_th
 
 #[tokio::test]
 async fn lines_that_are_claimed_as_they_are_accepted_are_written_once_however_they_come() {
-    let dir = tempfile::tempdir().unwrap();
-    let ns = Namespace::default();
-    open(dir.path()).unwrap().close().await.unwrap();
-    let conn = rusqlite::Connection::open(dir.path().join("raincheck.db")).unwrap();
-    conn.execute_batch(NOTES).unwrap();
-    drop(conn);
+    let (dir, ns) = (noting().await, Namespace::default());
     let store = open(dir.path()).unwrap();
     submit(&store, bytes("0")).await;
     claim_as(&store, Nonce([9; 12])).await;

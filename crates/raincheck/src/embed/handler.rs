@@ -14,6 +14,7 @@ use super::ctx::{Ctx, JobRequest};
 use super::error::{JobError, JobFailed};
 use super::extract::{Args, FromJob};
 use super::reply::{Given, IntoReply, Reply};
+use super::typed::Takes;
 
 /// A function that works jobs: async, of at most eight things that it takes from a job ([`FromJob`]), and giving back
 /// something that becomes a result ([`IntoReply`]). `M` tells the shapes of functions apart and is always inferred.
@@ -48,6 +49,8 @@ pub trait Handler<M, S>: Clone + Send + Sync + 'static {
 
 macro_rules! handlers {
     ($($taken:ident)*) => {
+        impl<A, $($taken: Takes<A>),*> Takes<A> for ($($taken,)*) {}
+
         #[allow(non_snake_case, reason = "a value is named like its type, where there is one")]
         impl<F, Fut, S, $($taken,)*> Handler<($($taken,)*), S> for F
         where

@@ -100,20 +100,6 @@ pub trait Takes<A> {}
 impl<T> Takes<T> for Typed<T> {}
 impl<A> Takes<A> for Untyped {}
 
-macro_rules! takes {
-    ($($taken:ident)*) => { impl<A, $($taken: Takes<A>),*> Takes<A> for ($($taken,)*) {} };
-}
-
-takes!();
-takes!(I1);
-takes!(I1 I2);
-takes!(I1 I2 I3);
-takes!(I1 I2 I3 I4);
-takes!(I1 I2 I3 I4 I5);
-takes!(I1 I2 I3 I4 I5 I6);
-takes!(I1 I2 I3 I4 I5 I6 I7);
-takes!(I1 I2 I3 I4 I5 I6 I7 I8);
-
 /// What a handler gives, where what comes out is an `O`.
 #[diagnostic::on_unimplemented(
     message = "this handler does not give what comes out of jobs of this type",
