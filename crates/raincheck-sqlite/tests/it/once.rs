@@ -15,10 +15,11 @@ const NOTES: &str = "CREATE TABLE again (seq INTEGER); CREATE TRIGGER noted AFTE
 
 /// A store's folder in which that is noted.
 async fn noting() -> tempfile::TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    open(dir.path()).unwrap().close().await.unwrap();
-    let conn = rusqlite::Connection::open(dir.path().join("raincheck.db")).unwrap();
-    conn.execute_batch(NOTES).unwrap();
+    let dir = tempfile::tempdir().expect("a folder");
+    let store = open(dir.path()).expect("a new store opens");
+    store.close().await.expect("and closes");
+    let conn = rusqlite::Connection::open(dir.path().join("raincheck.db")).expect("its file is there");
+    conn.execute_batch(NOTES).expect("it takes a trigger");
     dir
 }
 
