@@ -74,9 +74,9 @@ impl FromStr for LogLevels {
         let known = ["off", "error", "warn", "info", "debug", "trace"];
         let how =
             "write a level (off, error, warn, info, debug, trace), or levels by module: info,raincheck=debug";
-        for word in text
-            .split(',')
-            .map(str::trim)
+        let parts: Vec<_> = text.split(',').map(str::trim).collect();
+        for word in parts
+            .iter()
             .filter(|word| !word.contains(['=', '[', ']', '{', '}']))
         {
             if !known.iter().any(|known| word.eq_ignore_ascii_case(known)) {
@@ -86,8 +86,10 @@ impl FromStr for LogLevels {
                 ));
             }
         }
-        match EnvFilter::try_new(text) {
-            Ok(_) => Ok(Self(text.to_owned())),
+        // A filter miscounts where a part begins with a space: it takes another module than is written, or panics.
+        let levels = parts.join(",");
+        match EnvFilter::try_new(&levels) {
+            Ok(_) => Ok(Self(levels)),
             Err(error) => Err(format!("{text:?} cannot be read: {error}; {how}")),
         }
     }
@@ -321,5 +323,17 @@ mod tests {
         let text = timestamp();
         assert_eq!(text.len(), "2026-11-21T02:11:04.123Z".len(), "{text}");
         assert!(text.parse::<raincheck::core::time::Timestamp>().is_ok(), "{text}");
+    }
+
+    #[test]
+    fn spaces_between_levels_by_module_mean_nothing() {
+        let spaced: LogLevels = " info, raincheck=debug ".parse().unwrap();
+        assert_eq!(spaced.filter().to_string(), "raincheck=debug,info");
+    }
+
+    #[test]
+    fn no_space_before_a_module_breaks_the_reader_of_levels() {
+        assert!(" gn\u{202e}=debug".parse::<LogLevels>().is_ok());
+        assert!("info,\u{3000}n\u{e4}her=debug".parse::<LogLevels>().is_ok());
     }
 }
