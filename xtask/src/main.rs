@@ -27,6 +27,8 @@ The project's own chores.
       the same, N minutes in all
   cargo xtask soak beside
       an application with sqlx of its own, built and run beside the library, outside the workspace; takes minutes
+  cargo xtask soak features
+      the library with each of its features alone, checked; takes minutes
   cargo xtask schema [--binary PATH]
       what the OpenAPI document says, tried against the real server by schemathesis
   cargo xtask setup
@@ -132,9 +134,28 @@ fn dispatch(words: &[String]) -> Result<()> {
     }
 }
 
+/// The library with each of its features alone: the workspace is built with all that anybody in it asks for.
+fn features() -> Result<()> {
+    for alone in ["", "sqlite", "otlp", "testing", "fuzzing"] {
+        say(&format!("features: {alone:?}"));
+        let mut check = tree::cargo();
+        check.args(["clippy", "--quiet", "--locked", "--package", "raincheck"]);
+        check.args([
+            "--no-default-features",
+            "--features",
+            alone,
+            "--",
+            "-D",
+            "warnings",
+        ]);
+        tree::run(check.current_dir(tree::top()?))?;
+    }
+    Ok(())
+}
+
 fn soak(words: &[String]) -> Result<()> {
     let Some((kind, rest)) = words.split_first() else {
-        bail!("which soak? There are: kill trouble fuzz beside");
+        bail!("which soak? There are: kill trouble fuzz beside features");
     };
     if kind == "fuzz" {
         let flags = Flags::parse(rest, &["minutes", "seed", "only"], &["keep"])?;
@@ -155,8 +176,12 @@ fn soak(words: &[String]) -> Result<()> {
         tests.args(["test", "--package", "raincheck", "--test", "it", "embed::beside"]);
         return tree::run(tests.env("RAINCHECK_SLOW_TESTS", "1").current_dir(tree::top()?));
     }
+    if kind == "features" {
+        Flags::parse(rest, &[], &[])?;
+        return features();
+    }
     if kind != "kill" {
-        bail!("no such soak: {kind}; there are: kill trouble fuzz beside");
+        bail!("no such soak: {kind}; there are: kill trouble fuzz beside features");
     }
     let flags = Flags::parse(rest, &["cycles", "seed", "binary"], &["keep"])?;
     let options = soak::Options {

@@ -54,7 +54,9 @@ pub mod workers;
 
 pub use embed::{Accepted, JobError, JobType, Raincheck};
 pub use node::{Node, NodeOptions};
-pub use telemetry::traces::{Sampler, TraceOptions};
+#[cfg(feature = "otlp")]
+pub use telemetry::traces::Sampler;
+pub use telemetry::traces::TraceOptions;
 
 /// The guide's programs are compiled as they stand there.
 #[cfg(doctest)]

@@ -40,7 +40,7 @@ pub struct NodeOptions {
     pub own_url: Option<String>,
     /// What the programs of queues may take, where they work and as whom.
     pub programs: Programs,
-    /// Where traces are sent, if anywhere.
+    /// Where traces are sent, if anywhere. Needs the feature `otlp`: without it there are no such options.
     pub traces: Option<TraceOptions>,
     /// How long what administrators did is kept.
     pub acts_kept: ActsKept,

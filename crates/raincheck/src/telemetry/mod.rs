@@ -13,6 +13,7 @@ mod outward;
 mod process;
 mod proxied;
 mod scrape;
+#[cfg_attr(not(feature = "otlp"), path = "untraced.rs")]
 pub(crate) mod traces;
 
 use std::fmt;
