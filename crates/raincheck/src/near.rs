@@ -2,6 +2,8 @@
 //!
 //! Invariant: a suggestion is near enough to be a slip; otherwise there is none.
 
+use std::fmt;
+
 /// The name among these that was probably meant.
 #[must_use]
 pub fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
@@ -16,6 +18,21 @@ pub fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Opti
 /// `; did you mean X?`, where some name is near.
 pub fn hint<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> String {
     nearest(word, names).map_or_else(String::new, |name| format!("; did you mean {name}?"))
+}
+
+/// What serde says of a value of ours that it cannot read, for those who wrote it: numbers by their common name, without the place in a
+/// document that nobody sees, and with the name that was probably meant.
+pub fn told(error: impl fmt::Display) -> String {
+    let why = error.to_string();
+    let why = why.replace("expected u32", "expected a whole number");
+    let why = why.replace("expected u64", "expected a whole number");
+    let why = why.split(" at line ").next().unwrap_or_default();
+    let mut quoted = why.split('`').skip(1).step_by(2);
+    let meant = match quoted.next() {
+        Some(unknown) if why.starts_with("unknown ") => hint(unknown, quoted),
+        _ => String::new(),
+    };
+    format!("{why}{meant}")
 }
 
 /// How many letters have to be added, taken, changed or swapped with their neighbour.
@@ -40,6 +57,29 @@ fn distance(one: &str, other: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_serde_does_not_know_is_told_with_what_was_meant() {
+        let expected = "expected one of `concurrency`, `rate`, `burst`";
+        for (why, meant) in [
+            (
+                format!("unknown field `concurency`, {expected}"),
+                "; did you mean concurrency?",
+            ),
+            (format!("unknown field `x`, {expected} at line 1 column 9"), ""),
+            (
+                "unknown field `rat`, expected `rate`".to_owned(),
+                "; did you mean rate?",
+            ),
+        ] {
+            let plain = why.split(" at line").next().unwrap();
+            assert_eq!(told(&why), format!("{plain}{meant}"));
+        }
+        assert_eq!(
+            told("invalid type: string \"x`y`\", expected u32"),
+            "invalid type: string \"x`y`\", expected a whole number"
+        );
+    }
 
     #[test]
     fn a_slip_is_told_from_another_word() {

@@ -4,7 +4,7 @@
 
 use raincheck::core::group::GroupSpec;
 use raincheck::fields::fields_of;
-use raincheck::near::hint;
+use raincheck::near::{hint, told};
 use serde_json::Value as Json;
 
 /// What is said of a group.
@@ -21,7 +21,7 @@ pub(super) fn group(value: Json) -> Result<GroupSpec, String> {
             hint(unknown, known.iter().copied())
         ));
     }
-    let spec: GroupSpec = serde_json::from_value(value).map_err(|error| error.to_string())?;
+    let spec: GroupSpec = serde_json::from_value(value).map_err(told)?;
     spec.check().map_err(|error| error.to_string())?;
     Ok(spec)
 }
@@ -45,6 +45,14 @@ mod tests {
             ("[queues.a]\ngroups = 1", "[queues.a.groups.NAME]"),
             ("[queues.a.groups.b]\nconcurency = 1", "did you mean concurrency?"),
             ("[queues.a.groups.b]\nconcurrency = 0", "is 1 to 100000"),
+            (
+                "[queues.a.groups.b]\nconcurrency = \"x\"",
+                "expected a whole number",
+            ),
+            (
+                "[queues.a.group_defaults]\nconcurency = 1",
+                "did you mean concurrency?",
+            ),
             ("[queues.a.groups]\nb = 1", "queues.a.groups.b: "),
         ] {
             let all = file::parse(&"f.toml".into(), text).unwrap_err();

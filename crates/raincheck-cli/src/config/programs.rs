@@ -6,7 +6,7 @@ use clap::{ArgMatches, Args, Command, FromArgMatches};
 use raincheck::core::name::QueueName;
 use raincheck::core::queue::QueueSpec;
 use raincheck::fields::fields_of;
-use raincheck::near::hint;
+use raincheck::near::{hint, told};
 use raincheck::workers::process::{Confinement, Limits, Rules};
 use serde_json::Value as Json;
 
@@ -102,9 +102,7 @@ pub(super) fn fits(field: &str, value: &Json) -> Result<(), String> {
         Some(row) => (row.check)(&[text(value)]),
         None => {
             let alone = Json::Object([(field.to_owned(), value.clone())].into_iter().collect());
-            serde_json::from_value::<QueueSpec>(alone)
-                .map(drop)
-                .map_err(|error| error.to_string())
+            serde_json::from_value::<QueueSpec>(alone).map(drop).map_err(told)
         }
     }
 }

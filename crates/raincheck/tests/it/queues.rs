@@ -143,6 +143,11 @@ async fn a_setting_that_cannot_be_is_named() {
             "/concurency",
         ),
         (
+            r#"{"group_defaults":{"brust":1}}"#,
+            "unknown field `brust`, expected one of `concurrency`, `rate`, `burst`; did you mean burst?",
+            "/group_defaults",
+        ),
+        (
             r#"{"depth":1,"depth":2}"#,
             "the setting \"depth\": given twice",
             "/depth",

@@ -23,6 +23,7 @@ use crate::api::wire::queue::{Purged, QueueDocument, QueueSettings, QueuesDocume
 use crate::api::wire::submit::fields;
 use crate::bound::in_time;
 use crate::fields::fields_of;
+use crate::near::told;
 use crate::outward::target;
 use crate::outward::target::{Targets, check_literal};
 use crate::workers::check;
@@ -130,7 +131,7 @@ fn one_setting(name: &str, raw: &RawValue, twice: bool) -> Result<(), Problem> {
     let quoted = serde_json::to_string(name).expect("text is JSON");
     let alone = |value: &str| match serde_json::from_str::<QueueSpec>(&format!("{{{quoted}:{value}}}")) {
         Ok(_) => None,
-        Err(error) => Some(error.to_string()),
+        Err(error) => Some(told(error)),
     };
     // Each setting can be null, which is as good as leaving it out.
     if alone("null").is_some() {
@@ -148,12 +149,9 @@ fn one_setting(name: &str, raw: &RawValue, twice: bool) -> Result<(), Problem> {
     if let Some(rule) = out_of_range(&quoted, raw.get()) {
         return Err(Problem::bad_request(rule).at(format!("/{shown}")));
     }
-    let why = why.replace("expected u32", "expected a whole number");
-    let why = why.replace("expected u64", "expected a whole number");
-    // Where it stands in the small document made here helps nobody; a caller's long text is cut.
-    let why = why.split(" at line ").next().unwrap_or_default();
+    // A caller's long text is cut.
     Err(wrong(&if why.len() > 400 {
-        text::short(why)
+        text::short(&why)
     } else {
         why.into()
     }))

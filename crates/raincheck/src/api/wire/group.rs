@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 use super::submit::fields;
 use crate::api::text;
 use crate::fields::fields_of;
+use crate::near::told;
 
 /// What bounds a group of a queue, and where each limit comes from.
 #[derive(Debug, Serialize, ToSchema)]
@@ -95,12 +96,8 @@ pub(crate) fn read(body: &[u8]) -> Result<GroupSpec, (String, String)> {
             return Err((format!("/{shown}"), format!("the setting {shown:?}: {why}")));
         }
     }
-    let spec: GroupSpec = serde_json::from_slice(body).map_err(|error| {
-        let why = error.to_string();
-        let why = why.replace("expected u32", "expected a whole number");
-        let why = why.split(" at line ").next().unwrap_or_default();
-        (String::new(), format!("the limits of a group: {why}"))
-    })?;
+    let spec: GroupSpec = serde_json::from_slice(body)
+        .map_err(|error| (String::new(), format!("the limits of a group: {}", told(error))))?;
     spec.check()
         .map_err(|error| (format!("/{}", error.field), error.to_string()))?;
     Ok(spec)
