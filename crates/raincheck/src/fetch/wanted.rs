@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::url::normalised;
 use crate::hop::of_the_way;
+use crate::near::told;
 use crate::outward::hosts::HostName;
 
 /// So many headers may be sent with a fetch.
@@ -72,14 +73,10 @@ impl Wanted {
     /// Why it cannot be read.
     pub fn read(text: &[u8]) -> Result<Self, String> {
         let text = text.trim_ascii();
-        let json = |error: serde_json::Error| {
-            let why = error.to_string();
-            why.split(" at line ").next().unwrap_or_default().to_owned()
-        };
         match text.first() {
-            Some(b'{') => serde_json::from_slice(text).map_err(json),
+            Some(b'{') => serde_json::from_slice(text).map_err(told),
             Some(b'"') => {
-                let url = serde_json::from_slice(text).map_err(json)?;
+                let url = serde_json::from_slice(text).map_err(told)?;
                 Ok(Self {
                     url,
                     ..Self::default()

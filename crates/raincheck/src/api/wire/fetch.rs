@@ -3,11 +3,11 @@
 //! Invariant: a term is a number or a text, read by the same rule as in a query.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use raincheck_core::delivery::Callback;
 use serde::Deserialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
@@ -24,9 +24,9 @@ use crate::fetch::Terms;
     reason = "it is the shape for the OpenAPI document; fields are read one by one"
 )]
 pub(crate) struct FetchRequest {
-    /// Each a URL, or an object `{"url": …, "method": "GET" or "HEAD", "headers": {…}, "follow": …, "max_body": …}`.
+    /// What to fetch.
     #[schema(example = json!(["https://example.org/", {"url": "https://example.org/x", "method": "HEAD"}]))]
-    urls: Vec<Value>,
+    urls: Vec<FetchItem>,
     /// A queue whose worker is `fetch`, whose limits are taken. Unless given, one is made for the limits.
     #[schema(example = "pages")]
     queue: Option<String>,
@@ -63,9 +63,67 @@ pub(crate) struct FetchRequest {
     /// How long the batch stays when it is done. Unless given, 24 h, 7 d where one failed.
     #[schema(example = "7d")]
     keep: Option<String>,
-    /// A webhook here when the batch is done: a URL. An object with it, `{"url": …}`, is taken as well.
+    /// A webhook here when the batch is done.
     #[schema(example = "https://example.org/done")]
-    callback: Option<String>,
+    callback: Option<FetchCallback>,
+}
+
+/// A URL, or an object with more to say.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(untagged)]
+#[expect(
+    dead_code,
+    reason = "it is a shape for the OpenAPI document, of fetch::Wanted"
+)]
+pub(crate) enum FetchItem {
+    /// The URL.
+    #[schema(example = "https://example.org/")]
+    Url(String),
+    /// The URL and how it is asked.
+    Object {
+        /// Where it is.
+        #[schema(example = "https://example.org/x")]
+        url: String,
+        /// `GET` unless given.
+        #[serde(default)]
+        method: FetchMethod,
+        /// Further headers to send, at most 32.
+        #[serde(default)]
+        headers: BTreeMap<String, String>,
+        /// How many redirects are followed; 10 unless given.
+        #[schema(maximum = 20)]
+        follow: Option<u32>,
+        /// The largest body, a number of bytes or a size; the queue's `result_max` unless given.
+        #[schema(example = "1MiB")]
+        max_body: Option<String>,
+    },
+}
+
+/// How a URL is asked.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub(crate) enum FetchMethod {
+    /// Head and body.
+    #[default]
+    Get,
+    /// The head alone.
+    Head,
+}
+
+/// Where a webhook is sent: a URL, or an object with it, as a job's callback is written.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "it is a shape for the OpenAPI document")]
+pub(crate) enum FetchCallback {
+    /// The URL.
+    #[schema(example = "https://example.org/done")]
+    Url(String),
+    /// The URL, as a job's callback has it; of a batch nothing but its end is told.
+    Object {
+        /// Where.
+        #[schema(example = "https://example.org/done")]
+        url: String,
+    },
 }
 
 /// Reads the document: its URLs as lines, its terms into `terms`.
