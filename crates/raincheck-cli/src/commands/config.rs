@@ -132,7 +132,7 @@ impl Check {
     fn look(&self) -> Result<(), Vec<Failed>> {
         let config = Configuration::load_whole(&self.file)?;
         let refused = |all: Vec<before::Refusal>| all.into_iter().map(|one| one.failed).collect();
-        before::ready(&config).map(drop).map_err(refused)
+        before::ready(&config, false).map(drop).map_err(refused)
     }
 
     fn run(&self, output: Output) -> Result<(), Failed> {

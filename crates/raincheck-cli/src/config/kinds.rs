@@ -12,6 +12,7 @@ use raincheck::api::{Allowance, Origin};
 use raincheck::core::queue::ByteSize;
 use raincheck::core::secret::Secret;
 use raincheck::core::time::parse_duration;
+use raincheck::outward::port_fits;
 use raincheck::outward::target::Range;
 use raincheck::proxy::Rule;
 use raincheck::workers::process::{NoUser, UserName, Workplace};
@@ -239,7 +240,7 @@ impl Kind for PublicUrl {
         let fit = matches!(uri.scheme_str(), Some("http" | "https"))
             && uri
                 .authority()
-                .is_some_and(|authority| !authority.as_str().contains('@'))
+                .is_some_and(|authority| !authority.as_str().contains('@') && port_fits(authority))
             && uri.query().is_none();
         let rule = "write http:// or https://, a host, and a path where the API is below one";
         fit.then(|| Self(text.trim_end_matches('/').to_owned()))

@@ -191,7 +191,7 @@ fn a_check_tells_all_mistakes_of_a_file() {
 }
 
 /// Files that nothing is wrong with in themselves and that a server is refused for, and what it says.
-const REFUSED: [(&str, &str, &str); 9] = [
+const REFUSED: [(&str, &str, &str); 12] = [
     (
         "listen = ['0.0.0.0:0']",
         "without TLS",
@@ -231,6 +231,21 @@ const REFUSED: [(&str, &str, &str); 9] = [
         "store = 'raincheck.toml'",
         "is a file",
         "--store ./raincheck-data",
+    ),
+    (
+        "upstream_timeout = '0s'",
+        "nothing is answered within 0s",
+        "--upstream-timeout 5m",
+    ),
+    (
+        "[[proxy]]\npath = '/v1/**'\nupstream = 'http://127.0.0.1:1'",
+        "no call goes by /v1/**",
+        "name another path",
+    ),
+    (
+        "[queues.proxy]\nworker = 'pull'\n[[proxy]]\npath = '/a/**'\nupstream = 'http://127.0.0.1:1'",
+        "raincheck.toml:2: queue proxy: its jobs are calls of the proxy",
+        "Leave worker out",
     ),
     (
         "program_user = 'nobody-at-all'",

@@ -198,15 +198,20 @@ impl Desk {
 }
 
 /// Refuses a request that others could read otherwise than this server: without a host or with two, with two lengths, or for
-/// a tunnel.
+/// a tunnel; and one without measure.
 ///
 /// # Errors
-/// 400.
+/// 400, 414, 431.
 pub(crate) fn unambiguous<B>(request: &Request<B>) -> Result<(), Problem> {
     if request.extensions().get::<LengthTwice>().is_some() {
         return Err(head::length_twice());
     }
     head::chunks_alone(request.headers())?;
+    let bytes = request.headers().iter();
+    head::measured(
+        request.uri(),
+        bytes.map(|(name, value)| head::line_bytes(name, value)).sum(),
+    )?;
     let mut hosts = request.headers().get_all(header::HOST).iter();
     let (host, more) = (hosts.next(), hosts.count());
     head::single_host(request, usize::from(host.is_some()) + more, host).map(drop)

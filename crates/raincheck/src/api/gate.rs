@@ -30,18 +30,13 @@ use super::audit::{Audit, OnItsWay, Recording};
 use super::code::Code;
 use super::cors::{Cors, preflight};
 use super::door::{Door, unauthenticated};
-use super::head::{CLOSE, chunks_alone, length_twice, own_host, own_page, single_host};
+use super::head::{chunks_alone, length_twice, line_bytes, measured, own_host, own_page, single_host};
 use super::ids::{Ids, X_REQUEST_ID, fit};
 use super::options;
 use super::problem::{Problem, Unwritten};
 use super::throttling::Held;
 use super::ticket;
 use super::until::Until;
-
-/// The longest URI, in bytes.
-const URI_BYTES_MAX: usize = 8 << 10;
-/// The largest header block, in bytes: names, values and four bytes around each.
-const HEADER_BYTES_MAX: usize = 32 << 10;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -179,7 +174,7 @@ fn look<B>(request: &Request<B>, closed: bool, named_page: bool) -> Looked {
     let (mut host, mut origin, mut fetch_site, mut request_id) = (None, None, None, None);
     let (mut unknown_option, mut coded) = (None, false);
     for (name, value) in request.headers() {
-        bytes += name.as_str().len() + value.len() + 4;
+        bytes += line_bytes(name, value);
         if name == header::HOST {
             hosts += 1;
             host = Some(value);
@@ -197,15 +192,7 @@ fn look<B>(request: &Request<B>, closed: bool, named_page: bool) -> Looked {
     }
     let verdict = || {
         let uri = request.uri();
-        let uri_bytes = uri.path().len() + uri.query().map_or(0, |query| query.len() + 1);
-        if uri_bytes > URI_BYTES_MAX {
-            let detail = "the URI is longer than 8 KiB; put what is long into the body";
-            return Err(Problem::new(Code::UriTooLong, detail).header(header::CONNECTION, CLOSE));
-        }
-        if bytes > HEADER_BYTES_MAX {
-            let detail = "the headers are larger than 32 KiB together; put what is large into the body";
-            return Err(Problem::new(Code::HeadersTooLarge, detail).header(header::CONNECTION, CLOSE));
-        }
+        measured(uri, bytes)?;
         if request.extensions().get::<LengthTwice>().is_some() {
             return Err(length_twice());
         }

@@ -2,14 +2,40 @@
 //!
 //! Invariant: a head that two readers could take for two requests is refused, and the connection ends (RFC 9112 sections 3.2 and 6).
 
-use http::header::{self, HeaderMap, HeaderValue};
-use http::{Method, Request, Version};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::uri::Authority;
+use http::{Method, Request, Uri, Version};
 
 use super::code::Code;
 use super::problem::Problem;
+use crate::outward::port_fits;
 
 /// Ends the connection with the answer.
 pub(super) const CLOSE: HeaderValue = HeaderValue::from_static("close");
+
+/// The longest URI, in bytes.
+const URI_BYTES_MAX: usize = 8 << 10;
+/// The largest header block, in bytes: names, values and four bytes around each.
+const HEADER_BYTES_MAX: usize = 32 << 10;
+
+/// What a header counts for.
+pub(crate) fn line_bytes(name: &HeaderName, value: &HeaderValue) -> usize {
+    name.as_str().len() + value.len() + 4
+}
+
+/// A head has a measure: its target, and all its headers together.
+pub(crate) fn measured(target: &Uri, header_bytes: usize) -> Result<(), Problem> {
+    let target_bytes = target.path().len() + target.query().map_or(0, |query| query.len() + 1);
+    if target_bytes > URI_BYTES_MAX {
+        let detail = "the URI is longer than 8 KiB; put what is long into the body";
+        return Err(Problem::new(Code::UriTooLong, detail).header(header::CONNECTION, CLOSE));
+    }
+    if header_bytes > HEADER_BYTES_MAX {
+        let detail = "the headers are larger than 32 KiB together; put what is large into the body";
+        return Err(Problem::new(Code::HeadersTooLarge, detail).header(header::CONNECTION, CLOSE));
+    }
+    Ok(())
+}
 
 /// The length is said twice.
 pub(crate) fn length_twice() -> Problem {
@@ -38,11 +64,11 @@ pub(crate) fn single_host<'a, B>(
         return refuse("the request has more than one Host header");
     }
     if request.method() == Method::CONNECT {
-        return refuse("this server is no proxy: CONNECT is not taken");
+        return refuse("this server makes no tunnels: CONNECT is not taken");
     }
     let named = match host.map(|value| value.to_str()) {
-        Some(Ok(text)) => Some(text),
-        Some(Err(_)) => return refuse("the Host header is not a host"),
+        Some(Ok(text)) if is_host(text) => Some(text),
+        Some(_) => return refuse("the Host header is not a host"),
         None if request.version() == Version::HTTP_11 => return refuse("the request has no Host header"),
         // In HTTP/2 `:authority` stands for it, which is in the URI.
         None if request.version() > Version::HTTP_11 && request.uri().authority().is_none() => {
@@ -50,13 +76,30 @@ pub(crate) fn single_host<'a, B>(
         }
         None => None,
     };
-    match (request.uri().authority(), named) {
+    let target = request.uri().authority();
+    if target.is_some_and(|target| target.as_str().contains('@')) {
+        return refuse("the request's target names a user, which belongs into Authorization");
+    }
+    match (target, named) {
         (Some(target), Some(named)) if !target.as_str().eq_ignore_ascii_case(named) => {
             refuse("the Host header and the request's target name different hosts")
         }
         (Some(target), None) => Ok(Some(target.as_str())),
         (_, named) => Ok(named),
     }
+}
+
+/// Whether a text is a host, with or without a port (RFC 9110 section 7.2).
+fn is_host(text: &str) -> bool {
+    // What most write needs no more than one look.
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
+    let name = text.find(':').map_or(text, |colon| &text[..colon]);
+    let port = text.get(name.len() + 1..).unwrap_or_default();
+    if !name.is_empty() && name.bytes().all(plain) && (port.is_empty() || port.parse::<u16>().is_ok()) {
+        return true;
+    }
+    let host = |authority: &Authority| !authority.host().is_empty() && port_fits(authority);
+    !text.contains('@') && text.parse().is_ok_and(|authority| host(&authority))
 }
 
 /// The host without its port.

@@ -9,6 +9,7 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderValue};
+use hyper::ext::ReasonPhrase;
 use raincheck_core::content::{Header, JobResult};
 use raincheck_core::job::{Job, Outcome, Phase};
 use raincheck_core::store::{Change, StoreError};
@@ -162,6 +163,10 @@ fn stored(result: &JobResult, asking: Asking<'_>, as_it_was: bool) -> Response {
         Some(Asked::Part(_)) => StatusCode::PARTIAL_CONTENT,
         Some(Asked::Outside) => return outside(result, tag),
     };
+    if status.canonical_reason().is_none() {
+        // Else hyper makes words for it.
+        response.extensions_mut().insert(ReasonPhrase::from_static(b""));
+    }
     let headers = response.headers_mut();
     headers.reserve(14);
     if as_it_was {
@@ -174,6 +179,9 @@ fn stored(result: &JobResult, asking: Asking<'_>, as_it_was: bool) -> Response {
         );
     } else {
         sandbox::describe(headers, result.content_type.as_deref(), &result.headers);
+    }
+    if let (Asking::Head(_) | Asking::Submit, Some(length)) = (asking, parcel::length_of_head(result)) {
+        headers.insert(header::CONTENT_LENGTH, length);
     }
     if let Ok(tag) = HeaderValue::try_from(tag) {
         headers.insert(header::ETAG, tag);

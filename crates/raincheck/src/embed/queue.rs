@@ -8,7 +8,7 @@ use std::time::Duration;
 use raincheck_core::queue::{ByteSize, QueueSpec};
 use raincheck_core::retry::Backoff;
 
-/// A queue with the usual settings: 16 jobs at once, 3 attempts, 5 minutes each, results kept for a day. They are those of
+/// A queue with the usual settings: 16 jobs at once, 5 attempts, 5 minutes each, results kept for a day. They are those of
 /// `PUT /v1/queues/{queue}`, which `/docs` describes.
 ///
 /// ```

@@ -98,7 +98,12 @@ impl Raincheck {
         let app = self.respond_with(app).await?;
         let (door, closing) = (Group::new("door"), CancellationToken::new());
         let listeners = vec![Listener::from(listener)];
-        let serving = serve(listeners, app, ServerOptions::default(), closing.clone());
+        let options = ServerOptions {
+            mount: self.node().options().mount.clone(),
+            connect_info: true,
+            ..ServerOptions::default()
+        };
+        let serving = serve(listeners, app, options, closing.clone());
         door.spawn(TaskKind::Service, async move {
             serving.await;
         });

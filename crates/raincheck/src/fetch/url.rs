@@ -130,6 +130,8 @@ mod tests {
             "http://user:word@example.org/",
             "http://münchen.de/",
             "http://a b/",
+            "http://localhost:99999/",
+            "http://[::1]:65536/",
         ] {
             assert!(normalised(bad).is_err(), "{bad:?}");
         }

@@ -14,6 +14,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::header::RETRY_AFTER;
+use http::uri::Authority;
 use http::{HeaderMap, Request, Response, Uri};
 use http_body_util::Full;
 use hyper::body::{Body, Incoming};
@@ -131,7 +132,19 @@ pub(crate) fn target(url: &str) -> Result<Uri, &'static str> {
     if authority.as_str().contains('@') {
         return Err("takes URLs without user and password");
     }
+    if !port_fits(authority) {
+        return Err("takes ports up to 65535");
+    }
     Ok(uri)
+}
+
+/// Whether what is written as a port is one: what is none would be read as if nothing were written.
+#[must_use]
+pub fn port_fits(authority: &Authority) -> bool {
+    let written = authority.as_str();
+    let host = written.rsplit_once('@').map_or(written, |(_, host)| host);
+    let port = host.get(authority.host().len()..).unwrap_or_default();
+    matches!(port, "" | ":") || authority.port_u16().is_some()
 }
 
 /// The least delay before another attempt: seconds or an HTTP date (RFC 9110 section 10.2.3); zero where there is none

@@ -18,7 +18,7 @@ use http::{HeaderValue, Request, Uri};
 use tokio::time::Instant;
 use tower::{Service, ServiceExt as _};
 
-use super::glob::segments;
+use super::glob::{Glob, segments};
 use super::pass::{Calling, GONE};
 use super::{MOUNT, Proxy};
 use crate::api::desk::{Desk, told};
@@ -87,6 +87,18 @@ impl Front {
             counts,
         }))
     }
+}
+
+/// Whether no call of such a path ever goes by a rule: they are all the API's own, below [`MOUNT`] where it is mounted there.
+#[must_use]
+pub fn reserved(path: &Glob, mounted: bool) -> bool {
+    let own = if mounted { &OWN[OWN.len() - 1..] } else { &OWN };
+    let (start, whole) = match path.as_str().split_once('*') {
+        Some((start, _)) => (start, false),
+        None => (path.as_str(), true),
+    };
+    own.iter()
+        .any(|own| below(start, own) && (whole || start.len() > own.len()))
 }
 
 impl Shared {
@@ -267,6 +279,27 @@ mod tests {
             assert!(!leads_to_mount(path) && !below(path, MOUNT), "{path}");
         }
         assert!(below("/_raincheck", MOUNT) && below("/_raincheck/v1/jobs", MOUNT));
+    }
+
+    #[test]
+    fn a_rule_for_the_api_s_own_paths_is_told_from_one_that_may_match() {
+        for (path, at_the_top, mounted) in [
+            ("/_raincheck/**", true, true),
+            ("/_raincheck", true, true),
+            ("/v1/**", true, false),
+            ("/v1/jobs", true, false),
+            ("/v1", true, false),
+            ("/v1*", false, false),
+            ("/v2/**", false, false),
+            ("/**", false, false),
+        ] {
+            let glob = path.parse().unwrap();
+            assert_eq!(
+                (reserved(&glob, false), reserved(&glob, true)),
+                (at_the_top, mounted),
+                "{path}"
+            );
+        }
     }
 
     #[test]

@@ -1,21 +1,12 @@
-//! What a proxy does to headers: those of one hop stay behind (RFC 9110 section 7.6.1), and who asked, and through whom, is
-//! told on.
+//! What a proxy does to headers: those of one hop stay behind (RFC 9110 section 7.6.1). What it tells of the way is `way.rs`.
 //!
 //! Invariant: nothing a client writes passes for what this server says of the way or of a job; framing is never copied, it is
 //! written anew from the body that is sent.
-
-use std::net::IpAddr;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{StatusCode, Uri, Version};
 
 use crate::hop::{OF_A_HOP, of_a_hop};
-use crate::server::Client;
-
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 
 /// What handlers are told of a job, and by nobody else.
 pub(crate) const OF_A_JOB: [&str; 6] = [
@@ -85,9 +76,22 @@ pub(crate) fn takes_trailers(headers: &HeaderMap) -> bool {
     })
 }
 
-/// The protocol that the sender wants to change to.
+/// The protocol that the sender wants to change to. Another version of HTTP, which nobody needs who speaks this one, is none: it
+/// would be a way past every rule (RFC 9110 section 7.8 lets it be ignored).
 pub(crate) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
     let protocol = headers.get(header::UPGRADE)?;
+    let mut lines = headers.get_all(header::UPGRADE).iter();
+    let http = |name: &[u8]| {
+        let name = name.trim_ascii();
+        let starts = |with: &[u8]| {
+            name.get(..with.len())
+                .is_some_and(|start| start.eq_ignore_ascii_case(with))
+        };
+        starts(b"h2") || starts(b"http") || starts(b"tls")
+    };
+    if lines.any(|line| line.as_bytes().split(|byte| *byte == b',').any(http)) {
+        return None;
+    }
     let asked = headers.get_all(header::CONNECTION).iter().any(|value| {
         let mut options = value.as_bytes().split(|byte| *byte == b',');
         options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
@@ -111,115 +115,6 @@ pub(crate) fn join_cookies(headers: &mut HeaderMap) {
         headers.insert(header::COOKIE, all);
     }
 }
-
-/// Tells who asked for what host by what scheme: appended to what a trusted proxy told, instead of what anybody else did.
-pub(crate) fn tell_way(headers: &mut HeaderMap, from: &Client, host: Option<&HeaderValue>) {
-    let proto = |secure| if secure { "https" } else { "http" };
-    let mut way = address(from.peer);
-    if from.through_proxy {
-        if headers.contains_key(header::FORWARDED) {
-            let quoted = host
-                .and_then(|host| host.to_str().ok())
-                .map(quoted)
-                .unwrap_or_default();
-            let [open, close] = match from.peer.to_canonical() {
-                IpAddr::V4(_) => ["", ""],
-                IpAddr::V6(_) => ["\"[", "]\""],
-            };
-            let node = [open, &way, close].concat();
-            append(
-                headers,
-                header::FORWARDED,
-                &format!("for={node}{quoted};proto={}", proto(from.tls)),
-            );
-        }
-        // A proxy that tells it by `Forwarded` alone is believed as well.
-        let told = || (from.address != from.peer).then(|| address(from.address));
-        if let Some(before) = joined(headers, &FORWARDED_FOR).or_else(told) {
-            way = format!("{before}, {way}");
-        }
-        headers
-            .entry(FORWARDED_PROTO)
-            .or_insert(HeaderValue::from_static(proto(from.secure)));
-        if let (false, Some(host)) = (headers.contains_key(FORWARDED_HOST), host) {
-            headers.insert(FORWARDED_HOST, host.clone());
-        }
-    } else {
-        headers.remove(header::FORWARDED);
-        headers.insert(FORWARDED_PROTO, HeaderValue::from_static(proto(from.tls)));
-        match host {
-            Some(host) => headers.insert(FORWARDED_HOST, host.clone()),
-            None => headers.remove(FORWARDED_HOST),
-        };
-    }
-    if let Ok(way) = HeaderValue::try_from(way) {
-        headers.insert(FORWARDED_FOR, way);
-    }
-}
-
-/// Tells the path below which the client sees the upstream: behind what a trusted proxy told, instead of what anybody else did.
-pub(crate) fn tell_prefix(headers: &mut HeaderMap, from: &Client, prefix: &str) {
-    let before = joined(headers, &FORWARDED_PREFIX).filter(|_| from.through_proxy);
-    let whole = [
-        before.as_deref().unwrap_or_default().trim_end_matches('/'),
-        prefix,
-    ]
-    .concat();
-    if let Ok(whole) = HeaderValue::try_from(whole) {
-        headers.insert(FORWARDED_PREFIX, whole);
-    }
-}
-
-/// An address as people write it: one of version 4 never as one of version 6.
-fn address(peer: IpAddr) -> String {
-    match peer.to_canonical() {
-        // By hand, for formatting costs more than all other headers together.
-        IpAddr::V4(address) => {
-            let (mut text, mut end) = ([b'.'; 16], 0);
-            for octet in address.octets() {
-                let digits = [octet / 100, octet / 10 % 10, octet % 10];
-                let zeros = usize::from(octet < 100) + usize::from(octet < 10);
-                for digit in &digits[zeros..] {
-                    text[end] = b'0' + digit;
-                    end += 1;
-                }
-                // The dot is there.
-                end += 1;
-            }
-            std::str::from_utf8(&text[..end - 1])
-                .unwrap_or_default()
-                .to_owned()
-        }
-        IpAddr::V6(address) => address.to_string(),
-    }
-}
-
-fn quoted(host: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
-    if host.bytes().all(plain) {
-        format!(";host=\"{host}\"")
-    } else {
-        String::new()
-    }
-}
-
-/// All lines of a list as one.
-fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
-    let lines: Vec<&str> = headers
-        .get_all(name)
-        .iter()
-        .filter_map(|line| line.to_str().ok())
-        .collect();
-    (!lines.is_empty()).then(|| lines.join(", "))
-}
-
-fn append(headers: &mut HeaderMap, name: HeaderName, entry: &str) {
-    let all = joined(headers, &name).map_or_else(|| entry.to_owned(), |before| format!("{before}, {entry}"));
-    if let Ok(all) = HeaderValue::try_from(all) {
-        headers.insert(name, all);
-    }
-}
-
 /// How this server calls itself on the way (RFC 9110 section 7.6.3): by a name of its own, so that it knows itself again.
 #[derive(Clone, Debug)]
 pub(crate) struct Via {
@@ -281,7 +176,6 @@ pub(crate) fn of_answer(status: StatusCode, headers: &mut HeaderMap) -> Result<(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::Exposed;
 
     fn map(lines: &[(&'static str, &str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -340,65 +234,6 @@ mod tests {
         assert_eq!(upgrade(&map(&[("upgrade", "h2c")])), None);
     }
 
-    fn told(trusted: bool, before: &[(&'static str, &str)]) -> Vec<String> {
-        let mut headers = map(before);
-        let proxies = trusted.then(|| "10.0.0.0/8".parse().unwrap());
-        let exposed = Exposed {
-            proxies: proxies.into_iter().collect(),
-        };
-        let from = exposed.client("::ffff:10.0.0.1".parse().unwrap(), true, &headers);
-        let host = HeaderValue::from_static("shop.example");
-        tell_way(&mut headers, &from, Some(&host));
-        lines(&headers)
-    }
-
-    #[test]
-    fn the_way_is_told_on_and_only_a_trusted_proxy_is_believed() {
-        let fresh = [
-            "x-forwarded-for: 10.0.0.1",
-            "x-forwarded-host: shop.example",
-            "x-forwarded-proto: https",
-        ];
-        assert_eq!(told(false, &[]), fresh);
-        let said = [
-            ("forwarded", "for=1.1.1.1"),
-            ("x-forwarded-for", "1.1.1.1"),
-            ("x-forwarded-host", "evil.example"),
-            ("x-forwarded-proto", "http"),
-        ];
-        assert_eq!(told(false, &said), fresh);
-        assert_eq!(
-            told(true, &said),
-            [
-                "forwarded: for=1.1.1.1, for=10.0.0.1;host=\"shop.example\";proto=https",
-                "x-forwarded-for: 1.1.1.1, 10.0.0.1",
-                "x-forwarded-host: evil.example",
-                "x-forwarded-proto: http",
-            ]
-        );
-    }
-
-    #[test]
-    fn what_a_trusted_proxy_tells_in_one_way_is_told_on_in_both() {
-        assert_eq!(
-            told(true, &[("forwarded", "for=1.1.1.1;proto=http")]),
-            [
-                "forwarded: for=1.1.1.1;proto=http, for=10.0.0.1;host=\"shop.example\";proto=https",
-                "x-forwarded-for: 1.1.1.1, 10.0.0.1",
-                "x-forwarded-host: shop.example",
-                "x-forwarded-proto: http",
-            ]
-        );
-        assert_eq!(
-            told(true, &[("x-forwarded-for", "1.1.1.1")]),
-            [
-                "x-forwarded-for: 1.1.1.1, 10.0.0.1",
-                "x-forwarded-host: shop.example",
-                "x-forwarded-proto: https",
-            ]
-        );
-    }
-
     #[test]
     fn cookies_that_came_one_by_one_are_one_line() {
         for (sent, joined) in [
@@ -411,14 +246,6 @@ mod tests {
             join_cookies(&mut headers);
             assert_eq!(lines(&headers), joined);
         }
-    }
-
-    #[test]
-    fn an_address_is_written_as_people_write_it() {
-        for text in ["0.0.0.0", "1.22.103.200", "255.10.99.100", "2001:db8::1"] {
-            assert_eq!(address(text.parse().unwrap()), text);
-        }
-        assert_eq!(address("::ffff:10.0.0.1".parse().unwrap()), "10.0.0.1");
     }
 
     #[test]

@@ -26,6 +26,7 @@ pub(crate) mod safe;
 mod tunnel;
 pub(crate) mod turn;
 mod upstream;
+mod way;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -35,7 +36,7 @@ use std::time::Duration;
 use raincheck_core::name::QueueName;
 use raincheck_core::queue::{QueueSpec, Worker};
 
-pub use self::front::Front;
+pub use self::front::{Front, reserved};
 pub use self::rule::{Mode, Prefix, Retries, Rule, Upstream};
 
 use self::flight::Flights;

@@ -32,6 +32,8 @@ const PEER: &str = ":peer";
 const OCTETS: &str = ":octets:";
 /// What the name of a header begins with whose value is sealed.
 const SEALED: &str = ":sealed:";
+/// How long the body is that the answer to a HEAD does not have.
+const LENGTH: &str = ":length";
 /// Tells that a result is an answer to be given as it was.
 const ANSWER: &str = ":answer";
 
@@ -226,11 +228,21 @@ impl Parcel {
 pub(crate) fn scoped_key(headers: &HeaderMap) -> Option<String> {
     let key = headers.get(IDEMPOTENCY_KEY)?;
     let mut hash = Sha256::new();
-    for name in [header::AUTHORIZATION, header::COOKIE] {
+    let usual = [header::AUTHORIZATION, header::COOKIE];
+    for name in &usual {
         for value in headers.get_all(name) {
             part(&mut hash, value.as_bytes());
         }
         part(&mut hash, b"");
+    }
+    let mut others: Vec<_> = headers
+        .iter()
+        .filter(|(name, _)| opens_doors(name) && !usual.contains(name))
+        .collect();
+    others.sort_by_key(|(name, _)| name.as_str());
+    for (name, value) in others {
+        part(&mut hash, name.as_str().as_bytes());
+        part(&mut hash, value.as_bytes());
     }
     part(&mut hash, key.as_bytes());
     let digest = hash.finalize();
@@ -293,10 +305,16 @@ const NOT_KEPT: [HeaderName; 4] = [
     header::TRAILER,
 ];
 
-/// An answer as a result.
-pub(crate) fn result(status: u16, mut headers: HeaderMap, body: Bytes) -> JobResult {
+/// An answer to such a request as a result.
+pub(crate) fn result(method: &Method, status: u16, mut headers: HeaderMap, body: Bytes) -> JobResult {
     strip_hop(&mut headers);
     let mut kept: Vec<Header> = vec![(ANSWER.to_owned(), "1".to_owned())];
+    let length = headers
+        .get(header::CONTENT_LENGTH)
+        .filter(|_| *method == Method::HEAD);
+    if let Some(length) = length.and_then(|length| length.to_str().ok()) {
+        kept.push((LENGTH.to_owned(), length.to_owned()));
+    }
     let mut content_type = None;
     for (name, value) in &headers {
         let told_anew = NOT_KEPT.contains(name) || name.as_str().starts_with("raincheck-");
@@ -310,6 +328,12 @@ pub(crate) fn result(status: u16, mut headers: HeaderMap, body: Bytes) -> JobRes
 /// Whether a result is an answer to be given as it was.
 pub(crate) fn is_answer(result: &JobResult) -> bool {
     result.headers.iter().any(|(name, _)| name == ANSWER)
+}
+
+/// What such a result says of the length of a body that only a GET had been given.
+pub(crate) fn length_of_head(result: &JobResult) -> Option<HeaderValue> {
+    let (_, text) = result.headers.iter().find(|(name, _)| name == LENGTH)?;
+    HeaderValue::from_str(text).ok()
 }
 
 /// The headers of such a result.

@@ -29,12 +29,11 @@ use super::again::{Asked, Repeats};
 use super::body::{Sending, Standing, Upload};
 use super::choose::{Choice, choose};
 use super::flight::{Answering, CallFailed};
-use super::header::{
-    has_hop, join_cookies, of_answer, strip_hop, takes_trailers, tell_host, tell_prefix, tell_way, upgrade,
-};
+use super::header::{has_hop, join_cookies, of_answer, strip_hop, takes_trailers, tell_host, upgrade};
 use super::parcel::{Parcel, strip_job};
 use super::rule::Rule;
 use super::turn::{self, Late, Made};
+use super::way::{tell_prefix, tell_way};
 use crate::api::code::Code;
 use crate::api::desk::{Desk, Order, closing, preference, unambiguous};
 use crate::api::prefer::Prefer;
@@ -79,9 +78,12 @@ impl Calling<'_> {
             return Ok((own, "pass"));
         }
         let changing = upgrade(&parts.headers).filter(|_| parts.version == Version::HTTP_11);
-        let choice = match &changing {
-            Some(_) => Choice::Pass,
-            None => choose(self.rule.mode, self.rule.after, &parts.method, &parts.headers),
+        let (changing, choice) = match choose(self.rule.mode, self.rule.after, &parts.method, &parts.headers)
+        {
+            // A tunnel begins with a GET: on anything else that is to become a job it is nobody's way past the rule.
+            choice if choice != Choice::Pass && parts.method != Method::GET => (None, choice),
+            choice if changing.is_none() => (None, choice),
+            _ => (changing, Choice::Pass),
         };
         let prefer = match choice {
             Choice::Pass => Prefer::default(),

@@ -15,6 +15,7 @@ use raincheck_core::name::QueueName;
 use raincheck_core::time::{format_duration, parse_duration};
 
 use super::glob::Glob;
+use crate::outward::port_fits;
 
 /// The queue of what becomes a job, unless a rule names another.
 pub const QUEUE: &str = "proxy";
@@ -96,6 +97,9 @@ impl FromStr for Upstream {
         }
         if authority.as_str().contains('@') {
             return Err("the upstream is a URL without user and password");
+        }
+        if !port_fits(&authority) {
+            return Err("the upstream's port is at most 65535");
         }
         if parts.path_and_query.is_some_and(|path| path != "/") || text.contains('#') {
             return Err("the upstream is a URL without a path: paths are passed on as they came");
@@ -339,6 +343,7 @@ mod tests {
             "/a=ftp://b",
             "/a=http://u:p@b",
             "/a=http://b/c",
+            "/a=http://b:65536",
             "/a=http://b;mode=perhaps",
             "/a=http://b;after=soon",
             "/a=http://b;after=2h",

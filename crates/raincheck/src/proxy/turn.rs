@@ -10,6 +10,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
+use http::StatusCode;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use raincheck_core::id::JobId;
 use raincheck_core::name::QueueName;
@@ -22,7 +23,7 @@ use super::flight::{Answering, CallFailed, Flights};
 use super::parcel::Parcel;
 use super::rule::Retries;
 use crate::api::desk::{Desk, Order, Placed};
-use crate::api::prefer::Prefer;
+use crate::api::prefer::{PREFERENCE_APPLIED, Prefer};
 use crate::api::problem::Problem;
 use crate::tasks::{Group, TaskKind};
 use crate::watch::Watching;
@@ -136,7 +137,15 @@ impl Late<'_> {
             body,
         };
         match self.desk.place(order, prefer, self.received).await {
-            Ok(Placed { response, was_there }) => {
+            Ok(Placed {
+                mut response,
+                was_there,
+            }) => {
+                // It was waited before the job was made.
+                if let (StatusCode::ACCEPTED, Some(applied)) = (response.status(), self.prefer.applied(true))
+                {
+                    response.headers_mut().insert(PREFERENCE_APPLIED, applied);
+                }
                 if was_there {
                     // The job of an earlier request with the same key answers for this one.
                     drop(self.flights.take(self.id));

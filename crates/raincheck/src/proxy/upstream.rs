@@ -1,14 +1,17 @@
 //! Calls to upstreams, with the connections that are kept for them.
 //!
 //! Invariant: a call goes to the upstream that a rule names and nowhere else, whatever its target says; a call that is
-//! dropped closes its connection.
+//! dropped closes its connection. It is sent a second time only where its method is idempotent, it has no body, and the first
+//! connection closed without an answer.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
+use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{Method, Request, Uri, Version};
 use http_body::Body as _;
@@ -24,7 +27,7 @@ use crate::workers::function::Call;
 /// The upstreams of a proxy.
 #[derive(Debug)]
 pub(crate) struct Upstreams {
-    client: Client<Sending>,
+    client: Arc<Client<Sending>>,
     rules: Vec<Arc<Rule>>,
     /// How long a client may stall in the middle of a body.
     stall_time: Duration,
@@ -33,7 +36,7 @@ pub(crate) struct Upstreams {
 impl Upstreams {
     pub(crate) fn new(rules: Vec<Rule>, stall_time: Duration, trust: &Trust) -> Self {
         Self {
-            client: Client::open(trust),
+            client: Arc::new(Client::open(trust)),
             rules: rules.into_iter().map(Arc::new).collect(),
             stall_time,
         }
@@ -66,14 +69,56 @@ impl Upstreams {
             let chunked = HeaderValue::from_static("chunked");
             request.headers_mut().insert(header::TRANSFER_ENCODING, chunked);
         }
+        let (again, client) = (once_more(&request), self.client.clone());
         let answering = self.client.start(request);
+        let stall_time = self.stall_time;
         Box::pin(async move {
-            match answering.await {
+            let mut answered = answering.await;
+            if let (Err(error), Some(head)) = (&answered, again)
+                && unanswered(error)
+            {
+                let body = Sending::new(Body::empty(), stall_time);
+                answered = client.start(Request::from_parts(head, body)).await;
+            }
+            match answered {
                 Ok(response) => Ok(response.map(Body::new)),
                 Err(error) => Err(CallFailed::Unreachable(root_cause(&error))),
             }
         })
     }
+}
+
+/// The head of a request that may be sent a second time on another connection: it has no body, asks for nothing but an answer, and
+/// its method is idempotent (RFC 9110 section 9.2.2).
+fn once_more(request: &Request<Sending>) -> Option<Parts> {
+    let fit = request.body().is_end_stream()
+        && Retries::default().repeats(request.method())
+        && !request.headers().contains_key(header::UPGRADE);
+    fit.then(|| {
+        let mut head = Request::new(()).into_parts().0;
+        head.method = request.method().clone();
+        head.uri = request.uri().clone();
+        head.headers = request.headers().clone();
+        head
+    })
+}
+
+/// Whether the connection closed before anything was answered: services do that with connections that were kept, in the moment when
+/// they are used again.
+fn unanswered(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<hyper::Error>()
+            && error.is_incomplete_message()
+        {
+            return true;
+        }
+        if let Some(error) = error.downcast_ref::<std::io::Error>() {
+            return matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe);
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// A request's target at its rule's upstream: path and query as they came, but for the rule's prefix.

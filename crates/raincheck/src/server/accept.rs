@@ -4,7 +4,7 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,7 +72,7 @@ impl Listener {
         match &self.socket {
             Socket::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
-                Ok(Accepted::Tcp(stream, peer.ip()))
+                Ok(Accepted::Tcp(stream, peer))
             }
             Socket::Local(listener) => listener.accept().await.map(|(stream, _)| Accepted::Local(stream)),
         }
@@ -81,7 +81,7 @@ impl Listener {
 
 /// A connection that nobody has counted yet.
 enum Accepted {
-    Tcp(TcpStream, IpAddr),
+    Tcp(TcpStream, SocketAddr),
     Local(UnixStream),
 }
 
@@ -135,9 +135,9 @@ where
     fn admit(&self, accepted: Accepted) {
         let address = match &accepted {
             Accepted::Tcp(_, address) => *address,
-            Accepted::Local(_) => Ipv4Addr::LOCALHOST.into(),
+            Accepted::Local(_) => (Ipv4Addr::LOCALHOST, 0).into(),
         };
-        let Some(admission) = self.hall.caps.admit(address) else {
+        let Some(admission) = self.hall.caps.admit(address.ip()) else {
             debug!(%address, "a connection was refused: too many are open");
             self.refuse(&accepted);
             return;
@@ -151,6 +151,7 @@ where
     /// Best effort: the client is told, or sees the connection close. In the middle of a handshake nothing can be told.
     fn refuse(&self, accepted: &Accepted) {
         let answer = bare_answer(
+            &self.hall.options.mount,
             Code::TooManyConnections,
             "too many connections are open; try again",
         );
@@ -170,7 +171,7 @@ where
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    async fn serve(self, accepted: Accepted, address: IpAddr, tls: Option<Tls>, admission: Admission) {
+    async fn serve(self, accepted: Accepted, address: SocketAddr, tls: Option<Tls>, admission: Admission) {
         let peer = Peer {
             address,
             tls: tls.is_some(),

@@ -5,11 +5,12 @@
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
+use axum::extract::ConnectInfo;
 use http::{Request, Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -36,8 +37,8 @@ const BUFFER_BYTES_MAX: usize = 64 << 10;
 /// Where a connection comes from.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Peer {
-    /// The address; this machine's own for a local socket.
-    pub(super) address: IpAddr,
+    /// The address; this machine's own, with no port, for a local socket.
+    pub(super) address: SocketAddr,
     /// Whether it is TLS.
     pub(super) tls: bool,
 }
@@ -46,8 +47,11 @@ impl Peer {
     /// Tells the request who asks, where that is told apart.
     pub(super) fn tell<B>(&self, options: &ServerOptions, request: &mut Request<B>) {
         if let Some(exposed) = &options.exposed {
-            let client = exposed.client(self.address, self.tls, request.headers());
+            let client = exposed.client(self.address.ip(), self.tls, request.headers());
             request.extensions_mut().insert(client);
+        }
+        if options.connect_info {
+            request.extensions_mut().insert(ConnectInfo(self.address));
         }
     }
 }
@@ -71,7 +75,7 @@ pub(super) async fn drive<S, B, W>(
     if options.interim {
         pulse.allow_hints();
     }
-    let line = TokioIo::new(Line::new(stream, pulse.clone(), admission));
+    let line = TokioIo::new(Line::new(stream, pulse.clone(), admission, options.clone()));
     let handling = Handling {
         service,
         pulse: pulse.clone(),

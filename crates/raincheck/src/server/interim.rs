@@ -1,7 +1,7 @@
 //! Answers that come before the last one: 1xx, such as 103 with early hints (RFC 9110 section 15.2).
 //!
-//! hyper writes none but 100, so they are written below it, by the line, in the moment when hyper has nothing to write and the
-//! request is being worked on.
+//! hyper writes none but 100, so they are written below it, by the line: in the moment when hyper has nothing to write and the
+//! request is being worked on, or right before its last answer, where that comes at once.
 //!
 //! Invariant: what is said of one request is never written into the answer of another, and nothing is said once its last answer
 //! has begun.

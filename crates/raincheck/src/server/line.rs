@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::api::code::Code;
 
+use super::ServerOptions;
 use super::bare::{bare_answer, instead};
 use super::caps::Admission;
 use super::framing::Framing;
@@ -30,10 +31,18 @@ pub(super) struct Line<W> {
     ahead: bool,
     /// What is left of what is said without hyper: an answer before the last one, or to what is no request.
     interim: Vec<u8>,
+    /// Of this request nothing was answered yet, and nothing of the answers before it is left to write; 0: of none.
+    clear: u32,
+    options: Arc<ServerOptions>,
 }
 
 impl<W: Wire> Line<W> {
-    pub(super) fn new(stream: W, pulse: Arc<Pulse>, admission: Admission) -> Self {
+    pub(super) fn new(
+        stream: W,
+        pulse: Arc<Pulse>,
+        admission: Admission,
+        options: Arc<ServerOptions>,
+    ) -> Self {
         Self {
             stream,
             pulse,
@@ -41,6 +50,23 @@ impl<W: Wire> Line<W> {
             framing: Framing::default(),
             ahead: false,
             interim: Vec::new(),
+            clear: 0,
+            options,
+        }
+    }
+
+    /// Puts what was said before an answer in front of it, where the answer came so soon after that it was not written yet.
+    fn before_answer(&mut self) {
+        // A short answer is whole, and its request done with, before its first byte is written.
+        if self.clear == 0 || self.pulse.phase() == Phase::Busy {
+            return;
+        }
+        let clear = std::mem::take(&mut self.clear);
+        if self.interim.is_empty()
+            && clear == self.pulse.requests()
+            && let Some(hints) = self.pulse.hints()
+        {
+            self.interim = hints.take(clear);
         }
     }
 
@@ -85,7 +111,7 @@ impl<W: Wire> Line<W> {
         if !matches!(self.pulse.phase(), Phase::Head | Phase::Idle) {
             return false;
         }
-        let Some(answer) = instead(bytes) else {
+        let Some(answer) = instead(&self.options.mount, bytes) else {
             return false;
         };
         self.interim = answer;
@@ -109,7 +135,11 @@ impl<W: Wire> AsyncRead for Line<W> {
     ) -> Poll<io::Result<()>> {
         if self.pulse.expired() {
             if self.pulse.phase() == Phase::Head {
-                let answer = bare_answer(Code::RequestTimeout, "the request's head took too long");
+                let answer = bare_answer(
+                    &self.options.mount,
+                    Code::RequestTimeout,
+                    "the request's head took too long",
+                );
                 // Best effort: whoever sends so slowly may not read either.
                 if Pin::new(&mut self.stream).poll_write(cx, &answer).is_ready() {
                     let _ = Pin::new(&mut self.stream).poll_flush(cx);
@@ -139,6 +169,7 @@ impl<W: Wire> AsyncRead for Line<W> {
 
 impl<W: Wire> AsyncWrite for Line<W> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.before_answer();
         ready!(self.finish_interim(cx))?;
         if self.refuses(bytes) {
             return Poll::Ready(Ok(bytes.len()));
@@ -152,6 +183,7 @@ impl<W: Wire> AsyncWrite for Line<W> {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.before_answer();
         ready!(self.finish_interim(cx))?;
         if let [bytes] = slices
             && self.refuses(bytes)
@@ -170,11 +202,14 @@ impl<W: Wire> AsyncWrite for Line<W> {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.listen(cx)?;
         // hyper has written all it had to, so that this is the place between two answers.
-        if self.interim.is_empty()
-            && let Some(hints) = self.pulse.hints()
-            && self.pulse.phase() == Phase::Busy
+        let this = &mut *self;
+        if let Some(hints) = this.pulse.hints()
+            && this.pulse.phase() == Phase::Busy
         {
-            self.interim = hints.take(self.pulse.requests());
+            this.clear = this.pulse.requests();
+            if this.interim.is_empty() {
+                this.interim = hints.take(this.clear);
+            }
         }
         ready!(self.finish_interim(cx))?;
         Pin::new(&mut self.stream).poll_flush(cx)

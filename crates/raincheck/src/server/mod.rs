@@ -40,6 +40,7 @@ use http_body::Body;
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 
+use crate::links::Mount;
 use crate::tasks::{Group, TaskKind};
 
 pub(crate) use framing::LengthTwice;
@@ -123,6 +124,11 @@ pub struct ServerOptions {
     /// Whether requests may be answered more than once: by answers that come before the last (1xx), such as those that a
     /// proxy passes on.
     pub interim: bool,
+    /// Whether requests tell the address of their connection as axum's servers do
+    /// ([`ConnectInfo<SocketAddr>`](axum::extract::ConnectInfo)): port 0 for one of a local socket.
+    pub connect_info: bool,
+    /// Below which path the API stands, for the URLs in answers to what is no request.
+    pub mount: Mount,
 }
 
 impl Default for ServerOptions {
@@ -138,6 +144,8 @@ impl Default for ServerOptions {
             connections_max: None,
             exposed: None,
             interim: false,
+            connect_info: false,
+            mount: Mount::default(),
         }
     }
 }

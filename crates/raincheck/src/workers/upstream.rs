@@ -171,7 +171,7 @@ async fn read(response: Response<Body>, manner: &Manner, most: u64, now: Timesta
     };
     let again = manner.repeats && !manner.late && manner.retries.codes.contains(&status);
     let again = again.then(|| retry_after(&head.headers, now));
-    let result = parcel::result(status, head.headers, body);
+    let result = parcel::result(&manner.method, status, head.headers, body);
     if status < 500 && again.is_none() {
         return Ended::Succeeded(result);
     }

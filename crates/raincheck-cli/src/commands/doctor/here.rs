@@ -60,7 +60,7 @@ pub(super) fn look(flags: &Flags) -> Vec<Finding> {
             .iter()
             .map(|what| Finding::warning("environment", what, told)),
     );
-    match before::ready(&config) {
+    match before::ready(&config, false) {
         Ok(ready) => {
             if let Some(cert) = &config.settings.tls_cert {
                 findings.push(Finding::ok("certificate", cert.display().to_string()));

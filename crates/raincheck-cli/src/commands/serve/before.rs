@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 
 use raincheck::core::queue::Worker;
 use raincheck::outward::trust::Trust;
+use raincheck::proxy::reserved;
 use raincheck::workers::process::{Folders, Rules};
 
 use super::door::Plan;
 use crate::config::queues::{Queues, Wanted, wanted};
-use crate::config::{Config, Settings};
+use crate::config::{Config, Origin, Settings};
 use crate::confined;
 use crate::exit::Failed;
 
@@ -37,15 +38,16 @@ pub(crate) struct Refusal {
     pub(crate) failed: Failed,
 }
 
-/// What a server of this configuration starts with.
+/// What a server of this configuration starts with, whose API is below a path of its own (`mounted`) or at the top.
 ///
 /// # Errors
 /// All that it is refused for, at least one.
-pub(crate) fn ready(config: &Config) -> Result<Ready, Vec<Refusal>> {
+pub(crate) fn ready(config: &Config, mounted: bool) -> Result<Ready, Vec<Refusal>> {
     let mut all = Refusals(Vec::new());
     let rules = all.of("programs", config.programs().and_then(placed));
     let programs = all.programs(&config.queues);
     let plan = all.of("address", Plan::new(config, programs).and_then(safe));
+    all.of("proxy", reachable(config, mounted));
     let trust = all.of("authorities", trust(config));
     let directory = all.of("store", directory(&config.settings));
     match (rules, plan, trust, directory) {
@@ -96,6 +98,39 @@ fn placed(rules: Rules) -> Result<Rules, Failed> {
 fn safe(plan: Plan) -> Result<Plan, Failed> {
     plan.check(true)?;
     Ok(plan)
+}
+
+/// Whether each rule of a proxy can be for some call, and some call be answered in time.
+fn reachable(config: &Config, mounted: bool) -> Result<(), Failed> {
+    let settings = &config.settings;
+    if let Some(rule) = settings.proxy.iter().find(|rule| reserved(&rule.path, mounted)) {
+        let path = &rule.path;
+        return Err(Failed::usage(format!(
+            "proxy: no call goes by {path}: such paths are this server's own API"
+        ))
+        .next("Leave the rule out, or name another path"));
+    }
+    let worker = |name| Some((name, config.queues.get(name)?.said.get("worker")?));
+    let own = raincheck::proxy::queues(settings.proxy.iter());
+    // What is said of it by nobody is the proxy's own.
+    if let Some((name, said)) = own
+        .keys()
+        .filter_map(worker)
+        .find(|(_, said)| said.origin != Origin::Default)
+    {
+        let origin = &said.origin;
+        return Err(Failed::usage(format!(
+            "{origin}: queue {name}: its jobs are calls of the proxy, which works them itself"
+        ))
+        .next("Leave worker out, or name another queue in the rule: queue = \"NAME\""));
+    }
+    if settings.upstream_timeout.is_zero() {
+        return Err(
+            Failed::usage("upstream_timeout: nothing is answered within 0s".to_owned())
+                .next("Write a longer time: --upstream-timeout 5m"),
+        );
+    }
+    Ok(())
 }
 
 fn trust(config: &Config) -> Result<Trust, Failed> {

@@ -292,6 +292,7 @@ impl Bound {
                 .exposed
                 .or_else(|| proxy.as_ref().map(|_| Exposed::default())),
             interim: proxy.is_some(),
+            mount: node.options().mount.clone(),
             ..ServerOptions::default()
         };
         match proxy.clone() {

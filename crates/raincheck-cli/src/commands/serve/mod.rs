@@ -98,7 +98,7 @@ impl Serve {
     pub(crate) fn run(self, output: Output) -> Result<(), Failed> {
         let config = Config::load(&self.flags)?;
         // What cannot be is refused before anything is made.
-        let ready = before::ready(&config).map_err(|all| first(&config, all))?;
+        let ready = before::ready(&config, self.mounted).map_err(|all| first(&config, all))?;
         let settings = &config.settings;
         confined::confine(settings.program_new_privileges)?;
         let log = logs::start(&settings.log, settings.log_format, output.stderr_colour);

@@ -403,8 +403,13 @@ async fn finished(
     let mut response = redeem::result(api, change, Asking::Submit, ticket).await?;
     let headers = response.headers_mut();
     let (links, id) = (api.node.links(), change.job.id);
-    headers.insert(header::LOCATION, value(links.job(id, ticket)));
-    headers.insert(header::CONTENT_LOCATION, value(links.result(id, ticket)));
+    // The answer of a service that is given as it was may lead elsewhere: `Raincheck-Job` names the job in any case.
+    for (name, link) in [
+        (header::LOCATION, links.job(id, ticket)),
+        (header::CONTENT_LOCATION, links.result(id, ticket)),
+    ] {
+        headers.entry(name).or_insert_with(|| value(link));
+    }
     if let Some(applied) = prefer.applied(false) {
         headers.insert(PREFERENCE_APPLIED, applied);
     }

@@ -13,8 +13,8 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, MatchedPath, NestedPath};
 use axum::response::{IntoResponse, Response};
-use http::Request;
 use http::request::Parts;
+use http::{Method, Request};
 use raincheck_core::name::QueueName;
 use tokio::time::Instant;
 use tower::{Service, ServiceExt as _};
@@ -136,7 +136,7 @@ impl Rules {
         let nested = extensions.get::<NestedPath>().is_some() && extensions.get::<Whole>().is_none();
         // Only jobs have these.
         strip_job(request.headers_mut());
-        if upgrade(request.headers()).is_some() {
+        if *request.method() == Method::GET && upgrade(request.headers()).is_some() {
             return Choice::Pass;
         }
         let choice = choose(self.mode, self.after, request.method(), request.headers());

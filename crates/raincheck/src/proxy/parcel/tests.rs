@@ -77,7 +77,7 @@ fn values_that_are_no_utf_8_are_kept_octet_for_octet() {
         headers.append(name, HeaderValue::from_bytes(value).unwrap());
     }
     let input = Parcel::of(&Method::GET, &"/".parse().unwrap(), &headers).input(Bytes::new(), None);
-    let result = result(200, headers.clone(), Bytes::new());
+    let result = result(&Method::GET, 200, headers.clone(), Bytes::new());
     let mut answered = HeaderMap::new();
     answer_headers(&result, &mut answered);
     for kept in [Parcel::read(&input, None).unwrap().headers, answered] {
@@ -134,7 +134,7 @@ fn an_answer_is_kept_but_for_sessions_and_framing() {
     ] {
         headers.append(name, value.parse().unwrap());
     }
-    let result = result(401, headers, Bytes::from_static(b"rain"));
+    let result = result(&Method::GET, 401, headers, Bytes::from_static(b"rain"));
     assert!(is_answer(&result));
     let mut given = HeaderMap::new();
     answer_headers(&result, &mut given);

@@ -1,7 +1,10 @@
 //! The API nested below a path of an application: every URL that it hands out leads back to it.
 
+use std::net::SocketAddr;
+
 use axum::Router;
-use axum::routing::post;
+use axum::extract::ConnectInfo;
+use axum::routing::{get, post};
 use raincheck::core::key::Grants;
 use raincheck::core::name::{KeyName, Namespace};
 use raincheck::embed::{
@@ -202,4 +205,13 @@ async fn what_is_no_path_is_refused_before_anything_is_opened() {
         .await;
     assert!(matches!(opened, Err(OpenFailed::Mount(_))), "{opened:?}");
     assert!(!folder.path().join("jobs").exists());
+}
+
+#[tokio::test]
+async fn a_route_learns_the_address_of_its_connection_as_from_axum_s_own_server() {
+    let (rc, _folder) = opened(Raincheck::builder()).await;
+    let who = |ConnectInfo(from): ConnectInfo<SocketAddr>| async move { from.ip().to_string() };
+    let app = App::serve(&rc, Router::new().route("/who", get(who))).await;
+    let answer = app.ask("GET", "/who").send().await;
+    assert_eq!((answer.status, answer.text()), (200, "127.0.0.1"), "{answer:?}");
 }

@@ -319,7 +319,15 @@ async fn a_key_of_the_client_makes_one_job_of_one_call_and_is_the_services_too()
         "one client's keys are nothing to another's"
     );
     redeem(&proxy, &other).await;
-    assert_eq!((service.calls(), keys.load(Ordering::SeqCst)), (2, 2));
+    let with_key = proxy
+        .ask("POST", "/reports/a")
+        .header("idempotency-key", "k1")
+        .header("cookie", "me")
+        .header("x-api-key", "another");
+    let third = with_key.body("x").send().await;
+    assert_ne!(third.job(), one.job(), "whatever tells them apart");
+    redeem(&proxy, &third).await;
+    assert_eq!((service.calls(), keys.load(Ordering::SeqCst)), (3, 3));
 }
 
 #[tokio::test]

@@ -77,6 +77,7 @@ async fn who_says_how_long_it_waits_gets_the_rain_check_then() {
     };
     let asking = proxy.ask("GET", "/slow").header("prefer", "wait=1").send();
     let (mut side, check) = tokio::join!(serving, asking);
+    assert_eq!(check.header("preference-applied"), Some("wait=1"));
     side.say(SLOW).await;
     assert_eq!(redeem(&proxy, &check).await.text(), "wets");
 }

@@ -8,6 +8,7 @@ mod jobs;
 mod kept;
 mod late;
 mod pass;
+mod redeemed;
 mod refused;
 mod secure;
 mod stalled;
@@ -117,6 +118,7 @@ impl Proxied {
         let stop = CancellationToken::new();
         let options = ServerOptions {
             interim: true,
+            mount: Mount::new(MOUNT).unwrap(),
             exposed: setup.exposed,
             ..ServerOptions::default()
         };

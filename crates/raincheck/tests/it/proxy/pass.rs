@@ -190,6 +190,29 @@ async fn hints_that_come_before_the_answer_are_passed_on() {
 }
 
 #[tokio::test]
+async fn hints_that_come_together_with_the_answer_are_passed_on_before_it() {
+    let service = Played::start().await;
+    let proxy = Proxied::start(service.addr, &[ALL]).await;
+    let mut client = Side::connect(proxy.addr).await;
+    let mut side = None;
+    for n in 0..20 {
+        client.say("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
+        let side = match &mut side {
+            None => side.insert(service.accept().await),
+            Some(side) => side,
+        };
+        side.until("\r\n\r\n").await;
+        let hints =
+            format!("HTTP/1.1 103 Early Hints\r\nlink: </{n}>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n");
+        side.say(&format!("{hints}HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"))
+            .await;
+        let got = client.until("\r\n\r\nok").await;
+        let rest = got.strip_prefix(&hints).unwrap_or_else(|| panic!("{n}: {got}"));
+        assert!(rest.starts_with("HTTP/1.1 200 OK\r\n"), "{n}: {got}");
+    }
+}
+
+#[tokio::test]
 async fn a_client_of_http_1_0_gets_no_hints() {
     let service = Played::start().await;
     let proxy = Proxied::start(service.addr, &[ALL]).await;
@@ -276,6 +299,37 @@ async fn another_protocol_passes_both_ways_until_both_have_said_their_last() {
 }
 
 #[tokio::test]
+async fn no_other_version_of_http_is_a_way_past_the_rules() {
+    let service = Played::start().await;
+    let proxy = Proxied::start(service.addr, &["/a/**=UP;mode=always", ALL]).await;
+    let h2c =
+        "Connection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n";
+    for upgrade in [h2c, "Connection: upgrade, close\r\nUpgrade: tcp\r\n"] {
+        let ask = format!("POST /a/b HTTP/1.1\r\nHost: h\r\n{upgrade}Content-Length: 0\r\n\r\n");
+        let got = proxy.exchange(ask.as_bytes()).await;
+        assert!(got.starts_with("HTTP/1.1 202 "), "{got}");
+        // The job's own call.
+        let mut side = service.accept().await;
+        side.until("\r\n\r\n").await;
+        side.say("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            .await;
+    }
+    let ask = format!("GET / HTTP/1.1\r\nHost: h\r\n{h2c}\r\n");
+    let serving = async {
+        let mut side = service.accept().await;
+        let heard = side.until("\r\n\r\n").await;
+        side.say("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+        heard
+    };
+    let (heard, got) = tokio::join!(serving, proxy.exchange(ask.as_bytes()));
+    assert!(got.starts_with("HTTP/1.1 200 "), "{got}");
+    assert!(
+        !heard.contains("upgrade") && !heard.contains("http2-settings"),
+        "{heard}"
+    );
+}
+
+#[tokio::test]
 async fn a_service_that_does_not_change_the_protocol_just_answers() {
     let ask = "GET /chat HTTP/1.1\r\nHost: h\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\n\r\n";
     let (_, got) = passed(
@@ -329,6 +383,48 @@ async fn the_call_of_a_client_that_is_gone_is_dropped() {
     side.until("wets").await;
     drop(client);
     assert!(side.ended().await);
+}
+
+#[tokio::test]
+async fn a_call_that_meets_a_connection_that_closes_is_sent_once_more_where_that_is_safe() {
+    let service = Played::start().await;
+    let proxy = Proxied::start(service.addr, &[ALL]).await;
+    let serving = async {
+        let mut heard = Vec::new();
+        let mut side = service.accept().await;
+        side.until("\r\n\r\n").await;
+        side.say("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n1").await;
+        for answer in ["", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n2", "", ""] {
+            let head = side.until("\r\n\r\n").await;
+            heard.push(head.split(' ').next().unwrap().to_owned());
+            if answer.is_empty() {
+                drop(side);
+                if heard.len() == 4 {
+                    break;
+                }
+                side = service.accept().await;
+            } else {
+                side.say(answer).await;
+            }
+        }
+        heard
+    };
+    let asking = async {
+        let mut got = Vec::new();
+        for method in ["GET", "GET", "POST", "POST"] {
+            let answer = proxy.ask(method, "/").send().await;
+            got.push((answer.status, answer.text().len()));
+        }
+        got
+    };
+    let (heard, got) = tokio::join!(serving, asking);
+    assert_eq!(
+        heard,
+        ["GET", "GET", "POST", "POST"],
+        "two for the second GET, one for each POST"
+    );
+    assert_eq!(&got[..2], [(200, 1), (200, 1)]);
+    assert!(got[2..].iter().all(|(status, _)| *status == 502), "{got:?}");
 }
 
 #[tokio::test]

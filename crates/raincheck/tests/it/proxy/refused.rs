@@ -25,6 +25,11 @@ async fn what_another_could_read_otherwise_never_reaches_the_service() {
         "GET / HTTP/1.1\r\nHost: h\r\nX-A: 1\rX-B: 2\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: h\r\nX-A: 1\0\r\n\r\n",
         "GET / HTTP/1.1\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost:\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a b\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: user@h\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: h/x\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: h:a\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: h\r\nHost: h\r\n\r\n",
         "GET http://evil.example/ HTTP/1.1\r\nHost: h\r\n\r\n",
         "CONNECT evil.example:443 HTTP/1.1\r\nHost: evil.example:443\r\n\r\n",
@@ -37,6 +42,19 @@ async fn what_another_could_read_otherwise_never_reaches_the_service() {
         );
         assert!(service.is_alone().await, "{request:?}");
     }
+}
+
+#[tokio::test]
+async fn what_is_without_measure_is_refused_whatever_becomes_of_it() {
+    let service = Played::start().await;
+    let proxy = Proxied::start(service.addr, &["/a/**=UP;mode=always", ALL]).await;
+    for path in ["/", "/a/b"] {
+        let target = format!("{path}?{}", "x".repeat(9_000));
+        assert_eq!(proxy.ask("GET", &target).send().await.status, 414, "{path}");
+        let large = proxy.ask("GET", path).header("cookie", &"x".repeat(33_000));
+        assert_eq!(large.send().await.status, 431, "{path}");
+    }
+    assert!(service.is_alone().await);
 }
 
 #[tokio::test]
@@ -162,6 +180,13 @@ async fn what_the_proxy_answers_itself_has_an_id() {
         (400, Some(id.as_str()))
     );
     assert!(!id.is_empty() && id != "a b");
+    let no_request = proxy
+        .exchange(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: +2\r\n\r\nab")
+        .await;
+    assert!(
+        no_request.contains(r#""type":"/_raincheck/problems/bad-request""#),
+        "{no_request}"
+    );
     let passed = proxy
         .ask("GET", "/never/x")
         .header("x-request-id", "mine")

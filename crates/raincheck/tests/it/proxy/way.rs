@@ -67,6 +67,12 @@ async fn what_a_named_proxy_says_of_the_way_is_told_on_and_what_anybody_else_say
             ],
             "{rule}"
         );
+        let elsewhere = [(
+            "Forwarded",
+            "for=203.0.113.7;host=a.example, for=10.1.1.1;Host=\"pub.example:8443\"",
+        )];
+        let lines = told("127.0.0.0/8", rule, &elsewhere).await;
+        assert_eq!(lines[3], "x-forwarded-host: pub.example:8443", "{rule} {lines:?}");
         for said in [&both[..], &standard, &[]] {
             assert_eq!(
                 told("10.0.0.0/8", rule, said).await,

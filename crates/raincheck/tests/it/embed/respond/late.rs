@@ -64,7 +64,7 @@ async fn who_waits_gets_the_answer_in_time_or_a_rain_check_then() {
     let fast = app.ask("GET", "/fast").header("prefer", "wait=30").send().await;
     assert_eq!((fast.text(), fast.header("raincheck-job")), ("fast", None));
     let check = app.ask("GET", "/slow").header("prefer", "wait=1").send().await;
-    assert_eq!(check.header("preference-applied"), Some("respond-async"));
+    assert_eq!(check.header("preference-applied"), Some("wait=1"));
     gate.open.add_permits(1);
     assert_eq!(redeem(&app, &check).await.text(), "slow ");
     assert_eq!(gate.calls(), 1);
