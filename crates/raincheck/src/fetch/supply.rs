@@ -4,8 +4,14 @@
 //! commit sooner. Invariant: what waits for a host that has no room keeps nobody from handing over more.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::dispatch::Slots;
+
+/// What waits, and does not begin for so long, has no room at its hosts.
+const STILL: Duration = Duration::from_millis(20);
 
 /// See the module.
 #[derive(Debug)]
@@ -18,8 +24,8 @@ pub struct Supply {
     /// How many were handed over, and how many of them the store has not taken yet.
     handed: u64,
     on_their_way: u64,
-    /// How many had begun when it was last asked.
-    seen: u64,
+    /// How many had begun when it was last asked, and since when it is as many.
+    seen: (u64, Instant),
 }
 
 impl Supply {
@@ -31,7 +37,7 @@ impl Supply {
             before,
             handed: 0,
             on_their_way: 0,
-            seen: before,
+            seen: (before, Instant::now()),
         }
     }
 
@@ -42,8 +48,12 @@ impl Supply {
             .as_ref()
             .map_or((0, self.before), |slots| (slots.taken() as u64, slots.begun()));
         let waiting = self.handed.saturating_sub(begun - self.before);
-        // Where none begins, those that wait cannot.
-        let moves = std::mem::replace(&mut self.seen, begun) != begun;
+        let now = Instant::now();
+        if self.seen.0 != begun {
+            self.seen = (begun, now);
+        }
+        // Where none begins for a while, those that wait cannot. Between the commit that takes them and their beginning is a moment.
+        let moves = now - self.seen.1 < STILL;
         let coming = if moves {
             waiting.max(self.on_their_way)
         } else {
@@ -90,14 +100,16 @@ mod tests {
         assert_eq!(supply.wanted(), 1);
     }
 
-    #[test]
-    fn what_cannot_begin_holds_nothing_back() {
+    #[tokio::test(start_paused = true)]
+    async fn what_cannot_begin_holds_nothing_back() {
         let slots = Arc::new(Slots::default());
         let mut supply = Supply::new(Some(slots.clone()), 3);
         supply.handed(3);
         let _one = slots.take();
         supply.taken(3);
         assert_eq!(supply.wanted(), 0, "two wait, and it moves");
+        assert_eq!(supply.wanted(), 0, "they may be about to begin");
+        tokio::time::advance(STILL).await;
         assert_eq!(supply.wanted(), 2, "two wait, and none of them has begun since");
     }
 }
