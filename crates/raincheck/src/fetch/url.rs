@@ -20,7 +20,11 @@ pub(crate) fn normalised(text: &str) -> Result<(String, Uri), &'static str> {
         return Err("takes URLs of at most 8192 bytes");
     }
     let absolute = "takes absolute URLs such as https://example.org/page";
-    let host_at = text.find("://").ok_or(absolute)? + 3;
+    let scheme_ends = text.find(':').ok_or(absolute)?;
+    if !text[scheme_ends..].starts_with("://") {
+        return Err(absolute);
+    }
+    let host_at = scheme_ends + 3;
     let path_at = text[host_at..]
         .find(['/', '?'])
         .map_or(text.len(), |at| host_at + at);

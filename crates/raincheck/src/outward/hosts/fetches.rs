@@ -55,12 +55,19 @@ impl Hosts {
         now: impl Fn() -> Timestamp,
     ) -> Result<Permit, HostHeld> {
         let over = Instant::now() + patience;
+        let take = || {
+            let (mut table, now) = (self.table(), now());
+            table.at(host, now).take(Lane::Fetch, limit, now)
+        };
+        // Most find room, and need not hear of others.
+        if let Ok(probe) = take() {
+            return Ok(self.permit(host, Lane::Fetch, probe));
+        }
         loop {
             let places = self.table().at(host, now()).places.clone();
             // Made before the look: it wakes for whatever happens from here on.
             let rung = places.notified();
-            let taken = self.table().at(host, now()).take(Lane::Fetch, limit, now());
-            let held = match taken {
+            let held = match take() {
                 Ok(probe) => return Ok(self.permit(host, Lane::Fetch, probe)),
                 Err(held) => held,
             };
