@@ -140,6 +140,7 @@ impl Node {
                     hosts.clone(),
                     metrics.outward(),
                     options.bodies.clone(),
+                    options.fetches,
                 ),
             },
             traces.clone(),

@@ -71,6 +71,78 @@ fn of_a_long_list_no_more_is_handed_over_than_keeps_the_hosts_busy() {
 }
 
 #[test]
+fn what_begins_ahead_waits_for_its_turn_also_after_a_kill() {
+    let (pages, folder) = (Pages::start(), folder());
+    std::fs::write(folder.path().join("urls"), pages.urls("/slow/", 100)).expect("the folder takes a file");
+    let run = ["urls", "-o", "out", "-c", "16", "--per-host", "16"];
+    let child = start(&mut fetch(folder.path(), &run));
+    pages.open(20);
+    let out = folder.path().join("out");
+    until("20 lines", || {
+        std::fs::read_to_string(&out).is_ok_and(|text| text.lines().count() == 20)
+    });
+    until("16 more requests", || pages.asked().len() >= 36);
+    // Were more let through, they would have asked before those that came to an end since.
+    pages.open(1);
+    until("another line", || {
+        std::fs::read_to_string(&out).is_ok_and(|text| text.lines().count() == 21)
+    });
+    until("another request", || pages.asked().len() >= 37);
+    assert_eq!(pages.asked().len(), 37, "sixteen at once");
+    signal(child.id(), "KILL");
+    assert_eq!(ended(child).0, None);
+    let running = batch(&folder.path().join("out.raincheck")).counts.running;
+    assert_eq!(running, 0, "opened again, the store has ended what ran");
+    pages.open(10_000);
+    let resumed = Ran::of(&mut fetch(folder.path(), &["--resume", "-o", "out"]));
+    assert_eq!(resumed.code, 0, "{resumed:?}");
+    assert!(resumed.stderr.contains("100 URLs: 100 answered"), "{resumed:?}");
+    let results = written(folder.path(), "out");
+    assert_eq!(sorted(&results, "index"), (0..100).collect::<Vec<_>>());
+    assert_eq!(sorted(&results, "seq"), (1..=100).collect::<Vec<_>>());
+    let twice = pages.asked().values().filter(|count| **count > 1).count();
+    assert!(
+        twice <= 16,
+        "{twice} were asked for again, beyond those under way"
+    );
+}
+
+#[test]
+fn what_waits_for_its_turn_loses_none_of_its_time() {
+    let (pages, folder) = (Pages::start(), folder());
+    std::fs::write(folder.path().join("urls"), pages.urls("/slow/", 40)).expect("the folder takes a file");
+    // Nothing is answered, so each has its turn when the time of others is over.
+    let run = [
+        "urls",
+        "-o",
+        "out",
+        "-c",
+        "16",
+        "--per-host",
+        "16",
+        "--max-attempts",
+        "2",
+    ];
+    let ran = Ran::of(&mut fetch(
+        folder.path(),
+        &[
+            &run[..],
+            &["--timeout", "500ms", "--backoff", "constant;base=1ms"],
+        ]
+        .concat(),
+    ));
+    assert_eq!(ran.code, 3, "{ran:?}");
+    let asked = pages.asked();
+    assert_eq!(asked.len(), 40, "each has its turn: {ran:?}");
+    assert!(asked.values().all(|times| *times == 2), "{asked:?}");
+    let results = written(folder.path(), "out");
+    assert!(
+        results.iter().all(|one| one["error"]["code"] == "timed-out"),
+        "{results:?}"
+    );
+}
+
+#[test]
 fn pages_of_an_authority_of_ones_own_are_fetched_where_it_is_named() {
     let service = folder();
     certify(service.path());

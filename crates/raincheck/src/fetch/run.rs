@@ -7,7 +7,7 @@ use raincheck_core::batch::{
     Batch, BatchId, BatchOpened, BatchRefused, BatchStatus, Finished, Line, NewBatch,
 };
 use raincheck_core::name::{Namespace, QueueName};
-use raincheck_core::queue::{FETCHES_DEFAULT, QueueSpec, SPAN_MAX};
+use raincheck_core::queue::{QueueSpec, SPAN_MAX};
 use raincheck_core::store::{Idempotency, StoreError};
 
 use super::since::{Earlier, earlier};
@@ -41,6 +41,8 @@ pub struct Run {
     namespace: Namespace,
     queue: QueueName,
     terms: Terms,
+    /// So many begin beyond those that may ask at once.
+    ahead: u32,
     earlier: Earlier,
     status: BatchStatus,
 }
@@ -55,9 +57,13 @@ impl Run {
             Namespace::default(),
             QueueName::new("fetch").map_err(|why| RunFailed::Queue(why.to_string()))?,
         );
+        let ahead = match node.options().fetches {
+            Some(_) => terms.ahead(),
+            None => 0,
+        };
         let spec = QueueSpec {
             depth: Some(u64::MAX >> 1),
-            ..terms.settings()
+            ..terms.settings(ahead)
         };
         let put = node.put_queue(&namespace, &queue, spec, true).await?;
         put.map_err(|why| RunFailed::Queue(why.to_string()))?;
@@ -90,6 +96,7 @@ impl Run {
             namespace,
             queue,
             terms,
+            ahead,
             earlier,
             status,
         })
@@ -135,11 +142,11 @@ impl Run {
     #[must_use]
     pub fn supply(&self) -> Supply {
         let key = (self.namespace.clone(), self.queue.clone());
-        Supply::new(self.node.slots(&key), self.concurrency())
+        Supply::new(self.node.slots(&key), self.concurrency() + u64::from(self.ahead))
     }
 
     fn concurrency(&self) -> u64 {
-        self.terms.concurrency.unwrap_or(FETCHES_DEFAULT).into()
+        self.terms.at_once().into()
     }
 
     /// Whether less than half of what may be under way is: what was added does not keep it busy, for it waits for its hosts, say.

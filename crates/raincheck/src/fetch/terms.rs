@@ -22,6 +22,12 @@ use super::wanted::Checked;
 
 /// The queue of batches that ask for no limits of their own, and what the names of the others begin with.
 const QUEUE: &str = "fetch";
+/// The most that a queue or a host may have at once.
+const AT_ONCE_MAX: u32 = 100_000;
+/// Nothing begins ahead where fewer are asked at once.
+const AHEAD_FROM: u32 = 16;
+/// No more begin ahead, nor more than three times as many as are asked at once: then three commits' worth waits for its turn while one is synced.
+const AHEAD_MAX: u32 = 192;
 /// One attempt's time unless said otherwise.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -110,8 +116,8 @@ impl Terms {
     pub fn take(&mut self, name: &str, text: &str) -> Result<bool, ParseTermError> {
         match name {
             "queue" => once(&mut self.queue, text.parse().map_err(said)?)?,
-            "concurrency" => once(&mut self.concurrency, whole(text, 1, 100_000)?)?,
-            "per_host" => once(&mut self.per_host, whole(text, 1, 100_000)?)?,
+            "concurrency" => once(&mut self.concurrency, whole(text, 1, AT_ONCE_MAX)?)?,
+            "per_host" => once(&mut self.per_host, whole(text, 1, AT_ONCE_MAX)?)?,
             "rate" => once(&mut self.rate, text.parse().map_err(said)?)?,
             "max_attempts" => once(&mut self.max_attempts, whole(text, 1, MAX_ATTEMPTS_LIMIT)?)?,
             "backoff" => once(&mut self.backoff, text.parse().map_err(said)?)?,
@@ -167,10 +173,7 @@ impl Terms {
         }
         let mut name = QUEUE.to_owned();
         if self.limited() {
-            let (all, host) = (
-                self.concurrency.unwrap_or(FETCHES_DEFAULT),
-                self.per_host.unwrap_or(PER_HOST_DEFAULT),
-            );
+            let (all, host) = (self.at_once(), self.per_host.unwrap_or(PER_HOST_DEFAULT));
             name.push_str(&format!("-{all}-{host}"));
             if let Some(rate) = self.rate {
                 name.push_str(&format!("-{}", rate.to_string().replace('/', ".")));
@@ -186,15 +189,40 @@ impl Terms {
         rest.is_some_and(|rest| rest.starts_with('-'))
     }
 
-    /// The settings of that queue, where none is named.
+    /// So many are asked at once.
     #[must_use]
-    pub fn settings(&self) -> QueueSpec {
+    pub fn at_once(&self) -> u32 {
+        self.concurrency.unwrap_or(FETCHES_DEFAULT)
+    }
+
+    /// So many may begin beyond those that are asked at once, and wait for their turn here: then those that ask need not wait for the
+    /// commit that ends others and brings what follows. None where they must not begin before they ask, or are so few that
+    /// what is written together with them is little.
+    #[must_use]
+    pub fn ahead(&self) -> u32 {
+        match self.at_once() {
+            0..AHEAD_FROM => 0,
+            // What begins is charged to the rate, and a crash to what has begun.
+            _ if self.rate.is_some() || self.max_attempts == Some(1) => 0,
+            most => (3 * most).min(AHEAD_MAX).min(AT_ONCE_MAX.saturating_sub(most)),
+        }
+    }
+
+    /// The settings of that queue, where none is named, and so many may begin ahead of their turn. A host that may have all that are asked
+    /// at once is not to hold those back; of one that may have fewer no more begin than that.
+    #[must_use]
+    pub fn settings(&self, ahead: u32) -> QueueSpec {
+        let (all, host) = (self.at_once(), self.per_host.unwrap_or(PER_HOST_DEFAULT));
         QueueSpec {
             worker: Some(Worker::Fetch),
-            concurrency: Some(self.concurrency.unwrap_or(FETCHES_DEFAULT)),
+            concurrency: Some(all + ahead),
             rate: self.rate,
             group_defaults: Some(GroupSpec {
-                concurrency: Some(self.per_host.unwrap_or(PER_HOST_DEFAULT)),
+                concurrency: Some(if ahead == 0 || host < all {
+                    host
+                } else {
+                    all + ahead
+                }),
                 ..GroupSpec::default()
             }),
             ..QueueSpec::default()
@@ -266,9 +294,35 @@ mod tests {
         assert!(Terms::made(&"fetch-20-4".parse().unwrap()));
         assert!(!Terms::made(&"fetch".parse().unwrap()));
         assert_eq!(
-            terms(&[("rate", "5/m"), ("per_host", "1")]).settings().check(),
+            terms(&[("rate", "5/m"), ("per_host", "1")]).settings(0).check(),
             Ok(())
         );
+    }
+
+    #[test]
+    fn what_begins_ahead_is_bounded_and_never_more_than_a_host_may_have() {
+        for (said, ahead, all, host) in [
+            (&[][..], 192, 292, 4),
+            (&[("concurrency", "64"), ("per_host", "64")], 192, 256, 256),
+            (&[("concurrency", "20"), ("per_host", "30")], 60, 80, 80),
+            (&[("concurrency", "15"), ("per_host", "15")], 0, 15, 15),
+            (&[("rate", "5/s")], 0, 100, 4),
+            (&[("max_attempts", "1")], 0, 100, 4),
+            (
+                &[("concurrency", "99990"), ("per_host", "100000")],
+                10,
+                100_000,
+                100_000,
+            ),
+        ] {
+            let terms = terms(said);
+            let spec = terms.settings(terms.ahead());
+            assert_eq!((terms.ahead(), spec.concurrency), (ahead, Some(all)), "{said:?}");
+            assert_eq!(spec.group_defaults.unwrap().concurrency, Some(host), "{said:?}");
+            assert_eq!(spec.check(), Ok(()));
+            let spec = terms.settings(0);
+            assert_eq!(spec.concurrency, Some(terms.at_once()), "{said:?}");
+        }
     }
 
     #[test]

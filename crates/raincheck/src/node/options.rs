@@ -52,6 +52,9 @@ pub struct NodeOptions {
     /// Where the bodies of what is fetched go, each into a file of its own, instead of with their results.
     #[doc(hidden)]
     pub bodies: Option<std::path::PathBuf>,
+    /// So many fetches ask at once, whatever their queues let begin: those beyond that wait where they are.
+    #[doc(hidden)]
+    pub fetches: Option<u32>,
     /// What stands in for the workers of queues.
     #[doc(hidden)]
     pub functions: Functions,
@@ -76,6 +79,7 @@ impl Default for NodeOptions {
             worker: WorkerName::new("node").expect("a plain word is a worker's name"),
             random: Randomness::default(),
             bodies: None,
+            fetches: None,
             functions: Functions::default(),
         }
     }

@@ -1,6 +1,6 @@
 //! Fetch: the URL in a job's input is asked, and the answer is kept (see `raincheck_core::decide`, fetch).
 //!
-//! Invariants: each request, also that after a redirect, has a place at its host and a connection that `outward` allows; an
+//! Invariants: no more ask at once than the node lets; each request, also that after a redirect, has a place at its host and a connection that `outward` allows; an
 //! attempt that the host has no room for, or that it asked to come later, is given back uncharged; no more of a body is held than may
 //! be kept.
 
@@ -21,6 +21,7 @@ use raincheck_core::job::Failure;
 use raincheck_core::lease::WorkerKind;
 use raincheck_core::name::GroupName;
 use raincheck_core::time::Timestamp;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use self::body::Bodies;
@@ -33,6 +34,8 @@ use crate::telemetry::Outward;
 
 /// How long an attempt waits for its host before it is given back. Giving back costs two commits.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Of an attempt's time no more than one part of so many goes by before it asks.
+const WAITED_SHARE: u32 = 20;
 /// The least time after which it comes back where nobody knows when there is room.
 const BACK_AFTER: Duration = Duration::from_secs(1);
 
@@ -44,16 +47,53 @@ pub(crate) struct Fetcher {
     metrics: Outward,
     /// Where bodies go, where that is not with their results.
     bodies: Option<Bodies>,
+    /// Room for those that ask, where more may begin than ask at once.
+    room: Option<Arc<Semaphore>>,
 }
 
 impl Fetcher {
-    /// One that asks by this client.
-    pub(crate) fn new(client: Client, hosts: Hosts, metrics: Outward, bodies: Option<PathBuf>) -> Self {
+    /// One that asks by this client, so many URLs at once where that is said.
+    pub(crate) fn new(
+        client: Client,
+        hosts: Hosts,
+        metrics: Outward,
+        bodies: Option<PathBuf>,
+        most: Option<u32>,
+    ) -> Self {
         Self {
             client,
             hosts,
             metrics,
             bodies: bodies.map(Bodies::new),
+            room: most.map(|most| Arc::new(Semaphore::new(most as usize))),
+        }
+    }
+
+    /// Waits until it may ask. Where that took too much of the attempt's time, or all of it, the attempt is given back unbegun, and what
+    /// it was to ask for comes again with all its time.
+    async fn may_ask(&self, ctx: &Ctx) -> Result<Option<SemaphorePermit<'_>>, AttemptEnd> {
+        let Some(room) = &self.room else { return Ok(None) };
+        if let Ok(room) = room.try_acquire() {
+            return Ok(Some(room));
+        }
+        let (since, left) = (Instant::now(), ctx.deadline.since(ctx.store.now()));
+        let unbegun = AttemptEnd::Released {
+            delay: Duration::ZERO,
+        };
+        let mut stops = ctx.stops.clone();
+        tokio::select! {
+            biased;
+            // Nobody closes it.
+            room = room.acquire() => match room.ok() {
+                Some(room) if since.elapsed() < left / WAITED_SHARE => Ok(Some(room)),
+                Some(_) | None => Err(unbegun),
+            },
+            stop = stops.told() => Err(match stop.reason {
+                StopReason::TimedOut => unbegun,
+                StopReason::Cancelled | StopReason::Draining | StopReason::Settled | StopReason::LeaseOver => {
+                    AttemptEnd::Stopped
+                }
+            }),
         }
     }
 }
@@ -271,6 +311,10 @@ impl Runner for Fetch {
 
     fn run(self: Arc<Self>, ctx: Ctx) -> Pin<Box<dyn Future<Output = AttemptEnd> + Send>> {
         Box::pin(async move {
+            let _room = match self.fetcher.may_ask(&ctx).await {
+                Ok(room) => room,
+                Err(unbegun) => return unbegun,
+            };
             let mut stops = ctx.stops.clone();
             let mut under = None;
             let stopped = {

@@ -58,6 +58,7 @@ async fn fetch(mut work: Work<'_>, trust: Trust) -> Result<Tally, Failed> {
         // The URLs are those of whoever runs this.
         targets: Arc::new(Targets::anywhere()),
         bodies: work.state.bodies.clone(),
+        fetches: Some(work.state.terms()?.at_once()),
         trust,
         ..NodeOptions::default()
     };

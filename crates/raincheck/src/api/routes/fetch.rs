@@ -322,7 +322,7 @@ async fn make(
     }
     let put = api
         .node
-        .put_queue(namespace, queue, terms.settings(), false)
+        .put_queue(namespace, queue, terms.settings(0), false)
         .await?;
     put.map_err(|why| Problem::bad_request(format!("queue \"{queue}\": {why}")))
 }
