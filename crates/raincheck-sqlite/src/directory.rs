@@ -14,13 +14,13 @@ use crate::sum;
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another process has it open.
-    #[error("{} is in use by another process: stop that one, or choose another directory with --store", .path.display())]
+    #[error("{} is in use by another process: stop that one, or choose another directory (of a server: --store)", .path.display())]
     InUse {
         /// The directory.
         path: PathBuf,
     },
     /// The directory cannot be made, read or written.
-    #[error("{} cannot be used as a store's directory: give this user the permission to write it, or choose another directory with --store", .path.display())]
+    #[error("{} cannot be used as a store's directory: give this user the permission to write it, or choose another directory (of a server: --store)", .path.display())]
     Directory {
         /// The directory or a file in it.
         path: PathBuf,
@@ -72,13 +72,13 @@ pub enum OpenError {
         seal: PathBuf,
     },
     /// Another program made the database.
-    #[error("{} is a database of another program: choose another directory with --store", .path.display())]
+    #[error("{} is a database of another program: choose another directory (of a server: --store)", .path.display())]
     Foreign {
         /// The file.
         path: PathBuf,
     },
     /// A newer version of this program made the database.
-    #[error("{} has version {found}, this program knows up to {known}: use the newer program, or choose another directory with --store", .path.display())]
+    #[error("{} has version {found}, this program knows up to {known}: use the newer program, or choose another directory (of a server: --store)", .path.display())]
     Newer {
         /// The file.
         path: PathBuf,

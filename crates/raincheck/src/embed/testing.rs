@@ -119,8 +119,8 @@ impl Testing {
         self.rc.node().wake_lines();
     }
 
-    /// Lets every job of the application's handlers that is due run to its end, and those that they submit. Jobs that wait for
-    /// a later time stay.
+    /// Lets every job of the application's handlers that is due run to its end, and those that they submit; then deletes what has
+    /// outlived its retention. Jobs that wait for a later time stay.
     ///
     /// # Panics
     /// When some do not end within half a minute, or the store has failed.
@@ -134,7 +134,9 @@ impl Testing {
                 let worked = status.queue.worker() == Worker::Function && status.queue.paused.is_none();
                 worked && status.counts.queued + status.counts.running > 0
             });
-            let Some(busy) = busy else { return };
+            let Some(busy) = busy else {
+                return self.prune().await;
+            };
             assert!(
                 Instant::now() < until,
                 "queue {} still has jobs after {PATIENCE:?}: {:?}",
@@ -143,6 +145,13 @@ impl Testing {
             );
             sleep(LOOK).await;
         }
+    }
+
+    async fn prune(&self) {
+        while {
+            let slice = self.rc.node().store().prune(1_000).await;
+            slice.expect("the store of a test does not fail").more
+        } {}
     }
 
     /// Asserts that a job of this type was submitted whose input is so.

@@ -99,6 +99,9 @@ pub(crate) fn root_cause(error: &dyn std::error::Error) -> String {
         cause = inner.to_string();
         source = inner.source();
     }
+    if cause.contains("CaUsedAsEndEntity") {
+        cause.push_str(": its certificate is an authority's, and none for a server; sign one for it with that, or make one without CA:TRUE");
+    }
     cause
 }
 

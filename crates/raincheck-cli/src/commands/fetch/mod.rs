@@ -35,7 +35,8 @@ fetched once. 408, 425, 429, 5xx and broken connections are tried again, not bef
 any other answer, also a 4xx, is the result.
 
 One JSON object a line, in the order in which they came: seq, index, url, final_url, headers,
-attempts, bytes, outcome, status, content_type, and the body as json, text or base64.
+attempts, bytes, outcome, status, content_type, and the body as json, text or base64. That is so
+with --json and with -q as well, which only leaves out the bar and what is said at the end.
 
 Everything is kept in a folder beside the output (FILE.raincheck, else ./raincheck-fetch), which
 --resume and --conditional need; delete it when you are done. With --url or RAINCHECK_URL a server

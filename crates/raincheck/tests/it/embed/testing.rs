@@ -106,3 +106,20 @@ async fn jobs_of_queues_that_others_work_are_not_waited_for() {
     test.cancel(accepted.id()).await.unwrap().unwrap();
     assert_eq!(accepted.result().await, Err(ResultError::Cancelled));
 }
+
+#[tokio::test]
+async fn a_drain_deletes_what_has_outlived_its_retention() {
+    let test = Raincheck::builder()
+        .handle(COUNT, queue(), count)
+        .open_for_test()
+        .await
+        .unwrap();
+    let job = test.submit(&COUNT, &0).send().await.unwrap();
+    test.drain().await;
+    test.advance(HOUR * 23);
+    test.drain().await;
+    assert!(job.result().await.is_ok(), "results are kept for a day");
+    test.advance(HOUR * 2);
+    test.drain().await;
+    assert!(matches!(job.result().await, Err(ResultError::Missing(_))));
+}
