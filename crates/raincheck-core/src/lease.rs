@@ -35,6 +35,19 @@ pub enum WorkerKind {
 }
 
 impl WorkerKind {
+    /// The kind's name, as rows and documents write it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Push => "push",
+            Self::Pull => "pull",
+            Self::Process => "process",
+            Self::Function => "function",
+            Self::Fetch => "fetch",
+            Self::Deferred => "deferred",
+        }
+    }
+
     /// Whether the attempt runs inside the server, so that it cannot outlive it.
     #[must_use]
     pub const fn dies_with_server(self) -> bool {

@@ -3,6 +3,7 @@
 //!
 //! Invariant: a row of which a byte was changed is refused or means what it meant; reading one without a sum never panics.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,8 +19,9 @@ use raincheck_core::time::Timestamp;
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use rusqlite::{Connection, params};
 
+use crate::memory::New;
 use crate::memory::{Damaged, Memory};
-use crate::row::{self, Found, QueueNames};
+use crate::row::{self, Found, QueueNames, Rows, WriteRows};
 use crate::vault::{Kept, Place, Sealer};
 use crate::{body, schema, seal};
 
@@ -67,7 +69,7 @@ thread_local! {
     static SAMPLE: Sample = Sample::new().expect("a store in memory");
 }
 
-fn job(n: u64) -> Job {
+pub(crate) fn job(n: u64) -> Job {
     submit(&NewJob {
         id: IdGenerator::after(0).next(NOW.plus(Duration::from_millis(n)), n),
         namespace: Namespace::default(),
@@ -85,7 +87,7 @@ fn job(n: u64) -> Job {
     })
 }
 
-fn running(job: &Job) -> Job {
+pub(crate) fn running(job: &Job) -> Job {
     Job {
         phase: Phase::Running(Lease {
             nonce: Nonce([7; 12]),
@@ -127,7 +129,7 @@ fn done(job: &Job) -> Job {
     }
 }
 
-fn input() -> Input {
+pub(crate) fn input() -> Input {
     Input {
         content_type: Some("text/plain".to_owned()),
         headers: Vec::new(),
@@ -149,15 +151,21 @@ impl Sample {
         )?;
         let names = QueueNames::from([(1, (Namespace::default(), QueueName::new("q").expect("a name")))]);
         let waiting = [job(1), job(2), job(3)];
-        for job in &waiting {
-            row::insert(&conn, job, 1, None, Some(&input()))?;
-        }
+        let rows = Rows::new(&conn);
+        let new = |job: &Job| New {
+            queue: 1,
+            job: Arc::new(job.clone()),
+            idempotency: None,
+            input: Some(input()),
+        };
+        rows.insert(&waiting.each_ref().map(new))?;
         let [first, second, third] = waiting;
         let (second, began) = (running(&second), running(&third));
-        row::write(&conn, &first, &second, None, None, 0)?;
-        row::write(&conn, &first, &began, None, None, 0)?;
+        rows.write(&first, &second, None, None, 0)?;
+        rows.write(&first, &began, None, None, 0)?;
         let third = done(&third);
-        row::write(&conn, &began, &third, Some(&result()), None, 0)?;
+        rows.write(&began, &third, Some(&result()), None, 0)?;
+        drop(rows);
         let jobs = vec![first, second, third];
         Ok(Self { conn, names, jobs })
     }

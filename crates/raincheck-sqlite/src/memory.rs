@@ -56,7 +56,7 @@ type ClaimKey = (QueueKey, WorkerName, String);
 pub(crate) struct Memory {
     /// Who each queue's key stands for; shared with the readers whenever it grows.
     pub(crate) names: Arc<QueueNames>,
-    keys: Named<(Namespace, QueueName), QueueKey>,
+    keys: Named<Namespace, Named<QueueName, QueueKey>>,
     pub(crate) queues: Numbered<QueueKey, QueueMemory>,
     timers: BTreeMap<(i64, u64), Timer>,
     /// Waiting jobs that will be overdue, by when.
@@ -140,7 +140,7 @@ impl Memory {
 
     /// The key of a queue, deleted ones included.
     pub(crate) fn key(&self, ns: &Namespace, name: &QueueName) -> Option<QueueKey> {
-        self.keys.get(&(ns.clone(), name.clone())).copied()
+        self.keys.get(ns)?.get(name).copied()
     }
 
     /// A queue that exists.
@@ -175,7 +175,7 @@ impl Memory {
     ) {
         if !self.names.contains_key(&key) {
             Arc::make_mut(&mut self.names).insert(key, (ns.clone(), name.clone()));
-            self.keys.insert((ns.clone(), name.clone()), key);
+            self.keys.entry(ns.clone()).or_default().insert(name.clone(), key);
         }
         self.queues
             .entry(key)

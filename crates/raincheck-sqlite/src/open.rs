@@ -145,21 +145,26 @@ impl SqliteStore {
             .then(|| Look::start(&database, &handover, options.set_aside_damaged))
             .transpose()?;
         let readers = Arc::new(Readers::start(&database, options.cache_kib / 4, &shared)?);
-        let mut writer = Writer::new(
-            conn,
-            memory,
-            Arc::clone(&handover),
-            Arc::clone(&options.clock),
-            &shared,
-            Beside { checkpoint, look },
-            seal,
-        );
-        writer.end_former_attempts(now).map_err(failed)?;
-        directory.sync()?;
+        let beside = Beside { checkpoint, look };
         let (end, ended) = tokio::sync::oneshot::channel();
-        let (theirs, kept) = (Arc::clone(&readers), Arc::clone(&shared));
+        let (began, begins) = std::sync::mpsc::sync_channel(1);
+        let (theirs, kept, way) = (Arc::clone(&readers), Arc::clone(&shared), Arc::clone(&handover));
+        let clock = Arc::clone(&options.clock);
+        let file = database.clone();
+        // The statements that the writer keeps are the connection's, so all of it is made where it runs.
         let run = move || {
-            let conn = writer.run();
+            let mut writer = Writer::new(&conn, memory, way, clock, &kept, beside, seal);
+            let former = writer.end_former_attempts(now);
+            let former = former.map_err(|source| row_error(&file, source));
+            if let Err(error) = former.and_then(|()| directory.sync()) {
+                drop(writer);
+                drop((theirs, conn, directory));
+                let _ = began.send(Err(error));
+                return;
+            }
+            // Whoever opens the store waits for this.
+            let _ = began.send(Ok(()));
+            writer.run();
             theirs.stop();
             kept.fresh.close();
             drop(conn);
@@ -168,10 +173,18 @@ impl SqliteStore {
             // Nobody may be waiting for the end.
             let _ = end.send(());
         };
-        std::thread::Builder::new()
+        let writing = std::thread::Builder::new()
             .name("writer".to_owned())
             .spawn(run)
             .map_err(OpenError::Thread)?;
+        match begins.recv() {
+            Ok(began) => began?,
+            Err(_) => {
+                if let Err(panic) = writing.join() {
+                    std::panic::resume_unwind(panic);
+                }
+            }
+        }
         let inner = Inner {
             handover,
             readers,

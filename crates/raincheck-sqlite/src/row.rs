@@ -1,6 +1,6 @@
 //! A job as a row, and back.
 //!
-//! Invariant: what [`write()`] wrote, [`read`] reads back as the same job. Columns hold what SQL selects on or what
+//! Invariant: what [`Rows`] wrote, [`read`] reads back as the same job. Columns hold what SQL selects on or what
 //! changes often; the rest is JSON that `sqlite3` shows as text.
 
 use std::collections::HashMap;
@@ -20,9 +20,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::sum;
 
+mod statements;
+mod texts;
 mod write;
 
-pub(crate) use write::{insert, write, write_options};
+pub(crate) use write::{Rows, WriteRows, write_options};
 
 /// A queue's key in the table `queues`.
 pub(crate) type QueueKey = i64;
@@ -83,6 +85,8 @@ struct LeaseRow {
     progress: Option<Progress>,
 }
 
+use nonce::digits_of;
+
 /// A nonce as 24 hexadecimal digits.
 mod nonce {
     use std::borrow::Cow;
@@ -91,13 +95,17 @@ mod nonce {
     use serde::de::{Deserialize, Deserializer, Error};
     use serde::ser::Serializer;
 
-    pub(super) fn serialize<S: Serializer>(nonce: &Nonce, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn digits_of(nonce: &Nonce) -> [u8; 24] {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut text = [0; 24];
         for (pair, byte) in text.as_chunks_mut::<2>().0.iter_mut().zip(nonce.0) {
             *pair = [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
         }
-        serializer.serialize_str(std::str::from_utf8(&text).unwrap_or_default())
+        text
+    }
+
+    pub(super) fn serialize<S: Serializer>(nonce: &Nonce, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(std::str::from_utf8(&digits_of(nonce)).unwrap_or_default())
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Nonce, D::Error> {

@@ -18,7 +18,7 @@ use rusqlite::Connection;
 use crate::apply::{batches, deliveries, unique};
 use crate::fresh::{Fresh, Step};
 use crate::memory::Memory;
-use crate::row::{self, QueueKey};
+use crate::row::{self, QueueKey, WriteRows};
 use crate::told::Told;
 use crate::vault::Sealer;
 use crate::waiting::Waiters;
@@ -27,6 +27,8 @@ use crate::{body, sum};
 /// What an operation works with inside the transaction.
 pub(crate) struct Tx<'a> {
     pub(crate) conn: &'a Connection,
+    /// Writes the rows of jobs.
+    pub(crate) rows: &'a dyn WriteRows,
     pub(crate) memory: &'a mut Memory,
     /// The stamp of every operation of this pass.
     pub(crate) now: Timestamp,
@@ -55,9 +57,9 @@ impl Tx<'_> {
 
     /// Writes the rows of jobs that have none yet: before anything looks at the rows.
     pub(crate) fn write_new(&mut self) -> rusqlite::Result<()> {
-        for new in self.memory.unwritten.take() {
-            let word = new.idempotency.as_deref();
-            row::insert(self.conn, &new.job, new.queue, word, new.input.as_ref())?;
+        if !self.memory.unwritten.is_empty() {
+            let new: Vec<_> = self.memory.unwritten.take().collect();
+            self.rows.insert(&new)?;
         }
         Ok(())
     }
@@ -149,7 +151,7 @@ impl Tx<'_> {
             None
         };
         if !later {
-            row::write(self.conn, before, after, result, place, self.memory.moved)?;
+            self.rows.write(before, after, result, place, self.memory.moved)?;
         }
         if ends {
             let queue = self

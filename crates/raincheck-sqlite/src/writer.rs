@@ -22,7 +22,7 @@ use crate::handover::{Handover, Round, Taken};
 use crate::look::Look;
 use crate::memory::Memory;
 use crate::operation::Operation;
-use crate::row::QueueNames;
+use crate::row::{QueueNames, Rows};
 use crate::seal::Seal;
 use crate::space::Space;
 use crate::told::Told;
@@ -91,8 +91,9 @@ impl Beside {
 }
 
 /// The writing thread's state.
-pub(crate) struct Writer {
-    conn: Connection,
+pub(crate) struct Writer<'c> {
+    conn: &'c Connection,
+    rows: Rows<'c>,
     memory: Memory,
     handover: Arc<Handover>,
     clock: Arc<dyn Clock>,
@@ -104,9 +105,9 @@ pub(crate) struct Writer {
     seal: Seal,
 }
 
-impl Writer {
+impl<'c> Writer<'c> {
     pub(crate) fn new(
-        conn: Connection,
+        conn: &'c Connection,
         memory: Memory,
         handover: Arc<Handover>,
         clock: Arc<dyn Clock>,
@@ -117,6 +118,7 @@ impl Writer {
         *shared.names.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&memory.names);
         let shared = Arc::clone(shared);
         Self {
+            rows: Rows::new(conn),
             conn,
             memory,
             handover,
@@ -132,7 +134,8 @@ impl Writer {
 
     fn tx(&mut self, now: Timestamp) -> Tx<'_> {
         Tx {
-            conn: &self.conn,
+            conn: self.conn,
+            rows: &self.rows,
             memory: &mut self.memory,
             now,
             told: &mut self.told,
@@ -158,9 +161,9 @@ impl Writer {
         Ok(())
     }
 
-    /// Runs until the store is closed and everything pushed was answered. What it gives back is the connection: closed last,
-    /// it moves the log into the database.
-    pub(crate) fn run(mut self) -> Connection {
+    /// Runs until the store is closed and everything pushed was answered. The connection is to be closed last: that moves the log
+    /// into the database.
+    pub(crate) fn run(mut self) {
         loop {
             let now = self.clock.now();
             let patience = self.memory.next_timer().map(|due| due.since(now));
@@ -178,11 +181,11 @@ impl Writer {
         }
         self.beside.stop();
         if self.failed.is_none()
-            && let Err(error) = back::at_close(&self.conn, self.clock.now())
+            && let Err(error) = back::at_close(self.conn, self.clock.now())
         {
             tracing::warn!(%error, "the time is not noted");
         }
-        if self.failed.is_some() || !self.shared.space.measure(&self.conn) {
+        if self.failed.is_some() || !self.shared.space.measure(self.conn) {
             // Nothing is written after a failure, and a disk is not filled to the brim: a clean open recovers from the log.
             let _ = self
                 .conn
@@ -194,7 +197,6 @@ impl Writer {
                 .conn
                 .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
         }
-        self.conn
     }
 
     fn pass(&mut self, mut rounds: Vec<Round>) {
@@ -233,7 +235,7 @@ impl Writer {
             .into_iter()
             .for_each(|round| round.finish(&self.handover.outbox));
         if self.failed.is_none()
-            && let Err(error) = self.beside.checkpoint.after_commit(&self.conn)
+            && let Err(error) = self.beside.checkpoint.after_commit(self.conn)
         {
             self.fail(error.to_string());
         }
@@ -401,7 +403,7 @@ impl Writer {
         }
         let damaged = std::mem::take(&mut self.memory.damaged);
         let recent_jobs = self.memory.recent_jobs();
-        self.memory = Memory::load(&self.conn, recent_jobs, now, damaged).map_err(broken)?;
+        self.memory = Memory::load(self.conn, recent_jobs, now, damaged).map_err(broken)?;
         Ok(())
     }
 

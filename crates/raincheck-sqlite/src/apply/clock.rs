@@ -26,7 +26,7 @@ pub(crate) fn move_jobs(tx: &mut Tx<'_>, set: ClockSet) -> rusqlite::Result<()> 
             // All of these were moved at once.
             next.run_at = job.run_at;
         }
-        row::write(tx.conn, &job, &next, None, None, tx.memory.moved)?;
+        tx.rows.write(&job, &next, None, None, tx.memory.moved)?;
     }
     Ok(())
 }

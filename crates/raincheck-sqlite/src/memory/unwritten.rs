@@ -44,6 +44,10 @@ impl Unwritten {
         true
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(crate) fn take(&mut self) -> impl Iterator<Item = New> {
         std::mem::take(&mut self.0).into_values()
     }

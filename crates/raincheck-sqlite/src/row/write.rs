@@ -2,58 +2,20 @@
 //!
 //! Invariant: what is written here is what [`read`](super::read) reads.
 
+use std::cell::RefCell;
+
 use raincheck_core::batch::Member;
 use raincheck_core::content::{Input, JobResult};
-use raincheck_core::job::{Attempt, Job, Phase, Since};
+use raincheck_core::job::{Job, Phase};
 use raincheck_core::lease::Lease;
 use raincheck_core::name::GroupName;
 use raincheck_core::time::Timestamp;
 use rusqlite::{Connection, params};
 
-use super::{AttemptRow, History, LeaseRow, QueueKey, json, key, of_asked, of_step, outcome_state, state};
+use super::statements::{AT_ONCE, CLAIM_JOB, END, END_MEMBER, Kept, SUCCEED, SUCCEED_MEMBER, Values};
+use super::{QueueKey, json, key, of_asked, of_step, outcome_state, state, statements, texts};
+use crate::memory::New;
 use crate::sum;
-
-fn lease_text(lease: &Lease) -> rusqlite::Result<String> {
-    json(&LeaseRow {
-        nonce: lease.nonce,
-        worker: lease.worker.clone(),
-        kind: lease.kind,
-        started: lease.started_at.as_millis(),
-        term: u64::try_from(lease.term.as_millis()).unwrap_or(u64::MAX),
-        expires: lease.expires_at.as_millis(),
-        deadline: lease.attempt_deadline.as_millis(),
-        cancel_by: lease.cancel_by.map(Timestamp::as_millis),
-        claim_id: lease.claim_id.clone(),
-        progress: lease.progress.clone(),
-    })
-}
-
-fn history_text(job: &Job) -> rusqlite::Result<Option<String>> {
-    let created = (job.created_at != job.id.created_at()).then(|| job.created_at.as_millis());
-    let links = job.retry_of.is_some() || job.retried_as.is_some();
-    let set = job.since != Since::default();
-    if job.attempts.is_empty() && job.error.is_none() && !links && created.is_none() && !set {
-        return Ok(None);
-    }
-    let row = |attempt: &Attempt| AttemptRow {
-        n: attempt.n,
-        worker: attempt.worker.clone(),
-        started: attempt.started_at.as_millis(),
-        ended: attempt.ended_at.as_millis(),
-        outcome: attempt.outcome,
-        error: attempt.error.clone(),
-    };
-    let history = History {
-        attempts: job.attempts.iter().map(row).collect(),
-        error: job.error.clone(),
-        retry_of: job.retry_of,
-        retried_as: job.retried_as,
-        created,
-        accepted_since: job.since.accepted.map(Timestamp::as_millis),
-        due_since: job.since.due.map(Timestamp::as_millis),
-    };
-    json(&history).map(Some)
-}
 
 fn settled_bytes(job: &Job) -> Option<[u8; 28]> {
     job.settled.map(|settled| {
@@ -92,75 +54,6 @@ fn member_columns(member: Member) -> [i64; 3] {
         member.batch.tail().cast_signed(),
         index,
     ]
-}
-
-/// Inserts a job, with some columns more.
-macro_rules! insert_job {
-    ($columns:literal, $values:literal) => {
-        concat!(
-            "INSERT INTO jobs (seq, tail, queue, priority, run_at, job_group, options, history, idempotency, input_type, input, ",
-            "sum, asked_sum, history_sum, input_sum, state, version, attempt, fence, started_at, lease, cancelling",
-            $columns,
-            ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, 0",
-            $values,
-            ")"
-        )
-    };
-}
-
-/// Inserts a job that was just accepted, and perhaps claimed, with its input where that goes into the row.
-pub(crate) fn insert(
-    conn: &Connection,
-    job: &Job,
-    queue: QueueKey,
-    idempotency: Option<&str>,
-    input: Option<&Input>,
-) -> rusqlite::Result<()> {
-    let mut insert = conn.prepare_cached(if job.member.is_some() {
-        insert_job!(", batch, batch_tail, batch_index", ", ?22, ?23, ?24")
-    } else {
-        insert_job!("", "")
-    })?;
-    if let Some(member) = job.member {
-        for (column, value) in (22..).zip(member_columns(member)) {
-            insert.raw_bind_parameter(column, value)?;
-        }
-    }
-    let (options, history) = (options_text(job)?, history_text(job)?);
-    let lease = job.lease().map(lease_text).transpose()?;
-    let (state, ..) = phase_columns(job, 0);
-    let content_type = input.and_then(|input| input.content_type.as_deref());
-    let common = params![
-        key(job.id),
-        job.id.tail().cast_signed(),
-        queue,
-        job.priority,
-        job.run_at.as_millis(),
-        job.group.as_ref().map(GroupName::as_str),
-        options,
-        history,
-        idempotency,
-        content_type,
-        input.map(|input| &*input.body),
-        step_sum(job, lease.as_deref(), None, 0),
-        asked_sum(job, queue, options.as_deref()),
-        history_sum(job, history.as_deref()),
-        input.map(|input| sum::of(
-            [Some(key(job.id))],
-            [content_type.map(str::as_bytes), Some(&input.body)]
-        )),
-        state,
-        job.version,
-        job.attempt,
-        job.fence.0,
-        job.started_at.map(Timestamp::as_millis),
-        lease,
-    ];
-    for (index, value) in common.iter().enumerate() {
-        insert.raw_bind_parameter(index + 1, value)?;
-    }
-    insert.raw_execute()?;
-    Ok(())
 }
 
 fn options_text(job: &Job) -> rusqlite::Result<Option<String>> {
@@ -212,114 +105,264 @@ pub(crate) fn write_options(conn: &Connection, queue: QueueKey, job: &Job) -> ru
     Ok(())
 }
 
-/// Writes a job's next state back, with its result where that goes into the row, and its place among the members of its batch that have
-/// ended where it ends as one. The clock was `moved` by so much, in all.
-///
-/// The two steps that every job takes, to be claimed and to end, name only the columns that they change: SQLite then
-/// looks at no index that they leave alone.
-pub(crate) fn write(
-    conn: &Connection,
-    before: &Job,
-    job: &Job,
-    result: Option<&JobResult>,
-    place: Option<u64>,
-    moved: i64,
-) -> rusqlite::Result<()> {
-    let place = place.map(u64::cast_signed);
-    match (&before.phase, &job.phase) {
-        (Phase::Waiting, Phase::Running(lease)) => write_claimed(conn, job, lease),
-        (Phase::Running(_), Phase::Done { .. }) => write_ended(conn, job, result, place, moved),
-        _ => {
-            debug_assert!(result.is_none(), "only the end of an attempt leaves a result");
-            let place = match (place, job.member) {
-                // It ended before and keeps its place.
-                (None, Some(_)) if job.done() => place_of(conn, job)?,
-                (place, _) => place,
+/// Writes the rows of jobs.
+pub(crate) trait WriteRows {
+    /// Inserts jobs that were just accepted, and perhaps claimed, with their inputs where those go into the rows.
+    fn insert(&self, jobs: &[New]) -> rusqlite::Result<()>;
+
+    /// Writes a job's next state back, with its result where that goes into the row, and its place among the members of its batch that have
+    /// ended where it ends as one. The clock was `moved` by so much, in all.
+    fn write(
+        &self,
+        before: &Job,
+        job: &Job,
+        result: Option<&JobResult>,
+        place: Option<u64>,
+        moved: i64,
+    ) -> rusqlite::Result<()>;
+}
+
+/// What writes the rows of jobs: the statements that every job needs, and room for the texts in it.
+pub(crate) struct Rows<'c> {
+    conn: &'c Connection,
+    insert: [Kept<'c>; 3],
+    insert_members: [Kept<'c>; 3],
+    claim: Kept<'c>,
+    end: Kept<'c>,
+    end_member: Kept<'c>,
+    succeed: Kept<'c>,
+    succeed_member: Kept<'c>,
+    lease: RefCell<String>,
+    history: RefCell<String>,
+}
+
+impl<'c> Rows<'c> {
+    pub(crate) fn new(conn: &'c Connection) -> Self {
+        Self {
+            conn,
+            insert: AT_ONCE.map(|rows| Kept::new(statements::insert(false, rows))),
+            insert_members: AT_ONCE.map(|rows| Kept::new(statements::insert(true, rows))),
+            claim: Kept::new(CLAIM_JOB),
+            end: Kept::new(END),
+            end_member: Kept::new(END_MEMBER),
+            succeed: Kept::new(SUCCEED),
+            succeed_member: Kept::new(SUCCEED_MEMBER),
+            lease: RefCell::new(String::new()),
+            history: RefCell::new(String::new()),
+        }
+    }
+}
+
+impl WriteRows for Rows<'_> {
+    fn insert(&self, jobs: &[New]) -> rusqlite::Result<()> {
+        let mut rest = jobs;
+        while let Some(first) = rest.first() {
+            let members = first.job.member.is_some();
+            let alike = rest.iter().take_while(|new| new.job.member.is_some() == members);
+            let alike = alike.take(AT_ONCE[0]).count();
+            let statements = if members {
+                &self.insert_members
+            } else {
+                &self.insert
             };
-            write_all(conn, job, place, moved)?;
+            let fitting = AT_ONCE
+                .iter()
+                .zip(statements)
+                .find(|(at_once, _)| **at_once <= alike);
+            let Some((at_once, insert)) = fitting else { break };
+            let (these, others) = rest.split_at(*at_once);
+            insert.run(self.conn, |values| {
+                these.iter().try_for_each(|new| self.put_new(values, new))
+            })?;
+            rest = others;
+        }
+        Ok(())
+    }
+
+    /// The two steps that every job takes, to be claimed and to end, name only the columns that they change: SQLite then
+    /// looks at no index that they leave alone.
+    fn write(
+        &self,
+        before: &Job,
+        job: &Job,
+        result: Option<&JobResult>,
+        place: Option<u64>,
+        moved: i64,
+    ) -> rusqlite::Result<()> {
+        let place = place.map(u64::cast_signed);
+        match (&before.phase, &job.phase) {
+            (Phase::Waiting, Phase::Running(_)) => self.write_claimed(job),
+            (Phase::Running(_), Phase::Done { .. }) => self.write_ended(job, result, place, moved),
+            _ => {
+                debug_assert!(result.is_none(), "only the end of an attempt leaves a result");
+                let place = match (place, job.member) {
+                    // It ended before and keeps its place.
+                    (None, Some(_)) if job.done() => place_of(self.conn, job)?,
+                    (place, _) => place,
+                };
+                self.write_all(job, place, moved)?;
+                if place.is_some() {
+                    self.conn
+                        .prepare_cached("UPDATE jobs SET batch_place = ?2 WHERE seq = ?1")?
+                        .execute(params![key(job.id), place])?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Rows<'_> {
+    /// One job of those that are inserted.
+    fn put_new(&self, values: &mut Values<'_, '_>, new: &New) -> rusqlite::Result<()> {
+        let New {
+            queue,
+            job,
+            idempotency,
+            input,
+        } = new;
+        let options = options_text(job)?;
+        let (mut lease, mut history) = (self.lease.borrow_mut(), self.history.borrow_mut());
+        let lease = lease_text(&mut lease, job.lease())?;
+        let history = history_text(&mut history, job)?;
+        let (seq, (state, ..)) = (key(job.id), phase_columns(job, 0));
+        let input = input.as_ref();
+        let content_type = input.and_then(|input| input.content_type.as_deref());
+        let input_sum = |input: &Input| {
+            let texts = [content_type.map(str::as_bytes), Some(&*input.body)];
+            sum::of([Some(seq)], texts)
+        };
+        values
+            .put(seq)?
+            .put(job.id.tail().cast_signed())?
+            .put(queue)?
+            .put(job.priority)?
+            .put(job.run_at.as_millis())?
+            .put(job.group.as_ref().map(GroupName::as_str))?
+            .put(options.as_deref())?
+            .put(history)?
+            .put(idempotency.as_deref())?
+            .put(content_type)?
+            .put(input.map(|input| &*input.body))?
+            .put(step_sum(job, lease, None, 0))?
+            .put(asked_sum(job, *queue, options.as_deref()))?
+            .put(history_sum(job, history))?
+            .put(input.map(input_sum))?
+            .put(state)?
+            .put(job.version)?
+            .put(job.attempt)?
+            .put(job.fence.0)?
+            .put(job.started_at.map(Timestamp::as_millis))?
+            .put(lease)?;
+        for column in job.member.into_iter().flat_map(member_columns) {
+            values.put(column)?;
+        }
+        Ok(())
+    }
+
+    fn write_claimed(&self, job: &Job) -> rusqlite::Result<()> {
+        let mut lease = self.lease.borrow_mut();
+        let lease = lease_text(&mut lease, job.lease())?;
+        self.claim.run(self.conn, |values| {
+            values
+                .put(key(job.id))?
+                .put(job.version)?
+                .put(job.attempt)?
+                .put(job.fence.0)?
+                .put(job.started_at.map(Timestamp::as_millis))?
+                .put(lease)?
+                .put(step_sum(job, lease, None, 0))?;
+            Ok(())
+        })
+    }
+
+    fn write_ended(
+        &self,
+        job: &Job,
+        result: Option<&JobResult>,
+        place: Option<i64>,
+        moved: i64,
+    ) -> rusqlite::Result<()> {
+        let end = match (result, place) {
+            (Some(_), None) => &self.succeed,
+            (Some(_), Some(_)) => &self.succeed_member,
+            (None, Some(_)) => &self.end_member,
+            (None, None) => &self.end,
+        };
+        let mut history = self.history.borrow_mut();
+        let history = history_text(&mut history, job)?;
+        let (seq, (state, finished_at, expires_at)) = (key(job.id), phase_columns(job, moved));
+        end.run(self.conn, |values| {
+            values
+                .put(seq)?
+                .put(state)?
+                .put(job.version)?
+                .put(job.attempt)?
+                .put(job.cancel_requested)?
+                .put(finished_at)?
+                .put(expires_at)?
+                .put(history)?
+                .put(settled_bytes(job))?
+                .put(step_sum(job, None, place, moved))?
+                .put(history_sum(job, history))?;
+            if let Some(result) = result {
+                let content_type = result.content_type.as_deref();
+                let numbers = [Some(seq), Some(result.status.into())];
+                let sum = sum::of(numbers, [content_type.map(str::as_bytes), Some(&result.body)]);
+                values
+                    .put(result.status)?
+                    .put(content_type)?
+                    .put(&*result.body)?
+                    .put(sum)?;
+            }
             if place.is_some() {
-                conn.prepare_cached("UPDATE jobs SET batch_place = ?2 WHERE seq = ?1")?
-                    .execute(params![key(job.id), place])?;
+                values.put(place)?;
             }
             Ok(())
-        }
+        })
+    }
+
+    fn write_all(&self, job: &Job, place: Option<i64>, moved: i64) -> rusqlite::Result<()> {
+        let (state, finished_at, expires_at) = phase_columns(job, moved);
+        let mut update = self.conn.prepare_cached(
+            "UPDATE jobs SET state = ?2, version = ?3, attempt = ?4, fence = ?5, cancelling = ?6, run_at = ?7, started_at = ?8, \
+             finished_at = ?9, expires_at = ?10, lease = ?11, history = ?12, settled = ?13, priority = ?14, sum = ?15, \
+             history_sum = ?16 WHERE seq = ?1",
+        )?;
+        let (mut lease, mut history) = (self.lease.borrow_mut(), self.history.borrow_mut());
+        let lease = lease_text(&mut lease, job.lease())?;
+        let history = history_text(&mut history, job)?;
+        update.execute(params![
+            key(job.id),
+            state,
+            job.version,
+            job.attempt,
+            job.fence.0,
+            job.cancel_requested,
+            job.run_at.as_millis(),
+            job.started_at.map(Timestamp::as_millis),
+            finished_at,
+            expires_at,
+            lease,
+            history,
+            settled_bytes(job),
+            job.priority,
+            step_sum(job, lease, place, moved),
+            history_sum(job, history),
+        ])?;
+        Ok(())
     }
 }
 
-fn write_claimed(conn: &Connection, job: &Job, lease: &Lease) -> rusqlite::Result<()> {
-    let mut update = conn.prepare_cached(
-        "UPDATE jobs SET state = 1, version = ?2, attempt = ?3, fence = ?4, started_at = ?5, lease = ?6, settled = NULL, \
-         sum = ?7 WHERE seq = ?1",
-    )?;
-    let lease = lease_text(lease)?;
-    update.execute(params![
-        key(job.id),
-        job.version,
-        job.attempt,
-        job.fence.0,
-        job.started_at.map(Timestamp::as_millis),
-        lease,
-        step_sum(job, Some(&lease), None, 0),
-    ])?;
-    Ok(())
+fn lease_text<'t>(text: &'t mut String, lease: Option<&Lease>) -> rusqlite::Result<Option<&'t str>> {
+    let Some(lease) = lease else { return Ok(None) };
+    texts::lease(text, lease)?;
+    Ok(Some(text))
 }
 
-/// Ends a job that ran, with some columns more.
-macro_rules! end_job {
-    ($more:literal) => {
-        concat!(
-            "UPDATE jobs SET state = ?2, version = ?3, attempt = ?4, cancelling = ?5, finished_at = ?6, ",
-            "expires_at = ?7, lease = NULL, history = ?8, settled = ?9, sum = ?10, history_sum = ?11",
-            $more,
-            " WHERE seq = ?1"
-        )
-    };
-}
-
-fn write_ended(
-    conn: &Connection,
-    job: &Job,
-    result: Option<&JobResult>,
-    place: Option<i64>,
-    moved: i64,
-) -> rusqlite::Result<()> {
-    let (state, finished_at, expires_at) = phase_columns(job, moved);
-    let mut update = conn.prepare_cached(match (result, place) {
-        (Some(_), None) => {
-            end_job!(", result_status = ?12, result_type = ?13, result = ?14, result_sum = ?15")
-        }
-        (Some(_), Some(_)) => end_job!(
-            ", result_status = ?12, result_type = ?13, result = ?14, result_sum = ?15, batch_place = ?16"
-        ),
-        (None, Some(_)) => end_job!(", batch_place = ?12"),
-        (None, None) => end_job!(""),
-    })?;
-    if place.is_some() {
-        update.raw_bind_parameter(if result.is_some() { 16 } else { 12 }, place)?;
-    }
-    if let Some(result) = result {
-        let content_type = result.content_type.as_deref();
-        update.raw_bind_parameter(12, result.status)?;
-        update.raw_bind_parameter(13, content_type)?;
-        update.raw_bind_parameter(14, &*result.body)?;
-        let numbers = [Some(key(job.id)), Some(result.status.into())];
-        let sum = sum::of(numbers, [content_type.map(str::as_bytes), Some(&result.body)]);
-        update.raw_bind_parameter(15, sum)?;
-    }
-    update.raw_bind_parameter(1, key(job.id))?;
-    update.raw_bind_parameter(2, state)?;
-    update.raw_bind_parameter(3, job.version)?;
-    update.raw_bind_parameter(4, job.attempt)?;
-    update.raw_bind_parameter(5, job.cancel_requested)?;
-    update.raw_bind_parameter(6, finished_at)?;
-    update.raw_bind_parameter(7, expires_at)?;
-    let history = history_text(job)?;
-    update.raw_bind_parameter(8, history.as_deref())?;
-    update.raw_bind_parameter(9, settled_bytes(job))?;
-    update.raw_bind_parameter(10, step_sum(job, None, place, moved))?;
-    update.raw_bind_parameter(11, history_sum(job, history.as_deref()))?;
-    update.raw_execute()?;
-    Ok(())
+fn history_text<'t>(text: &'t mut String, job: &Job) -> rusqlite::Result<Option<&'t str>> {
+    texts::history(text, job)?;
+    Ok(Some(&**text).filter(|text| !text.is_empty()))
 }
 
 fn place_of(conn: &Connection, job: &Job) -> rusqlite::Result<Option<i64>> {
@@ -327,31 +370,52 @@ fn place_of(conn: &Connection, job: &Job) -> rusqlite::Result<Option<i64>> {
         .query_row([key(job.id)], |row| row.get(0))
 }
 
-fn write_all(conn: &Connection, job: &Job, place: Option<i64>, moved: i64) -> rusqlite::Result<()> {
-    let (state, finished_at, expires_at) = phase_columns(job, moved);
-    let mut update = conn.prepare_cached(
-        "UPDATE jobs SET state = ?2, version = ?3, attempt = ?4, fence = ?5, cancelling = ?6, run_at = ?7, started_at = ?8, \
-         finished_at = ?9, expires_at = ?10, lease = ?11, history = ?12, settled = ?13, priority = ?14, sum = ?15, \
-         history_sum = ?16 WHERE seq = ?1",
-    )?;
-    let (lease, history) = (job.lease().map(lease_text).transpose()?, history_text(job)?);
-    update.execute(params![
-        key(job.id),
-        state,
-        job.version,
-        job.attempt,
-        job.fence.0,
-        job.cancel_requested,
-        job.run_at.as_millis(),
-        job.started_at.map(Timestamp::as_millis),
-        finished_at,
-        expires_at,
-        lease,
-        history,
-        settled_bytes(job),
-        job.priority,
-        step_sum(job, lease.as_deref(), place, moved),
-        history_sum(job, history.as_deref()),
-    ])?;
-    Ok(())
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use raincheck_core::batch::BatchId;
+    use raincheck_core::name::{Namespace, QueueName};
+
+    use super::super::{Found, QueueNames, load_key};
+    use super::*;
+    use crate::{fuzz, schema};
+
+    /// The n-th job: every third runs, and those from `members` on are of a batch.
+    fn nth(n: u64, members: u64) -> New {
+        let mut job = fuzz::job(n);
+        if n.is_multiple_of(3) {
+            job = fuzz::running(&job);
+        }
+        job.member = (n >= members).then(|| Member {
+            batch: BatchId::from_parts(7, 8),
+            index: n,
+        });
+        New {
+            queue: 1,
+            job: Arc::new(job),
+            idempotency: n.is_multiple_of(5).then(|| n.to_string()),
+            input: n.is_multiple_of(2).then(fuzz::input),
+        }
+    }
+
+    #[test]
+    fn jobs_that_are_inserted_together_are_read_as_they_were() {
+        let names = QueueNames::from([(1, (Namespace::default(), QueueName::new("q").unwrap()))]);
+        for count in [1_u64, 3, 4, 5, 15, 16, 17, 37, 40] {
+            for members in [0, count / 2, count] {
+                let conn = schema::in_memory().unwrap();
+                let all: Vec<_> = (0..count).map(|n| nth(n, members)).collect();
+                Rows::new(&conn).insert(&all).unwrap();
+                for new in &all {
+                    let Ok(Some(Found::Job(1, job))) = load_key(&conn, &names, key(new.job.id)) else {
+                        panic!("{count} {members} {:?}", new.job);
+                    };
+                    assert_eq!(*job, *new.job, "{count} {members}");
+                    let input = crate::body::input(&conn, job.id).unwrap();
+                    assert_eq!(input.is_some(), new.input.is_some(), "{count} {members}");
+                }
+            }
+        }
+    }
 }

@@ -9,7 +9,7 @@ use super::{Fault, Writer, fault};
 use crate::apply::batches;
 use crate::{aside, row};
 
-impl Writer {
+impl Writer<'_> {
     /// Names the jobs that were set aside before the store was opened.
     pub(super) fn name_known(&self) {
         let found = self.memory.damaged.found();

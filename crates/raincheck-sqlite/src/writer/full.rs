@@ -8,7 +8,7 @@ use raincheck_core::time::Timestamp;
 use super::{Fault, Writer};
 use crate::operation::Operation;
 
-impl Writer {
+impl Writer<'_> {
     /// Runs what came to nothing for want of space once more without what is new, and where that does not help with what is held
     /// for a full disk.
     pub(super) fn make_do(&mut self, requests: Vec<&mut Box<dyn Operation>>, now: Timestamp) {

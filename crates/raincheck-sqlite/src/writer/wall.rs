@@ -10,7 +10,7 @@ use super::{Fault, Writer, fault};
 use crate::apply::clock;
 use crate::back;
 
-impl Writer {
+impl Writer<'_> {
     /// Follows the host's time, which was set by so many milliseconds. Where that cannot be moved along now, it is tried
     /// again; until then the time goes on as if nothing had happened.
     pub(super) fn follow_wall(&mut self, by: i64) {
@@ -42,12 +42,12 @@ impl Writer {
     fn move_along(&mut self, set: ClockSet) -> Result<(), Fault> {
         let mut moved = || {
             self.conn.execute_batch("BEGIN IMMEDIATE")?;
-            back::meanwhile(&self.conn, set)?;
+            back::meanwhile(self.conn, set)?;
             let mut tx = self.tx(set.was);
             clock::move_jobs(&mut tx, set)?;
             clock::move_batches(&mut tx, set);
             tx.flush()?;
-            back::keep_due(&self.conn, set)
+            back::keep_due(self.conn, set)
         };
         moved().map_err(|error| fault(error, false))?;
         let committed = self.conn.execute_batch("COMMIT");
