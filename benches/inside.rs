@@ -5,6 +5,8 @@
 //! cargo run --release --package raincheck --example inside -- [JOBS] [CLIENTS] [FOLDER]
 //! ```
 //!
+//! By itself it has the system's allocator; the example `inside-mimalloc` is the same with another one, as an application may choose.
+//!
 //! Invariant: each client has one job at a time, and counts it when it has read its result.
 
 use std::path::PathBuf;
@@ -61,7 +63,7 @@ async fn run(rc: &Raincheck, jobs: u64, clients: u64) -> Result<(f64, f64), Stri
 }
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 1)]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+pub(crate) async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (jobs, clients) = (argument(1, 50_000_u64), argument(2, 64_u64));
     let folder = argument(3, std::env::temp_dir()).join(format!("raincheck-inside-{}", std::process::id()));
     let settings = queue().concurrency(u32::try_from(clients)?).depth(jobs + 1);
