@@ -25,6 +25,8 @@ const BOUND_MIB: u64 = 512;
 /// Clients with most of a body of 1 MiB: together several times the bound.
 const HALVES: usize = 1_500;
 const BODY_BYTES: usize = 1 << 20;
+/// Clients that send all of one at once.
+const WHOLES: usize = 900;
 /// Clients that wait for a job, more than the 10,000 that may.
 const WAITERS: usize = 11_000;
 /// Files that the server and we need.
@@ -172,6 +174,7 @@ pub(super) async fn prove(binary: &str, dir: &Path, say: &dyn Fn(&str)) -> Resul
     let with_bodies = peak_mib(server.pid())?;
     let held_bodies = halves.len();
     drop(halves);
+    let (taken, with_wholes) = wholes(&server, to).await.context("whole bodies")?;
 
     let head = || format!("GET /v1/jobs/{awaited}?wait=60 HTTP/1.1\r\nHost: localhost\r\n\r\n");
     let (waiting, refused) = crowd(to, WAITERS, head, Bytes::new()).await.context("waiters")?;
@@ -200,12 +203,29 @@ pub(super) async fn prove(binary: &str, dir: &Path, say: &dyn Fn(&str)) -> Resul
         "measured, for no cgroup can be had"
     };
     say(&format!(
-        "memory: {idle} MiB idle; {held_bodies} of {HALVES} half bodies held, the others 503: {with_bodies} MiB; 10,000 of \
+        "memory: {idle} MiB idle; {held_bodies} of {HALVES} half bodies held, the others 503: {with_bodies} MiB; {taken} of \
+         {WHOLES} whole ones taken at once: {with_wholes} MiB; 10,000 of \
          {WAITERS} waiters held, the others 429: {with_waiters} MiB; bound {BOUND_MIB} MiB ({by}), {} jobs taken meanwhile are there",
         kept.len()
     ));
     server.kill().await?;
     Ok(())
+}
+
+/// Whole bodies, all at once: how many became jobs, and the memory at its peak. What was read counts until it is on disk.
+async fn wholes(server: &Server, to: SocketAddr) -> Result<(usize, u64)> {
+    let head = || {
+        format!("POST /v1/queues/q/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: {BODY_BYTES}\r\n\r\n")
+    };
+    let body = Bytes::from(vec![b'x'; BODY_BYTES]);
+    let (_, answered) = crowd(to, WHOLES, head, body).await?;
+    ensure!(
+        answered.keys().all(|status| [0, 202, 503].contains(status)),
+        "they got {answered:?}"
+    );
+    let taken = answered.get(&202).copied().unwrap_or_default();
+    ensure!(taken > 0, "none was taken: {answered:?}");
+    Ok((taken, peak_mib(server.pid())?))
 }
 
 /// Jobs are taken as ever.

@@ -77,7 +77,7 @@ pub struct ApiOptions {
     pub ping: Duration,
     /// How slowly a request's body may come.
     pub body_pace: BodyPace,
-    /// How many bytes the bodies that are being read may take together.
+    /// How many bytes the bodies may take together that are being read, or on their way to the disk.
     pub bodies_bytes_max: u64,
     /// How often one API key may come.
     pub per_key: Allowance,
@@ -94,7 +94,7 @@ pub struct ApiOptions {
 }
 
 impl Default for ApiOptions {
-    /// 10,000 waiters, 10,000 streams, a comment every 15 s, bodies of at least 1 KiB/s after 5 s and of 256 MiB
+    /// 10,000 waiters, 10,000 streams, a comment every 15 s, bodies of at least 1 KiB/s after 5 s and of 160 MiB
     /// together, closed; with keys
     /// 10,000 requests a second by one of them, and 200 a second from one address without.
     fn default() -> Self {
@@ -103,7 +103,7 @@ impl Default for ApiOptions {
             streams_max: 10_000,
             ping: Duration::from_secs(15),
             body_pace: BodyPace::default(),
-            bodies_bytes_max: 256 << 20,
+            bodies_bytes_max: 160 << 20,
             per_key: Allowance::Usual,
             per_address: Allowance::Usual,
             closed: true,

@@ -144,10 +144,12 @@ pub(crate) fn target(url: &str) -> Result<Uri, &'static str> {
 /// Whether what is written as a port is one: what is none would be read as if nothing were written.
 #[must_use]
 pub fn port_fits(authority: &Authority) -> bool {
-    let written = authority.as_str();
-    let host = written.rsplit_once('@').map_or(written, |(_, host)| host);
-    let port = host.get(authority.host().len()..).unwrap_or_default();
-    matches!(port, "" | ":") || authority.port_u16().is_some()
+    match authority.as_str().rsplit_once(':') {
+        // The end of an address of version 6.
+        Some((_, port)) if port.ends_with(']') => true,
+        Some((_, port)) => port.is_empty() || (!port.starts_with('+') && port.parse::<u16>().is_ok()),
+        None => true,
+    }
 }
 
 /// The least delay before another attempt: seconds or an HTTP date (RFC 9110 section 10.2.3); zero where there is none

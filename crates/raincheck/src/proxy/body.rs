@@ -76,6 +76,7 @@ pub(crate) enum Standing {
 #[derive(Debug)]
 struct Kept {
     bytes: BytesMut,
+    announced: u64,
     most: u64,
     part: Part,
     whole: bool,
@@ -106,8 +107,8 @@ impl Upload {
     /// The body, where it was kept whole.
     pub(crate) fn kept(&self) -> Option<Bytes> {
         let mut state = self.state();
-        let kept = state.kept.as_mut().filter(|kept| kept.whole)?;
-        Some(kept.bytes.split().freeze())
+        let kept = state.kept.take_if(|kept| kept.whole)?;
+        Some(kept.part.of(kept.bytes))
     }
 
     /// Whether more of the body is of use: it was kept so far, and others than these so many may still want it.
@@ -171,9 +172,14 @@ impl Upload {
         }
         let Some(kept) = &mut state.kept else { return };
         let all = (kept.bytes.len() + data.len()) as u64;
-        if all > kept.most || kept.part.hold(all).is_err() {
+        // As much as was announced at once: what grows step by step leaves holes behind.
+        let room = all.max(kept.announced);
+        if all > kept.most || kept.part.hold(room).is_err() {
             state.kept = None;
             return;
+        }
+        if kept.bytes.is_empty() {
+            kept.bytes.reserve(usize::try_from(room).unwrap_or(0));
         }
         kept.bytes.extend_from_slice(data);
     }
@@ -240,6 +246,7 @@ impl Sending {
             .filter(|(most, _)| announced <= *most)
             .map(|(most, room)| Kept {
                 bytes: BytesMut::new(),
+                announced,
                 most,
                 part: room.part(),
                 whole: false,

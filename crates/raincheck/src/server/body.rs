@@ -103,7 +103,10 @@ where
         }
         whole.extend_from_slice(&data);
     }
-    Ok(whole.freeze())
+    Ok(match part {
+        Some(part) => part.of(whole),
+        None => whole.freeze(),
+    })
 }
 
 /// Gives up on a body that falls behind its pace.

@@ -1,10 +1,12 @@
-//! The memory that all bodies which are being read take together.
+//! The memory that all bodies take together which are being read, or have been and are on their way into the store.
 //!
-//! Invariant: what a body takes is given back when nobody reads it any more; a body that would take more than there is left is
-//! refused, so that no number of clients with half a body makes the server grow without end.
+//! Invariant: what a body takes is given back when nobody has it any more; a body that would take more than there is left is
+//! refused, so that no number of clients with a body, half or whole, makes the server grow without end.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::{Bytes, BytesMut};
 
 use super::body::BodyError;
 
@@ -54,6 +56,25 @@ impl Part {
         self.held = bytes;
         Ok(())
     }
+
+    /// The body that was read, which takes its part until nobody has it any more: until its job is on disk, for the most.
+    pub(crate) fn of(mut self, body: BytesMut) -> Bytes {
+        // All of it is there.
+        let _ = self.hold(body.capacity() as u64);
+        Bytes::from_owner(Held { body, _part: self })
+    }
+}
+
+/// A body with its part of the room.
+struct Held {
+    body: BytesMut,
+    _part: Part,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.body
+    }
 }
 
 impl Drop for Part {
@@ -77,5 +98,18 @@ mod tests {
         two.hold(9).unwrap();
         drop((one, two));
         assert_eq!(room.0.load(Ordering::Relaxed), 10);
+    }
+
+    #[test]
+    fn a_body_takes_its_part_for_as_long_as_somebody_has_it() {
+        let room = Room::new(100);
+        let mut part = room.part();
+        part.hold(4).unwrap();
+        let body = part.of(BytesMut::from(&b"wets"[..]));
+        let same = body.clone();
+        drop(body);
+        assert_eq!((room.0.load(Ordering::Relaxed), &same[..]), (96, &b"wets"[..]));
+        drop(same);
+        assert_eq!(room.0.load(Ordering::Relaxed), 100);
     }
 }

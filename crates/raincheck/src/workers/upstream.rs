@@ -80,12 +80,17 @@ async fn work(origin: Arc<dyn Origin>, flights: Flights, safes: Safes, mut call:
         retries,
     };
     let was_sent = parcel.late == Some(call.job.id);
+    // It goes with the request, or nobody needs it: an attempt may take long.
+    let body = std::mem::take(&mut call.input.body);
     let answering = match flying {
-        Some(flying) => flying,
+        Some(flying) => {
+            drop(body);
+            flying
+        }
         None if was_sent && !manner.repeats => return lost(),
         None => {
             parcel.tell_job(call.job.id, call.job.attempt, call.traceparent.as_deref());
-            let request = request(parcel, call.input.body.clone());
+            let request = request(parcel, body);
             origin.call(request, &mut call)
         }
     };
