@@ -29,13 +29,14 @@ impl Kinds {
 
     /// Its attempt has ended: how it ran.
     pub(super) fn ended(&self, job: &Job) -> Option<&'static str> {
-        Some(match self.all().remove(&job.id)? {
-            WorkerKind::Push | WorkerKind::Deferred => "push",
-            WorkerKind::Pull => "pull",
-            WorkerKind::Process => "process",
-            WorkerKind::Function => "function",
-            WorkerKind::Fetch => "fetch",
-        })
+        let kind = self.all().remove(&job.id)?;
+        // It was pushed, and its endpoint settles it later.
+        let kind = if kind == WorkerKind::Deferred {
+            WorkerKind::Push
+        } else {
+            kind
+        };
+        Some(kind.as_str())
     }
 
     fn all(&self) -> MutexGuard<'_, Map<JobId, WorkerKind>> {
