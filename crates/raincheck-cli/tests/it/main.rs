@@ -16,6 +16,7 @@ mod fronted;
 mod guides;
 mod help;
 mod jobs;
+mod kept;
 mod keys;
 mod listing;
 mod logs;

@@ -32,7 +32,15 @@ pub(super) fn take(path: &str, folder: &Folder, output: Output) -> Result<Taken,
     } else {
         let file = File::open(path);
         Box::new(BufReader::new(file.map_err(|error| {
-            Failed::new(Exit::Failure, format!("cannot read the list {path:?}: {error}"))
+            let hint = if path.starts_with("http://") || path.starts_with("https://") {
+                format!("; for one URL type: echo {path} | raincheck fetch -")
+            } else {
+                String::new()
+            };
+            Failed::new(
+                Exit::Failure,
+                format!("cannot read the list {path:?}: {error}{hint}"),
+            )
         })?))
     };
     let part = folder.list().with_extension("part");

@@ -18,6 +18,8 @@ use crate::outward::root_cause;
 
 /// So many bytes are written at once.
 const PIECE: usize = 1 << 20;
+/// So many parts of a body are held at most before they are written, however short they are.
+const FRAMES_MAX: usize = 256;
 /// So much of a body that nobody wants is read, so that its connection can be used again.
 const DISCARDED_MAX: u64 = 64 << 10;
 
@@ -61,41 +63,76 @@ impl Bodies {
 }
 
 /// Reads a body to its end, into this file where one is named.
-pub(super) async fn read_body(mut body: Incoming, max: u64, file: Option<PathBuf>) -> Result<Read, Unread> {
+pub(super) async fn read_body(body: Incoming, max: u64, file: Option<PathBuf>) -> Result<Read, Unread> {
     if body.size_hint().lower() > max {
         return Err(Unread::TooLarge);
     }
-    let mut writing = file.map(|path| Writing { path, part: None });
-    let mut held = BytesMut::new();
-    let mut bytes = 0;
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| Unread::BrokenOff {
-            after: bytes,
-            why: root_cause(&error),
-        })?;
-        // Trailers are no part of it.
-        let Ok(data) = frame.into_data() else { continue };
-        bytes += data.len() as u64;
-        if bytes > max {
-            return Err(Unread::TooLarge);
+    let mut coming = Coming { body, bytes: 0, max };
+    let body = match file {
+        Some(path) => {
+            coming.write(path).await?;
+            Bytes::new()
         }
-        held.extend_from_slice(&data);
-        if let Some(file) = writing.take_if(|_| held.len() >= PIECE) {
-            let piece = held.split().freeze();
-            let written = blocking(move || file.written(&piece)).await;
-            writing = Some(written.map_err(Unread::Unwritten)?);
-        }
-    }
-    let body = held.freeze();
-    let Some(file) = writing else {
-        return Ok(Read { body, bytes });
+        None => coming.hold().await?,
     };
-    let ended = blocking(move || file.written(&body)?.ended()).await;
-    ended.map_err(Unread::Unwritten)?;
-    Ok(Read {
-        body: Bytes::new(),
-        bytes,
-    })
+    let bytes = coming.bytes;
+    Ok(Read { body, bytes })
+}
+
+/// A body that is being read, and how much of it came.
+struct Coming {
+    body: Incoming,
+    bytes: u64,
+    max: u64,
+}
+
+impl Coming {
+    /// What comes next; nothing at its end.
+    async fn data(&mut self) -> Result<Option<Bytes>, Unread> {
+        while let Some(frame) = self.body.frame().await {
+            let frame = frame.map_err(|error| Unread::BrokenOff {
+                after: self.bytes,
+                why: root_cause(&error),
+            })?;
+            // Trailers are no part of it.
+            let Ok(data) = frame.into_data() else { continue };
+            self.bytes += data.len() as u64;
+            if self.bytes > self.max {
+                return Err(Unread::TooLarge);
+            }
+            return Ok(Some(data));
+        }
+        Ok(None)
+    }
+
+    async fn hold(&mut self) -> Result<Bytes, Unread> {
+        let mut held = BytesMut::new();
+        while let Some(data) = self.data().await? {
+            held.extend_from_slice(&data);
+        }
+        Ok(held.freeze())
+    }
+
+    /// Writes what comes as it came: to join it first costs a copy of all of it.
+    async fn write(&mut self, path: PathBuf) -> Result<(), Unread> {
+        let mut file = Writing { path, part: None };
+        let mut held = Vec::new();
+        let mut bytes = 0;
+        while let Some(data) = self.data().await? {
+            bytes += data.len();
+            held.push(data);
+            if bytes >= PIECE || held.len() >= FRAMES_MAX {
+                bytes = 0;
+                let piece = std::mem::take(&mut held);
+                file = blocking(move || file.written(&piece))
+                    .await
+                    .map_err(Unread::Unwritten)?;
+            }
+        }
+        blocking(move || file.written(&held)?.ended())
+            .await
+            .map_err(Unread::Unwritten)
+    }
 }
 
 /// Reads a body that nobody wants, where it is short.
@@ -117,7 +154,7 @@ struct Writing {
 }
 
 impl Writing {
-    fn written(mut self, bytes: &[u8]) -> io::Result<Self> {
+    fn written(mut self, parts: &[Bytes]) -> io::Result<Self> {
         if self.part.is_none() {
             let part = self
                 .path
@@ -126,7 +163,7 @@ impl Writing {
             self.part = Some((part, file));
         }
         if let Some((_, file)) = &mut self.part {
-            file.write_all(bytes)?;
+            parts.iter().try_for_each(|part| file.write_all(part))?;
         }
         Ok(self)
     }
