@@ -149,6 +149,11 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// So long a handler's own word may be, in bytes.
+    pub const CODE_MAX: usize = 64;
+    /// So much of a handler's text is kept, in bytes.
+    pub const DETAIL_MAX: usize = 4 << 10;
+
     /// A failure without a status.
     pub fn new(code: &str, detail: impl Into<String>) -> Self {
         Self {
@@ -156,6 +161,22 @@ impl Failure {
             detail: detail.into(),
             status: None,
         }
+    }
+
+    /// What a handler says of itself. Of a long text the beginning is kept: last words are not refused for their number.
+    #[must_use]
+    pub fn of_handler(code: &str, mut detail: String) -> Self {
+        if detail.len() > Self::DETAIL_MAX {
+            detail.truncate(detail.floor_char_boundary(Self::DETAIL_MAX));
+            detail.push('…');
+        }
+        Self::new(code, detail)
+    }
+
+    /// Whether a handler may say this word: 1 to 64 visible ASCII characters.
+    #[must_use]
+    pub fn takes_code(code: &str) -> bool {
+        (1..=Self::CODE_MAX).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_graphic())
     }
 }
 

@@ -25,8 +25,8 @@ use super::submit::JobType;
 use super::typed::WorkedBy;
 use crate::links::{BadMount, Mount};
 use crate::node::{Node, NodeOptions};
-use crate::workers::AttemptEnd;
 use crate::workers::function::{Function, Functions};
+use crate::workers::{AttemptEnd, StopReason, Stops};
 
 /// What works the jobs of one queue, with its layers.
 type Work = BoxCloneSyncService<JobRequest, Reply, BoxError>;
@@ -328,9 +328,16 @@ impl<S: Clone + Send + Sync + 'static> Builder<S> {
 }
 
 /// What works a queue, as the engine calls it.
+fn is_draining(stops: &Stops) -> bool {
+    stops
+        .now()
+        .is_some_and(|stop| stop.reason == StopReason::Draining)
+}
+
 fn function(work: Work) -> Function {
     Function::new(move |call| {
         let (work, most) = (work.clone(), call.result_max);
+        let stops = call.stops.clone();
         async move {
             match work.oneshot(JobRequest::new(call)).await {
                 Ok(reply) if reply.len() as u64 > most => JobError::fatal(format!(
@@ -339,7 +346,11 @@ fn function(work: Work) -> Function {
                 .code("result-too-large")
                 .end(),
                 Ok(reply) => AttemptEnd::Succeeded(reply.result()),
-                Err(error) => JobError::of(error).end(),
+                Err(error) => match JobError::of(error) {
+                    // It left because the process leaves: the next one goes on, and no attempt is charged.
+                    error if error.is_retried() && is_draining(&stops) => AttemptEnd::Stopped,
+                    error => error.end(),
+                },
             }
         }
     })

@@ -201,7 +201,9 @@ impl Ctx {
         }
     }
 
-    /// Waits until the attempt is to stop, and tells why. The handler is dropped soon after, if it does not end.
+    /// Waits until the attempt is to stop, and tells why. The handler is dropped soon after, if it does not end. Where the
+    /// process leaves ([`StopReason::Draining`]), an error that another attempt may help against gives the job back: no
+    /// attempt is charged.
     ///
     /// ```
     /// use raincheck::embed::{Ctx, JobError};

@@ -48,7 +48,7 @@ impl JobError {
     /// Another attempt may help, no sooner than after so long.
     pub fn retry_after(delay: Duration, why: impl fmt::Display) -> Self {
         Self {
-            failure: Failure::new(CODE, why.to_string()),
+            failure: Failure::of_handler(CODE, why.to_string()),
             retry: Some(delay),
         }
     }
@@ -56,15 +56,24 @@ impl JobError {
     /// No other attempt will help: the job has failed.
     pub fn fatal(why: impl fmt::Display) -> Self {
         Self {
-            failure: Failure::new(CODE, why.to_string()),
+            failure: Failure::of_handler(CODE, why.to_string()),
             retry: None,
         }
     }
 
-    /// With a stable word of the application's own in place of `handler-failed`.
+    /// With a stable word of the application's own in place of `handler-failed`: 1 to 64 visible ASCII characters. What is
+    /// no such word is passed over.
     #[must_use]
     pub fn code(mut self, code: impl Into<String>) -> Self {
-        self.failure.code = code.into();
+        let code = code.into();
+        if Failure::takes_code(&code) {
+            self.failure.code = code;
+        } else {
+            tracing::warn!(
+                ?code,
+                "a failure's code takes 1 to 64 visible ASCII characters: it is passed over"
+            );
+        }
         self
     }
 
@@ -121,3 +130,21 @@ impl<E: std::error::Error> From<E> for JobError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct JobFailed(pub JobError);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_says_only_words_and_texts_that_a_worker_may_say() {
+        for code in ["", "Not A Code!\n", &"c".repeat(65)] {
+            assert_eq!(JobError::fatal("never").code(code).failure().code, CODE);
+        }
+        assert_eq!(
+            JobError::fatal("never").code("no-such-month").failure().code,
+            "no-such-month"
+        );
+        let long = JobError::retry("ä".repeat(4_000)).failure().detail.clone();
+        assert_eq!(long, format!("{}…", "ä".repeat(Failure::DETAIL_MAX / 2)));
+    }
+}

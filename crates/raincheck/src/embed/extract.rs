@@ -72,8 +72,28 @@ impl<S, T: DeserializeOwned + Send> FromJob<S> for Args<T> {
     fn from_job(job: &JobRequest, _: &S) -> impl Future<Output = Result<Self, JobError>> + Send {
         let read = serde_json::from_slice(&job.input().body).map(Self);
         ready(read.map_err(|error| {
-            JobError::fatal(format!("the input is not what is taken: {error}")).code("bad-input")
+            JobError::fatal(format!("the input is not what is taken: {}", unfit(&error))).code("bad-input")
         }))
+    }
+}
+
+/// Why an input does not fit, without the value that does not: what is told of a failure holds no part of an input.
+fn unfit(error: &serde_json::Error) -> String {
+    const WITH_VALUE: [&str; 5] = [
+        "invalid type: ",
+        "invalid value: ",
+        "invalid length ",
+        "unknown variant ",
+        "unknown field ",
+    ];
+    let text = error.to_string();
+    if text.starts_with("missing field ") || text.starts_with("duplicate field ") {
+        return text;
+    }
+    let told = WITH_VALUE.iter().any(|kind| text.starts_with(kind));
+    match text.rsplit_once(", expected ").filter(|_| told) {
+        Some((_, expected)) => format!("expected {expected}"),
+        None => format!("line {}, column {}", error.line(), error.column()),
     }
 }
 

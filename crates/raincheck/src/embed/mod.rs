@@ -64,3 +64,5 @@ pub use self::submit::{Accepted, JobType, Submit, SubmitError};
 pub use self::testing::Testing;
 pub use self::typed::{Gives, Takes, Typed, Untyped, WorkedBy};
 pub use crate::links::BadMount;
+pub use raincheck_core::id::JobId;
+pub use raincheck_core::time::Timestamp;

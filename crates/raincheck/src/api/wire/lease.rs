@@ -27,10 +27,6 @@ use crate::workers::KEPT_HEADERS;
 
 /// The longest text that a worker may say of its progress.
 const MESSAGE_BYTES_MAX: usize = 1 << 10;
-/// The longest code of a failure.
-const CODE_BYTES_MAX: usize = 64;
-/// What is longer of a failure's detail is cut off: a worker's last words are not refused for their number.
-const DETAIL_BYTES_MAX: usize = 4 << 10;
 /// The longest name of a claim.
 const CLAIM_ID_BYTES_MAX: usize = 255;
 
@@ -189,15 +185,10 @@ fn failure(raw: &RawValue) -> Result<Failure, Why> {
     }
     let Written { code, detail } = serde_json::from_str(raw.get()).map_err(|_| TAKES)?;
     let code = code.unwrap_or_else(|| "handler-failed".to_owned());
-    if code.is_empty() || code.len() > CODE_BYTES_MAX || !code.bytes().all(|b| b.is_ascii_graphic()) {
+    if !Failure::takes_code(&code) {
         return Err("the code takes 1 to 64 visible ASCII characters".into());
     }
-    let mut detail = detail.unwrap_or_default();
-    if detail.len() > DETAIL_BYTES_MAX {
-        detail.truncate(detail.floor_char_boundary(DETAIL_BYTES_MAX));
-        detail.push('…');
-    }
-    Ok(Failure::new(&code, detail))
+    Ok(Failure::of_handler(&code, detail.unwrap_or_default()))
 }
 
 fn yes_or_no(raw: &RawValue) -> Result<bool, Why> {

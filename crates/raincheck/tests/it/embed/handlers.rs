@@ -136,6 +136,10 @@ async fn an_input_that_cannot_be_read_fails_the_job_for_good_without_calling_the
         panic!("it fails");
     };
     assert_eq!(failure.code, "bad-input");
+    assert_eq!(
+        failure.detail, "the input is not what is taken: expected struct Sum at line 1 column 5",
+        "it says what is expected and nothing of the input"
+    );
     assert_eq!(rc.job(accepted.id()).await.unwrap().unwrap().attempt, 1);
 }
 

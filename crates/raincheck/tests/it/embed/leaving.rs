@@ -86,6 +86,54 @@ async fn what_does_not_finish_within_the_grace_is_given_back_and_worked_at_the_n
     );
 }
 
+/// A handler that leaves with this error when it is told to, and ends when it is let.
+fn leaving(gate: &Gate, error: fn(&str) -> JobError) -> raincheck::embed::Builder<()> {
+    let gate = gate.clone();
+    let handler = move |ctx: Ctx, Attempt(attempt): Attempt| {
+        let gate = gate.clone();
+        async move {
+            gate.begun.add_permits(1);
+            tokio::select! {
+                open = gate.open.acquire() => open?.forget(),
+                why = ctx.stopped() => return Err(error(&format!("{why:?}"))),
+            }
+            Ok::<_, JobError>(attempt)
+        }
+    };
+    Raincheck::builder().handle(WAIT, queue().max_attempts(1), handler)
+}
+
+/// What comes of a job whose handler leaves with this error while the application stops, at the next opening.
+async fn after_leaving(error: fn(&str) -> JobError) -> Result<u32, ResultError> {
+    let gate = Gate::new();
+    let (rc, folder) = opened(leaving(&gate, error)).await;
+    let accepted = rc.submit(&WAIT, &()).send().await.unwrap();
+    gate.begun.acquire().await.unwrap().forget();
+    rc.shutdown(Duration::from_secs(60)).await;
+    drop((rc, gate));
+    let gate = Gate::new();
+    gate.open.add_permits(1);
+    let rc = leaving(&gate, error)
+        .open(folder.path().join("jobs"))
+        .await
+        .unwrap();
+    rc.result::<u32>(accepted.id()).await
+}
+
+#[tokio::test]
+async fn a_handler_that_leaves_because_the_application_does_is_given_back_uncharged() {
+    assert_eq!(after_leaving(|why| JobError::retry(why)).await, Ok(1));
+}
+
+#[tokio::test]
+async fn a_handler_that_fails_for_good_while_the_application_leaves_has_failed() {
+    let result = after_leaving(|why| JobError::fatal(why).code("left")).await;
+    let Err(ResultError::Failed(failure)) = result else {
+        panic!("{result:?}");
+    };
+    assert_eq!((&*failure.code, &*failure.detail), ("left", "Draining"));
+}
+
 #[tokio::test]
 async fn jobs_survive_an_application_that_is_cut() {
     let (rc, folder) = opened(Gate::new().builder()).await;
