@@ -1,10 +1,11 @@
-//! Bodies that `raincheck fetch` puts into files: whole, however they come. And lists that are none.
+//! Bodies that `raincheck fetch` puts into files: whole, however they come. Lists that are none, and results that nobody takes.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
 
-use crate::fetch::{fetch, folder, written};
-use crate::rig::Ran;
+use crate::fetch::{Pages, fetch, folder, sorted, written};
+use crate::rig::{Ran, Server, until};
 
 /// Chunks of all lengths up to some thousand bytes, five megabytes in all.
 fn chunks() -> Vec<Vec<u8>> {
@@ -54,4 +55,84 @@ fn who_names_a_url_instead_of_a_list_is_told_what_to_type() {
     assert_eq!(ran.code, 1, "{ran:?}");
     let hint = "type: echo http://127.0.0.1:1/a | raincheck fetch -";
     assert!(ran.stderr.contains(hint), "{ran:?}");
+}
+
+/// Runs a command whose standard output leads there: its code, and what it said.
+fn to(stdout: impl Into<Stdio>, command: &mut Command) -> (Option<i32>, String) {
+    let child = command.stdout(stdout).stderr(Stdio::piped()).spawn();
+    let ended = child.and_then(Child::wait_with_output).expect("the binary ends");
+    (
+        ended.status.code(),
+        String::from_utf8_lossy(&ended.stderr).into_owned(),
+    )
+}
+
+#[test]
+fn results_that_cannot_be_written_are_kept_and_the_message_says_how_to_go_on() {
+    let (pages, folder) = (Pages::start(), folder());
+    std::fs::write(folder.path().join("urls"), pages.urls("/", 20)).expect("the folder takes a file");
+    let full = std::fs::File::create("/dev/full").expect("it is there");
+    let ran = to(full, &mut fetch(folder.path(), &["urls", "--store", "kept"]));
+    for part in [
+        "cannot write standard output: No space left",
+        "Go on: raincheck fetch --resume --store kept",
+    ] {
+        assert!(ran.1.contains(part), "{part}: {ran:?}");
+    }
+    assert_eq!(ran.0, Some(1), "{ran:?}");
+    let ran = Ran::of(&mut fetch(
+        folder.path(),
+        &["--resume", "-o", "out", "--store", "kept"],
+    ));
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(
+        sorted(&written(folder.path(), "out"), "index"),
+        (0..20).collect::<Vec<_>>()
+    );
+    assert!(
+        pages.asked().values().all(|times| *times == 1),
+        "nothing is asked again"
+    );
+}
+
+#[test]
+fn results_that_nobody_reads_any_more_are_unfinished_work() {
+    let (pages, folder) = (Pages::start(), folder());
+    std::fs::write(folder.path().join("urls"), pages.urls("/", 20)).expect("the folder takes a file");
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let ran = to(writer, &mut fetch(folder.path(), &["urls", "-o", "-"]));
+    assert_eq!(ran.0, Some(7), "{ran:?}");
+    assert!(ran.1.contains("Go on: raincheck fetch --resume"), "{ran:?}");
+    assert!(!folder.path().join("-").exists(), "- is no file's name");
+    let ran = Ran::of(&mut fetch(folder.path(), &["--resume"]));
+    assert_eq!((ran.code, ran.text().lines().count()), (0, 20), "{ran:?}");
+}
+
+#[test]
+fn what_was_never_begun_leaves_no_folder_behind() {
+    let folder = folder();
+    let ran = Ran::of(&mut fetch(folder.path(), &["--resume", "-o", "nothere"]));
+    assert_eq!(ran.code, 5, "{ran:?}");
+    let left = std::fs::read_dir(folder.path()).expect("it is there").count();
+    assert_eq!(left, 0);
+}
+
+#[test]
+fn what_a_server_fetches_is_gone_on_with_by_other_limits() {
+    let (pages, server) = (Pages::start(), Server::start(&[]));
+    std::fs::write(server.folder().join("urls"), pages.urls("/slow/", 20)).expect("the folder takes a file");
+    let words = ["fetch", "urls", "-o", "out", "-c", "3", "--per-host", "3"];
+    let mut first = server.command(&words).spawn().expect("the binary starts");
+    until("the server asks", || pages.asked().len() == 3);
+    first.kill().expect("it runs");
+    first.wait().expect("it has ended");
+    pages.open(20);
+    let ran = server.run(&["fetch", "--resume", "-o", "out", "-c", "7"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.stderr.contains("--concurrency stays as it was"), "{ran:?}");
+    assert_eq!(
+        sorted(&written(server.folder(), "out"), "index"),
+        (0..20).collect::<Vec<_>>()
+    );
 }

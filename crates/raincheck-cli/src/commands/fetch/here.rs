@@ -69,13 +69,11 @@ async fn fetch(mut work: Work<'_>, trust: Trust) -> Result<Tally, Failed> {
         why = node.failure() => Some(Err(Failed::new(Exit::StoreFailed, format!("the store has failed: {why}")))),
         ended = all(&mut work, &node) => Some(ended),
     };
-    let flushed = work.out.flush();
     tokio::select! {
         biased;
         () = node.shutdown() => {}
         _ = signals.next() => node.abort(),
     }
-    flushed?;
     work.ended(ended)
 }
 

@@ -58,15 +58,15 @@ pub(crate) struct Fetch {
     #[arg(required_unless_present = "resume")]
     file: Option<String>,
     /// So many requests at once
-    #[arg(short = 'c', long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(short = 'c', long, value_name = "N", default_value_t = CONCURRENCY, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     concurrency: u32,
     /// So many of them at one host
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_name = "N", default_value_t = PER_HOST, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     per_host: u32,
     /// So many URLs begin in so much time, such as 50/s [default: no bound]
     #[arg(long, value_name = "RATE")]
     rate: Option<Rate>,
-    /// Write the results here; a file that is there is replaced [default: standard output]
+    /// Write the results here, a file that is there is replaced; - is standard output [default: -]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Go on with the run that was interrupted
@@ -113,7 +113,9 @@ pub(crate) struct Fetch {
     no_progress: bool,
 }
 
-/// The terms that may differ from one `--resume` to the next.
+const CONCURRENCY: u32 = 100;
+const PER_HOST: u32 = 4;
+/// The terms that may differ from one `--resume` to the next, where this process fetches.
 const LIMITS: [&str; 3] = ["concurrency", "per_host", "rate"];
 
 /// What a run has come to.
@@ -133,7 +135,12 @@ pub(crate) struct Tally {
 
 impl Fetch {
     /// Runs the command; `server` is there where one is to do it, else these authorities are trusted.
-    pub(crate) fn run(self, output: Output, trust: Trust, server: Option<Session>) -> Result<(), Failed> {
+    pub(crate) fn run(mut self, output: Output, trust: Trust, server: Option<Session>) -> Result<(), Failed> {
+        // As the list's - is standard input.
+        self.output = self.output.filter(|path| path != Path::new("-"));
+        if self.resume && !self.folder().exists() {
+            return Err(nothing_begun(&self.folder().display().to_string()));
+        }
         let folder = Folder::open(&self.folder())?;
         let before = folder.state()?;
         let unfinished = before.as_ref().filter(|state| !state.done);
@@ -143,12 +150,7 @@ impl Fetch {
                 output.note(&format!("all that was begun in {} is fetched", folder.shown()));
                 return Ok(());
             }
-            (true, None) => {
-                let failed = Failed::new(Exit::NotFound, format!("nothing was begun in {}", folder.shown()));
-                let next =
-                    "Name the output or the folder of the run that was interrupted: -o FILE or --store DIR";
-                return Err(failed.next(next));
-            }
+            (true, None) => return Err(nothing_begun(&folder.shown())),
             (false, Some(state)) if !self.restart => return Err(self.unfinished(&folder, state)),
             (false, _) => self.begin(&folder, before.as_ref(), output, server.as_ref())?,
         };
@@ -249,11 +251,16 @@ impl Fetch {
         }
         let mut terms = state.terms()?;
         let said = self.terms()?;
-        terms.concurrency = said.concurrency;
-        terms.per_host = said.per_host;
-        terms.rate = said.rate.or(terms.rate);
+        // On a server they are those of its batch.
+        if server.is_none() {
+            terms.concurrency = said.concurrency;
+            terms.per_host = said.per_host;
+            terms.rate = said.rate.or(terms.rate);
+        }
         for (name, text) in said.said() {
-            if !LIMITS.contains(&name.as_str()) && !state.terms.contains(&(name.clone(), text)) {
+            let may_differ = server.is_none() || self.is_default(&name);
+            let stays = !(may_differ && LIMITS.contains(&name.as_str()));
+            if stays && !state.terms.contains(&(name.clone(), text)) {
                 let option = name.replace('_', "-");
                 output.note(&format!(
                     "--{option} stays as it was when this was begun; --restart begins anew"
@@ -292,6 +299,15 @@ impl Fetch {
         Ok(terms)
     }
 
+    /// Whether this limit has the value that it has unless said.
+    fn is_default(&self, limit: &str) -> bool {
+        match limit {
+            "concurrency" => self.concurrency == CONCURRENCY,
+            "per_host" => self.per_host == PER_HOST,
+            _ => false,
+        }
+    }
+
     /// The command that goes on.
     fn command(&self, state: &State) -> String {
         let mut words = vec!["raincheck fetch --resume".to_owned()];
@@ -301,14 +317,15 @@ impl Fetch {
         if let Some(store) = &self.store {
             words.push(format!("--store {}", quoted(store)));
         }
-        if self.concurrency != 100 {
-            words.push(format!("-c {}", self.concurrency));
-        }
-        if self.per_host != 4 {
-            words.push(format!("--per-host {}", self.per_host));
-        }
         if let Some(server) = &state.server {
             words.push(format!("--url {server}"));
+        } else {
+            if !self.is_default("concurrency") {
+                words.push(format!("-c {}", self.concurrency));
+            }
+            if !self.is_default("per_host") {
+                words.push(format!("--per-host {}", self.per_host));
+            }
         }
         words.join(" ")
     }
@@ -335,17 +352,20 @@ pub(crate) struct Work<'a> {
 impl Work<'_> {
     /// What a run came to; `None` where it was interrupted.
     pub(crate) fn ended(&mut self, ended: Option<Result<(), Failed>>) -> Result<Tally, Failed> {
-        let Some(ended) = ended else {
-            return Err(self.interrupted());
-        };
         self.meter.clear();
-        ended?;
-        self.out.finish()?;
+        let ended = match (ended, self.out.flush()) {
+            (None, Ok(())) => return Err(self.interrupted()),
+            (Some(Err(failed)), _) | (_, Err(failed)) => Err(failed),
+            (Some(Ok(())), Ok(())) => self.out.finish(),
+        };
+        ended.map_err(|failed| match failed.next {
+            Some(_) => failed,
+            None => failed.next(format!("What came is kept. Go on: {}", self.again)),
+        })?;
         Ok(self.meter.tally())
     }
 
     fn interrupted(&self) -> Failed {
-        self.meter.clear();
         let (done, all) = (self.meter.tally().done, self.state.lines);
         let failed = Failed::new(
             Exit::Interrupted,
@@ -353,6 +373,11 @@ impl Work<'_> {
         );
         failed.next(format!("Go on: {}", self.again))
     }
+}
+
+fn nothing_begun(folder: &str) -> Failed {
+    let failed = Failed::new(Exit::NotFound, format!("nothing was begun in {folder}"));
+    failed.next("Name the output or the folder of the run that was interrupted: -o FILE or --store DIR")
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, Failed> {

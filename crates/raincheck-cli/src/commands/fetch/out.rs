@@ -6,7 +6,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::FileExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
@@ -19,8 +19,8 @@ const CHUNK: u64 = 64 << 10;
 /// See the module.
 #[derive(Debug)]
 pub(crate) enum Out {
-    /// A file.
-    File(BufWriter<File>),
+    /// A file, and where it is.
+    File(BufWriter<File>, PathBuf),
     /// Standard output, with the file that says how far it is.
     Stdout(File),
 }
@@ -38,14 +38,13 @@ impl Out {
             let text = fs::read_to_string(folder.written())?;
             return Ok((Self::Stdout(mark), text.trim().parse().unwrap_or(0)));
         };
-        let cannot = |error| Failed::new(Exit::Failure, format!("cannot write {}: {error}", path.display()));
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
             .truncate(!resume)
             .open(path)
-            .map_err(cannot)?;
+            .map_err(|error| cannot_write(path, &error))?;
         let after = mend(&mut file).map_err(|error| {
             let text = format!("{} cannot be gone on with: {error}", path.display());
             let next = format!(
@@ -54,38 +53,55 @@ impl Out {
             );
             Failed::new(Exit::Conflict, text).next(next)
         })?;
-        Ok((Self::File(BufWriter::with_capacity(1 << 20, file)), after))
+        let file = BufWriter::with_capacity(1 << 20, file);
+        Ok((Self::File(file, path.to_owned()), after))
     }
 
     /// Writes whole lines, of which the last has this `seq`.
-    pub(crate) fn write(&mut self, lines: &[u8], last: u64) -> io::Result<()> {
-        match self {
-            Self::File(file) => file.write_all(lines),
+    pub(crate) fn write(&mut self, lines: &[u8], last: u64) -> Result<(), Failed> {
+        self.told(|out| match out {
+            Self::File(file, _) => file.write_all(lines),
             Self::Stdout(mark) => {
                 let mut stdout = io::stdout().lock();
                 stdout.write_all(lines)?;
                 stdout.flush()?;
                 mark.write_all_at(format!("{last:020}\n").as_bytes(), 0)
             }
-        }
+        })
     }
 
     /// Hands on what is held.
-    pub(crate) fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Self::File(file) => file.flush(),
+    pub(crate) fn flush(&mut self) -> Result<(), Failed> {
+        self.told(|out| match out {
+            Self::File(file, _) => file.flush(),
             Self::Stdout(_) => Ok(()),
-        }
+        })
     }
 
     /// Brings it to stable storage.
-    pub(crate) fn finish(&mut self) -> io::Result<()> {
+    pub(crate) fn finish(&mut self) -> Result<(), Failed> {
         self.flush()?;
-        match self {
-            Self::File(file) => file.get_ref().sync_all(),
+        self.told(|out| match out {
+            Self::File(file, _) => file.get_ref().sync_all(),
             Self::Stdout(_) => Ok(()),
-        }
+        })
     }
+
+    fn told(&mut self, write: impl FnOnce(&mut Self) -> io::Result<()>) -> Result<(), Failed> {
+        write(self).map_err(|error| match self {
+            Self::File(_, path) => cannot_write(path, &error),
+            // Results that nobody reads any more are not all there yet.
+            Self::Stdout(_) if error.kind() == io::ErrorKind::BrokenPipe => Failed::new(
+                Exit::Conflict,
+                "whoever read the results has left before the last one",
+            ),
+            Self::Stdout(_) => cannot_write(Path::new("standard output"), &error),
+        })
+    }
+}
+
+fn cannot_write(path: &Path, error: &io::Error) -> Failed {
+    Failed::new(Exit::Failure, format!("cannot write {}: {error}", path.display()))
 }
 
 #[derive(Deserialize)]

@@ -76,7 +76,6 @@ async fn fetch(mut work: Work<'_>, session: &Session) -> Result<Tally, Failed> {
         _ = signals.next() => None,
         ended = all(&mut work, session) => Some(ended),
     };
-    work.out.flush()?;
     let again = work.again.clone();
     let ended = ended.map(|ended| ended.map_err(|error| error.next(format!("Go on: {again}"))));
     work.ended(ended)
