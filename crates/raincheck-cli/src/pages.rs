@@ -71,13 +71,15 @@ impl<T: DeserializeOwned> Listing<'_, T> {
         let mut cursor = None;
         let mut table = Table::new(self.columns);
         let mut found = 0_u64;
-        if output.shape == Shape::Json {
-            output.bytes(b"[")?;
-        }
+        // Nothing is printed before there is an answer.
+        let mut open = Some(b"[");
         while left > 0 {
             let path = self.page(much.map(|_| left.min(PAGE_MAX)), cursor.as_deref());
             let answer = session.call(Request::get(path), About::Server).await?;
             let (entries, next) = self.read(&answer.body)?;
+            if let Some(bracket) = open.take().filter(|_| output.shape == Shape::Json) {
+                output.bytes(bracket)?;
+            }
             let now = answer.date().filter(|_| output.shape == Shape::Terminal);
             for raw in &entries {
                 found += 1;

@@ -136,3 +136,30 @@ fn what_a_server_fetches_is_gone_on_with_by_other_limits() {
         (0..20).collect::<Vec<_>>()
     );
 }
+
+#[test]
+fn a_run_beside_one_in_the_same_folder_touches_nothing_of_it() {
+    let (pages, folder) = (Pages::start(), folder());
+    let write = |list| std::fs::write(folder.path().join("urls"), list).expect("the folder takes a file");
+    write(pages.urls("/slow/", 20));
+    let mut first = fetch(folder.path(), &["urls", "-o", "out"])
+        .spawn()
+        .expect("the binary starts");
+    until("the first one asks", || pages.asked().len() == 4);
+    write(pages.urls("/other/", 3));
+    for more in [&["urls", "--restart"][..], &["--resume"], &["urls"]] {
+        let ran = Ran::of(&mut fetch(folder.path(), &[more, &["-o", "out"]].concat()));
+        assert_eq!(ran.code, 7, "{ran:?}");
+        assert!(
+            ran.stderr.contains("another raincheck fetch is at work"),
+            "{ran:?}"
+        );
+    }
+    pages.open(20);
+    assert!(first.wait().expect("it ends").success());
+    assert_eq!(
+        sorted(&written(folder.path(), "out"), "index"),
+        (0..20).collect::<Vec<_>>()
+    );
+    assert_eq!(pages.asked().len(), 20, "nothing else was asked");
+}

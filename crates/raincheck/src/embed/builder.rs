@@ -233,6 +233,27 @@ impl<S: Clone + Send + Sync + 'static> Builder<S> {
         self
     }
 
+    /// Changes whatever else there is to say about the node: traces, where callbacks may lead, how many go to one host at once.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use raincheck::embed::Raincheck;
+    /// use raincheck::outward::target::Targets;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let within = Targets { loopback: true, allowed: vec!["10.0.0.0/8".parse()?] };
+    /// let _builder = Raincheck::builder().with(|options| {
+    ///     options.targets = Arc::new(within); // callbacks may go there too
+    ///     options.host_concurrency = 8;
+    /// });
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn with(mut self, change: impl FnOnce(&mut NodeOptions)) -> Self {
+        change(&mut self.options);
+        self
+    }
+
     /// Opens the embedded store in this folder, `sqlite:PATH` or just a path, makes it where it is not there, and begins to work.
     ///
     /// # Errors

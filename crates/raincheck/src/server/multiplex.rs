@@ -79,7 +79,7 @@ pub(super) async fn drive<S, B, I>(
     let connection = builder(&group).serve_connection(TokioIo::new(stream), handling);
     let mut connection = pin!(connection);
     let mut stopped = pin!(stopping.cancelled());
-    let mut stopping_told = false;
+    let (mut stopping_told, mut warned) = (false, false);
     let mut look = pin!(sleep_until(Instant::now() + LOOK));
     poll_fn(|cx| {
         if !stopping_told && stopped.as_mut().poll(cx).is_ready() {
@@ -93,8 +93,18 @@ pub(super) async fn drive<S, B, I>(
             return Poll::Ready(());
         }
         if streams.abusive() {
-            tracing::debug!("a connection is ended: its client gives up most of what it asks for");
-            return Poll::Ready(());
+            tracing::debug!(
+                again = warned,
+                "a connection is ended: its client gives up most of what it asks for"
+            );
+            // What it still waits for is answered; but who goes on like that is cut.
+            if warned {
+                return Poll::Ready(());
+            }
+            warned = true;
+            connection.as_mut().graceful_shutdown();
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
         }
         while look.as_mut().poll(cx).is_ready() {
             let now = Instant::now();

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -12,6 +13,8 @@ use super::ServerOptions;
 
 /// So many requests of one connection may be given up before it is looked at how many that is.
 const GIVEN_UP_MIN: u64 = 100;
+/// For so long requests are counted for that; then anew.
+const COUNTED: Duration = Duration::from_secs(60);
 
 /// The state of one connection.
 #[derive(Debug)]
@@ -23,6 +26,9 @@ struct State {
     open: usize,
     /// When the last request ended, or the connection began.
     since: Instant,
+    /// Since when requests are counted, how many there were, and how many of them were given up.
+    counted: Instant,
+    asked: u64,
     given_up: u64,
     /// Answers of which the client has to take something before more is asked for, and since when.
     offered: HashMap<u64, Instant>,
@@ -34,6 +40,8 @@ impl Streams {
             next: 0,
             open: 0,
             since: Instant::now(),
+            counted: Instant::now(),
+            asked: 0,
             given_up: 0,
             offered: HashMap::new(),
         }))
@@ -48,6 +56,10 @@ impl Streams {
         self.with(|state| {
             state.open += 1;
             state.next += 1;
+            if state.counted.elapsed() >= COUNTED {
+                state.count_anew();
+            }
+            state.asked += 1;
             state.next
         })
     }
@@ -72,9 +84,15 @@ impl Streams {
         });
     }
 
-    /// Whether the client asks only to give up.
+    /// Whether the client asks only to give up; then it is counted anew.
     pub(super) fn abusive(&self) -> bool {
-        self.with(|state| state.given_up > GIVEN_UP_MIN && state.given_up > state.next / 2)
+        self.with(|state| {
+            let abusive = state.given_up > GIVEN_UP_MIN && state.given_up > state.asked / 2;
+            if abusive {
+                state.count_anew();
+            }
+            abusive
+        })
     }
 
     /// When the connection is given up, as things stand.
@@ -95,10 +113,15 @@ impl Streams {
     }
 }
 
+impl State {
+    fn count_anew(&mut self) {
+        (self.counted, self.asked, self.given_up) = (Instant::now(), 0, 0);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[tokio::test(start_paused = true)]
     async fn every_state_but_our_own_work_has_an_end() {
@@ -136,5 +159,17 @@ mod tests {
             streams.end(number, false);
         }
         assert!(streams.abusive());
+        assert!(!streams.abusive(), "it is counted anew");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_gives_up_a_request_a_minute_may_do_so_for_hours() {
+        let streams = Streams::new();
+        for _ in 0..500 {
+            let number = streams.begin();
+            tokio::time::advance(Duration::from_secs(60)).await;
+            streams.end(number, false);
+            assert!(!streams.abusive());
+        }
     }
 }

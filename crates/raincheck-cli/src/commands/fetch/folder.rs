@@ -1,8 +1,8 @@
 //! The folder of a run: the list as it was taken down, what the run is, and the store.
 //!
-//! Invariant: what the run is is replaced in one step; what it names is there before.
+//! Invariant: what the run is is replaced in one step; what it names is there before; no two processes have the folder at once.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -65,39 +65,55 @@ impl State {
 
 /// See the module.
 #[derive(Debug)]
-pub(crate) struct Folder(PathBuf);
+pub(crate) struct Folder {
+    path: PathBuf,
+    /// Held as long as this process has the folder.
+    _lock: File,
+}
 
 impl Folder {
-    /// The folder, made where it is not there.
+    /// The folder, made where it is not there, for this process alone.
     pub(crate) fn open(path: &Path) -> Result<Self, Failed> {
         let cannot = |error| Failed::new(Exit::Failure, format!("cannot use {}: {error}", path.display()));
         fs::create_dir_all(path).map_err(cannot)?;
-        Ok(Self(path.to_owned()))
+        let lock = File::create(path.join("lock")).map_err(cannot)?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self {
+                path: path.to_owned(),
+                _lock: lock,
+            }),
+            Err(TryLockError::WouldBlock) => {
+                let text = format!("another raincheck fetch is at work in {}", path.display());
+                Err(Failed::new(Exit::Conflict, text)
+                    .next("Wait for it, or name another folder: --store DIR"))
+            }
+            Err(TryLockError::Error(error)) => Err(cannot(error)),
+        }
     }
 
     /// Its path, for people.
     pub(crate) fn shown(&self) -> String {
-        self.0.display().to_string()
+        self.path.display().to_string()
     }
 
     /// Where the store is.
     pub(crate) fn store(&self) -> PathBuf {
-        self.0.join("store")
+        self.path.join("store")
     }
 
     /// Where the list is.
     pub(crate) fn list(&self) -> PathBuf {
-        self.0.join("urls")
+        self.path.join("urls")
     }
 
     /// Where it stands how far standard output is written.
     pub(crate) fn written(&self) -> PathBuf {
-        self.0.join("written")
+        self.path.join("written")
     }
 
     /// The run that was begun last.
     pub(crate) fn state(&self) -> Result<Option<State>, Failed> {
-        let path = self.0.join("run.json");
+        let path = self.path.join("run.json");
         let text = match fs::read(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -112,12 +128,12 @@ impl Folder {
 
     /// Replaces what the run is. Durable on return.
     pub(crate) fn write(&self, state: &State) -> Result<(), Failed> {
-        let (part, path) = (self.0.join("run.json.part"), self.0.join("run.json"));
+        let (part, path) = (self.path.join("run.json.part"), self.path.join("run.json"));
         let text = serde_json::to_vec_pretty(state).map_err(std::io::Error::from)?;
         let mut file = File::create(&part)?;
         file.write_all(&text)?;
         file.sync_all()?;
         fs::rename(&part, &path)?;
-        Ok(File::open(&self.0)?.sync_all()?)
+        Ok(File::open(&self.path)?.sync_all()?)
     }
 }

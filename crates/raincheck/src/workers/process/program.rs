@@ -216,7 +216,10 @@ impl Program {
             Err(error) => Err(error),
         };
         let read = pipes.into_read();
-        debug!(?status, stderr = %read.tail, "a program ended");
+        let how = status
+            .as_ref()
+            .map_or_else(ToString::to_string, ToString::to_string);
+        debug!(how, stderr = %read.tail, "a program ended");
         if let Some(folder) = folder {
             folder.remove().await;
         }

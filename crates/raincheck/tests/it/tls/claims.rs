@@ -1,4 +1,4 @@
-//! Claims over HTTP/2 whose client goes: by giving up the stream, or with its connection.
+//! Claims over HTTP/2 whose client goes: by giving up the stream, or with its connection, or too often.
 
 use std::future::Future;
 
@@ -140,4 +140,40 @@ async fn leases_whose_answer_was_not_taken_over_http_2_are_given_back() {
         );
         other.takes(&id, 2).await;
     }
+}
+
+#[tokio::test]
+async fn who_gives_up_most_of_what_they_ask_for_still_gets_what_they_wait_for() {
+    let authority = Authority::new();
+    let (server, mut other) = server(&authority).await;
+    let (mut client, _connection) = http2(server.addr, &authority).await;
+    let waits = || request(Method::POST, &format!("{CLAIM}?wait=60"), "{}");
+    let mut claim = Box::pin(client.clone().send_request(waits()));
+    let given_up = async {
+        for n in 0_u32.. {
+            let mut again = Box::pin(client.send_request(waits()));
+            tokio::select! {
+                answer = &mut again => return (n, answer),
+                () = waiting(&server, 2) => {}
+            }
+            drop(again);
+            waiting(&server, 1).await;
+        }
+        unreachable!("it has no end");
+    };
+    let (n, refused) = tokio::select! {
+        answer = &mut claim => panic!("nothing is there: {answer:?}"),
+        refused = given_up => refused,
+    };
+    assert!(refused.is_err() && n > 100, "{n}: {refused:?}");
+    let id = other.submit().await;
+    let answer = claim.await.expect("it is answered all the same");
+    let body = answer
+        .into_body()
+        .collect()
+        .await
+        .expect("it is whole")
+        .to_bytes();
+    let claimed: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(claimed["leases"][0]["job"]["id"], json!(id));
 }
