@@ -7,6 +7,7 @@ use raincheck_core::job::Outcome;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::text;
 use crate::api::wire::batch::in_one_line;
 use crate::api::wire::content::{Shown, shown_whole};
 
@@ -90,7 +91,10 @@ impl<'a> FetchedLine<'a> {
         if let FetchedBody::Bytes(body, coded) = &self.body {
             match shown_whole(self.content_type, *coded, body) {
                 Shown::Json(raw) => member(out, "json", &in_one_line(raw)),
-                Shown::Text(text) => member(out, "text", &text),
+                Shown::Text(text) => {
+                    name(out, "text");
+                    text::write(out, text);
+                }
                 Shown::Base64(text) => member(out, "base64", &text),
                 Shown::TooLarge => {}
             }
@@ -102,10 +106,14 @@ impl<'a> FetchedLine<'a> {
     }
 }
 
-fn member<T: Serialize>(out: &mut Vec<u8>, name: &str, value: &T) {
+fn name(out: &mut Vec<u8>, name: &str) {
     out.extend_from_slice(b",\"");
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b"\":");
+}
+
+fn member<T: Serialize>(out: &mut Vec<u8>, key: &str, value: &T) {
+    name(out, key);
     serde_json::to_writer(out, value).expect("a line's keys are text");
 }
 

@@ -10,6 +10,7 @@ mod run;
 mod since;
 mod supply;
 mod terms;
+mod text;
 mod told;
 pub(crate) mod url;
 mod wanted;
