@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use raincheck::clock::SystemClock;
-use raincheck::fetch::{Checked, FetchedLine, Run, Terms, Wanted, blank, fetched};
+use raincheck::fetch::{Checked, Fetched, FetchedLine, Run, Terms, Wanted, blank};
 use raincheck::outward::target::Targets;
 use raincheck::{Node, NodeOptions};
 use raincheck_examples::{setting, store};
@@ -74,7 +74,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         }
         let mut lines = Vec::new();
         for finished in &page {
-            let told = finished.result.as_deref().and_then(fetched);
+            let told = finished.result.as_deref().and_then(Fetched::of);
             let url = match told {
                 Some(_) => None,
                 None => pages.wanted(finished).await.map(|wanted| wanted.url),

@@ -5,9 +5,9 @@
 use raincheck_core::batch::Finished;
 use raincheck_core::job::Outcome;
 use serde::Serialize;
-use serde_json::value::RawValue;
 
 use super::text;
+use super::told::Fetched;
 use crate::api::wire::batch::in_one_line;
 use crate::api::wire::content::{Shown, shown_whole};
 
@@ -18,8 +18,8 @@ pub struct FetchedLine<'a> {
     pub seq: u64,
     /// Which URL of the list it was, from 0.
     pub index: u64,
-    /// What was told of the answer: [`fetched`](super::fetched). Where there is none, `url` stands in.
-    pub fetched: Option<&'a RawValue>,
+    /// What was told of the answer. Where there is nothing, `url` stands in.
+    pub fetched: Option<Fetched<'a>>,
     /// The URL, where there was no answer.
     pub url: Option<&'a str>,
     /// How it ended.
@@ -44,13 +44,11 @@ pub enum FetchedBody<'a> {
 }
 
 impl<'a> FetchedLine<'a> {
-    /// The line of a job that has ended, of whose answer [`fetched`] gave this; `url` is asked for where there was none.
-    ///
-    /// [`fetched`]: super::fetched
+    /// The line of a job that has ended, of whose answer this was told; `url` is asked for where there was none.
     #[must_use]
-    pub fn of(finished: &'a Finished, fetched: Option<&'a RawValue>, url: Option<&'a str>) -> Self {
+    pub fn of(finished: &'a Finished, fetched: Option<Fetched<'a>>, url: Option<&'a str>) -> Self {
         let (job, result) = (&finished.job, finished.result.as_deref());
-        let in_file = fetched.is_some_and(|told| told.get().contains(r#","file":""#));
+        let in_file = fetched.is_some_and(|fetched| fetched.in_file);
         Self {
             seq: finished.place,
             index: job.member.map_or(0, |member| member.index),
@@ -75,11 +73,13 @@ impl<'a> FetchedLine<'a> {
 
     /// Writes it, with its end.
     pub fn write(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(format!("{{\"seq\":{},\"index\":{}", self.seq, self.index).as_bytes());
-        match self.fetched {
+        out.extend_from_slice(b"{\"seq\":");
+        json(out, &self.seq);
+        member(out, "index", &self.index);
+        match &self.fetched {
             // Its members become ours.
             Some(fetched) => {
-                let members = fetched.get().trim();
+                let members = fetched.json.trim();
                 out.push(b',');
                 out.extend_from_slice(&members.as_bytes()[1..members.len() - 1]);
             }
@@ -114,6 +114,10 @@ fn name(out: &mut Vec<u8>, name: &str) {
 
 fn member<T: Serialize>(out: &mut Vec<u8>, key: &str, value: &T) {
     name(out, key);
+    json(out, value);
+}
+
+fn json<T: Serialize>(out: &mut Vec<u8>, value: &T) {
     serde_json::to_writer(out, value).expect("a line's keys are text");
 }
 

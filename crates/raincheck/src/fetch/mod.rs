@@ -22,5 +22,5 @@ pub use since::{Earlier, earlier};
 pub use supply::Supply;
 pub use terms::{ParseTermError, Terms};
 pub(crate) use told::Told;
-pub use told::{FETCHED, fetched};
+pub use told::{FETCHED, Fetched, fetched};
 pub use wanted::{Checked, Wanted, blank};

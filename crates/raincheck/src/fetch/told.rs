@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 use http::{HeaderMap, HeaderName};
 use raincheck_core::content::JobResult;
-use serde::{Deserialize, Serialize};
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 /// The header in which it is kept, as JSON. It is shown in the results of a batch, and never sent as a header.
@@ -107,6 +108,41 @@ pub fn fetched(result: &JobResult) -> Option<&RawValue> {
     serde_json::from_str(header(result)?).ok()
 }
 
+/// The same, and what a line and a tally want to know of it.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Fetched<'a> {
+    /// As JSON.
+    #[serde(skip)]
+    pub(super) json: &'a str,
+    /// How many bytes the body has.
+    pub bytes: u64,
+    /// Whether the server said that an earlier answer still holds.
+    pub revalidated: bool,
+    /// Whether the body is in a file.
+    #[serde(rename = "file", deserialize_with = "is_there")]
+    pub(super) in_file: bool,
+}
+
+impl<'a> Fetched<'a> {
+    /// What was told of the answer that this is the result of.
+    #[must_use]
+    pub fn of(result: &'a JobResult) -> Option<Self> {
+        Self::read(header(result)?)
+    }
+
+    /// Reads what was told, as JSON.
+    #[must_use]
+    pub fn read(json: &'a str) -> Option<Self> {
+        let read: Self = serde_json::from_str(json).ok()?;
+        Some(Self { json, ..read })
+    }
+}
+
+fn is_there<'de, D: Deserializer<'de>>(value: D) -> Result<bool, D::Error> {
+    IgnoredAny::deserialize(value).map(|_| true)
+}
+
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
@@ -133,6 +169,15 @@ mod tests {
             ..Told::default()
         };
         let result = JobResult::new(200, None, vec![told.header()], Bytes::new());
+        let (read, file) = (
+            Fetched::of(&result).unwrap(),
+            r#"{"file":"a","revalidated":true}"#,
+        );
+        assert_eq!((read.bytes, read.revalidated, read.in_file), (7, false, false));
+        assert_eq!(Some(read.json), fetched(&result).map(RawValue::get));
+        let read = Fetched::read(file).unwrap();
+        assert_eq!((read.bytes, read.revalidated, read.in_file), (0, true, true));
+        assert!(Fetched::read("{} {}").is_none());
         assert_eq!(Told::of(&result), Some(told));
         assert_eq!(
             fetched(&result).map(RawValue::get),

@@ -10,14 +10,13 @@ use std::time::Duration;
 use raincheck::core::batch::Finished;
 use raincheck::core::job::Outcome;
 use raincheck::core::time::parse_duration;
-use raincheck::fetch::{FetchedLine, Results, Run, RunFailed, fetched};
+use raincheck::fetch::{Fetched, FetchedLine, Results, Run, RunFailed};
 use raincheck::outward::target::Targets;
 use raincheck::{Node, NodeOptions};
-use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use super::folder::State;
-use super::meter::{Ended, Meter, told_of};
+use super::meter::{Ended, Meter};
 use super::out::Out;
 use super::{Tally, Work, feed};
 use crate::exit::{Exit, Failed};
@@ -137,7 +136,7 @@ async fn write(
         done.set(last);
         lines.clear();
         for finished in &page {
-            let told = finished.result.as_deref().and_then(fetched);
+            let told = finished.result.as_deref().and_then(Fetched::of);
             meter.count(ended(finished, told));
             if finished.place > after {
                 let url = match told {
@@ -161,14 +160,11 @@ async fn write(
 }
 
 /// What the meter is told of a result, of whose answer this was told.
-fn ended(finished: &Finished, told: Option<&RawValue>) -> Ended {
-    let answer = finished.result.as_deref();
-    let (bytes, revalidated) = told_of(told.map_or("", RawValue::get));
+fn ended<'a>(finished: &Finished, fetched: Option<Fetched<'a>>) -> Ended<'a> {
     Ended {
-        status: answer.map(|answer| answer.status),
+        status: finished.result.as_deref().map(|answer| answer.status),
         answered: finished.job.outcome() == Some(Outcome::Succeeded),
-        revalidated,
-        bytes: if revalidated { 0 } else { bytes },
+        fetched,
     }
 }
 

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use raincheck::fetch::Fetched;
 use tokio::time::Instant;
 
 use super::Tally;
@@ -48,15 +49,19 @@ impl Meter {
         self.tally
     }
 
-    /// One more result: its status, where it has an answer that counts, and how many bytes came.
-    pub(crate) fn count(&mut self, ended: Ended) {
+    /// One more result.
+    pub(crate) fn count(&mut self, ended: Ended<'_>) {
+        let fetched = ended.fetched.unwrap_or_default();
         let tally = &mut self.tally;
         tally.done += 1;
         tally.answered += u64::from(ended.answered);
         tally.other +=
             u64::from(ended.answered && !ended.status.is_some_and(|status| (200..300).contains(&status)));
-        tally.revalidated += u64::from(ended.revalidated);
-        tally.bytes += ended.bytes;
+        if fetched.revalidated {
+            tally.revalidated += 1;
+        } else {
+            tally.bytes += fetched.bytes;
+        }
     }
 
     /// Draws the bar where it is time.
@@ -84,23 +89,11 @@ impl Meter {
 
 /// What a meter is told of a result.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Ended {
+pub(crate) struct Ended<'a> {
     pub(crate) status: Option<u16>,
     pub(crate) answered: bool,
-    pub(crate) revalidated: bool,
-    pub(crate) bytes: u64,
-}
-
-/// How many bytes an answer has, and whether it is an earlier one: what is told of it as JSON.
-pub(super) fn told_of(told: &str) -> (u64, bool) {
-    #[derive(Default, serde::Deserialize)]
-    #[serde(default)]
-    struct Told {
-        bytes: u64,
-        revalidated: bool,
-    }
-    let told: Told = serde_json::from_str(told).unwrap_or_default();
-    (told.bytes, told.revalidated)
+    /// What was told of its answer.
+    pub(crate) fetched: Option<Fetched<'a>>,
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a share is shown in 24 steps")]

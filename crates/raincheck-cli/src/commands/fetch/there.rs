@@ -6,13 +6,13 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use http::header::{HeaderName, HeaderValue};
-use raincheck::fetch::{FetchedBody, FetchedLine, Wanted};
+use raincheck::fetch::{Fetched, FetchedBody, FetchedLine, Wanted};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::time::{Instant, sleep};
 
 use super::folder::State;
-use super::meter::{Ended, told_of};
+use super::meter::Ended;
 use super::{Tally, Work};
 use crate::client::{NoAnswer, Request, encoded};
 use crate::commands::batch::{Source, each_line};
@@ -52,6 +52,12 @@ struct Told<'a> {
     base64: Option<String>,
     url: Option<String>,
     error: Option<Why>,
+}
+
+impl<'a> Told<'a> {
+    fn fetched(&self) -> Option<Fetched<'a>> {
+        Fetched::read(self.fetched?.get())
+    }
 }
 
 #[derive(Deserialize)]
@@ -181,19 +187,18 @@ async fn connection(
     .await
 }
 
-fn ended(told: &Told<'_>) -> Ended {
-    let (bytes, revalidated) = told_of(told.fetched.map_or("", RawValue::get));
+fn ended<'a>(told: &Told<'a>) -> Ended<'a> {
     Ended {
         status: told.status,
         answered: told.outcome.as_deref() == Some("succeeded"),
-        revalidated,
-        bytes: if revalidated { 0 } else { bytes },
+        fetched: told.fetched(),
     }
 }
 
 /// The line as this command writes it, with what the server has elsewhere.
 async fn written(session: &Session, told: &Told<'_>, out: &mut Vec<u8>) -> Result<(), Failed> {
-    let url = match told.fetched {
+    let fetched = told.fetched();
+    let url = match fetched {
         Some(_) => None,
         None => {
             let path = format!("/v1/jobs/{}/input", told.id);
@@ -221,7 +226,7 @@ async fn written(session: &Session, told: &Told<'_>, out: &mut Vec<u8>) -> Resul
     let line = FetchedLine {
         seq: told.seq,
         index: told.index,
-        fetched: told.fetched,
+        fetched,
         url: url.as_deref(),
         outcome: told.outcome.as_deref().unwrap_or_default(),
         status: told.status,
