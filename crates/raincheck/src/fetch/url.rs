@@ -32,7 +32,10 @@ pub(crate) fn normalised(text: &str) -> Result<(String, Uri), &'static str> {
     if !base.is_ascii() {
         return Err("takes hosts in ASCII: write the name in Punycode (xn--…)");
     }
-    let mut url = base.to_ascii_lowercase();
+    // Room for the slash that may be missing.
+    let mut url = String::with_capacity(text.len() + 1);
+    url.push_str(base);
+    url.make_ascii_lowercase();
     if !rest.starts_with('/') {
         url.push('/');
     }

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::url::normalised;
 use crate::hop::of_the_way;
 use crate::near::told;
-use crate::outward::hosts::HostName;
+use crate::outward::hosts::host_and_port;
 
 /// So many headers may be sent with a fetch.
 const HEADERS_MAX: usize = 32;
@@ -114,7 +114,7 @@ impl Wanted {
         if self.follow.is_some_and(|follow| follow > REDIRECTS_MAX) {
             return Err(format!("follow: at most {REDIRECTS_MAX}"));
         }
-        let host = GroupName::new(HostName::of(&uri).as_str())
+        let host = GroupName::new(&host_and_port(&uri))
             .map_err(|_| "fetch takes shorter names of hosts".to_owned())?;
         Ok(Checked {
             wanted: self,

@@ -129,10 +129,11 @@ pub(crate) fn target(url: &str) -> Result<Uri, &'static str> {
     let absolute = "takes absolute URLs such as http://localhost:8000/jobs";
     let uri: Uri = url.parse().map_err(|_| absolute)?;
     let authority = uri.authority().ok_or(absolute)?;
-    if !matches!(uri.scheme_str(), Some("http" | "https")) || authority.host().is_empty() {
+    let host = authority.as_str();
+    if !matches!(uri.scheme_str(), Some("http" | "https")) || host.is_empty() || host.starts_with(':') {
         return Err("takes http:// and https:// URLs only");
     }
-    if authority.as_str().contains('@') {
+    if host.contains('@') {
         return Err("takes URLs without user and password");
     }
     if !port_fits(authority) {

@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::Uri;
+use http::uri::Authority;
 use raincheck_core::decide::{all_held, begin_probe, forgettable, host_answered, host_room, webhook_share};
 use raincheck_core::host::{Circuit, HostAnswer, HostHeld, HostState, Pace};
 use raincheck_core::time::Timestamp;
@@ -45,19 +46,7 @@ pub(crate) struct HostName(Arc<str>);
 impl HostName {
     /// Where this URL leads.
     pub(crate) fn of(uri: &Uri) -> Self {
-        let host = uri.host().unwrap_or_default().trim_end_matches('.');
-        let port = uri.port_u16().unwrap_or(match uri.scheme_str() {
-            Some("https") => 443,
-            _ => 80,
-        });
-        let port = port.to_string();
-        // Made for each URL several times: with a format it cost four times as much.
-        let mut name = String::with_capacity(host.len() + 1 + port.len());
-        name.push_str(host);
-        name.make_ascii_lowercase();
-        name.push(':');
-        name.push_str(&port);
-        Self(name.into())
+        Self(host_and_port(uri).into())
     }
 
     /// The host of this name, as [`HostName::as_str`] told it.
@@ -68,6 +57,31 @@ impl HostName {
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// The name of the host that this URL leads to, in one spelling.
+pub(crate) fn host_and_port(uri: &Uri) -> String {
+    let authority = uri.authority().map_or("", Authority::as_str);
+    let authority = authority.rsplit_once('@').map_or(authority, |(_, rest)| rest);
+    let (host, port) = match authority.rsplit_once(':') {
+        // Not within an address of version 6.
+        Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()),
+        _ => (authority, None),
+    };
+    let port: u16 = port.unwrap_or(match uri.scheme_str() {
+        Some("https") => 443,
+        _ => 80,
+    });
+    let host = host.trim_end_matches('.');
+    // Made for each URL several times: with a format it cost four times as much.
+    let mut digits = itoa::Buffer::new();
+    let digits = digits.format(port);
+    let mut name = String::with_capacity(host.len() + 1 + digits.len());
+    name.push_str(host);
+    name.make_ascii_lowercase();
+    name.push(':');
+    name.push_str(digits);
+    name
 }
 
 /// What a request is for.

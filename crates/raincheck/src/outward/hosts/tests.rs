@@ -55,6 +55,9 @@ fn a_host_is_told_by_name_and_port() {
         ("http://Example.org", "example.org:80"),
         ("http://example.org./a?b", "example.org:80"),
         ("https://example.org/", "example.org:443"),
+        ("https://example.org:/", "example.org:443"),
+        ("http://user@Example.org.:080/", "example.org:80"),
+        ("http://[::1]/jobs", "[::1]:80"),
         ("http://[::1]:8000/jobs", "[::1]:8000"),
     ] {
         assert_eq!(HostName::of(&url.parse().unwrap()).as_str(), name);
