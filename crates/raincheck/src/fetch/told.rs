@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use http::{HeaderMap, HeaderName};
+use http::HeaderMap;
 use raincheck_core::content::JobResult;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -59,18 +59,21 @@ pub(crate) struct Told {
 impl Told {
     /// The headers of an answer that are told.
     pub(crate) fn shown(headers: &HeaderMap) -> BTreeMap<String, String> {
+        let mut shown = BTreeMap::new();
         // What there is of them, which is little: to look for each that may be costs more than all the rest that is told.
-        let names = headers.keys().filter(|name| SHOWN.contains(&name.as_str()));
-        let value = |name: &HeaderName| {
-            let values: Vec<_> = headers
-                .get_all(name)
-                .iter()
-                .filter_map(|value| value.to_str().ok())
-                .collect();
-            let value = values.join(", ");
-            (!value.is_empty() && value.len() <= VALUE_BYTES_MAX).then(|| (name.as_str().to_owned(), value))
-        };
-        names.filter_map(value).collect()
+        for name in headers.keys().filter(|name| SHOWN.contains(&name.as_str())) {
+            let values = headers.get_all(name).iter();
+            let mut values = values.filter_map(|value| value.to_str().ok());
+            let mut value = values.next().unwrap_or_default().to_owned();
+            for more in values {
+                value.push_str(", ");
+                value.push_str(more);
+            }
+            if !value.is_empty() && value.len() <= VALUE_BYTES_MAX {
+                shown.insert(name.as_str().to_owned(), value);
+            }
+        }
+        shown
     }
 
     /// Where the answer came from.

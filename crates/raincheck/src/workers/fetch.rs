@@ -139,12 +139,8 @@ impl Fetch {
         loop {
             let url = seen.last().map_or("", String::as_str);
             let holds = earlier.as_ref().filter(|earlier| earlier.told.last_url() == url);
-            let request = request::request(
-                &wanted,
-                &uri,
-                request::same_origin(&first, &uri),
-                holds.map(|e| &e.told),
-            );
+            let own = seen.len() == 1 || request::same_origin(&first, &uri);
+            let request = request::request(&wanted, &uri, own, holds.map(|e| &e.told));
             let place = self
                 .fetcher
                 .hosts
