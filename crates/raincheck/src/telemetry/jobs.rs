@@ -4,7 +4,7 @@
 //! jobs of one queue.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -60,6 +60,9 @@ struct Numbers {
     reclaimed: Counter,
     /// Jobs that succeeded, as most do.
     succeeded: Counter,
+    /// Their attempts, and jobs that came with a batch: looked up when the first one comes, for many queues have none.
+    attempts_succeeded: OnceLock<Counter>,
+    batched: OnceLock<Counter>,
 }
 
 #[derive(Debug)]
@@ -88,6 +91,8 @@ impl Families {
             run: self.run.get_or_create_owned(&of),
             whole: self.whole.get_or_create_owned(&of),
             reclaimed: self.reclaimed.get_or_create_owned(&of),
+            attempts_succeeded: OnceLock::new(),
+            batched: OnceLock::new(),
             label,
         }
     }
@@ -152,15 +157,17 @@ impl Jobs {
     pub(super) fn advanced(&self, jobs: &[Arc<Job>]) {
         self.each(jobs.iter().map(|job| &**job), |job, numbers| match &job.phase {
             Phase::Waiting => {
-                if job.member.is_none() && job.retry_of.is_none() {
-                    numbers.submitted.inc();
-                } else {
-                    let source = if job.member.is_some() { "batch" } else { "retry" };
+                let by = |source| {
                     let queue = numbers.label.clone();
-                    self.families
-                        .submitted
-                        .get_or_create(&Submitted { queue, source })
-                        .inc();
+                    let submitted = &self.families.submitted;
+                    submitted.get_or_create_owned(&Submitted { queue, source })
+                };
+                if job.member.is_some() {
+                    numbers.batched.get_or_init(|| by("batch")).inc();
+                } else if job.retry_of.is_some() {
+                    by("retry").inc();
+                } else {
+                    numbers.submitted.inc();
                 }
             }
             Phase::Running(lease) if lease.progress.is_none() => {
@@ -177,7 +184,13 @@ impl Jobs {
         self.each(jobs.filter(|job| job.retried_as.is_none()), |job, numbers| {
             if let Some(attempt) = job.just_ended() {
                 numbers.run.observe(seconds(attempt.started_at, attempt.ended_at));
-                self.ended(&self.families.attempts, numbers, attempt.outcome.as_str());
+                let attempts = &self.families.attempts;
+                if attempt.outcome == AttemptOutcome::Succeeded {
+                    let succeeded = || ended(attempts, numbers, attempt.outcome.as_str());
+                    numbers.attempts_succeeded.get_or_init(succeeded).inc();
+                } else {
+                    ended(attempts, numbers, attempt.outcome.as_str()).inc();
+                }
                 if attempt.outcome == AttemptOutcome::LeaseLost {
                     numbers.reclaimed.inc();
                 }
@@ -190,16 +203,17 @@ impl Jobs {
                 if *outcome == Outcome::Succeeded {
                     numbers.succeeded.inc();
                 } else {
-                    self.ended(&self.families.finished, numbers, outcome.as_str());
+                    ended(&self.families.finished, numbers, outcome.as_str()).inc();
                 }
             }
         });
     }
+}
 
-    fn ended(&self, family: &Family<Ended, Counter>, numbers: &Numbers, outcome: &'static str) {
-        let queue = numbers.label.clone();
-        family.get_or_create(&Ended { queue, outcome }).inc();
-    }
+/// Those of a queue that ended in this way.
+fn ended(family: &Family<Ended, Counter>, numbers: &Numbers, outcome: &'static str) -> Counter {
+    let queue = numbers.label.clone();
+    family.get_or_create_owned(&Ended { queue, outcome })
 }
 
 fn seconds(from: Timestamp, to: Timestamp) -> f64 {

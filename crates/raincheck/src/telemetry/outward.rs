@@ -3,7 +3,7 @@
 //! Invariant: labels are queues and statuses; where a request went is not told.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use http::StatusCode;
@@ -45,6 +45,8 @@ pub(crate) struct Outward {
     push_time: Family<OfQueue, Histogram, fn() -> Histogram>,
     tries: Family<Tried, Counter>,
     fetches: Family<Asked, Counter>,
+    /// Those that were answered with 200, as most are.
+    fetches_ok: Arc<OnceLock<Counter>>,
     fetched: Counter,
     /// By queue and limit: how often hosts had no room.
     held: Arc<Mutex<Held>>,
@@ -68,6 +70,7 @@ impl Outward {
             push_time,
             tries,
             fetches,
+            fetches_ok: Arc::default(),
             fetched,
             held: Arc::default(),
             labels,
@@ -85,8 +88,15 @@ impl Outward {
 
     /// Counts a request for a URL; no status where there was no answer.
     pub(crate) fn fetched(&self, status: Option<StatusCode>) {
-        let code = status.map_or_else(|| Arc::from("none"), |status| Arc::from(status.as_str()));
-        self.fetches.get_or_create(&Asked { code }).inc();
+        let asked = || {
+            let code = status.map_or_else(|| Arc::from("none"), |status| Arc::from(status.as_str()));
+            self.fetches.get_or_create_owned(&Asked { code })
+        };
+        if status == Some(StatusCode::OK) {
+            self.fetches_ok.get_or_init(asked).inc();
+        } else {
+            asked().inc();
+        }
     }
 
     /// Counts bytes of bodies.
