@@ -19,6 +19,7 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 use tower::Service;
 
+use super::stream::Stream;
 use super::target::{Refused, Targets};
 
 /// How long a connection may take to come about: another attempt is better than waiting for a host that is down.
@@ -32,7 +33,7 @@ pub(super) struct Connector {
 }
 
 impl Service<Uri> for Connector {
-    type Response = TokioIo<TcpStream>;
+    type Response = TokioIo<Stream>;
     type Error = io::Error;
     type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
 
@@ -49,7 +50,7 @@ impl Service<Uri> for Connector {
     }
 }
 
-async fn connect(uri: &Uri, targets: Option<&Targets>) -> io::Result<TokioIo<TcpStream>> {
+async fn connect(uri: &Uri, targets: Option<&Targets>) -> io::Result<TokioIo<Stream>> {
     let tls = uri.scheme() == Some(&Scheme::HTTPS);
     let host = uri.host().unwrap_or_default();
     let host = host.trim_start_matches('[').trim_end_matches(']');
@@ -67,7 +68,7 @@ async fn connect(uri: &Uri, targets: Option<&Targets>) -> io::Result<TokioIo<Tcp
         match timeout(share, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => {
                 stream.set_nodelay(true)?;
-                return Ok(TokioIo::new(stream));
+                return Ok(TokioIo::new(Stream(stream)));
             }
             Ok(Err(error)) => last = error,
             Err(_) => last = late(),

@@ -5,6 +5,7 @@
 
 mod connect;
 pub(crate) mod hosts;
+mod stream;
 pub mod target;
 pub mod trust;
 
