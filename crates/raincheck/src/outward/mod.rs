@@ -1,10 +1,11 @@
-//! Requests to others: push targets, webhooks and URLs that are fetched.
+//! Requests to others: push targets, webhooks, URLs that are fetched, and (`kept`) the upstreams of a proxy.
 //!
 //! Invariants: no redirect is followed here (a fetch asks anew for each), nothing is decompressed, no proxy of the environment is asked, no cookie is kept;
 //! a URL that came over the API leads only where [`Targets`] says.
 
 mod connect;
 pub(crate) mod hosts;
+pub(crate) mod kept;
 mod stream;
 pub mod target;
 pub mod trust;
@@ -18,7 +19,7 @@ use http::header::RETRY_AFTER;
 use http::uri::Authority;
 use http::{HeaderMap, Request, Response, Uri};
 use http_body_util::Full;
-use hyper::body::{Body, Incoming};
+use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -38,20 +39,15 @@ const HEAD_MAX: usize = 64 << 10;
 
 /// Sends requests, and keeps the connections for them. Cloning gives another handle.
 #[derive(Clone)]
-pub(crate) struct Client<B = Full<Bytes>>(legacy::Client<HttpsConnector<Connector>, B>);
+pub(crate) struct Client(legacy::Client<HttpsConnector<Connector>, Full<Bytes>>);
 
-impl<B> fmt::Debug for Client<B> {
+impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Client")
     }
 }
 
-impl<B> Client<B>
-where
-    B: Body + Send + Unpin + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
+impl Client {
     /// For URLs that the operator wrote: they may lead anywhere.
     pub(crate) fn open(trust: &Trust) -> Self {
         Self::through(Connector { targets: None }, trust)
@@ -64,17 +60,12 @@ where
     }
 
     fn through(connector: Connector, trust: &Trust) -> Self {
-        let tls = HttpsConnectorBuilder::new()
-            .with_tls_config(trust.config())
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(connector);
         let client = legacy::Client::builder(TokioExecutor::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_timer(TokioTimer::new())
             .timer(TokioTimer::new())
             .http1_max_buf_size(HEAD_MAX)
-            .build(tls);
+            .build(encrypting(connector, trust));
         Self(client)
     }
 
@@ -82,14 +73,21 @@ where
     ///
     /// # Errors
     /// When there is none.
-    pub(crate) async fn send(&self, request: Request<B>) -> Result<Response<Incoming>, legacy::Error> {
-        self.start(request).await
+    pub(crate) async fn send(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, legacy::Error> {
+        self.0.request(request).await
     }
+}
 
-    /// Begins to send a request; the future waits for the head of its answer, and ends all of it where it is dropped.
-    pub(crate) fn start(&self, request: Request<B>) -> legacy::ResponseFuture {
-        self.0.request(request)
-    }
+/// The same connector, speaking TLS where a URL says so.
+fn encrypting(connector: Connector, trust: &Trust) -> HttpsConnector<Connector> {
+    HttpsConnectorBuilder::new()
+        .with_tls_config(trust.config())
+        .https_or_http()
+        .enable_http1()
+        .wrap_connector(connector)
 }
 
 /// The innermost reason, which says most: outer ones say "client error".

@@ -67,12 +67,16 @@ impl Retries {
     /// Whether a call may be sent more than once (RFC 9110 section 9.2.2).
     #[must_use]
     pub fn repeats(&self, method: &Method) -> bool {
-        self.unsafe_too
-            || matches!(
-                *method,
-                Method::GET | Method::HEAD | Method::PUT | Method::DELETE | Method::OPTIONS | Method::TRACE
-            )
+        self.unsafe_too || idempotent(method)
     }
+}
+
+/// Whether a request of this method may be made more than once (RFC 9110 section 9.2.2).
+pub(crate) const fn idempotent(method: &Method) -> bool {
+    matches!(
+        *method,
+        Method::GET | Method::HEAD | Method::PUT | Method::DELETE | Method::OPTIONS | Method::TRACE
+    )
 }
 
 /// Where calls go: a scheme, a host and a port.

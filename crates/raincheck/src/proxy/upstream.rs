@@ -1,4 +1,4 @@
-//! Calls to upstreams, with the connections that are kept for them.
+//! Calls to upstreams, by the connections that are kept for them.
 //!
 //! Invariant: a call goes to the upstream that a rule names and nowhere else, whatever its target says; a call that is
 //! dropped closes its connection. It is sent a second time only where its method is idempotent, it has no body, and the first
@@ -10,36 +10,55 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::header::{self, HeaderValue};
-use http::request::Parts;
-use http::uri::PathAndQuery;
+use http::header::{self, HeaderName, HeaderValue};
+use http::uri::{self, PathAndQuery, Scheme};
 use http::{Method, Request, Uri, Version};
 use http_body::Body as _;
 
 use super::body::Sending;
 use super::flight::{Answering, CallFailed, Origin};
 use super::parcel::Parcel;
-use super::rule::{Retries, Rule};
+use super::rule::{Retries, Rule, Upstream, idempotent};
+use crate::outward::kept::Place;
+use crate::outward::root_cause;
 use crate::outward::trust::Trust;
-use crate::outward::{Client, root_cause};
 use crate::workers::function::Call;
+
+/// More bytes than the headers of most requests are together.
+const HEADERS_USUAL: usize = 512;
 
 /// The upstreams of a proxy.
 #[derive(Debug)]
 pub(crate) struct Upstreams {
-    client: Arc<Client<Sending>>,
     rules: Vec<Arc<Rule>>,
+    /// Each upstream that rules name once.
+    places: Vec<(Upstream, Place<Sending>)>,
     /// How long a client may stall in the middle of a body.
     stall_time: Duration,
 }
 
 impl Upstreams {
     pub(crate) fn new(rules: Vec<Rule>, stall_time: Duration, trust: &Trust) -> Self {
+        let mut places: Vec<(Upstream, Place<Sending>)> = Vec::new();
+        for Rule { upstream, .. } in &rules {
+            if !places.iter().any(|(known, _)| known == upstream) {
+                places.push((upstream.clone(), Place::open(address(upstream), trust)));
+            }
+        }
         Self {
-            client: Arc::new(Client::open(trust)),
             rules: rules.into_iter().map(Arc::new).collect(),
+            places,
             stall_time,
         }
+    }
+
+    /// Where the calls of a rule go: one of these rules, or one that names the same upstream.
+    fn place(&self, rule: &Rule) -> &Place<Sending> {
+        let at_hand = self
+            .places
+            .iter()
+            .find(|(upstream, _)| *upstream == rule.upstream);
+        &at_hand.expect("every rule's upstream has a place").1
     }
 
     /// The rule that is for a path; the first counts.
@@ -59,26 +78,32 @@ impl Upstreams {
 
     /// Makes a call.
     pub(crate) fn send(&self, rule: &Rule, mut request: Request<Sending>) -> Answering {
-        *request.uri_mut() = absolute(rule, request.uri());
+        if let Some(target) = seen(rule, request.uri()) {
+            *request.uri_mut() = target;
+        }
         *request.version_mut() = Version::HTTP_11;
+        if !request.headers().contains_key(header::HOST)
+            && let Some(host) = host(&rule.upstream)
+        {
+            request.headers_mut().insert(header::HOST, host);
+        }
         let body = request.body();
         let sized =
-            request.headers().contains_key(header::CONTENT_LENGTH) || body.size_hint().exact().is_some();
+            body.size_hint().exact().is_some() || request.headers().contains_key(header::CONTENT_LENGTH);
         if !body.is_end_stream() && !sized {
             // Said by itself, for hyper sends no body with some methods unless it is told to.
             let chunked = HeaderValue::from_static("chunked");
             request.headers_mut().insert(header::TRANSFER_ENCODING, chunked);
         }
-        let (again, client) = (once_more(&request), self.client.clone());
-        let answering = self.client.start(request);
-        let stall_time = self.stall_time;
+        let (again, place) = (once_more(&request), self.place(rule).clone());
+        let (asked, stall_time) = (place.ask(request), self.stall_time);
         Box::pin(async move {
-            let mut answered = answering.await;
+            let mut answered = asked.await;
             if let (Err(error), Some(head)) = (&answered, again)
                 && unanswered(error)
             {
                 let body = Sending::new(Body::empty(), stall_time);
-                answered = client.start(Request::from_parts(head, body)).await;
+                answered = Box::pin(place.ask(head.request(body))).await;
             }
             match answered {
                 Ok(response) => Ok(response.map(Body::new)),
@@ -88,19 +113,53 @@ impl Upstreams {
     }
 }
 
+/// The head of a request that may be sent a second time.
+struct Head {
+    method: Method,
+    target: Uri,
+    /// Names and values in turn, each with a line feed, which none of them holds: seldom are they read again, and a map takes
+    /// much longer to copy.
+    headers: Vec<u8>,
+}
+
+impl Head {
+    fn of<B>(request: &Request<B>) -> Self {
+        let mut headers = Vec::with_capacity(HEADERS_USUAL);
+        for (name, value) in request.headers() {
+            for line in [name.as_ref(), value.as_bytes()] {
+                headers.extend_from_slice(line);
+                headers.push(b'\n');
+            }
+        }
+        Self {
+            method: request.method().clone(),
+            target: request.uri().clone(),
+            headers,
+        }
+    }
+
+    /// The request again, with this body.
+    fn request<B>(self, body: B) -> Request<B> {
+        let mut request = Request::new(body);
+        *request.method_mut() = self.method;
+        *request.uri_mut() = self.target;
+        let mut lines = self.headers.split(|byte| *byte == b'\n');
+        while let (Some(name), Some(value)) = (lines.next(), lines.next()) {
+            if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
+                request.headers_mut().append(name, value);
+            }
+        }
+        request
+    }
+}
+
 /// The head of a request that may be sent a second time on another connection: it has no body, asks for nothing but an answer, and
 /// its method is idempotent (RFC 9110 section 9.2.2).
-fn once_more(request: &Request<Sending>) -> Option<Parts> {
+fn once_more(request: &Request<Sending>) -> Option<Head> {
     let fit = request.body().is_end_stream()
-        && Retries::default().repeats(request.method())
+        && idempotent(request.method())
         && !request.headers().contains_key(header::UPGRADE);
-    fit.then(|| {
-        let mut head = Request::new(()).into_parts().0;
-        head.method = request.method().clone();
-        head.uri = request.uri().clone();
-        head.headers = request.headers().clone();
-        head
-    })
+    fit.then(|| Head::of(request))
 }
 
 /// Whether the connection closed before anything was answered: services do that with connections that were kept, in the moment when
@@ -121,19 +180,38 @@ fn unanswered(error: &(dyn std::error::Error + 'static)) -> bool {
     false
 }
 
-/// A request's target at its rule's upstream: path and query as they came, but for the rule's prefix.
-fn absolute(rule: &Rule, target: &Uri) -> Uri {
-    let mut parts = http::uri::Parts::default();
-    parts.scheme = Some(rule.upstream.scheme.clone());
-    parts.authority = Some(rule.upstream.authority.clone());
-    let whole = target.path_and_query();
+/// An upstream as connections are made to it.
+fn address(upstream: &Upstream) -> Uri {
+    let mut parts = uri::Parts::default();
+    parts.scheme = Some(upstream.scheme.clone());
+    parts.authority = Some(upstream.authority.clone());
+    parts.path_and_query = Some(PathAndQuery::from_static("/"));
+    Uri::from_parts(parts).expect("a scheme, an authority and a path are a URI")
+}
+
+/// How an upstream is called where a client calls it nothing: with its port, unless that is the usual one.
+fn host(upstream: &Upstream) -> Option<HeaderValue> {
+    let usual = if upstream.scheme == Scheme::HTTPS { 443 } else { 80 };
+    let name = upstream.authority.host();
+    let port = upstream.authority.port_u16().filter(|port| *port != usual);
+    let whole = port.map_or_else(|| name.to_owned(), |port| format!("{name}:{port}"));
+    HeaderValue::try_from(whole).ok()
+}
+
+/// A request's target as its rule's upstream is to see it, where it came otherwise: path and query as they came, but for the
+/// rule's prefix.
+fn seen(rule: &Rule, target: &Uri) -> Option<Uri> {
     let below = |whole: &PathAndQuery| {
         let seen = rule.prefix.as_ref()?.strip(whole.as_str())?;
         PathAndQuery::from_maybe_shared(Bytes::from(seen.into_owned())).ok()
     };
-    let path = whole.map(|whole| below(whole).unwrap_or_else(|| whole.clone()));
-    parts.path_and_query = Some(path.unwrap_or(PathAndQuery::from_static("/")));
-    Uri::from_parts(parts).unwrap_or_default()
+    match target.path_and_query() {
+        Some(whole) => match below(whole) {
+            Some(seen) => Some(Uri::from(seen)),
+            None => target.authority().is_some().then(|| Uri::from(whole.clone())),
+        },
+        None => Some(Uri::default()),
+    }
 }
 
 impl Origin for Upstreams {
@@ -167,24 +245,51 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_target_leads_to_the_upstream_whatever_it_says() {
+    fn a_target_is_told_as_it_came_but_for_whose_it_is_and_the_rules_prefix() {
         let rule: Rule = "/**=http://localhost:8000".parse().unwrap();
         let shop: Rule = "/shop/**=http://localhost:8000;prefix=/shop".parse().unwrap();
-        for (target, expected) in [
-            ("/shop", "http://localhost:8000/"),
-            ("/shop/a?b", "http://localhost:8000/a?b"),
-            ("http://evil.example/shop/a", "http://localhost:8000/a"),
+        for (rule, target, expected) in [
+            (&shop, "/shop", "/"),
+            (&shop, "/shop/a?b", "/a?b"),
+            (&shop, "http://evil.example/shop/a", "/a"),
+            (&rule, "/a//b/../c?d=%2F", "/a//b/../c?d=%2F"),
+            (&rule, "http://evil.example/a", "/a"),
+            (&rule, "http://evil.example", "/"),
+            (&rule, "http://evil.example?a", "/?a"),
+            (&rule, "*", "*"),
         ] {
-            assert_eq!(absolute(&shop, &target.parse().unwrap()).to_string(), expected);
+            let target: Uri = target.parse().unwrap();
+            assert_eq!(seen(rule, &target).unwrap_or(target).to_string(), expected);
         }
-        for (target, expected) in [
-            ("/a//b/../c?d=%2F", "http://localhost:8000/a//b/../c?d=%2F"),
-            ("http://evil.example/a", "http://localhost:8000/a"),
-            ("http://evil.example", "http://localhost:8000/"),
-            ("*", "http://localhost:8000*"),
+    }
+
+    #[test]
+    fn a_head_that_is_kept_is_the_same_again() {
+        let mut request = Request::get("/a?b").body(()).unwrap();
+        for (name, value) in [
+            ("x-b", &b"1"[..]),
+            ("accept", b"a, b"),
+            ("x-b", b""),
+            ("x-a", b"\xff\t:"),
         ] {
-            assert_eq!(absolute(&rule, &target.parse().unwrap()).to_string(), expected);
+            let value = HeaderValue::from_bytes(value).unwrap();
+            request.headers_mut().append(name, value);
         }
+        let again = Head::of(&request).request(());
+        assert_eq!(again.headers(), request.headers());
+        assert_eq!((again.method(), again.uri()), (request.method(), request.uri()));
+    }
+
+    #[test]
+    fn rules_of_one_upstream_share_its_connections() {
+        let rules = ["/a/**=http://x", "/b/**=http://X", "/**=https://x"].map(|text| text.parse().unwrap());
+        let upstreams = Upstreams::new(rules.to_vec(), Duration::from_secs(1), &Trust::default());
+        assert_eq!(upstreams.places.len(), 2);
+        let addresses = upstreams
+            .places
+            .iter()
+            .map(|(upstream, _)| address(upstream).to_string());
+        assert_eq!(addresses.collect::<Vec<_>>(), ["http://x/", "https://x/"]);
     }
 
     #[test]

@@ -1,0 +1,294 @@
+//! Requests to one service, on connections that are kept for it: what a proxy asks its upstream.
+//!
+//! hyper's pooling client ([`Client`](super::Client)) is for any place: for each request it takes the place from the target, looks
+//! it up, writes the target anew and prepares a connection that it seldom makes. Where the place is known that is left out.
+//!
+//! Invariants: a connection has one request at a time, and is kept once it is ready for another; a request that is dropped takes
+//! its connection with it.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Request, Response, Uri};
+use http_body::{Frame, SizeHint};
+use hyper::body::{Body, Incoming};
+use hyper::client::conn::http1::{Builder, SendRequest};
+use hyper::rt::Executor as _;
+use hyper_rustls::HttpsConnector;
+use hyper_util::rt::TokioExecutor;
+use tokio::runtime::Handle;
+use tokio::time::{Instant, sleep_until};
+use tower::Service as _;
+use tracing::debug;
+
+use super::connect::Connector;
+use super::trust::Trust;
+use super::{HEAD_MAX, IDLE_TIMEOUT, encrypting};
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a request has no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AskFailed {
+    /// There was no connection.
+    #[error("connect")]
+    Connect(#[source] BoxError),
+    /// It closed, or what came was no answer.
+    #[error("get an answer")]
+    Broken(#[source] hyper::Error),
+}
+
+/// A service and the connections that are kept for it. Cloning gives another handle.
+pub(crate) struct Place<B>(Arc<Inner<B>>);
+
+struct Inner<B> {
+    /// Where it is: scheme and authority.
+    address: Uri,
+    connector: HttpsConnector<Connector>,
+    idle: Mutex<Idle<B>>,
+}
+
+/// Connections that are ready.
+struct Idle<B> {
+    /// With the instant from which on; the one that was used last is at the end.
+    lines: Vec<(SendRequest<B>, Instant)>,
+    /// Whether somebody closes those that nobody uses.
+    swept: bool,
+}
+
+impl<B> Clone for Place<B> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<B> fmt::Debug for Place<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Place").field(&self.0.address).finish()
+    }
+}
+
+impl<B> Place<B>
+where
+    B: Body + Send + Unpin + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    /// A place that the operator named: scheme and authority.
+    pub(crate) fn open(address: Uri, trust: &Trust) -> Self {
+        Self(Arc::new(Inner {
+            address,
+            connector: encrypting(Connector { targets: None }, trust),
+            idle: Mutex::new(Idle {
+                lines: Vec::new(),
+                swept: false,
+            }),
+        }))
+    }
+
+    /// Sends a request, whose target is as the service shall see it; the future waits for the head of its answer, and ends all of
+    /// it where it is dropped. Where a connection is there the request is handed to it at once, so that the future does not hold it.
+    ///
+    /// # Errors
+    /// When there is no answer. A connection that had closed before anything was written to it is none.
+    pub(crate) fn ask(
+        &self,
+        request: Request<B>,
+    ) -> impl Future<Output = Result<Response<Answer<B>>, AskFailed>> + Send + use<B> {
+        let place = self.clone();
+        let begun = match place.0.take() {
+            Some(mut line) => Ok((line.try_send_request(request), line)),
+            None => Err(Box::new(request)),
+        };
+        async move {
+            let unsent = match begun {
+                Ok((answer, line)) => match answer.await {
+                    Ok(response) => return Ok(place.answered(response, line)),
+                    Err(mut failed) => match failed.take_message() {
+                        Some(unsent) => Box::new(unsent),
+                        None => return Err(AskFailed::Broken(failed.into_error())),
+                    },
+                },
+                Err(unsent) => unsent,
+            };
+            // In a box of its own, so that what finds a connection is no larger for it.
+            Box::pin(place.ask_anew(unsent)).await
+        }
+    }
+
+    /// Sends a request on a connection that is made for it.
+    async fn ask_anew(self, request: Box<Request<B>>) -> Result<Response<Answer<B>>, AskFailed> {
+        let connecting = self.0.connector.clone().call(self.0.address.clone());
+        let stream = connecting.await.map_err(AskFailed::Connect)?;
+        let shaken = Builder::new().max_buf_size(HEAD_MAX).handshake(stream).await;
+        let (mut line, connection) = shaken.map_err(AskFailed::Broken)?;
+        // Before the connection is at work, so that the request hears why where that ends at once.
+        let answer = line.try_send_request(*request);
+        TokioExecutor::new().execute(async move {
+            if let Err(error) = connection.with_upgrades().await {
+                debug!(%error, "a connection to an upstream ended early");
+            }
+        });
+        match answer.await {
+            Ok(response) => Ok(self.answered(response, line)),
+            Err(failed) => Err(AskFailed::Broken(failed.into_error())),
+        }
+    }
+
+    fn answered(&self, response: Response<Incoming>, line: SendRequest<B>) -> Response<Answer<B>> {
+        response.map(|body| Answer {
+            body,
+            line: Some(line),
+            place: self.clone(),
+        })
+    }
+}
+
+impl<B> Inner<B> {
+    fn idle(&self) -> MutexGuard<'_, Idle<B>> {
+        // Nothing under this lock can panic half way.
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A connection that is ready.
+    fn take(&self) -> Option<SendRequest<B>> {
+        let mut idle = self.idle();
+        while let Some((line, since)) = idle.lines.pop() {
+            if line.is_ready() && since.elapsed() < IDLE_TIMEOUT {
+                return Some(line);
+            }
+        }
+        None
+    }
+}
+
+impl<B: Send + 'static> Place<B> {
+    /// Takes back a connection whose answer is read, or left.
+    fn give_back(&self, mut line: SendRequest<B>) {
+        if line.is_ready() {
+            self.keep(line);
+        } else if !line.is_closed() && Handle::try_current().is_ok() {
+            // Its task has not seen the end yet, or is still sending.
+            let place = self.clone();
+            TokioExecutor::new().execute(async move {
+                if line.ready().await.is_ok() {
+                    place.keep(line);
+                }
+            });
+        }
+    }
+
+    fn keep(&self, line: SendRequest<B>) {
+        let mut idle = self.0.idle();
+        idle.lines.push((line, Instant::now()));
+        if !std::mem::replace(&mut idle.swept, true) {
+            TokioExecutor::new().execute(sweep(Arc::downgrade(&self.0)));
+        }
+    }
+}
+
+/// Closes connections that nobody used for long, until there are none.
+async fn sweep<B: Send + 'static>(place: Weak<Inner<B>>) {
+    while let Some(next) = swept(&place) {
+        sleep_until(next).await;
+    }
+}
+
+/// Closes those whose time is up; when the next one's is.
+fn swept<B>(place: &Weak<Inner<B>>) -> Option<Instant> {
+    let place = place.upgrade()?;
+    let mut idle = place.idle();
+    idle.lines
+        .retain(|(line, since)| line.is_ready() && since.elapsed() < IDLE_TIMEOUT);
+    let next = idle.lines.first().map(|(_, since)| *since + IDLE_TIMEOUT);
+    idle.swept = next.is_some();
+    next
+}
+
+/// The body of an answer; once it is read, its connection is there for others.
+pub(crate) struct Answer<B: Send + 'static> {
+    body: Incoming,
+    /// There until this is dropped.
+    line: Option<SendRequest<B>>,
+    place: Place<B>,
+}
+
+impl<B: Send + 'static> Drop for Answer<B> {
+    fn drop(&mut self) {
+        if let Some(line) = self.line.take() {
+            self.place.give_back(line);
+        }
+    }
+}
+
+impl<B: Send + 'static> Body for Answer<B> {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::{BodyExt as _, Full};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::time::{pause, timeout};
+
+    /// Answers one request.
+    async fn answer(stream: &mut TcpStream) {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.unwrap());
+        }
+        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+        stream.write_all(answer).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_used_again_until_nobody_uses_it() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}/", listener.local_addr().unwrap());
+        let place = Place::open(address.parse().unwrap(), &Trust::default());
+        let asked = async || {
+            let request = Request::get("/").header("host", "a");
+            let answer = place.ask(request.body(Full::<Bytes>::default()).unwrap());
+            let body = answer.await.unwrap().into_body();
+            assert_eq!(body.collect().await.unwrap().to_bytes(), "ok");
+        };
+        let (mut stream, ()) = tokio::join!(
+            async {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                answer(&mut stream).await;
+                stream
+            },
+            asked()
+        );
+        tokio::join!(answer(&mut stream), asked());
+        pause();
+        let closed = timeout(IDLE_TIMEOUT * 2, stream.read_u8()).await;
+        let closed = closed.expect("it is closed in time").unwrap_err();
+        assert_eq!(closed.kind(), std::io::ErrorKind::UnexpectedEof);
+        assert!(
+            !place.0.idle().swept,
+            "nobody looks after connections that are not there"
+        );
+    }
+}
