@@ -43,6 +43,9 @@ const OWN: [&str; 9] = [
 /// How a call is counted whose client was gone before it was answered, as others do.
 const CLIENT_GONE: u16 = 499;
 
+/// A request that is being answered.
+type Answering = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
 /// The API and a proxy as one service: what [`serve`](crate::server::serve) takes. Cloning gives another handle.
 #[derive(Clone)]
 pub struct Front(Arc<Shared>);
@@ -118,35 +121,47 @@ impl Shared {
         Ok(false)
     }
 
-    async fn pass(self: Arc<Self>, at: usize, request: Request<Body>) -> Response {
-        let rule = &self.proxy.0.upstreams.rules()[at];
-        let calling = Calling {
+    /// Answers by this rule.
+    fn pass(self: Arc<Self>, at: usize, request: Request<Body>) -> Answering {
+        let (method, id) = (request.method().clone(), told(request.headers()));
+        let received = Instant::now();
+        let begun = self.calling(at, received).begin(request);
+        Box::pin(async move {
+            let calling = self.calling(at, received);
+            let answered = match begun {
+                Ok(begun) => calling.answer(begun).await,
+                Err(problem) => Err(problem),
+            };
+            let (response, mode) = match answered {
+                Ok((response, "pass")) => (response, "pass"),
+                Ok((mut response, mode)) => {
+                    self.desk.name(&mut response, id);
+                    (response, mode)
+                }
+                Err(problem) => (self.desk.refuse(problem, id), "refused"),
+            };
+            // What is said to somebody who is gone does not tell what he asked of whom.
+            let status = if mode == GONE {
+                CLIENT_GONE
+            } else {
+                response.status().as_u16()
+            };
+            tracing::debug!(
+                %method, rule = %calling.rule.path, status, mode, took = ?received.elapsed(), request_id = ?named(&response, mode),
+                "proxied"
+            );
+            self.counts[at].answered(mode, status);
+            Ok(response)
+        })
+    }
+
+    fn calling(&self, at: usize, received: Instant) -> Calling<'_> {
+        Calling {
             proxy: &self.proxy.0,
             desk: &self.desk,
-            rule,
-            received: Instant::now(),
-        };
-        let method = request.method().clone();
-        let id = told(request.headers());
-        let (response, mode) = match calling.answer(request).await {
-            Ok((response, "pass")) => (response, "pass"),
-            Ok((mut response, mode)) => {
-                self.desk.name(&mut response, id);
-                (response, mode)
-            }
-            Err(problem) => (self.desk.refuse(problem, id), "refused"),
-        };
-        // What is said to somebody who is gone does not tell what he asked of whom.
-        let status = if mode == GONE {
-            CLIENT_GONE
-        } else {
-            response.status().as_u16()
-        };
-        tracing::debug!(
-            %method, rule = %rule.path, status, mode, took = ?calling.received.elapsed(), request_id = ?named(&response, mode), "proxied"
-        );
-        self.counts[at].answered(mode, status);
-        response
+            rule: &self.proxy.0.upstreams.rules()[at],
+            received,
+        }
     }
 }
 
@@ -210,7 +225,7 @@ where
 {
     type Response = Response;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+    type Future = Answering;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
@@ -243,7 +258,7 @@ where
             }
             return Box::pin(shared.api.clone().oneshot(request));
         };
-        Box::pin(async move { Ok(shared.pass(rule, request).await) })
+        shared.pass(rule, request)
     }
 }
 

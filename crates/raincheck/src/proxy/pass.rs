@@ -58,16 +58,35 @@ pub(super) struct Calling<'a> {
 }
 
 /// A call that is under way.
-struct Under {
+pub(super) struct Under {
     answering: Answering,
     upload: Option<Arc<Upload>>,
     /// The client's side, where it wants to change the protocol.
     client: Option<OnUpgrade>,
 }
 
+/// A call that has begun.
+pub(super) enum Begun {
+    /// It is under way, and passes whatever comes of it.
+    Passing(Under),
+    /// It is, or may become, a job. In a box, so that what passes is no larger for it.
+    Chosen(Box<Chosen>),
+    /// Its way ends here.
+    Answered(Box<Response>),
+}
+
+/// A call that something else becomes of than to pass.
+pub(super) struct Chosen {
+    parts: Parts,
+    body: Body,
+    /// Any but to pass.
+    choice: Choice,
+    prefer: Prefer,
+}
+
 impl Calling<'_> {
-    /// Answers a request.
-    pub(super) async fn answer(&self, request: Request<Body>) -> Result<Fate, Problem> {
+    /// Begins to answer a request. What only passes is under way then, and its request is held by nobody here.
+    pub(super) fn begin(&self, request: Request<Body>) -> Result<Begun, Problem> {
         unambiguous(&request)?;
         if self.proxy.via.passed(request.headers()) {
             let detail = "the request has passed this proxy before: the upstream leads back to it";
@@ -75,7 +94,7 @@ impl Calling<'_> {
         }
         let (mut parts, body) = request.into_parts();
         if let Some(own) = end_of_way(&mut parts) {
-            return Ok((own, "pass"));
+            return Ok(Begun::Answered(Box::new(own)));
         }
         let changing = upgrade(&parts.headers).filter(|_| parts.version == Version::HTTP_11);
         let (changing, choice) = match choose(self.rule.mode, self.rule.after, &parts.method, &parts.headers)
@@ -90,6 +109,39 @@ impl Calling<'_> {
             Choice::Late(_) | Choice::Job => preference(&parts.headers),
         };
         self.address(&mut parts, changing.as_ref());
+        if choice == Choice::Pass {
+            return Ok(Begun::Passing(self.send(
+                parts,
+                body,
+                changing.is_some(),
+                None,
+            )?));
+        }
+        Ok(Begun::Chosen(Box::new(Chosen {
+            parts,
+            body,
+            choice,
+            prefer,
+        })))
+    }
+
+    /// Answers it.
+    pub(super) async fn answer(&self, begun: Begun) -> Result<Fate, Problem> {
+        match begun {
+            Begun::Passing(under) => self.pass(under, self.received).await,
+            Begun::Chosen(chosen) => Box::pin(self.decide(*chosen)).await,
+            Begun::Answered(own) => Ok((*own, "pass")),
+        }
+    }
+
+    /// Makes a job of a call, now or once it takes longer.
+    async fn decide(&self, chosen: Chosen) -> Result<Fate, Problem> {
+        let Chosen {
+            parts,
+            body,
+            choice,
+            prefer,
+        } = chosen;
         let repeats = Repeats {
             desk: self.desk,
             turns: &self.proxy.turns,
@@ -99,17 +151,12 @@ impl Calling<'_> {
             limit: self.proxy.head_time,
         };
         let _turn = match repeats.asked(&parts.headers, choice).await? {
-            Asked::Before(queue) => return Box::pin(self.place(queue, parts, body, prefer)).await,
+            Asked::Before(queue) => return self.place(queue, parts, body, prefer).await,
             Asked::First(turn) => turn,
         };
         match choice {
-            Choice::Pass => {
-                let under = self.send(parts, body, changing.is_some(), None)?;
-                self.pass(under, self.received).await
-            }
-            // In boxes of their own, so that what passes is no larger for them.
-            Choice::Late(after) => Box::pin(self.late(parts, body, after, prefer)).await,
-            Choice::Job => Box::pin(self.place(self.rule.queue.clone(), parts, body, prefer)).await,
+            Choice::Late(after) => self.late(parts, body, after, prefer).await,
+            Choice::Job | Choice::Pass => self.place(self.rule.queue.clone(), parts, body, prefer).await,
         }
     }
 
