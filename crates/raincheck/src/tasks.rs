@@ -5,12 +5,12 @@
 
 use std::any::Any;
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -110,7 +110,7 @@ impl Group {
         self.0.tracker.spawn(async move {
             tokio::select! {
                 biased;
-                () = cut.cancelled() => {}
+                () = cancelled(&cut) => {}
                 end = future => if let Err(panic) = end {
                     group.panicked(kind, &panic);
                 }
@@ -199,6 +199,24 @@ impl Inner {
     }
 }
 
+/// Waits for a token beside something that is polled often: it enters itself among those that wait once, and then only looks.
+pub(crate) async fn cancelled(token: &CancellationToken) {
+    let mut entered = pin!(token.cancelled());
+    let mut known: Option<Waker> = None;
+    poll_fn(|cx| {
+        if known.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+            return if token.is_cancelled() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            };
+        }
+        known = Some(cx.waker().clone());
+        entered.as_mut().poll(cx)
+    })
+    .await;
+}
+
 /// What a task panicked with, as text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Panic(String);
@@ -273,6 +291,22 @@ mod tests {
         group.spawn(TaskKind::Service, async { panic!("vital") });
         group.idle().await;
         assert_eq!(*seen.lock().unwrap(), ["a task of test panicked: vital"]);
+    }
+
+    #[tokio::test]
+    async fn who_looks_again_and_again_is_woken_by_whatever_looked_last() {
+        let token = CancellationToken::new();
+        let mut waiting = Box::pin(cancelled(&token));
+        // Somebody else polls it first, who is not there any more when it comes.
+        let mut gone = Context::from_waker(Waker::noop());
+        for _ in 0..2 {
+            assert!(waiting.as_mut().poll(&mut gone).is_pending());
+        }
+        let cancel = async {
+            tokio::task::yield_now().await;
+            token.cancel();
+        };
+        tokio::join!(waiting, cancel);
     }
 
     #[tokio::test(start_paused = true)]

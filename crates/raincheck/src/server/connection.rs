@@ -29,6 +29,7 @@ use super::pulse::{Phase, Pulse};
 use super::upload::Upload;
 use super::wire::Wire;
 use super::{OnlyToThePresent, Presence, ServerOptions};
+use crate::tasks::cancelled;
 
 /// The largest read buffer: a head that does not fit is 431. Larger than the API's own limit on heads, so that most
 /// that are too large get a proper answer.
@@ -92,7 +93,7 @@ pub(super) async fn drive<S, B, W>(
         .serve_connection(line, handling)
         .with_upgrades();
     let mut connection = pin!(connection);
-    let mut stopped = pin!(stopping.cancelled());
+    let mut stopped = pin!(cancelled(&stopping));
     let mut stopping_told = false;
     let mut alarm = Alarm::default();
     poll_fn(|cx| {
