@@ -68,7 +68,7 @@ pub(super) async fn drive<S, B, W>(
     admission: Admission,
 ) where
     S: Service<Request<Upload>, Response = Response<B>, Error = Infallible> + Clone,
-    B: Body + 'static,
+    B: Body + Unpin + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     W: Wire + 'static,
 {
@@ -159,7 +159,7 @@ struct Handling<S> {
 impl<S, B> hyper::service::Service<Request<Incoming>> for Handling<S>
 where
     S: Service<Request<Upload>, Response = Response<B>, Error = Infallible> + Clone,
-    B: Body,
+    B: Body + Unpin,
 {
     type Response = Response<Tracked<B>>;
     type Error = Infallible;
@@ -224,7 +224,7 @@ struct Answering<F> {
 impl<F, B> Future for Answering<F>
 where
     F: Future<Output = Result<Response<B>, Infallible>> + Unpin,
-    B: Body,
+    B: Body + Unpin,
 {
     type Output = Result<Response<Tracked<B>>, Infallible>;
 
@@ -242,16 +242,13 @@ where
             _ => Phase::Answering,
         });
         let pulse = self.pulse.clone();
-        Poll::Ready(Ok(response.map(|body| Tracked {
-            body: Box::pin(body),
-            pulse,
-        })))
+        Poll::Ready(Ok(response.map(|body| Tracked { body, pulse })))
     }
 }
 
 /// An answer's body; when it is gone, the answer is written.
 struct Tracked<B> {
-    body: Pin<Box<B>>,
+    body: B,
     pulse: Arc<Pulse>,
 }
 
@@ -263,7 +260,7 @@ impl<B> Drop for Tracked<B> {
     }
 }
 
-impl<B: Body> Body for Tracked<B> {
+impl<B: Body + Unpin> Body for Tracked<B> {
     type Data = B::Data;
     type Error = B::Error;
 
@@ -271,7 +268,7 @@ impl<B: Body> Body for Tracked<B> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        self.body.as_mut().poll_frame(cx)
+        Pin::new(&mut self.body).poll_frame(cx)
     }
 
     fn is_end_stream(&self) -> bool {

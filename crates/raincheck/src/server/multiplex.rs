@@ -63,7 +63,7 @@ pub(super) async fn drive<S, B, I>(
 ) where
     S: Service<Request<Upload>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
-    B: Body + Send + 'static,
+    B: Body + Send + Unpin + 'static,
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -142,7 +142,7 @@ struct Handling<S> {
 impl<S, B> hyper::service::Service<Request<Incoming>> for Handling<S>
 where
     S: Service<Request<Upload>, Response = Response<B>, Error = Infallible> + Clone,
-    B: Body,
+    B: Body + Unpin,
 {
     type Response = Response<Tracked<B>>;
     type Error = Infallible;
@@ -190,7 +190,7 @@ struct Answering<F> {
 impl<F, B> Future for Answering<F>
 where
     F: Future<Output = Result<Response<B>, Infallible>>,
-    B: Body,
+    B: Body + Unpin,
 {
     type Output = Result<Response<Tracked<B>>, Infallible>;
 
@@ -205,20 +205,17 @@ where
         {
             open.whole = true;
         }
-        Poll::Ready(Ok(response.map(|body| Tracked {
-            body: Box::pin(body),
-            open,
-        })))
+        Poll::Ready(Ok(response.map(|body| Tracked { body, open })))
     }
 }
 
 /// An answer's body; when it is gone, the answer is handed over or given up.
 struct Tracked<B> {
-    body: Pin<Box<B>>,
+    body: B,
     open: Option<Open>,
 }
 
-impl<B: Body> Body for Tracked<B> {
+impl<B: Body + Unpin> Body for Tracked<B> {
     type Data = B::Data;
     type Error = B::Error;
 
@@ -227,7 +224,7 @@ impl<B: Body> Body for Tracked<B> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        let frame = self.body.as_mut().poll_frame(cx);
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
         let ended = matches!(frame, Poll::Ready(None)) || self.body.is_end_stream();
         if let Some(open) = &mut self.open {
             match &frame {
