@@ -32,9 +32,10 @@ use super::options::{Asked, callback, plain_key, row_of_field};
 use super::prefer::Prefer;
 use super::problem::Problem;
 use super::routes::submit::{accepted, admit, fits, order};
+use super::ticket::TicketKey;
 use super::wire::accepted::AcceptedDocument;
 use super::wire::job::JobDocument;
-use super::{ApiOptions, service_with};
+use super::{ApiOptions, Ticket, service_with};
 use crate::links::{Links, Mount};
 use crate::node::Node;
 
@@ -117,6 +118,14 @@ impl Service<Request<Body>> for Below {
     }
 }
 
+/// Where somebody in the same process submits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Door<'a> {
+    pub(crate) node: &'a Node,
+    pub(crate) namespace: &'a Namespace,
+    pub(crate) tickets: &'a TicketKey,
+}
+
 /// What a submitter asks, beside the input.
 #[derive(Debug, Default)]
 pub(crate) struct Wish {
@@ -178,10 +187,11 @@ impl Refused {
 #[derive(Debug)]
 pub(crate) enum Placed {
     /// It was made, waits in this queue and starts then.
-    New(Committed<JobId>, QueueName, Timestamp),
+    New(Committed<JobId>, QueueName, Timestamp, Option<Ticket>),
     /// It was there: under the same key, or else with the same unique value.
     There {
         job: Committed<Arc<Job>>,
+        ticket: Option<Ticket>,
         replayed: bool,
         document: Vec<u8>,
         retry_after: Option<u64>,
@@ -202,20 +212,22 @@ impl Placed {
 
     pub(crate) fn into_response(self, links: Links<'_>) -> Response {
         match self {
-            Self::New(new, queue, starts_at) => {
+            Self::New(new, queue, starts_at, ticket) => {
                 let id = *new.get();
-                let document = AcceptedDocument::of(links, id, &queue, starts_at).render();
+                let document = AcceptedDocument::of(links, id, &queue, starts_at).with(ticket);
                 let seconds = seconds_until(starts_at, id.created_at());
-                accepted(links, &new, document, Some(seconds), Prefer::default(), None)
+                let document = document.render();
+                accepted(links, &new, document, Some(seconds), Prefer::default(), ticket)
             }
             Self::There {
                 job,
+                ticket,
                 replayed,
                 document,
                 retry_after,
             } => {
                 let id = Committed::read(job.get());
-                let mut response = accepted(links, &id, document, retry_after, Prefer::default(), None);
+                let mut response = accepted(links, &id, document, retry_after, Prefer::default(), ticket);
                 let headers = response.headers_mut();
                 stamp(headers, job.get().id, job.get().outcome());
                 let how = if replayed {
@@ -234,24 +246,17 @@ impl Placed {
 ///
 /// # Errors
 /// Why it was not accepted.
-pub(crate) async fn place(
-    node: &Node,
-    namespace: &Namespace,
-    queue: &str,
-    wish: Wish,
-    input: Input,
-) -> Result<Placed, Refused> {
-    let placed = submit(node, namespace, queue, wish, input).await;
-    placed.map_err(|problem| Refused::by(node, problem))
+pub(crate) async fn place(door: Door<'_>, queue: &str, wish: Wish, input: Input) -> Result<Placed, Refused> {
+    let placed = submit(door, queue, wish, input).await;
+    placed.map_err(|problem| Refused::by(door.node, problem))
 }
 
-async fn submit(
-    node: &Node,
-    namespace: &Namespace,
-    queue: &str,
-    wish: Wish,
-    input: Input,
-) -> Result<Placed, Problem> {
+async fn submit(door: Door<'_>, queue: &str, wish: Wish, input: Input) -> Result<Placed, Problem> {
+    let Door {
+        node,
+        namespace,
+        tickets,
+    } = door;
     let name = QueueName::new(queue).map_err(|_| unknown_queue(queue))?;
     let mut asked = Asked::default();
     for (field, text) in wish.options {
@@ -270,31 +275,30 @@ async fn submit(
     let there = node.queue(namespace, &name).await?;
     admit(node, there.as_deref(), &name, key.is_some())?;
     fits(there.as_deref(), input.body.len())?;
+    let span = asked.ticket;
+    let ticket = async |id| match span {
+        Some(span) => tickets.issue(node, namespace, id, span).await.map(Some),
+        None => Ok(None),
+    };
     let submission = order(node, namespace, name, asked, key, input);
     let (queue, starts_at) = (submission.job.queue.clone(), submission.job.starts_at());
+    // Before it is stored: what the store's key is needed for may fail.
+    let own = ticket(submission.job.id).await?;
     let fate = committed::submit(&**node.store(), node.intake(), namespace, submission).await?;
-    Ok(match fate {
-        Accepted::New(new) => Placed::New(new, queue, starts_at),
-        Accepted::Replayed(job) => was_there(node, job, true, there.as_deref()),
-        Accepted::Attached(job) => was_there(node, job, false, there.as_deref()),
-    })
-}
-
-fn was_there(
-    node: &Node,
-    job: Committed<Arc<Job>>,
-    replayed: bool,
-    queue: Option<&raincheck_core::queue::Queue>,
-) -> Placed {
-    let now = node.store().now();
-    let document = JobDocument::of(node.links(), job.get(), queue, now).render();
-    let retry_after = retry_after(job.get(), now);
-    Placed::There {
+    let (job, replayed) = match fate {
+        Accepted::New(new) => return Ok(Placed::New(new, queue, starts_at, own)),
+        Accepted::Replayed(job) => (job, true),
+        Accepted::Attached(job) => (job, false),
+    };
+    let (ticket, now) = (ticket(job.get().id).await?, node.store().now());
+    let document = JobDocument::of(node.links(), job.get(), there.as_deref(), now);
+    Ok(Placed::There {
+        document: document.with(ticket).render(),
+        retry_after: retry_after(job.get(), now),
         job,
+        ticket,
         replayed,
-        document,
-        retry_after,
-    }
+    })
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! it allows is one list ([`allowed`]). It is checked before anything is read, and gone from the request after that.
 
 use std::fmt;
+use std::time::Duration;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::Method;
@@ -20,6 +21,7 @@ use tokio::sync::OnceCell;
 use super::Api;
 use super::code::Code;
 use super::problem::Problem;
+use crate::node::Node;
 
 /// The form of the tickets that are given out; they begin with it.
 const FORM: &[u8; 2] = b"t1";
@@ -68,23 +70,28 @@ impl fmt::Debug for Ticket {
 pub(crate) struct TicketKey(OnceCell<Secret>);
 
 impl TicketKey {
-    async fn get(&self, api: &Api) -> Result<&Secret, StoreError> {
-        let ask = || api.node.store().ticket_key(api.node.options().random.secret());
+    async fn get(&self, node: &Node) -> Result<&Secret, StoreError> {
+        let ask = || node.store().ticket_key(node.options().random.secret());
         self.0.get_or_try_init(ask).await
+    }
+
+    /// Gives out a ticket for a job, good for so long from now.
+    ///
+    /// # Errors
+    /// When the store's key is needed for the first time and cannot be read.
+    pub(crate) async fn issue(
+        &self,
+        node: &Node,
+        ns: &Namespace,
+        id: JobId,
+        span: Duration,
+    ) -> Result<Ticket, StoreError> {
+        let key = self.get(node).await?;
+        Ok(signed(key, ns, id, node.store().now().plus(span)))
     }
 }
 
-/// Gives out a ticket for a job, good until then.
-///
-/// # Errors
-/// When the store's key is needed for the first time and cannot be read.
-pub(crate) async fn issue(
-    api: &Api,
-    ns: &Namespace,
-    id: JobId,
-    until: Timestamp,
-) -> Result<Ticket, StoreError> {
-    let key = api.tickets.get(api).await?;
+fn signed(key: &Secret, ns: &Namespace, id: JobId, until: Timestamp) -> Ticket {
     let end = u64::try_from(until.as_millis().div_euclid(1000)).unwrap_or_default();
     let end = end.min((1 << (8 * END)) - 1);
     let signature = mac(key, ns, id, end).finalize().into_bytes();
@@ -96,7 +103,7 @@ pub(crate) async fn issue(
         digits[0] = DIGITS[usize::from(byte >> 4)];
         digits[1] = DIGITS[usize::from(byte & 15)];
     }
-    Ok(Ticket(ticket))
+    Ticket(ticket)
 }
 
 fn mac(key: &Secret, ns: &Namespace, id: JobId, end: u64) -> Hmac<Sha256> {
@@ -138,7 +145,7 @@ pub(crate) async fn admit(
         Some(ns) => ns.clone(),
         None => api.node.store().home(id).await?.unwrap_or_default(),
     };
-    let key = api.tickets.get(api).await?;
+    let key = api.tickets.get(&api.node).await?;
     mac(key, &ns, id, end)
         .verify_truncated_left(&signature)
         .map_err(|_| refused())?;

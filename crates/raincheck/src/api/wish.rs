@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::Api;
 use super::prefer::Prefer;
-use super::ticket::{self, Ticket};
+use super::ticket::Ticket;
 use super::until::Until;
 use super::wait::Waiter;
 use crate::keys::Kept;
@@ -56,10 +56,7 @@ impl Wish {
     ) -> Result<Option<Ticket>, StoreError> {
         match self.ticket {
             None => Ok(None),
-            Some(span) => {
-                let until = api.node.store().now().plus(span);
-                ticket::issue(api, ns, id, until).await.map(Some)
-            }
+            Some(span) => api.tickets.issue(&api.node, ns, id, span).await.map(Some),
         }
     }
 }

@@ -19,8 +19,10 @@ use serde::de::DeserializeOwned;
 use super::builder::Builder;
 use super::respond::Application;
 use super::submit::{JobType, Submit};
+use crate::api::ApiOptions;
 use crate::api::desk::Desk;
-use crate::api::{ApiOptions, embedded};
+use crate::api::embedded::{self, Door};
+use crate::api::ticket::TicketKey;
 use crate::node::Node;
 
 /// Raincheck within an application. Cloning gives another handle. In an axum handler it is an extractor, where the
@@ -58,6 +60,7 @@ struct Inner {
     application: Application,
     /// Made when the first of them may.
     desk: OnceLock<Desk>,
+    tickets: TicketKey,
 }
 
 impl fmt::Debug for Raincheck {
@@ -115,7 +118,17 @@ impl Raincheck {
             namespace,
             application: Application::default(),
             desk: OnceLock::new(),
+            tickets: TicketKey::default(),
         }))
+    }
+
+    /// Where its own code submits.
+    pub(super) fn door(&self) -> Door<'_> {
+        Door {
+            node: &self.0.node,
+            namespace: &self.0.namespace,
+            tickets: &self.0.tickets,
+        }
     }
 
     /// Begins to put one together.

@@ -243,6 +243,29 @@ impl<'a, O: DeserializeOwned> Submit<'a, O> {
         self.option("keep", format_duration(keep))
     }
 
+    /// The URLs in the [answer](Accepted) open for so long for whoever has them, by a ticket: they read and cancel this one job, without a key and
+    /// under whatever host name the application is asked. Without it they are for those who may ask the API itself.
+    ///
+    /// ```
+    /// # use raincheck::embed::{Args, JobType, Raincheck, queue};
+    /// # const GREET: JobType<String, String> = JobType::new("greet");
+    /// # async fn greet(Args(name): Args<String>) -> String { format!("Hello, {name}!") }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let test = Raincheck::builder().handle(GREET, queue(), greet).open_for_test().await?;
+    /// use axum::response::IntoResponse;
+    /// use std::time::Duration;
+    ///
+    /// let order = test.submit(&GREET, &"Ada".to_owned()).ticket(Duration::from_secs(3600));
+    /// let answer = order.send().await?.into_response();
+    /// assert!(answer.headers()["location"].to_str()?.contains("?ticket="));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn ticket(self, good_for: Duration) -> Self {
+        self.option("ticket", format_duration(good_for))
+    }
+
     /// A webhook that tells of its end.
     ///
     /// ```
@@ -271,7 +294,7 @@ impl<'a, O: DeserializeOwned> Submit<'a, O> {
         let input = self
             .input
             .map_err(|error| SubmitError(Refused::input(self.rc.node(), &error)))?;
-        let placed = place(self.rc.node(), self.rc.namespace(), self.queue, self.wish, input).await;
+        let placed = place(self.rc.door(), self.queue, self.wish, input).await;
         Ok(Accepted {
             rc: self.rc.clone(),
             placed: placed.map_err(SubmitError)?,

@@ -25,7 +25,7 @@ use crate::api::committed::{self, Accepted};
 use crate::api::options::{callback, named, trace_context};
 use crate::api::problem::Problem;
 use crate::api::query::no_query;
-use crate::api::ticket::{self, Ticket};
+use crate::api::ticket::Ticket;
 use crate::api::wire::accepted::AcceptedDocument;
 use crate::api::wire::job::JobDocument;
 use crate::api::wire::many::Entries;
@@ -178,8 +178,8 @@ impl<'a> Desk<'a> {
     }
 
     async fn issue(&self, id: JobId, span: Duration) -> Result<Ticket, StoreError> {
-        let until = self.api.node.store().now().plus(span);
-        ticket::issue(self.api, self.namespace, id, until).await
+        let api = self.api;
+        api.tickets.issue(&api.node, self.namespace, id, span).await
     }
 
     /// Writes what became of a batch whose first entry is the list's `index`; gives back the next one's.

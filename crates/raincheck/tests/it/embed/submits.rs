@@ -11,6 +11,7 @@ use raincheck::embed::{
 };
 
 use super::{App, opened};
+use crate::client::Ask;
 
 const SQUARE: JobType<u64, u64> = JobType::new("square");
 
@@ -55,6 +56,36 @@ async fn a_route_answers_202_and_the_result_is_redeemed_beside_it() {
     let again = app.ask("POST", "/squares").json("12").send().await;
     assert_eq!((again.status, again.header("location")), (202, Some(&*location)));
     assert_eq!(again.header("idempotency-replayed"), Some("true"));
+}
+
+#[tokio::test]
+async fn by_a_ticket_the_clients_of_a_route_redeem_under_the_applications_own_name() {
+    async fn ask(rc: Raincheck, Json(number): Json<u64>) -> Result<Accepted<u64>, SubmitError> {
+        let order = rc
+            .submit(&SQUARE, &number)
+            .idempotency_key(format!("square-{number}"));
+        order.ticket(Duration::from_secs(3600)).send().await
+    }
+    let (rc, _folder) = opened(Raincheck::builder().handle(SQUARE, queue(), square)).await;
+    let app = Router::new().route("/squares", post(ask)).merge(rc.router());
+    let app = App::serve(&rc, app.with_state(Application { rc: rc.clone() })).await;
+    let to = |method: &str, path: &str| Ask::to_host(app.addr, "squares.example", method, path);
+    for replayed in [None, Some("true")] {
+        let answer = to("POST", "/squares").json("12").send().await;
+        assert_eq!(
+            (answer.status, answer.header("idempotency-replayed")),
+            (202, replayed)
+        );
+        let location = answer.header("location").unwrap();
+        let (document, result) = (answer.json(), answer.json()["urls"]["result"].clone());
+        assert_eq!(document["urls"]["self"], *location);
+        let result = to("GET", &format!("{}&wait=30", result.as_str().unwrap()))
+            .send()
+            .await;
+        assert_eq!((result.status, result.text()), (200, "144"));
+        let plain = to("GET", location.split('?').next().unwrap()).send().await;
+        assert_eq!(plain.status, 403, "{plain:?}");
+    }
 }
 
 #[tokio::test]
