@@ -6,13 +6,14 @@
 use std::borrow::Cow;
 use std::convert::Infallible;
 use std::future::ready;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{MatchedPath, NestedPath};
+use axum::extract::{ConnectInfo, MatchedPath, NestedPath};
 use axum::response::{IntoResponse as _, Response};
 use http::Request;
 use http::header::HeaderValue;
@@ -28,6 +29,7 @@ use super::answer::{
 };
 use super::code::Code;
 use super::committed::{self, Accepted, Committed};
+use super::gate::by_ticket;
 use super::options::{Asked, callback, plain_key, row_of_field};
 use super::prefer::Prefer;
 use super::problem::Problem;
@@ -52,9 +54,23 @@ const BESIDE: [&str; 7] = [
     "/problems/{code}",
 ];
 
+/// Who is let in by an application that has no keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keyless {
+    /// Connections from this machine.
+    ThisMachine,
+    /// Whoever asks within a test, over no connection at all, too.
+    Test,
+}
+
 /// The API as routes that are merged with others, or nested below the mount.
-pub(crate) fn router<S: Clone + Send + Sync + 'static>(node: &Node, options: ApiOptions) -> Router<S> {
+pub(crate) fn router<S: Clone + Send + Sync + 'static>(
+    node: &Node,
+    options: ApiOptions,
+    keyless: Keyless,
+) -> Router<S> {
     let api = Below {
+        keyless: options.closed.then_some(keyless),
         api: service_with(node.clone(), options),
         mount: node.options().mount.clone(),
     };
@@ -80,10 +96,32 @@ pub(crate) fn is_own(mount: &Mount, matched: Option<&str>, path: &str) -> bool {
             .any(|beside| matched.strip_suffix(beside).is_some_and(stands))
 }
 
+impl Keyless {
+    /// What a request says of its host is no proof of where it comes from: that is its connection's address.
+    fn lets(self, request: &Request<Body>) -> Result<(), Problem> {
+        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+        let why = match peer.map(|peer| peer.0.ip().to_canonical().is_loopback()) {
+            Some(true) => return Ok(()),
+            None if self == Self::Test => return Ok(()),
+            _ if by_ticket(request.uri()) => return Ok(()),
+            Some(false) => {
+                "until there is an API key, this application's jobs are there for this machine only"
+            }
+            None => {
+                "until there is an API key, this application's jobs are there for this machine only, and where this request comes from is not \
+                 known: serve the application by Raincheck::serve, or by into_make_service_with_connect_info::<SocketAddr>()"
+            }
+        };
+        Err(Problem::new(Code::Forbidden, why))
+    }
+}
+
 /// The API below the router of an application.
 #[derive(Clone)]
 struct Below {
     api: super::Service,
+    /// Nobody, where there are keys: the door of the API looks at those.
+    keyless: Option<Keyless>,
     mount: Mount,
 }
 
@@ -99,6 +137,10 @@ impl Service<Request<Body>> for Below {
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         // What the application's router matched is no route of the API: scopes are asked for by those.
         request.extensions_mut().remove::<MatchedPath>();
+        if let Some(Err(problem)) = self.keyless.map(|keyless| keyless.lets(&request)) {
+            let mount = self.mount.clone();
+            return Box::pin(ready(Ok(Refused { problem, mount }.into_response())));
+        }
         let nested = request.extensions().get::<NestedPath>();
         let nested = nested.map_or("", NestedPath::as_str);
         if self.mount.ends_with(nested) {

@@ -224,7 +224,7 @@ fn look<B>(request: &Request<B>, closed: bool, named_page: bool) -> Looked {
 /// Whether a request comes with a ticket for a job: what a ticket opens it opens by whatever name, to whoever has it. It is safe to
 /// look no further here: the route's caller checks the ticket and refuses a wrong one, also where there are no keys, and a page of
 /// another site, be its name bound to this machine, cannot know a right one.
-fn by_ticket(uri: &http::Uri) -> bool {
+pub(super) fn by_ticket(uri: &http::Uri) -> bool {
     uri.path().starts_with("/v1/jobs/job_") && ticket::stands_in(uri)
 }
 

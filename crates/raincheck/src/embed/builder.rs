@@ -23,6 +23,7 @@ use super::raincheck::Raincheck;
 use super::reply::Reply;
 use super::submit::JobType;
 use super::typed::WorkedBy;
+use crate::api::embedded::Keyless;
 use crate::links::{BadMount, Mount};
 use crate::node::{Node, NodeOptions};
 use crate::workers::function::{Function, Functions};
@@ -144,6 +145,7 @@ pub struct Builder<S = ()> {
     queues: Vec<Wanted>,
     options: NodeOptions,
     mount: String,
+    pub(super) keyless: Keyless,
 }
 
 impl<S> std::fmt::Debug for Builder<S> {
@@ -162,6 +164,7 @@ impl Default for Builder {
             queues: Vec::new(),
             options: NodeOptions::default(),
             mount: String::new(),
+            keyless: Keyless::ThisMachine,
         }
     }
 }
@@ -175,6 +178,7 @@ impl<S: Clone + Send + Sync + 'static> Builder<S> {
             queues: self.queues,
             options: self.options,
             mount: self.mount,
+            keyless: self.keyless,
         }
     }
 
@@ -344,7 +348,7 @@ impl<S: Clone + Send + Sync + 'static> Builder<S> {
                 why: why.to_string(),
             })?;
         }
-        Ok(Raincheck::new(node, namespace))
+        Ok(Raincheck::new(node, namespace, self.keyless))
     }
 }
 

@@ -21,7 +21,7 @@ use super::respond::Application;
 use super::submit::{JobType, Submit};
 use crate::api::ApiOptions;
 use crate::api::desk::Desk;
-use crate::api::embedded::{self, Door};
+use crate::api::embedded::{self, Door, Keyless};
 use crate::api::ticket::TicketKey;
 use crate::node::Node;
 
@@ -61,6 +61,7 @@ struct Inner {
     /// Made when the first of them may.
     desk: OnceLock<Desk>,
     tickets: TicketKey,
+    keyless: Keyless,
 }
 
 impl fmt::Debug for Raincheck {
@@ -112,10 +113,11 @@ pub enum ResultError {
 }
 
 impl Raincheck {
-    pub(super) fn new(node: Node, namespace: Namespace) -> Self {
+    pub(super) fn new(node: Node, namespace: Namespace, keyless: Keyless) -> Self {
         Self(Arc::new(Inner {
             node,
             namespace,
+            keyless,
             application: Application::default(),
             desk: OnceLock::new(),
             tickets: TicketKey::default(),
@@ -292,7 +294,8 @@ impl Raincheck {
     }
 
     /// The HTTP API (`/v1/…`, `/docs`, `/openapi.json`, `/metrics`, `/healthz`, `/readyz`, `/problems/…`), to be merged with the
-    /// application's own routes, or nested where [`Builder::mounted_at`] says. Until there is an API key it answers to this machine only.
+    /// application's own routes, or nested where [`Builder::mounted_at`] says. Until there is an API key it answers to this machine only:
+    /// to connections whose address [`serve`](Self::serve) tells, or a server of your own by `into_make_service_with_connect_info::<SocketAddr>()`.
     ///
     /// ```
     /// use axum::{Router, routing::get};
@@ -311,7 +314,7 @@ impl Raincheck {
             as_it_was: true,
             ..ApiOptions::default()
         };
-        embedded::router(self.node(), options)
+        embedded::router(self.node(), options, self.0.keyless)
     }
 
     /// Leaves: takes nothing new, lets running jobs finish for at most `grace`, gives the rest back and closes the store. The
@@ -325,6 +328,7 @@ impl Raincheck {
     /// let stop = async {
     ///     let _ = tokio::signal::ctrl_c().await;
     /// };
+    /// let app = app.into_make_service_with_connect_info::<std::net::SocketAddr>(); // who asks the API
     /// axum::serve(listener, app).with_graceful_shutdown(stop).await?;
     /// rc.shutdown(std::time::Duration::from_secs(25)).await;
     /// # Ok(())

@@ -41,6 +41,7 @@ use tokio::time::{Instant, sleep};
 use super::builder::{Builder, OpenFailed};
 use super::raincheck::Raincheck;
 use super::submit::JobType;
+use crate::api::embedded::Keyless;
 
 /// How long [`Testing::drain`] waits for jobs that do not end.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -90,7 +91,8 @@ impl<S: Clone + Send + Sync + 'static> Builder<S> {
     ///
     /// # Errors
     /// What cannot be.
-    pub async fn open_for_test(self) -> Result<Testing, OpenFailed> {
+    pub async fn open_for_test(mut self) -> Result<Testing, OpenFailed> {
+        self.keyless = Keyless::Test;
         let wrong = |error: std::io::Error| OpenFailed::Address(format!("a temporary folder ({error})"));
         let folder = tempfile::tempdir().map_err(wrong)?;
         let clock = Arc::new(ManualClock::default());

@@ -1,10 +1,14 @@
 //! The API nested below a path of an application: every URL that it hands out leads back to it.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::ConnectInfo;
+use axum::response::IntoResponse as _;
 use axum::routing::{get, post};
+use http::Request;
 use raincheck::core::key::Grants;
 use raincheck::core::name::{KeyName, Namespace};
 use raincheck::embed::{
@@ -12,6 +16,7 @@ use raincheck::embed::{
 };
 use raincheck::keys::KeyWish;
 use serde_json::Value;
+use tower::ServiceExt as _;
 
 use super::{App, opened};
 use crate::client::Answer;
@@ -214,4 +219,47 @@ async fn a_route_learns_the_address_of_its_connection_as_from_axum_s_own_server(
     let app = App::serve(&rc, Router::new().route("/who", get(who))).await;
     let answer = app.ask("GET", "/who").send().await;
     assert_eq!((answer.status, answer.text()), (200, "127.0.0.1"), "{answer:?}");
+}
+
+/// Asks for this over no connection, or one from there.
+async fn asked(api: &Router, path: &str, from: Option<&str>) -> u16 {
+    let mut request = Request::get(path).header("host", "localhost");
+    if let Some(from) = from {
+        let from: SocketAddr = from.parse().unwrap();
+        request = request.extension(ConnectInfo(from));
+    }
+    let answer = api.clone().oneshot(request.body(Body::empty()).unwrap()).await;
+    answer.unwrap().status().as_u16()
+}
+
+#[tokio::test]
+async fn without_a_key_the_api_answers_to_connections_from_this_machine_alone() {
+    let (rc, _folder) = opened(builder()).await;
+    let order = rc
+        .submit(&SQUARE, &3)
+        .ticket(Duration::from_secs(60))
+        .send()
+        .await
+        .unwrap();
+    let answer = order.into_response();
+    let ticket = answer.headers()["location"].to_str().unwrap().to_owned();
+    let api = rc.router::<()>();
+    for (from, status) in [
+        (Some("127.0.0.1:5000"), 200),
+        (Some("[::1]:5000"), 200),
+        (Some("[::ffff:127.0.0.1]:5000"), 200),
+        (Some("10.99.77.2:5000"), 403),
+        (Some("192.0.2.2:5000"), 403),
+        (Some("[2001:db8::1]:5000"), 403),
+        (None, 403),
+    ] {
+        for path in ["/v1/jobs", "/v1/webhook-secret", "/metrics"] {
+            assert_eq!(asked(&api, path, from).await, status, "{path} {from:?}");
+        }
+        assert_eq!(
+            asked(&api, &ticket, from).await,
+            200,
+            "a ticket opens its job to anybody"
+        );
+    }
 }
