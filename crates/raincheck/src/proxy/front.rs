@@ -146,9 +146,10 @@ impl Shared {
             } else {
                 response.status().as_u16()
             };
+            let millis = u64::try_from(received.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let request_id = named(&response, mode).and_then(|id| id.to_str().ok());
             tracing::debug!(
-                %method, rule = %calling.rule.path, status, mode, took = ?received.elapsed(), request_id = ?named(&response, mode),
-                "proxied"
+                %method, rule = %calling.rule.path, status, mode, millis, request_id, "proxied"
             );
             self.counts[at].answered(mode, status);
             Ok(response)
