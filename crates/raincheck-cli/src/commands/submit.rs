@@ -19,9 +19,10 @@ use crate::table::{Record, Value};
 
 const EXAMPLES: &str = "\
 The input is one JSON value, @FILE, - for standard input, or pairs: key=text, key:=json.
-Without --wait the job's id and state are printed, with --ticket the link to its result as well; with
-it, the bytes of its result. With --follow what its worker emits is printed as it comes: output on
-standard output, log on standard error; where it emits no output, the result when it is there.
+Without --wait the job's id and state are printed, with --ticket the link to its result as well;
+with it, the bytes of its result. With --follow what its worker emits is printed as it comes:
+output on standard output, log on standard error; where it emits no output, the result when it is
+there.
 
 Examples:
   raincheck submit reports month=2026-11 pages:=3
