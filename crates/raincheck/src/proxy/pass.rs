@@ -79,8 +79,8 @@ pub(super) enum Begun {
 pub(super) struct Chosen {
     parts: Parts,
     body: Body,
-    /// Any but to pass.
-    choice: Choice,
+    /// When it becomes a job, where it is none from the start.
+    late: Option<Duration>,
     prefer: Prefer,
 }
 
@@ -104,23 +104,21 @@ impl Calling<'_> {
             choice if changing.is_none() => (None, choice),
             _ => (changing, Choice::Pass),
         };
-        let prefer = match choice {
-            Choice::Pass => Prefer::default(),
-            Choice::Late(_) | Choice::Job => preference(&parts.headers),
+        let late = match choice {
+            Choice::Pass => {
+                self.address(&mut parts, changing.as_ref());
+                let under = self.send(parts, body, changing.is_some(), None)?;
+                return Ok(Begun::Passing(under));
+            }
+            Choice::Late(after) => Some(after),
+            Choice::Job => None,
         };
-        self.address(&mut parts, changing.as_ref());
-        if choice == Choice::Pass {
-            return Ok(Begun::Passing(self.send(
-                parts,
-                body,
-                changing.is_some(),
-                None,
-            )?));
-        }
+        let prefer = preference(&parts.headers);
+        self.address(&mut parts, None);
         Ok(Begun::Chosen(Box::new(Chosen {
             parts,
             body,
-            choice,
+            late,
             prefer,
         })))
     }
@@ -139,7 +137,7 @@ impl Calling<'_> {
         let Chosen {
             parts,
             body,
-            choice,
+            late,
             prefer,
         } = chosen;
         let repeats = Repeats {
@@ -150,13 +148,14 @@ impl Calling<'_> {
             queue: &self.rule.queue,
             limit: self.proxy.head_time,
         };
+        let choice = late.map_or(Choice::Job, Choice::Late);
         let _turn = match repeats.asked(&parts.headers, choice).await? {
             Asked::Before(queue) => return self.place(queue, parts, body, prefer).await,
             Asked::First(turn) => turn,
         };
-        match choice {
-            Choice::Late(after) => self.late(parts, body, after, prefer).await,
-            Choice::Job | Choice::Pass => self.place(self.rule.queue.clone(), parts, body, prefer).await,
+        match late {
+            Some(after) => self.late(parts, body, after, prefer).await,
+            None => self.place(self.rule.queue.clone(), parts, body, prefer).await,
         }
     }
 

@@ -171,10 +171,11 @@ async fn connection(
         if !line.trim_ascii().is_empty() {
             let told: Told<'_> = serde_json::from_slice(line).map_err(|error| Failed::unreadable(&error))?;
             *seen = told.seq;
-            work.meter.count(ended(&told));
+            let fetched = told.fetched();
+            work.meter.count(ended(&told, fetched));
             if told.seq > work.after {
                 let mut text = Vec::new();
-                written(session, &told, &mut text).await?;
+                written(session, &told, fetched, &mut text).await?;
                 work.out.write(&text, told.seq)?;
                 work.out.flush()?;
             } else {
@@ -187,17 +188,21 @@ async fn connection(
     .await
 }
 
-fn ended<'a>(told: &Told<'a>) -> Ended<'a> {
+fn ended<'a>(told: &Told<'a>, fetched: Option<Fetched<'a>>) -> Ended<'a> {
     Ended {
         status: told.status,
         answered: told.outcome.as_deref() == Some("succeeded"),
-        fetched: told.fetched(),
+        fetched,
     }
 }
 
 /// The line as this command writes it, with what the server has elsewhere.
-async fn written(session: &Session, told: &Told<'_>, out: &mut Vec<u8>) -> Result<(), Failed> {
-    let fetched = told.fetched();
+async fn written(
+    session: &Session,
+    told: &Told<'_>,
+    fetched: Option<Fetched<'_>>,
+    out: &mut Vec<u8>,
+) -> Result<(), Failed> {
     let url = match fetched {
         Some(_) => None,
         None => {
