@@ -1,43 +1,45 @@
-//! Everything that an application may call stands in an example that compiles.
+//! Everything that an application may call has an example that compiles.
 //!
-//! Invariant: it is the name that is looked for, in the examples of all of `embed`; what they do with it, the tests of documentation show.
-
-use std::collections::BTreeSet;
+//! Invariant: an example stands in the item's own documentation; what it does with the item, the tests of documentation show.
 
 use super::{Finding, Text};
 
 /// Where the interface of applications lies.
 const EMBED: &str = "crates/raincheck/src/embed/";
-/// What is never written: the compiler asks for it by itself, or it has no name outside.
-const IMPLIED: [&str; 4] = ["Given", "Gives", "Takes", "WorkedBy"];
+/// What has no name outside.
+const UNNAMED: &str = "Given";
 
-/// Public names of `embed` that are in no example.
+/// Public items of `embed` whose documentation holds no example.
 pub(super) fn check(texts: &[Text]) -> Vec<Finding> {
-    let ours: Vec<_> = texts
+    let ours = texts
         .iter()
-        .filter(|text| text.path.starts_with(EMBED) && text.is("rs"))
-        .collect();
-    let shown: BTreeSet<_> = ours
+        .filter(|text| text.path.starts_with(EMBED) && text.is("rs"));
+    ours.flat_map(missing).collect()
+}
+
+fn missing(text: &Text) -> Vec<Finding> {
+    let lines: Vec<&str> = text.text.lines().map(str::trim_start).collect();
+    let items = lines
         .iter()
-        .flat_map(|text| words_of_examples(&text.text))
-        .collect();
-    let missing = |text: &&Text| -> Vec<Finding> {
-        let names = text
-            .text
-            .lines()
-            .enumerate()
-            .filter_map(|(n, line)| Some((n, name(line)?)));
-        names
-            .filter(|(_, name)| !shown.contains(name) && !IMPLIED.contains(name))
-            .map(|(n, name)| {
-                Finding::new(
-                    format!("{}:{}", text.path, n + 1),
-                    format!("show {name} in an example that compiles"),
-                )
-            })
-            .collect()
-    };
-    ours.iter().copied().flat_map(|text| missing(&text)).collect()
+        .enumerate()
+        .filter_map(|(n, line)| Some((n, name(line)?)));
+    items
+        .filter(|&(n, name)| name != UNNAMED && !has_example(&lines[..n]))
+        .map(|(n, name)| {
+            Finding::new(
+                format!("{}:{}", text.path, n + 1),
+                format!("show {name} in an example of its own"),
+            )
+        })
+        .collect()
+}
+
+/// Whether the documentation at the end of these lines, which attributes may follow, holds an example.
+fn has_example(above: &[&str]) -> bool {
+    let belongs =
+        |line: &&&str| line.starts_with("///") || !(line.is_empty() || line.ends_with(['{', '}', ';']));
+    let mut own = above.iter().rev().take_while(belongs);
+    own.any(|line| line.starts_with("/// ```"))
 }
 
 /// What a line makes public.
@@ -53,23 +55,6 @@ fn name(line: &str) -> Option<&str> {
         .filter(|name| !name.is_empty())
 }
 
-fn words_of_examples(text: &str) -> BTreeSet<&str> {
-    let mut inside = false;
-    let mut words = BTreeSet::new();
-    for line in text.lines().map(str::trim_start) {
-        let Some(said) = line.strip_prefix("///").or_else(|| line.strip_prefix("//!")) else {
-            inside = false;
-            continue;
-        };
-        if said.trim_start().starts_with("```") {
-            inside = !inside;
-        } else if inside {
-            words.extend(said.split(|c: char| !c.is_alphanumeric() && c != '_'));
-        }
-    }
-    words
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,14 +68,15 @@ mod tests {
     }
 
     #[test]
-    fn what_no_example_shows_is_told() {
-        let shown =
-            "/// ```\n/// Thing::make();\n/// ```\npub struct Thing;\n    pub const fn make() -> Self {\n";
+    fn an_item_without_an_example_of_its_own_is_told() {
+        let shown = "/// A thing.\n///\n/// ```\n/// Thing;\n/// ```\n#[note(\n    why = \"x\",\n)]\npub struct Thing;\n";
         assert_eq!(found(shown), [""; 0]);
-        let only_told = "/// Thing makes.\npub struct Thing;\npub(crate) fn make() {}\n";
+        let told = format!(
+            "{shown}\n/// Makes a Thing.\n    pub const fn make() -> Self {{\npub(crate) fn own() {{}}\n"
+        );
         assert_eq!(
-            found(only_told),
-            ["error: crates/raincheck/src/embed/thing.rs:2: show Thing in an example that compiles"]
+            found(&told),
+            ["error: crates/raincheck/src/embed/thing.rs:12: show make in an example of its own"]
         );
     }
 }

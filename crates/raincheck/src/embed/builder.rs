@@ -21,85 +21,16 @@ use super::handler::{Handler, Worked};
 use super::queue::QueueSettings;
 use super::raincheck::Raincheck;
 use super::reply::Reply;
-use super::submit::JobType;
 use super::typed::WorkedBy;
+use super::unopened::OpenFailed;
 use crate::api::embedded::Keyless;
-use crate::links::{BadMount, Mount};
+use crate::links::Mount;
 use crate::node::{Node, NodeOptions};
 use crate::workers::function::{Function, Functions};
 use crate::workers::{AttemptEnd, StopReason, Stops};
 
 /// What works the jobs of one queue, with its layers.
 type Work = BoxCloneSyncService<JobRequest, Reply, BoxError>;
-
-/// Why a [`Raincheck`] could not be opened.
-///
-/// ```
-/// use raincheck::embed::{OpenFailed, Raincheck, queue};
-///
-/// async fn nothing() {}
-///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() {
-/// let builder = Raincheck::builder().handle("twice", queue(), nothing).handle("twice", queue(), nothing);
-/// assert!(matches!(builder.open_for_test().await, Err(OpenFailed::Twice(_))));
-/// let builder = Raincheck::builder().handle("none", queue().concurrency(0), nothing);
-/// assert!(matches!(builder.open_for_test().await, Err(OpenFailed::Setting { .. })));
-/// # }
-/// ```
-#[derive(Debug, thiserror::Error)]
-pub enum OpenFailed {
-    /// A queue's name cannot be.
-    #[error("{0:?} is not a queue's name")]
-    Name(String),
-    /// Two handlers work one queue.
-    #[error("queue {0} has two handlers")]
-    Twice(QueueName),
-    /// A queue's setting cannot be.
-    #[error("queue {queue}: {why}")]
-    Setting {
-        /// The queue.
-        queue: QueueName,
-        /// Which, and what it must be.
-        why: String,
-    },
-    /// The API cannot be mounted there.
-    #[error(transparent)]
-    Mount(#[from] BadMount),
-    /// The address of the store means nothing here.
-    #[error("{0:?} is no store: name a folder, such as sqlite:./jobs")]
-    Address(String),
-    /// The embedded store cannot be used.
-    #[cfg(feature = "sqlite")]
-    #[error("the store cannot be opened: {0}")]
-    Open(#[from] crate::store::OpenError),
-    /// The store has failed.
-    #[error("the store has failed: {0}")]
-    Store(#[from] StoreError),
-}
-
-/// A queue's name, as a text or as a [`JobType`].
-///
-/// ```
-/// use raincheck::embed::{JobName, JobType};
-///
-/// const GREET: JobType<String, String> = JobType::new("greet");
-/// let _names: [JobName; 2] = [GREET.into(), "greet".into()]; // what Builder::handle takes
-/// ```
-#[derive(Clone, Debug)]
-pub struct JobName(String);
-
-impl From<&str> for JobName {
-    fn from(name: &str) -> Self {
-        Self(name.to_owned())
-    }
-}
-
-impl<A, O> From<JobType<A, O>> for JobName {
-    fn from(job: JobType<A, O>) -> Self {
-        job.name().into()
-    }
-}
 
 /// A queue that is to be worked.
 struct Wanted {
@@ -172,6 +103,28 @@ impl Default for Builder {
 impl<S: Clone + Send + Sync + 'static> Builder<S> {
     /// Gives the handlers that are added from now on this state: they take it, or parts of it, by
     /// [`State`](axum::extract::State).
+    ///
+    /// ```
+    /// use axum::extract::{FromRef, State};
+    /// use raincheck::embed::{Raincheck, queue};
+    ///
+    /// #[derive(Clone)]
+    /// struct App {
+    ///     greeting: &'static str,
+    /// }
+    ///
+    /// impl FromRef<App> for &'static str {
+    ///     fn from_ref(app: &App) -> Self {
+    ///         app.greeting
+    ///     }
+    /// }
+    ///
+    /// async fn greet(State(greeting): State<&'static str>, name: String) -> String {
+    ///     format!("{greeting}, {name}!")
+    /// }
+    ///
+    /// let _builder = Raincheck::builder().with_state(App { greeting: "Hello" }).handle("greet", queue(), greet);
+    /// ```
     pub fn with_state<T: Clone + Send + Sync + 'static>(self, state: T) -> Builder<T> {
         Builder {
             state,
@@ -182,7 +135,25 @@ impl<S: Clone + Send + Sync + 'static> Builder<S> {
         }
     }
 
-    /// Has the jobs of a queue worked by a handler; of a [`JobType`]'s, by one that takes and gives what its jobs do.
+    /// Has the jobs of a queue worked by a handler; of a [`JobType`](super::JobType)'s, by one that takes and gives what its jobs do.
+    ///
+    /// ```
+    /// use raincheck::embed::{Args, JobType, Raincheck, queue};
+    ///
+    /// const ADD: JobType<(i64, i64), i64> = JobType::new("add");
+    ///
+    /// async fn add(Args((a, b)): Args<(i64, i64)>) -> String {
+    ///     (a + b).to_string()
+    /// }
+    ///
+    /// let _by_name = Raincheck::builder().handle(ADD.name(), queue().concurrency(2), add);
+    ///
+    /// async fn sum(Args((a, b)): Args<(i64, i64)>) -> axum::Json<i64> {
+    ///     axum::Json(a + b)
+    /// }
+    ///
+    /// let _by_type = Raincheck::builder().handle(ADD, queue(), sum); // `add` above would not compile: it gives a text
+    /// ```
     pub fn handle<M: 'static, H: Handler<M, S>>(
         mut self,
         queue: impl WorkedBy<H::Input, H::Value>,
@@ -200,6 +171,19 @@ impl<S: Clone + Send + Sync + 'static> Builder<S> {
 
     /// Puts a tower layer around the attempts of the queues that were added before. An error of the layer's own fails the
     /// attempt, and is tried again.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use raincheck::embed::{Raincheck, queue};
+    /// use tower::timeout::TimeoutLayer;
+    ///
+    /// # async fn quick() {}
+    /// # async fn slow() {}
+    /// let _builder = Raincheck::builder()
+    ///     .handle("quick", queue(), quick)
+    ///     .layer(TimeoutLayer::new(Duration::from_secs(2))) // around the attempts of `quick`
+    ///     .handle("slow", queue(), slow); // and not of `slow`
+    /// ```
     pub fn layer<L>(mut self, layer: L) -> Self
     where
         L: Layer<Work, Service: Service<JobRequest, Response = Reply> + Clone + Send + Sync + 'static>,
@@ -217,6 +201,11 @@ impl<S: Clone + Send + Sync + 'static> Builder<S> {
     }
 
     /// How long running jobs get at a shutdown: 25 s unless said.
+    ///
+    /// ```
+    /// # use raincheck::Raincheck;
+    /// let _builder = Raincheck::builder().drain(std::time::Duration::from_secs(60)); // no longer than the platform waits to kill
+    /// ```
     pub fn drain(mut self, drain: Duration) -> Self {
         self.options.drain = drain;
         self
@@ -225,6 +214,21 @@ impl<S: Clone + Send + Sync + 'static> Builder<S> {
     /// Where the application nests [`Raincheck::router`]: what the URLs in answers begin with. `/raincheck`, say, for
     /// `.nest("/raincheck", rc.router())`; at the application's top unless said. Behind a proxy that takes away the beginning of
     /// paths, that beginning comes first.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use axum::{Router, body::Body, http::Request};
+    /// use raincheck::Raincheck;
+    /// use tower::ServiceExt as _;
+    ///
+    /// let test = Raincheck::builder().mounted_at("/raincheck").open_for_test().await?;
+    /// let app: Router = Router::new().nest("/raincheck", test.router());
+    /// let answer = app.oneshot(Request::get("/raincheck/healthz").header("host", "localhost").body(Body::empty())?).await?;
+    /// assert_eq!(answer.status(), 200);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn mounted_at(mut self, path: impl Into<String>) -> Self {
         self.mount = path.into();
         self
@@ -232,6 +236,12 @@ impl<S: Clone + Send + Sync + 'static> Builder<S> {
 
     /// The URL at which others reach the application, without the path that the API is [mounted at](Self::mounted_at):
     /// webhooks and pushes tell URLs below it.
+    ///
+    /// ```
+    /// # use raincheck::Raincheck;
+    /// let _builder = Raincheck::builder().public_url("https://shop.example.com").mounted_at("/raincheck");
+    /// // A webhook's job is https://shop.example.com/raincheck/v1/jobs/job_…
+    /// ```
     pub fn public_url(mut self, url: impl Into<String>) -> Self {
         self.options.public_url = Some(url.into());
         self
@@ -259,6 +269,16 @@ impl<S: Clone + Send + Sync + 'static> Builder<S> {
     }
 
     /// Opens the embedded store in this folder, `sqlite:PATH` or just a path, makes it where it is not there, and begins to work.
+    ///
+    /// ```
+    /// # async fn main_() -> Result<(), Box<dyn std::error::Error>> {
+    /// use raincheck::Raincheck;
+    ///
+    /// let rc = Raincheck::builder().open("./jobs").await?; // or "sqlite:./jobs"
+    /// rc.shutdown(std::time::Duration::from_secs(25)).await;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// What cannot be, or a store that is in use or cannot be used.
@@ -352,13 +372,14 @@ impl<S: Clone + Send + Sync + 'static> Builder<S> {
     }
 }
 
-/// What works a queue, as the engine calls it.
+/// Whether the attempt is to stop because the process leaves.
 fn is_draining(stops: &Stops) -> bool {
     stops
         .now()
         .is_some_and(|stop| stop.reason == StopReason::Draining)
 }
 
+/// What works a queue, as the engine calls it.
 fn function(work: Work) -> Function {
     Function::new(move |call| {
         let (work, most) = (work.clone(), call.result_max);

@@ -50,12 +50,28 @@ impl JobRequest {
     }
 
     /// The attempt.
+    ///
+    /// ```
+    /// use raincheck::embed::JobRequest;
+    ///
+    /// fn is_again(job: &JobRequest) -> bool {
+    ///     job.ctx().attempt() > 1
+    /// }
+    /// ```
     #[must_use]
     pub fn ctx(&self) -> &Ctx {
         &self.ctx
     }
 
     /// The job's input: bytes as they came, and what describes them.
+    ///
+    /// ```
+    /// use raincheck::embed::JobRequest;
+    ///
+    /// fn is_csv(job: &JobRequest) -> bool {
+    ///     job.input().content_type.as_deref() == Some("text/csv")
+    /// }
+    /// ```
     #[must_use]
     pub fn input(&self) -> &Input {
         &self.input
@@ -119,24 +135,64 @@ impl Ctx {
     }
 
     /// The job as it was claimed.
+    ///
+    /// ```
+    /// use raincheck::embed::Ctx;
+    ///
+    /// async fn bill(ctx: Ctx) -> String {
+    ///     let tenant = ctx.job().group.as_ref().map_or_else(|| "nobody".to_owned(), ToString::to_string);
+    ///     format!("a bill for {tenant}")
+    /// }
+    /// ```
     #[must_use]
     pub fn job(&self) -> &Arc<Job> {
         &self.0.job
     }
 
     /// The job's id.
+    ///
+    /// ```
+    /// use raincheck::embed::Ctx;
+    ///
+    /// /// What another service may know a repeated request by: the same at every attempt.
+    /// fn key(ctx: &Ctx) -> String {
+    ///     format!("charge-{}", ctx.id())
+    /// }
+    /// ```
     #[must_use]
     pub fn id(&self) -> JobId {
         self.0.job.id
     }
 
     /// Which attempt this is, from 1.
+    ///
+    /// ```
+    /// use raincheck::embed::Ctx;
+    ///
+    /// async fn flaky(ctx: Ctx) -> Result<u32, std::io::Error> {
+    ///     match ctx.attempt() {
+    ///         1 => Err(std::io::Error::other("not at the first try")),
+    ///         attempt => Ok(attempt),
+    ///     }
+    /// }
+    /// ```
     #[must_use]
     pub fn attempt(&self) -> u32 {
         self.0.job.attempt
     }
 
     /// When the attempt's time is over.
+    ///
+    /// ```
+    /// use raincheck::clock::SystemClock;
+    /// use raincheck::core::clock::Clock as _;
+    /// use raincheck::embed::Ctx;
+    ///
+    /// /// Whether another step of this length fits in.
+    /// fn fits(ctx: &Ctx, step: std::time::Duration) -> bool {
+    ///     ctx.deadline().since(SystemClock::new().now()) > step
+    /// }
+    /// ```
     #[must_use]
     pub fn deadline(&self) -> Timestamp {
         self.0.deadline
@@ -164,6 +220,16 @@ impl Ctx {
 
     /// Tells how far the attempt is, from 0 to 1, and what it does: who follows the job sees it at once. Best effort: it
     /// is no error where it cannot be told.
+    ///
+    /// ```
+    /// use raincheck::embed::Ctx;
+    ///
+    /// async fn walk(ctx: Ctx) {
+    ///     for step in 1..=4 {
+    ///         ctx.progress(f64::from(step) / 4.0, format!("step {step} of 4")).await; // in the job's document, and in its events
+    ///     }
+    /// }
+    /// ```
     pub async fn progress(&self, fraction: f64, message: impl Into<String>) {
         let Some(lease) = self.0.job.lease_id() else {
             return;
@@ -185,11 +251,29 @@ impl Ctx {
     }
 
     /// Shows bytes of the output to those who follow the job, and keeps them with it. They are kept soon after.
+    ///
+    /// ```
+    /// use raincheck::embed::Ctx;
+    ///
+    /// async fn count(ctx: Ctx) {
+    ///     for n in 0..3 {
+    ///         ctx.emit(format!("{n}\n")); // to whoever reads …/events or …/result?stream
+    ///     }
+    /// }
+    /// ```
     pub fn emit(&self, bytes: impl AsRef<[u8]>) {
         self.push(Stream::Output, bytes.as_ref());
     }
 
     /// Shows a line of the log to those who follow the job, and keeps it with it.
+    ///
+    /// ```
+    /// use raincheck::embed::Ctx;
+    ///
+    /// async fn import(ctx: Ctx) {
+    ///     ctx.log("row 17 has no name: passed over"); // beside the output, not part of the result
+    /// }
+    /// ```
     pub fn log(&self, line: impl AsRef<str>) {
         self.push(Stream::Log, line.as_ref().as_bytes());
         self.push(Stream::Log, b"\n");
@@ -223,6 +307,23 @@ impl Ctx {
     }
 
     /// Why the attempt is to stop, where it is: what a loop on a thread of its own asks between two steps.
+    ///
+    /// ```
+    /// use raincheck::embed::{Ctx, JobError, blocking};
+    ///
+    /// fn count(until: u64, ctx: Ctx) -> Result<u64, JobError> {
+    ///     let mut n = 0;
+    ///     while n < until {
+    ///         if let Some(why) = ctx.stopping() {
+    ///             return Err(JobError::retry(format!("left at {n}: {why:?}")));
+    ///         }
+    ///         n += 1;
+    ///     }
+    ///     Ok(n)
+    /// }
+    ///
+    /// let _builder = raincheck::Raincheck::builder().handle("count", raincheck::embed::queue(), blocking(count));
+    /// ```
     #[must_use]
     pub fn stopping(&self) -> Option<StopReason> {
         self.0.stops.now().map(|stop| stop.reason)

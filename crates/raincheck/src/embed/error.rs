@@ -41,11 +41,25 @@ const CODE: &str = "handler-failed";
 
 impl JobError {
     /// Another attempt may help: after the queue's backoff, while attempts are left.
+    ///
+    /// ```
+    /// use raincheck::embed::JobError;
+    ///
+    /// assert!(JobError::retry("the other side is down").is_retried());
+    /// ```
     pub fn retry(why: impl fmt::Display) -> Self {
         Self::retry_after(Duration::ZERO, why)
     }
 
     /// Another attempt may help, no sooner than after so long.
+    ///
+    /// ```
+    /// use raincheck::embed::JobError;
+    /// use std::time::Duration;
+    ///
+    /// let told = JobError::retry_after(Duration::from_secs(30), "429 with Retry-After: 30");
+    /// assert!(told.is_retried());
+    /// ```
     pub fn retry_after(delay: Duration, why: impl fmt::Display) -> Self {
         Self {
             failure: Failure::of_handler(CODE, why.to_string()),
@@ -54,6 +68,12 @@ impl JobError {
     }
 
     /// No other attempt will help: the job has failed.
+    ///
+    /// ```
+    /// use raincheck::embed::JobError;
+    ///
+    /// assert!(!JobError::fatal("no such customer").is_retried());
+    /// ```
     pub fn fatal(why: impl fmt::Display) -> Self {
         Self {
             failure: Failure::of_handler(CODE, why.to_string()),
@@ -63,6 +83,13 @@ impl JobError {
 
     /// With a stable word of the application's own in place of `handler-failed`: 1 to 64 visible ASCII characters. What is
     /// no such word is passed over.
+    ///
+    /// ```
+    /// use raincheck::embed::JobError;
+    ///
+    /// let refused = JobError::fatal("no such customer").code("no-customer");
+    /// assert_eq!(refused.to_string(), "no-customer: no such customer");
+    /// ```
     #[must_use]
     pub fn code(mut self, code: impl Into<String>) -> Self {
         let code = code.into();
@@ -78,12 +105,27 @@ impl JobError {
     }
 
     /// The stable word and the text.
+    ///
+    /// ```
+    /// use raincheck::embed::JobError;
+    ///
+    /// let refused = JobError::fatal("no such customer");
+    /// assert_eq!(refused.failure().code, "handler-failed");
+    /// assert_eq!(refused.failure().detail, "no such customer");
+    /// ```
     #[must_use]
     pub fn failure(&self) -> &Failure {
         &self.failure
     }
 
     /// Whether another attempt may help.
+    ///
+    /// ```
+    /// use raincheck::embed::JobError;
+    ///
+    /// let read = std::fs::read("/no/such/file").map_err(JobError::from).unwrap_err();
+    /// assert!(read.is_retried()); // as any error by `?` is
+    /// ```
     #[must_use]
     pub fn is_retried(&self) -> bool {
         self.retry.is_some()

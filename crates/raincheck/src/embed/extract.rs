@@ -137,6 +137,16 @@ pub struct Deadline(pub Timestamp);
 
 impl Deadline {
     /// How long the attempt has from this instant on.
+    ///
+    /// ```
+    /// use raincheck::core::time::Timestamp;
+    /// use raincheck::embed::Deadline;
+    /// use std::time::Duration;
+    ///
+    /// let now = Timestamp::from_millis(1_000);
+    /// assert_eq!(Deadline(Timestamp::from_millis(3_500)).left(now), Duration::from_millis(2_500));
+    /// assert_eq!(Deadline(now).left(Timestamp::from_millis(3_500)), Duration::ZERO);
+    /// ```
     #[must_use]
     pub fn left(&self, now: Timestamp) -> Duration {
         self.0.since(now)

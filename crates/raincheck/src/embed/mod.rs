@@ -34,11 +34,13 @@
 //! Invariants: a job that an application submits is one like any other, by the same decisions, options and limits; a handler
 //! that panics, is slow or is cut ends its attempt and nothing else; what `submit` accepted survives any crash.
 
+mod accepted;
 mod builder;
 mod ctx;
 mod error;
 mod extract;
 mod handler;
+mod job_type;
 mod queue;
 mod raincheck;
 mod reply;
@@ -48,21 +50,25 @@ mod submit;
 #[cfg(feature = "testing")]
 mod testing;
 mod typed;
+mod unopened;
 
-pub use self::builder::{Builder, JobName, OpenFailed};
+pub use self::accepted::{Accepted, SubmitError};
+pub use self::builder::Builder;
 pub use self::ctx::{Ctx, JobRequest};
 pub use self::error::{JobError, JobFailed};
 pub use self::extract::{Args, Attempt, Deadline, FromJob};
 pub use self::handler::{Handler, blocking};
+pub use self::job_type::JobType;
 pub use self::queue::{QueueSettings, queue};
 pub use self::raincheck::{Raincheck, ResultError};
 pub use self::reply::{IntoReply, Reply};
 pub use self::respond::{RespondAsync, Responding};
 pub use self::serve::ServeFailed;
-pub use self::submit::{Accepted, JobType, Submit, SubmitError};
+pub use self::submit::Submit;
 #[cfg(feature = "testing")]
 pub use self::testing::Testing;
-pub use self::typed::{Gives, Takes, Typed, Untyped, WorkedBy};
+pub use self::typed::{Gives, JobName, Takes, Typed, Untyped, WorkedBy};
+pub use self::unopened::OpenFailed;
 pub use crate::links::BadMount;
 pub use raincheck_core::id::JobId;
 pub use raincheck_core::time::Timestamp;

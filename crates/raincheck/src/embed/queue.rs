@@ -39,10 +39,16 @@ pub struct QueueSettings {
 }
 
 macro_rules! settings {
-    ($($(#[doc = $doc:literal])+ $name:ident: $kind:ty => $value:expr;)+) => {
+    ($($(#[doc = $doc:literal])+ $name:ident: $kind:ty => $value:expr, $such:literal;)+) => {
         impl QueueSettings {
             $(
                 $(#[doc = $doc])+
+                ///
+                /// ```
+                /// # use std::time::Duration;
+                /// # use raincheck::embed::queue;
+                #[doc = concat!("let _settings = queue().", stringify!($name), "(", $such, ");")]
+                /// ```
                 #[must_use]
                 pub fn $name(mut self, $name: $kind) -> Self {
                     self.spec.$name = Some($value);
@@ -55,35 +61,45 @@ macro_rules! settings {
 
 settings! {
     /// At most so many jobs run at once, 1 to 100,000: 16 unless said.
-    concurrency: u32 => concurrency;
+    concurrency: u32 => concurrency, "4";
     /// At most so many jobs wait; beyond it a submit is refused. 1,000,000 unless said.
-    depth: u64 => depth;
+    depth: u64 => depth, "1000";
     /// The inputs of those that wait have at most so many bytes together: no bound unless said.
-    depth_bytes: u64 => ByteSize(depth_bytes);
+    depth_bytes: u64 => ByteSize(depth_bytes), "64 << 20";
     /// Whether groups take turns: so unless said.
-    fair: bool => fair;
+    fair: bool => fair, "false";
     /// The largest input in bytes, at most 16 MiB.
-    body_max: u64 => ByteSize(body_max);
+    body_max: u64 => ByteSize(body_max), "1 << 20";
     /// The largest result in bytes, at most 16 MiB; a larger one fails the job.
-    result_max: u64 => ByteSize(result_max);
+    result_max: u64 => ByteSize(result_max), "1 << 20";
     /// One attempt's time.
-    timeout: Duration => timeout;
+    timeout: Duration => timeout, "Duration::from_secs(600)";
     /// How long a lease runs, 1 s to 12 h; it is renewed while the attempt runs.
-    lease_for: Duration => lease_for;
+    lease_for: Duration => lease_for, "Duration::from_secs(30)";
     /// How long a handler that was told to cancel may go on.
-    cancel_grace: Duration => cancel_grace;
+    cancel_grace: Duration => cancel_grace, "Duration::from_secs(5)";
     /// How often a job is attempted, 1 to 100.
-    max_attempts: u32 => max_attempts;
+    max_attempts: u32 => max_attempts, "3";
     /// How long a job waits after a failed attempt.
-    backoff: Backoff => backoff;
+    backoff: Backoff => backoff, "\"exponential;base=2s;cap=10m\".parse().unwrap()";
     /// How long a finished job stays.
-    keep: Duration => keep;
+    keep: Duration => keep, "Duration::from_secs(3600)";
     /// How long a failed job stays.
-    keep_failed: Duration => keep_failed;
+    keep_failed: Duration => keep_failed, "Duration::from_secs(7 * 24 * 3600)";
 }
 
 impl QueueSettings {
     /// Changes whatever else there is: rates, groups, callbacks. Who works the queue is not among it.
+    ///
+    /// ```
+    /// use raincheck::embed::queue;
+    ///
+    /// let mails = queue().with(|spec| {
+    ///     spec.rate = Some("10/s".parse().unwrap());
+    ///     spec.result_type = Some("text/html".to_owned());
+    /// });
+    /// # let _ = mails;
+    /// ```
     #[must_use]
     pub fn with(mut self, change: impl FnOnce(&mut QueueSpec)) -> Self {
         change(&mut self.spec);

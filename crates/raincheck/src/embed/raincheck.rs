@@ -17,8 +17,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::builder::Builder;
+use super::job_type::JobType;
 use super::respond::Application;
-use super::submit::{JobType, Submit};
+use super::submit::Submit;
 use crate::api::ApiOptions;
 use crate::api::desk::Desk;
 use crate::api::embedded::{self, Door, Keyless};
@@ -134,6 +135,14 @@ impl Raincheck {
     }
 
     /// Begins to put one together.
+    ///
+    /// ```
+    /// use raincheck::Raincheck;
+    /// use raincheck::embed::queue;
+    ///
+    /// # async fn nothing() {}
+    /// let _builder = Raincheck::builder().handle("nothing", queue(), nothing); // .open("./jobs").await?
+    /// ```
     pub fn builder() -> Builder {
         Builder::default()
     }
@@ -171,6 +180,19 @@ impl Raincheck {
     }
 
     /// A job with this input, to be submitted by [`Submit::send`].
+    ///
+    /// ```
+    /// # use raincheck::embed::{Args, JobType, Raincheck, queue};
+    /// # const GREET: JobType<String, String> = JobType::new("greet");
+    /// # async fn greet(Args(name): Args<String>) -> String { format!("Hello, {name}!") }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let test = Raincheck::builder().handle(GREET, queue(), greet).open_for_test().await?;
+    /// let job = test.submit(&GREET, &"Ada".to_owned()).send().await?;
+    /// assert_eq!(job.result().await?, "Hello, Ada!");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn submit<'a, A: Serialize, O: DeserializeOwned>(
         &'a self,
         job: &'a JobType<A, O>,
@@ -203,6 +225,20 @@ impl Raincheck {
     }
 
     /// Cancels the job: one that waits at once, one that runs is told to stop. Gives it back as it is then.
+    ///
+    /// ```
+    /// # use raincheck::embed::{Args, JobType, Raincheck, queue};
+    /// # const GREET: JobType<String, String> = JobType::new("greet");
+    /// # async fn greet(Args(name): Args<String>) -> String { format!("Hello, {name}!") }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let test = Raincheck::builder().handle(GREET, queue(), greet).open_for_test().await?;
+    /// let later = test.submit(&GREET, &"Ada".to_owned()).delay(std::time::Duration::from_secs(60)).send().await?;
+    /// let job = test.cancel(later.id()).await??;
+    /// assert!(job.done()); // it waited: one that runs is told to stop, and is done once it has
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// Those of the store; within, that there is none, or no longer.

@@ -33,6 +33,14 @@ pub struct Reply {
 
 impl Reply {
     /// Bytes of this type.
+    ///
+    /// ```
+    /// use raincheck::embed::Reply;
+    ///
+    /// async fn draw() -> Reply {
+    ///     Reply::new("image/svg+xml", "<svg/>")
+    /// }
+    /// ```
     pub fn new(content_type: impl Into<String>, body: impl Into<Bytes>) -> Self {
         Self {
             content_type: Some(content_type.into()),
@@ -42,6 +50,14 @@ impl Reply {
     }
 
     /// A value as JSON.
+    ///
+    /// ```
+    /// use raincheck::embed::{JobError, Reply};
+    ///
+    /// async fn point() -> Result<Reply, JobError> {
+    ///     Reply::json(&(3, 4))
+    /// }
+    /// ```
     ///
     /// # Errors
     /// When it cannot be written as JSON: trying again cannot help.
@@ -53,6 +69,15 @@ impl Reply {
 
     /// With a header that says how to read the bytes: `Content-Disposition`, `Content-Digest`, `Content-Encoding`,
     /// `Content-Language` or `Repr-Digest`. Others are not kept.
+    ///
+    /// ```
+    /// use http::header::CONTENT_LANGUAGE;
+    /// use raincheck::embed::Reply;
+    ///
+    /// async fn greet() -> Reply {
+    ///     Reply::new("text/plain", "Grüezi").header(&CONTENT_LANGUAGE, "gsw")
+    /// }
+    /// ```
     #[must_use]
     pub fn header(mut self, name: &HeaderName, value: impl Into<String>) -> Self {
         if KEPT_HEADERS.contains(&name.as_str()) {

@@ -8,8 +8,8 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::builder::OpenFailed;
 use super::raincheck::Raincheck;
+use super::unopened::OpenFailed;
 use crate::server::{Listener, ServerOptions, serve};
 use crate::tasks::{Group, TaskKind};
 
@@ -43,6 +43,19 @@ impl Raincheck {
     /// Serves an application until this process is told to stop (SIGTERM, Ctrl-C), then drains its jobs and closes the
     /// store; told a second time, it leaves at once. Connections are bounded in number and in time as those of `raincheck
     /// serve` are.
+    ///
+    /// ```
+    /// # async fn main_() -> Result<(), Box<dyn std::error::Error>> {
+    /// use axum::{Router, routing::get};
+    /// use raincheck::Raincheck;
+    ///
+    /// let rc = Raincheck::builder().open("./jobs").await?;
+    /// let app = Router::new().route("/", get(async || "mine")).merge(rc.router());
+    /// let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+    /// rc.serve(listener, app).await?; // until SIGTERM or Ctrl-C
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// When signals cannot be heard, or the store has failed.

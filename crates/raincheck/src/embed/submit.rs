@@ -4,111 +4,17 @@
 //! under a key, the same refusals.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use axum::response::{IntoResponse, Response};
 use raincheck_core::content::Input;
-use raincheck_core::id::JobId;
 use raincheck_core::time::{Timestamp, format_duration};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::raincheck::{Raincheck, ResultError};
-use crate::api::embedded::{Placed, Refused, Wish, place};
-
-/// A kind of job: the queue that it waits in, what goes in and what comes out.
-///
-/// ```
-/// # use raincheck::embed::{Args, JobType, Raincheck, queue};
-/// # const GREET: JobType<String, String> = JobType::new("greet");
-/// # async fn greet(Args(name): Args<String>) -> String { format!("Hello, {name}!") }
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let test = Raincheck::builder().handle(GREET, queue(), greet).open_for_test().await?;
-/// let job = test.submit(&GREET, &"Ada".to_owned()).send().await?; // what goes in is checked, what comes out inferred
-/// test.drain().await;
-/// let greeting: String = job.result().await?;
-/// assert_eq!(greeting, "Hello, Ada!");
-/// # Ok(())
-/// # }
-/// ```
-pub struct JobType<A, O> {
-    name: &'static str,
-    kinds: PhantomData<fn(A) -> O>,
-}
-
-impl<A, O> JobType<A, O> {
-    /// The jobs of this queue.
-    #[must_use]
-    pub const fn new(queue: &'static str) -> Self {
-        Self {
-            name: queue,
-            kinds: PhantomData,
-        }
-    }
-
-    /// The queue.
-    #[must_use]
-    pub const fn name(&self) -> &'static str {
-        self.name
-    }
-}
-
-impl<A, O> Clone for JobType<A, O> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<A, O> Copy for JobType<A, O> {}
-
-impl<A, O> fmt::Debug for JobType<A, O> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("JobType").field(&self.name).finish()
-    }
-}
-
-/// Why a job was not accepted: nothing of it is stored, unless [`SubmitError::in_doubt`]. As an axum answer it is the problem that
-/// the HTTP API gives.
-///
-/// ```
-/// # use raincheck::embed::{Args, JobType, Raincheck, queue};
-/// # const GREET: JobType<String, String> = JobType::new("greet");
-/// # async fn greet(Args(name): Args<String>) -> String { format!("Hello, {name}!") }
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let test = Raincheck::builder().handle(GREET, queue(), greet).open_for_test().await?;
-/// let refused = test.submit(&GREET, &"Ada".to_owned()).priority(12).send().await.unwrap_err();
-/// assert_eq!(refused.code(), "bad-request"); // docs/errors has a page for each
-/// assert!(!refused.in_doubt()); // nothing of it is stored
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Debug, thiserror::Error)]
-#[error("{code}: {detail}", code = .0.code(), detail = .0.detail())]
-pub struct SubmitError(pub(super) Refused);
-
-impl SubmitError {
-    /// The stable code: one of the pages of docs/errors.
-    #[must_use]
-    pub fn code(&self) -> &'static str {
-        self.0.code()
-    }
-
-    /// Whether the job may be stored nevertheless: submitted again with the same idempotency key it is accepted once.
-    #[must_use]
-    pub fn in_doubt(&self) -> bool {
-        self.0.in_doubt()
-    }
-}
-
-impl IntoResponse for SubmitError {
-    fn into_response(self) -> Response {
-        self.0.into_response()
-    }
-}
+use super::accepted::{Accepted, SubmitError};
+use super::raincheck::Raincheck;
+use crate::api::embedded::{Refused, Wish, place};
 
 /// A job about to be submitted. Options that cannot be are told by [`send`](Self::send).
 ///
@@ -179,12 +85,37 @@ impl<'a, O: DeserializeOwned> Submit<'a, O> {
     }
 
     /// Submitted again under the same key, the job is made once; for as long as it is kept.
+    ///
+    /// ```
+    /// # use raincheck::embed::{Args, JobType, Raincheck, queue};
+    /// # const GREET: JobType<String, String> = JobType::new("greet");
+    /// # async fn greet(Args(name): Args<String>) -> String { format!("Hello, {name}!") }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let test = Raincheck::builder().handle(GREET, queue(), greet).open_for_test().await?;
+    /// let ada = "Ada".to_owned();
+    /// let first = test.submit(&GREET, &ada).idempotency_key("greet-ada").send().await?;
+    /// let again = test.submit(&GREET, &ada).idempotency_key("greet-ada").send().await?;
+    /// assert_eq!(first.id(), again.id());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn idempotency_key(mut self, key: impl Into<String>) -> Self {
         self.wish.key = Some(key.into());
         self
     }
 
     /// Start no earlier than so long from now.
+    ///
+    /// ```
+    /// # use raincheck::embed::{JobType, Raincheck, SubmitError};
+    /// # use std::time::Duration;
+    /// # async fn order(rc: Raincheck, greet: JobType<String, String>, ada: String) -> Result<(), SubmitError> {
+    /// let job = rc.submit(&greet, &ada).delay(Duration::from_secs(60)).send().await?; // in a minute, over restarts too
+    /// # drop(job);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn delay(self, delay: Duration) -> Self {
         self.option("delay", format_duration(delay))
     }
@@ -209,36 +140,106 @@ impl<'a, O: DeserializeOwned> Submit<'a, O> {
     }
 
     /// 0 (first) to 9 (last); 5 unless said.
+    ///
+    /// ```
+    /// # use raincheck::embed::{JobType, Raincheck, SubmitError};
+    /// # use std::time::Duration;
+    /// # async fn order(rc: Raincheck, greet: JobType<String, String>, ada: String) -> Result<(), SubmitError> {
+    /// let job = rc.submit(&greet, &ada).priority(0).send().await?; // before all others that wait
+    /// # drop(job);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn priority(self, priority: u8) -> Self {
         self.option("priority", priority.to_string())
     }
 
     /// Whose job it is within the queue: groups take turns.
+    ///
+    /// ```
+    /// # use raincheck::embed::{JobType, Raincheck, SubmitError};
+    /// # use std::time::Duration;
+    /// # async fn order(rc: Raincheck, greet: JobType<String, String>, ada: String) -> Result<(), SubmitError> {
+    /// let job = rc.submit(&greet, &ada).group("tenant-7").send().await?; // one tenant's thousand does not hold up another's one
+    /// # drop(job);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn group(self, group: impl Into<String>) -> Self {
         self.option("group", group)
     }
 
     /// Labels to search by, separated by commas.
+    ///
+    /// ```
+    /// # use raincheck::embed::{JobType, Raincheck, SubmitError};
+    /// # use std::time::Duration;
+    /// # async fn order(rc: Raincheck, greet: JobType<String, String>, ada: String) -> Result<(), SubmitError> {
+    /// let job = rc.submit(&greet, &ada).tags("vip,night").send().await?; // GET /v1/jobs?tag=vip
+    /// # drop(job);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn tags(self, tags: impl Into<String>) -> Self {
         self.option("tags", tags)
     }
 
     /// One attempt's time.
+    ///
+    /// ```
+    /// # use raincheck::embed::{JobType, Raincheck, SubmitError};
+    /// # use std::time::Duration;
+    /// # async fn order(rc: Raincheck, greet: JobType<String, String>, ada: String) -> Result<(), SubmitError> {
+    /// let job = rc.submit(&greet, &ada).timeout(Duration::from_secs(90)).send().await?; // then the attempt has failed
+    /// # drop(job);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn timeout(self, timeout: Duration) -> Self {
         self.option("timeout", format_duration(timeout))
     }
 
     /// The time for all attempts.
+    ///
+    /// ```
+    /// # use raincheck::embed::{JobType, Raincheck, SubmitError};
+    /// # use std::time::Duration;
+    /// # async fn order(rc: Raincheck, greet: JobType<String, String>, ada: String) -> Result<(), SubmitError> {
+    /// let job = rc.submit(&greet, &ada).deadline(Duration::from_secs(3600)).send().await?; // no attempt goes beyond
+    /// # drop(job);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn deadline(self, deadline: Duration) -> Self {
         self.option("deadline", format_duration(deadline))
     }
 
     /// How often it is attempted, 1 to 100.
+    ///
+    /// ```
+    /// # use raincheck::embed::{JobType, Raincheck, SubmitError};
+    /// # use std::time::Duration;
+    /// # async fn order(rc: Raincheck, greet: JobType<String, String>, ada: String) -> Result<(), SubmitError> {
+    /// let job = rc.submit(&greet, &ada).max_attempts(1).send().await?; // once, whatever happens
+    /// # drop(job);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn max_attempts(self, attempts: u32) -> Self {
         self.option("max_attempts", attempts.to_string())
     }
 
     /// How long it stays when finished.
+    ///
+    /// ```
+    /// # use raincheck::embed::{JobType, Raincheck, SubmitError};
+    /// # use std::time::Duration;
+    /// # async fn order(rc: Raincheck, greet: JobType<String, String>, ada: String) -> Result<(), SubmitError> {
+    /// let job = rc.submit(&greet, &ada).keep(Duration::from_secs(7 * 24 * 3600)).send().await?; // a week's time to redeem it
+    /// # drop(job);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn keep(self, keep: Duration) -> Self {
         self.option("keep", format_duration(keep))
     }
@@ -288,6 +289,16 @@ impl<'a, O: DeserializeOwned> Submit<'a, O> {
 
     /// Submits it. Once this returned, the job survives any crash. Dropping the future drops only the wait for the answer.
     ///
+    /// ```
+    /// # use raincheck::embed::{JobType, Raincheck, SubmitError};
+    /// # use std::time::Duration;
+    /// # async fn order(rc: Raincheck, greet: JobType<String, String>, ada: String) -> Result<(), SubmitError> {
+    /// let job = rc.submit(&greet, &ada).send().await?;
+    /// println!("{} is on the disk", job.id());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// Why it was not accepted.
     pub async fn send(self) -> Result<Accepted<O>, SubmitError> {
@@ -300,69 +311,5 @@ impl<'a, O: DeserializeOwned> Submit<'a, O> {
             placed: placed.map_err(SubmitError)?,
             output: PhantomData,
         })
-    }
-}
-
-/// A job that is on stable storage. As an axum answer it is the 202 of the HTTP API: the job's document, `Location` and
-/// `Retry-After`.
-///
-/// ```
-/// # use raincheck::embed::{Args, JobType, Raincheck, queue};
-/// # const GREET: JobType<String, String> = JobType::new("greet");
-/// # async fn greet(Args(name): Args<String>) -> String { format!("Hello, {name}!") }
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let test = Raincheck::builder().handle(GREET, queue(), greet).open_for_test().await?;
-/// # use raincheck::embed::{Accepted, SubmitError};
-/// async fn route(rc: Raincheck, name: String) -> Result<Accepted<String>, SubmitError> {
-///     rc.submit(&GREET, &name).send().await // 202 with Location, once the job is on disk
-/// }
-///
-/// let job = route(test.raincheck().clone(), "Ada".to_owned()).await?;
-/// test.drain().await;
-/// assert_eq!(job.result().await?, "Hello, Ada!"); // in the code that submitted it, just as well
-/// # Ok(())
-/// # }
-/// ```
-pub struct Accepted<O> {
-    rc: Raincheck,
-    placed: Placed,
-    output: PhantomData<fn() -> O>,
-}
-
-impl<O> fmt::Debug for Accepted<O> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Accepted").field(&self.placed.id()).finish()
-    }
-}
-
-impl<O: DeserializeOwned> Accepted<O> {
-    /// The job's id.
-    #[must_use]
-    pub fn id(&self) -> JobId {
-        self.placed.id()
-    }
-
-    /// Whether an earlier submission under the same key, or with the same unique value, had made the job.
-    #[must_use]
-    pub fn was_there(&self) -> bool {
-        self.placed.was_there()
-    }
-
-    /// Waits until the job is done, and gives its result.
-    ///
-    /// # Errors
-    /// When it ended without one, or this node is left before.
-    ///
-    /// # Cancel safety
-    /// Safe: the job goes on.
-    pub async fn result(&self) -> Result<O, ResultError> {
-        self.rc.result(self.id()).await
-    }
-}
-
-impl<O> IntoResponse for Accepted<O> {
-    fn into_response(self) -> Response {
-        self.placed.into_response(self.rc.node().links())
     }
 }

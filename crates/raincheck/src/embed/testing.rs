@@ -38,9 +38,10 @@ use raincheck_core::worker::Worker;
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep};
 
-use super::builder::{Builder, OpenFailed};
+use super::builder::Builder;
+use super::job_type::JobType;
 use super::raincheck::Raincheck;
-use super::submit::JobType;
+use super::unopened::OpenFailed;
 use crate::api::embedded::Keyless;
 
 /// How long [`Testing::drain`] waits for jobs that do not end.
@@ -89,6 +90,19 @@ impl Deref for Testing {
 impl<S: Clone + Send + Sync + 'static> Builder<S> {
     /// Opens a store that is gone when the test is over, under a clock that stands still.
     ///
+    /// ```
+    /// # use raincheck::embed::{Args, JobType, Raincheck, queue};
+    /// # const GREET: JobType<String, String> = JobType::new("greet");
+    /// # async fn greet(Args(name): Args<String>) -> String { format!("Hello, {name}!") }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let test = Raincheck::builder().handle(GREET, queue(), greet).open_for_test().await?;
+    /// let other = Raincheck::builder().open_for_test().await?; // tests do not share anything
+    /// assert_ne!(test.folder(), other.folder());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// What cannot be.
     pub async fn open_for_test(mut self) -> Result<Testing, OpenFailed> {
@@ -104,18 +118,60 @@ impl<S: Clone + Send + Sync + 'static> Builder<S> {
 
 impl Testing {
     /// The handle that the application under test gets.
+    ///
+    /// ```
+    /// # use raincheck::embed::{Args, JobType, Raincheck, queue};
+    /// # const GREET: JobType<String, String> = JobType::new("greet");
+    /// # async fn greet(Args(name): Args<String>) -> String { format!("Hello, {name}!") }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let test = Raincheck::builder().handle(GREET, queue(), greet).open_for_test().await?;
+    /// let app: axum::Router = axum::Router::new().route("/", axum::routing::get(async |rc: Raincheck| format!("{rc:?}"))).with_state(test.raincheck().clone());
+    /// # drop(app);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn raincheck(&self) -> &Raincheck {
         &self.rc
     }
 
     /// Where its store lies, until it is dropped.
+    ///
+    /// ```
+    /// # use raincheck::embed::{Args, JobType, Raincheck, queue};
+    /// # const GREET: JobType<String, String> = JobType::new("greet");
+    /// # async fn greet(Args(name): Args<String>) -> String { format!("Hello, {name}!") }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let test = Raincheck::builder().handle(GREET, queue(), greet).open_for_test().await?;
+    /// std::fs::write(test.folder().join("mine.txt"), "gone with the test, too")?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn folder(&self) -> &std::path::Path {
         self.folder.path()
     }
 
     /// Turns the clock: what is due by then is due now. Attempts that run are not hurried.
+    ///
+    /// ```
+    /// # use raincheck::embed::{Args, JobType, Raincheck, queue};
+    /// # const GREET: JobType<String, String> = JobType::new("greet");
+    /// # async fn greet(Args(name): Args<String>) -> String { format!("Hello, {name}!") }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let test = Raincheck::builder().handle(GREET, queue(), greet).open_for_test().await?;
+    /// use std::time::Duration;
+    ///
+    /// let job = test.submit(&GREET, &"Ada".to_owned()).delay(Duration::from_secs(3600)).send().await?;
+    /// test.advance(Duration::from_secs(3600)); // no test waits an hour
+    /// test.drain().await;
+    /// assert_eq!(job.result().await?, "Hello, Ada!");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn advance(&self, by: Duration) {
         self.clock.advance(by);
         self.rc.node().wake_lines();
@@ -123,6 +179,20 @@ impl Testing {
 
     /// Lets every job of the application's handlers that is due run to its end, and those that they submit; then deletes what has
     /// outlived its retention. Jobs that wait for a later time stay.
+    ///
+    /// ```
+    /// # use raincheck::embed::{Args, JobType, Raincheck, queue};
+    /// # const GREET: JobType<String, String> = JobType::new("greet");
+    /// # async fn greet(Args(name): Args<String>) -> String { format!("Hello, {name}!") }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let test = Raincheck::builder().handle(GREET, queue(), greet).open_for_test().await?;
+    /// let job = test.submit(&GREET, &"Ada".to_owned()).send().await?;
+    /// test.drain().await;
+    /// assert!(test.job(job.id()).await??.done());
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Panics
     /// When some do not end within half a minute, or the store has failed.
@@ -186,6 +256,20 @@ impl Testing {
     }
 
     /// The inputs of all jobs of this type that there are, in the order in which they were submitted.
+    ///
+    /// ```
+    /// # use raincheck::embed::{Args, JobType, Raincheck, queue};
+    /// # const GREET: JobType<String, String> = JobType::new("greet");
+    /// # async fn greet(Args(name): Args<String>) -> String { format!("Hello, {name}!") }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let test = Raincheck::builder().handle(GREET, queue(), greet).open_for_test().await?;
+    /// test.submit(&GREET, &"Ada".to_owned()).send().await?;
+    /// test.submit(&GREET, &"Grace".to_owned()).send().await?;
+    /// assert_eq!(test.submitted(&GREET).await, ["Ada", "Grace"]);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Panics
     /// When the store has failed, or an input is not of the type.

@@ -4,8 +4,7 @@
 
 use std::marker::PhantomData;
 
-use super::builder::JobName;
-use super::submit::JobType;
+use super::job_type::JobType;
 
 /// JSON that is a `T`: what [`Args`](super::Args) take ([`FromJob::Input`](super::FromJob::Input)), or what is read back of what a handler gives
 /// ([`IntoReply::Value`](super::IntoReply::Value)).
@@ -45,6 +44,29 @@ pub struct Typed<T>(PhantomData<fn() -> T>);
 /// ```
 #[derive(Debug)]
 pub struct Untyped(());
+
+/// A queue's name, as a text or as a [`JobType`].
+///
+/// ```
+/// use raincheck::embed::{JobName, JobType};
+///
+/// const GREET: JobType<String, String> = JobType::new("greet");
+/// let _names: [JobName; 2] = [GREET.into(), "greet".into()]; // what Builder::handle takes
+/// ```
+#[derive(Clone, Debug)]
+pub struct JobName(pub(super) String);
+
+impl From<&str> for JobName {
+    fn from(name: &str) -> Self {
+        Self(name.to_owned())
+    }
+}
+
+impl<A, O> From<JobType<A, O>> for JobName {
+    fn from(job: JobType<A, O>) -> Self {
+        job.name().into()
+    }
+}
 
 /// A queue that handlers may work that take `I` and give `V`: any where it is a name, those that fit where it is a [`JobType`].
 ///
@@ -90,6 +112,14 @@ impl<I, V> WorkedBy<I, V> for JobName {}
 impl<A, O, I: Takes<A>, V: Gives<O>> WorkedBy<I, V> for JobType<A, O> {}
 
 /// What a handler takes, where what goes in is an `A`: each of its parameters is `Args<A>`, or reads no JSON.
+///
+/// ```
+/// use raincheck::embed::{Takes, Typed, Untyped};
+///
+/// fn fits<I: Takes<String>>() {}
+/// fits::<Typed<String>>(); // a handler with Args<String>
+/// fits::<Untyped>(); // one that reads bytes, or nothing
+/// ```
 #[diagnostic::on_unimplemented(
     message = "this handler does not take what goes into jobs of this type",
     label = "what goes in is `{A}`, and the handler takes {Self}",
@@ -101,6 +131,14 @@ impl<T> Takes<T> for Typed<T> {}
 impl<A> Takes<A> for Untyped {}
 
 /// What a handler gives, where what comes out is an `O`.
+///
+/// ```
+/// use raincheck::embed::{Gives, Typed, Untyped};
+///
+/// fn fits<V: Gives<u64>>() {}
+/// fits::<Typed<u64>>(); // a handler that gives Json<u64>, or Result<u64, _>
+/// fits::<Untyped>(); // one that gives a Reply
+/// ```
 #[diagnostic::on_unimplemented(
     message = "this handler does not give what comes out of jobs of this type",
     label = "what comes out is `{O}`, and the handler gives {Self}",

@@ -19,9 +19,9 @@ use tower::ServiceExt as _;
 use tower::util::MapRequestLayer;
 use tracing::warn;
 
-use crate::embed::builder::OpenFailed;
 use crate::embed::ctx::Ctx;
 use crate::embed::raincheck::Raincheck;
+use crate::embed::unopened::OpenFailed;
 use crate::node::Node;
 use crate::proxy::CONCURRENCY_LATE;
 use crate::proxy::flight::{Answering, Flights, Origin};

@@ -27,9 +27,9 @@ use tower::Layer;
 pub(super) use self::application::Application;
 pub use self::service::Responding;
 use self::service::Rules;
-use super::builder::OpenFailed;
 use super::queue::QueueSettings;
 use super::raincheck::Raincheck;
+use super::unopened::OpenFailed;
 use crate::proxy::rule::{AFTER_MAX, Mode, Retries};
 
 /// The queue of what becomes a job, unless [`RespondAsync::queue`] names another.
@@ -162,6 +162,19 @@ impl RespondAsync {
     /// The jobs wait in this queue, with these settings: `respond-async` unless said, with those of [`queue()`](super::queue()) and requests of at most
     /// 2 MiB. Requests that became jobs while they were worked have a queue of their own, whose name ends with `-late`, and wait for no place.
     /// Layers may share a queue where they say the same of it.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use raincheck::embed::{Raincheck, queue};
+    ///
+    /// let test = Raincheck::builder().open_for_test().await?;
+    /// let reports = test.respond_async().queue("reports", queue().concurrency(2).depth(100)); // the 101st is told 429
+    /// let app: axum::Router = axum::Router::new().route("/report", axum::routing::get(async || "drawn")).layer(reports);
+    /// # drop(app);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn queue(mut self, name: impl Into<String>, settings: QueueSettings) -> Self {
         (self.queue, self.settings) = (name.into(), settings);
@@ -170,6 +183,18 @@ impl RespondAsync {
 
     /// A request that takes longer than this (an hour at most), to the head of its answer, becomes a job whatever its client prefers. It is not
     /// worked again: the job's result is the answer of the handler that is under way.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    ///
+    /// let test = raincheck::Raincheck::builder().open_for_test().await?;
+    /// let slow = test.respond_async().after(Duration::from_secs(2)); // as `raincheck proxy --after 2s`
+    /// # drop(slow);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn after(mut self, after: Duration) -> Self {
         self.after = Some(after.min(AFTER_MAX));
@@ -178,6 +203,21 @@ impl RespondAsync {
 
     /// Every request becomes a job, whatever its client prefers: one that waits (`Prefer: wait=N`) is answered by the job's result
     /// where it is there in time. With [`RespondAsync::after`] only once it takes longer.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use axum::{Router, body::Body, http::Request, routing::post};
+    /// use tower::ServiceExt as _;
+    ///
+    /// let test = raincheck::Raincheck::builder().open_for_test().await?;
+    /// let always = test.respond_async().always();
+    /// let app = test.respond_with(Router::new().route("/mail", post(async || "sent")).layer(always)).await?;
+    /// let answer = app.oneshot(Request::post("/mail").body(Body::empty())?).await?; // without Prefer
+    /// assert_eq!(answer.status(), 202);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn always(mut self) -> Self {
         self.mode = Mode::Always;
@@ -186,6 +226,16 @@ impl RespondAsync {
 
     /// Has also those requests worked again, after a crash or a failure, whose method is not idempotent (`POST`, `PATCH`). Without
     /// it they are worked once at most. Such a request has an `Idempotency-Key` that stays the same.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let test = raincheck::Raincheck::builder().open_for_test().await?;
+    /// let again = test.respond_async().always().retry_unsafe(); // its POST is asked again after a crash
+    /// # drop(again);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn retry_unsafe(mut self) -> Self {
         self.retries.unsafe_too = true;

@@ -57,6 +57,22 @@ pub(super) struct Rules {
 }
 
 /// A service whose requests may become jobs: see [`Raincheck::respond_async`].
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use axum::{Router, body::Body, http::Request, routing::get};
+/// use raincheck::embed::{Raincheck, Responding};
+/// use tower::{Layer as _, ServiceExt as _};
+///
+/// let test = Raincheck::builder().open_for_test().await?;
+/// let route: Router = Router::new().route("/", get(async || "at once"));
+/// let both: Responding<Router> = test.respond_async().layer(route); // as Router::layer does
+/// let answer = both.oneshot(Request::get("/").body(Body::empty())?).await?;
+/// assert_eq!(answer.status(), 200); // nobody preferred otherwise
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Responding<S> {
     inner: S,
