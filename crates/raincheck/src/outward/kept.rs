@@ -4,9 +4,11 @@
 //! it up, writes the target anew and prepares a connection that it seldom makes. Where the place is known that is left out.
 //!
 //! Invariants: a connection has one request at a time, and is kept once it is ready for another; a request that is dropped takes
-//! its connection with it.
+//! its connection with it; where one that was kept turns out to have closed, those that were left for longer are closed as well.
 
+use std::error::Error as _;
 use std::fmt;
+use std::io::ErrorKind;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
@@ -39,6 +41,26 @@ pub(crate) enum AskFailed {
     /// It closed, or what came was no answer.
     #[error("get an answer")]
     Broken(#[source] hyper::Error),
+    /// It had been kept, and closed without an answer: services close such connections in the moment when they are used again, and
+    /// what is between forgets them.
+    #[error("get an answer")]
+    Closed(#[source] hyper::Error),
+}
+
+impl AskFailed {
+    /// What became of a request on a connection that was kept.
+    fn of_kept(error: hyper::Error) -> Self {
+        let cause = error
+            .source()
+            .and_then(|cause| cause.downcast_ref::<std::io::Error>());
+        let gone = |cause: &std::io::Error| {
+            matches!(cause.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe)
+        };
+        match error.is_incomplete_message() || cause.is_some_and(gone) {
+            true => Self::Closed(error),
+            false => Self::Broken(error),
+        }
+    }
 }
 
 /// A service and the connections that are kept for it. Cloning gives another handle.
@@ -100,16 +122,16 @@ where
     ) -> impl Future<Output = Result<Response<Answer<B>>, AskFailed>> + Send + use<B> {
         let place = self.clone();
         let begun = match place.0.take() {
-            Some(mut line) => Ok((line.try_send_request(request), line)),
+            Some((mut line, since)) => Ok((line.try_send_request(request), line, since)),
             None => Err(Box::new(request)),
         };
         async move {
             let unsent = match begun {
-                Ok((answer, line)) => match answer.await {
+                Ok((answer, line, since)) => match answer.await {
                     Ok(response) => return Ok(place.answered(response, line)),
                     Err(mut failed) => match failed.take_message() {
                         Some(unsent) => Box::new(unsent),
-                        None => return Err(AskFailed::Broken(failed.into_error())),
+                        None => return Err(place.lost(since, failed.into_error())),
                     },
                 },
                 Err(unsent) => unsent,
@@ -119,8 +141,20 @@ where
         }
     }
 
+    /// What a request came to on a connection kept since then.
+    fn lost(&self, since: Instant, error: hyper::Error) -> AskFailed {
+        let failed = AskFailed::of_kept(error);
+        if let AskFailed::Closed(_) = failed {
+            self.0.idle().lines.retain(|(_, other)| *other > since);
+        }
+        failed
+    }
+
     /// Sends a request on a connection that is made for it.
-    async fn ask_anew(self, request: Box<Request<B>>) -> Result<Response<Answer<B>>, AskFailed> {
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub(crate) async fn ask_anew(self, request: Box<Request<B>>) -> Result<Response<Answer<B>>, AskFailed> {
         let connecting = self.0.connector.clone().call(self.0.address.clone());
         let stream = connecting.await.map_err(AskFailed::Connect)?;
         let shaken = Builder::new().max_buf_size(HEAD_MAX).handshake(stream).await;
@@ -153,12 +187,12 @@ impl<B> Inner<B> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A connection that is ready.
-    fn take(&self) -> Option<SendRequest<B>> {
+    /// A connection that is ready, and since when.
+    fn take(&self) -> Option<(SendRequest<B>, Instant)> {
         let mut idle = self.idle();
         while let Some((line, since)) = idle.lines.pop() {
             if line.is_ready() && since.elapsed() < IDLE_TIMEOUT {
-                return Some(line);
+                return Some((line, since));
             }
         }
         None

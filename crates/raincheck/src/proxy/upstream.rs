@@ -1,10 +1,9 @@
 //! Calls to upstreams, by the connections that are kept for them.
 //!
 //! Invariant: a call goes to the upstream that a rule names and nowhere else, whatever its target says; a call that is
-//! dropped closes its connection. It is sent a second time only where its method is idempotent, it has no body, and the first
-//! connection closed without an answer.
+//! dropped closes its connection. It is sent a second time, on a connection made for it, only where its method is idempotent, it has no
+//! body, and the first connection was a kept one that closed without an answer.
 
-use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +18,7 @@ use super::body::Sending;
 use super::flight::{Answering, CallFailed, Origin};
 use super::parcel::Parcel;
 use super::rule::{Retries, Rule, Upstream, idempotent};
-use crate::outward::kept::Place;
+use crate::outward::kept::{AskFailed, Place};
 use crate::outward::root_cause;
 use crate::outward::trust::Trust;
 use crate::workers::function::Call;
@@ -99,11 +98,9 @@ impl Upstreams {
         let (asked, stall_time) = (place.ask(request), self.stall_time);
         Box::pin(async move {
             let mut answered = asked.await;
-            if let (Err(error), Some(head)) = (&answered, again)
-                && unanswered(error)
-            {
+            if let (Err(AskFailed::Closed(_)), Some(head)) = (&answered, again) {
                 let body = Sending::new(Body::empty(), stall_time);
-                answered = Box::pin(place.ask(head.request(body))).await;
+                answered = Box::pin(place.ask_anew(Box::new(head.request(body)))).await;
             }
             match answered {
                 Ok(response) => Ok(response.map(Body::new)),
@@ -160,24 +157,6 @@ fn once_more(request: &Request<Sending>) -> Option<Head> {
         && idempotent(request.method())
         && !request.headers().contains_key(header::UPGRADE);
     fit.then(|| Head::of(request))
-}
-
-/// Whether the connection closed before anything was answered: services do that with connections that were kept, in the moment when
-/// they are used again.
-fn unanswered(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<hyper::Error>()
-            && error.is_incomplete_message()
-        {
-            return true;
-        }
-        if let Some(error) = error.downcast_ref::<std::io::Error>() {
-            return matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe);
-        }
-        cause = error.source();
-    }
-    false
 }
 
 /// An upstream as connections are made to it.

@@ -3,6 +3,7 @@
 mod again;
 mod answers;
 mod below;
+mod connections;
 mod http2;
 mod jobs;
 mod kept;
