@@ -72,7 +72,13 @@ fn steps(top: &Path, cycles: u64) -> Result<Vec<Step>> {
         ),
         step(
             "tests",
-            cargo().args(["test", "--quiet", "--workspace", "--locked", "--no-fail-fast"]),
+            cargo().env("RUST_TEST_THREADS", threads().to_string()).args([
+                "test",
+                "--quiet",
+                "--workspace",
+                "--locked",
+                "--no-fail-fast",
+            ]),
         ),
         step(
             "docs",
@@ -125,6 +131,11 @@ fn steps(top: &Path, cycles: u64) -> Result<Vec<Step>> {
         step.command.current_dir(top).env("RUST_BACKTRACE", "0");
     }
     Ok(steps)
+}
+
+/// So many tests at once: most of them wait for servers, for syncs or for a time-out of theirs, and not for a core.
+fn threads() -> usize {
+    2 * std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 /// Whether `cargo deny` is installed: building it takes longer than everything else, so nobody has to.

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use axum::extract::ConnectInfo;
+use http::header::{CONNECTION, EXPECT, HeaderValue};
 use http::{Request, Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -26,6 +27,7 @@ use super::framing::LengthTwice;
 use super::interim::Interim;
 use super::line::Line;
 use super::pulse::{Phase, Pulse};
+use super::unread::Reading;
 use super::upload::Upload;
 use super::wire::Wire;
 use super::{OnlyToThePresent, Presence, ServerOptions};
@@ -163,7 +165,7 @@ where
 {
     type Response = Response<Tracked<B>>;
     type Error = Infallible;
-    type Future = Answering<Given<S>>;
+    type Future = Answering<Given<S>, B>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         self.pulse.enter(Phase::Busy);
@@ -180,9 +182,13 @@ where
         if request.headers().contains_key("prefer") || request.uri().query().is_some() {
             request.extensions_mut().insert(Presence(self.pulse.clone()));
         }
-        self.pulse.set_sending(!request.body().is_end_stream());
+        let sending = !request.body().is_end_stream();
+        self.pulse.set_sending(sending);
+        let told = !sending || !request.headers().contains_key(EXPECT);
+        let request = request.map(|body| Upload::of_line(body, &self.pulse, told));
         Answering {
-            answer: Some(Given::new(self.service.clone(), request.map(Upload::plain))),
+            answer: Some(Given::new(self.service.clone(), request)),
+            ready: None,
             pulse: self.pulse.clone(),
         }
     }
@@ -215,13 +221,27 @@ impl<S: Service<Request<Upload>>> Future for Given<S> {
 }
 
 /// A request being worked on.
-struct Answering<F> {
+struct Answering<F, B> {
     /// `None` where nobody is there to be answered.
     answer: Option<F>,
+    /// An answer that waits for what is left of its request.
+    ready: Option<Box<(Response<B>, Reading)>>,
     pulse: Arc<Pulse>,
 }
 
-impl<F, B> Future for Answering<F>
+impl<F, B> Answering<F, B> {
+    /// The answer goes out.
+    fn tell(&self, response: Response<B>) -> Response<Tracked<B>> {
+        self.pulse.enter(match response.status() {
+            StatusCode::SWITCHING_PROTOCOLS => Phase::Handed,
+            _ => Phase::Answering,
+        });
+        let pulse = self.pulse.clone();
+        response.map(|body| Tracked { body, pulse })
+    }
+}
+
+impl<F, B> Future for Answering<F, B>
 where
     F: Future<Output = Result<Response<B>, Infallible>> + Unpin,
     B: Body + Unpin,
@@ -229,20 +249,35 @@ where
     type Output = Result<Response<Tracked<B>>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(answer) = &mut self.answer else {
+        if self.ready.is_none() {
+            let Some(answer) = &mut self.answer else {
+                return Poll::Pending;
+            };
+            let Ok(response) = ready!(Pin::new(answer).poll(cx));
+            self.answer = None;
+            if self.pulse.closed() && response.extensions().get::<OnlyToThePresent>().is_some() {
+                return Poll::Pending;
+            }
+            let ends = response.headers().contains_key(CONNECTION);
+            let unread = self.pulse.sending().then(|| self.pulse.unread().take());
+            match unread.flatten().filter(|_| !ends) {
+                None => return Poll::Ready(Ok(self.tell(response))),
+                Some(reading) => self.ready = Some(Box::new((response, reading))),
+            }
+        }
+        let Some((_, reading)) = self.ready.as_deref_mut() else {
             return Poll::Pending;
         };
-        let Ok(response) = ready!(Pin::new(answer).poll(cx));
-        if self.pulse.closed() && response.extensions().get::<OnlyToThePresent>().is_some() {
-            self.answer = None;
+        let whole = ready!(reading.poll(cx));
+        let Some((mut response, _)) = self.ready.take().map(|ready| *ready) else {
             return Poll::Pending;
+        };
+        if !whole {
+            response
+                .headers_mut()
+                .insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        self.pulse.enter(match response.status() {
-            StatusCode::SWITCHING_PROTOCOLS => Phase::Handed,
-            _ => Phase::Answering,
-        });
-        let pulse = self.pulse.clone();
-        Poll::Ready(Ok(response.map(|body| Tracked { body, pulse })))
+        Poll::Ready(Ok(self.tell(response)))
     }
 }
 

@@ -27,6 +27,7 @@ mod pulse;
 mod room;
 mod streams;
 mod tls;
+mod unread;
 mod upload;
 mod wire;
 

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::ServerOptions;
 use super::interim::Hints;
+use super::unread::Unread;
 
 /// How long a client that is still sending is listened to after its answer, so that the answer reaches it: closing at
 /// once would reset the connection and could take the answer back.
@@ -58,6 +59,8 @@ pub(super) struct Pulse {
     sending: AtomicBool,
     /// What is said before an answer, where that is asked for.
     hints: OnceLock<Box<Hints>>,
+    /// What the service let go of.
+    unread: Unread,
 }
 
 impl Pulse {
@@ -74,6 +77,7 @@ impl Pulse {
             left: Notify::new(),
             sending: AtomicBool::new(false),
             hints: OnceLock::new(),
+            unread: Unread::default(),
         }
     }
 
@@ -85,6 +89,11 @@ impl Pulse {
     /// What is said before an answer, where that is allowed.
     pub(super) fn hints(&self) -> Option<&Hints> {
         self.hints.get().map(AsRef::as_ref)
+    }
+
+    /// Where the last request's body goes that was not read to its end.
+    pub(super) fn unread(&self) -> &Unread {
+        &self.unread
     }
 
     fn now(&self) -> u64 {

@@ -1,6 +1,6 @@
 //! A request's body as the service gets it, and what becomes of what the service did not read.
 //!
-//! Over HTTP/1.1 the connection throws the rest away ([`line`](super::line)). Over HTTP/2 letting go of a body that is
+//! Over HTTP/1.1 the connection reads a little of it ([`unread`](super::unread)), or ends and throws it away ([`line`](super::line)). Over HTTP/2 letting go of a body that is
 //! still coming resets its stream, even after a whole answer (RFC 9113 section 8.1 asks clients to keep that answer; widely
 //! used ones lose it). So the rest is listened to for a while after the answer.
 //!
@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::pulse::LEAVE_TIME;
+use super::pulse::{LEAVE_TIME, Pulse};
 use crate::tasks::{Group, TaskKind};
 
 /// The most that is taken in after an answer: enough for clients that hear nothing before they have said all of a small
@@ -26,15 +26,29 @@ const WASTE_BYTES_MAX: u64 = 256 << 10;
 pub struct Upload {
     /// There until this is dropped.
     body: Option<Incoming>,
-    rest: Option<Arc<Rest>>,
+    rest: Keeper,
+}
+
+/// Who looks after what is not read.
+#[derive(Debug)]
+enum Keeper {
+    /// Nobody: there is none.
+    Nobody,
+    /// The connection of HTTP/1.1 that it comes on; and whether the client sends it without being told to.
+    Line(Arc<Pulse>, bool),
+    Stream(Arc<Rest>),
 }
 
 impl Upload {
-    /// A body whose rest the connection looks after.
-    pub(super) const fn plain(body: Incoming) -> Self {
+    /// A body on a connection of HTTP/1.1; `told` is whether its client sends it without being told to.
+    pub(super) fn of_line(body: Incoming, pulse: &Arc<Pulse>, told: bool) -> Self {
+        let rest = match body.is_end_stream() {
+            true => Keeper::Nobody,
+            false => Keeper::Line(pulse.clone(), told),
+        };
         Self {
             body: Some(body),
-            rest: None,
+            rest,
         }
     }
 
@@ -48,7 +62,7 @@ impl Upload {
         });
         let upload = Self {
             body: Some(body),
-            rest: rest.clone(),
+            rest: rest.clone().map_or(Keeper::Nobody, Keeper::Stream),
         };
         (upload, rest)
     }
@@ -56,8 +70,13 @@ impl Upload {
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        if let Some(rest) = &self.rest {
-            *rest.body.lock().unwrap_or_else(PoisonError::into_inner) = self.body.take();
+        let body = self.body.take().filter(|body| !body.is_end_stream());
+        match (&self.rest, body) {
+            (Keeper::Stream(rest), body) => {
+                *rest.body.lock().unwrap_or_else(PoisonError::into_inner) = body;
+            }
+            (Keeper::Line(pulse, told), Some(body)) => pulse.unread().leave(body, *told),
+            (Keeper::Line(..) | Keeper::Nobody, _) => {}
         }
     }
 }
@@ -71,7 +90,14 @@ impl Body for Upload {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         match &mut self.body {
-            Some(body) => Pin::new(body).poll_frame(cx),
+            Some(body) => {
+                let frame = Pin::new(body).poll_frame(cx);
+                if let Poll::Ready(None | Some(Err(_))) = frame {
+                    // Nothing of it is left.
+                    self.rest = Keeper::Nobody;
+                }
+                frame
+            }
             None => Poll::Ready(None),
         }
     }

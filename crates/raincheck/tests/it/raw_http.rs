@@ -307,3 +307,47 @@ async fn a_body_that_breaks_off_stores_nothing() {
         0
     );
 }
+
+#[tokio::test]
+async fn a_body_that_nobody_reads_costs_no_connection_where_it_is_small() {
+    let server = Server::start().await;
+    let mut line = Line::open(server.addr).await;
+    for body in ["abc", &"a".repeat(64 << 10)] {
+        let head = format!(
+            "POST /v1/queues/nobody/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        line.send(head.as_bytes()).await;
+        line.send(body.as_bytes()).await;
+        let answer = line.answer().await.unwrap();
+        assert_eq!((answer.status, answer.header("connection")), (404, None));
+    }
+    line.send(NEXT.as_bytes()).await;
+    assert_eq!(line.answer().await.unwrap().status, 200);
+}
+
+#[tokio::test]
+async fn an_answer_before_the_end_of_its_request_says_that_the_connection_ends() {
+    let server = Server::start().await;
+    for (what, more) in [
+        ("a body that does not come", "Content-Length: 3\r\n\r\n"),
+        ("a large one", "Content-Length: 1000000\r\n\r\n"),
+        ("half of one", "Content-Length: 4\r\n\r\nab"),
+        (
+            "one without an end",
+            "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",
+        ),
+        (
+            "one that waits to be asked for",
+            "Expect: 100-continue\r\nContent-Length: 3\r\n\r\n",
+        ),
+    ] {
+        let mut line = Line::open(server.addr).await;
+        let request = format!("POST /v1/queues/nobody/jobs HTTP/1.1\r\nHost: localhost\r\n{more}");
+        line.send(request.as_bytes()).await;
+        let answer = line.answer().await.unwrap();
+        assert_eq!(answer.header("connection"), Some("close"), "{what}");
+        assert_eq!(answer.status, 404, "{what}");
+        assert!(line.answer().await.is_none(), "{what}");
+    }
+}
