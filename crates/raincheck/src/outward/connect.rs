@@ -68,7 +68,7 @@ async fn connect(uri: &Uri, targets: Option<&Targets>) -> io::Result<TokioIo<Str
         match timeout(share, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => {
                 stream.set_nodelay(true)?;
-                return Ok(TokioIo::new(Stream(stream)));
+                return Ok(TokioIo::new(Stream::new(stream)));
             }
             Ok(Err(error)) => last = error,
             Err(_) => last = late(),
