@@ -196,12 +196,16 @@ fn migrate(conn: &mut Connection, path: &Path) -> Result<(), OpenError> {
             known: MIGRATIONS.len(),
         });
     }
-    for (index, sql) in MIGRATIONS.iter().enumerate().skip(applied) {
+    // A file that holds nothing gets all of them at once: that is one sync, and not one for each.
+    let at_once = if applied == 0 { MIGRATIONS.len() } else { 1 };
+    let mut version = applied;
+    for steps in MIGRATIONS[applied..].chunks(at_once) {
+        version += steps.len();
         let step = || -> rusqlite::Result<()> {
             let tx = conn.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-            tx.execute_batch(sql)?;
+            steps.iter().try_for_each(|sql| tx.execute_batch(sql))?;
             tx.pragma_update(None, "application_id", APPLICATION_ID)?;
-            tx.pragma_update(None, "user_version", i64::try_from(index + 1).unwrap_or(i64::MAX))?;
+            tx.pragma_update(None, "user_version", i64::try_from(version).unwrap_or(i64::MAX))?;
             tx.commit()
         };
         let mut step = step;
