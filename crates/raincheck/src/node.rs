@@ -27,6 +27,7 @@ use crate::links::Links;
 use crate::observe::{Fault, Listener};
 use crate::outward::Client;
 use crate::outward::hosts::Hosts;
+use crate::outward::places::Places;
 use crate::pace::Paces;
 use crate::pull::{self, Pull};
 use crate::queues::{QueueKey, Queues};
@@ -136,7 +137,7 @@ impl Node {
                     metrics.outward(),
                 ),
                 fetch: Fetcher::new(
-                    Client::guarded(&options.targets, &options.trust),
+                    Places::guarded(&options.targets, &options.trust),
                     hosts.clone(),
                     metrics.outward(),
                     options.bodies.clone(),

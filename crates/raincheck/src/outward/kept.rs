@@ -1,4 +1,4 @@
-//! Requests to one service, on connections that are kept for it: what a proxy asks its upstream.
+//! Requests to one service, on connections that are kept for it: what a proxy asks its upstream, and fetches (`places`) each host.
 //!
 //! hyper's pooling client ([`Client`](super::Client)) is for any place: for each request it takes the place from the target, looks
 //! it up, writes the target anew and prepares a connection that it seldom makes. Where the place is known that is left out.
@@ -101,14 +101,24 @@ where
 {
     /// A place that the operator named: scheme and authority.
     pub(crate) fn open(address: Uri, trust: &Trust) -> Self {
+        Self::through(address, encrypting(Connector { targets: None }, trust))
+    }
+
+    /// A place that is reached by this connector.
+    pub(super) fn through(address: Uri, connector: HttpsConnector<Connector>) -> Self {
         Self(Arc::new(Inner {
             address,
-            connector: encrypting(Connector { targets: None }, trust),
+            connector,
             idle: Mutex::new(Idle {
                 lines: Vec::new(),
                 swept: false,
             }),
         }))
+    }
+
+    /// Whether somebody is asking there, or connections are kept for it; nobody else shall get a handle meanwhile.
+    pub(super) fn in_use(&self) -> bool {
+        Arc::strong_count(&self.0) > 1 || !self.0.idle().lines.is_empty()
     }
 
     /// Sends a request, whose target is as the service shall see it; the future waits for the head of its answer, and ends all of
@@ -163,7 +173,7 @@ where
         let answer = line.try_send_request(*request);
         TokioExecutor::new().execute(async move {
             if let Err(error) = connection.with_upgrades().await {
-                debug!(%error, "a connection to an upstream ended early");
+                debug!(%error, "a connection that is kept ended early");
             }
         });
         match answer.await {

@@ -1,4 +1,4 @@
-//! Requests to others: push targets, webhooks, URLs that are fetched, and (`kept`) the upstreams of a proxy.
+//! Requests to others: push targets, webhooks, and (`kept`, `places`) the upstreams of a proxy and URLs that are fetched.
 //!
 //! Invariants: no redirect is followed here (a fetch asks anew for each), nothing is decompressed, no proxy of the environment is asked, no cookie is kept;
 //! a URL that came over the API leads only where [`Targets`] says.
@@ -6,6 +6,7 @@
 mod connect;
 pub(crate) mod hosts;
 pub(crate) mod kept;
+pub(crate) mod places;
 mod stream;
 pub mod target;
 pub mod trust;

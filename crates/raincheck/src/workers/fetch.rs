@@ -29,7 +29,8 @@ use super::{AttemptEnd, Ctx, Runner, StopReason};
 use crate::fetch::url::{normalised, resolved};
 use crate::fetch::{Checked, Told, Wanted};
 use crate::outward::hosts::{HostName, Hosts, Permit};
-use crate::outward::{Client, refused_here, root_cause};
+use crate::outward::places::Places;
+use crate::outward::{refused_here, root_cause};
 use crate::telemetry::Outward;
 
 /// How long an attempt waits for its host before it is given back. Giving back costs two commits.
@@ -42,7 +43,7 @@ const BACK_AFTER: Duration = Duration::from_secs(1);
 /// What the fetching queues of a node share. Cloning gives another handle.
 #[derive(Clone, Debug)]
 pub(crate) struct Fetcher {
-    client: Client,
+    places: Places,
     hosts: Hosts,
     metrics: Outward,
     /// Where bodies go, where that is not with their results.
@@ -52,16 +53,16 @@ pub(crate) struct Fetcher {
 }
 
 impl Fetcher {
-    /// One that asks by this client, so many URLs at once where that is said.
+    /// One that asks on these connections, so many URLs at once where that is said.
     pub(crate) fn new(
-        client: Client,
+        places: Places,
         hosts: Hosts,
         metrics: Outward,
         bodies: Option<PathBuf>,
         most: Option<u32>,
     ) -> Self {
         Self {
-            client,
+            places,
             hosts,
             metrics,
             bodies: bodies.map(Bodies::new),
@@ -140,7 +141,7 @@ impl Fetch {
             let url = seen.last().map_or("", String::as_str);
             let holds = earlier.as_ref().filter(|earlier| earlier.told.last_url() == url);
             let own = seen.len() == 1 || request::same_origin(&first, &uri);
-            let request = request::request(&wanted, &uri, own, holds.map(|e| &e.told));
+            let request = || request::request(&wanted, &uri, own, holds.map(|e| &e.told));
             let place = self
                 .fetcher
                 .hosts
@@ -156,7 +157,7 @@ impl Fetch {
             };
             let sent = Instant::now();
             *under = Some(Under { permit, sent });
-            let answered = self.fetcher.client.send(request).await;
+            let answered = self.fetcher.places.ask(request).await;
             self.fetcher
                 .metrics
                 .fetched(answered.as_ref().ok().map(http::Response::status));

@@ -4,7 +4,6 @@
 
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Response};
-use hyper::body::Incoming;
 use raincheck_core::content::{Header, JobResult};
 use raincheck_core::decide::{FetchAnswer, fetch_answer};
 use raincheck_core::host::HostAnswer;
@@ -13,6 +12,7 @@ use raincheck_core::job::Failure;
 use super::body::{Bodies, Unread, read_body};
 use super::{AttemptEnd, Ctx};
 use crate::fetch::Told;
+use crate::outward::places::Answered;
 use crate::outward::retry_after;
 use crate::workers::KEPT_HEADERS;
 
@@ -25,7 +25,7 @@ fn failure(code: &str, detail: String, status: u16) -> Failure {
 
 /// Reads the answer whole; what it means, what it tells of its host, and how many bytes came.
 pub(super) async fn read(
-    response: Response<Incoming>,
+    response: Response<Answered>,
     ctx: &Ctx,
     mut told: Told,
     max: Option<u64>,
@@ -93,7 +93,7 @@ pub(super) async fn read(
 /// The earlier answer as this one: the server says that it still holds (RFC 9110 section 15.4.5), and may have more to say of it
 /// (RFC 9111 section 4.3.4).
 pub(super) fn unchanged(
-    response: &Response<Incoming>,
+    response: &Response<Answered>,
     ctx: &Ctx,
     earlier: &JobResult,
     told: &Told,

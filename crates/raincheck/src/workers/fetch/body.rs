@@ -11,9 +11,10 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use http::Response;
 use http_body_util::BodyExt as _;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Body as _;
 
 use crate::fetch::file_name;
+use crate::outward::places::Answered;
 use crate::outward::root_cause;
 
 /// So many bytes are written at once.
@@ -63,7 +64,7 @@ impl Bodies {
 }
 
 /// Reads a body to its end, into this file where one is named.
-pub(super) async fn read_body(body: Incoming, max: u64, file: Option<PathBuf>) -> Result<Read, Unread> {
+pub(super) async fn read_body(body: Answered, max: u64, file: Option<PathBuf>) -> Result<Read, Unread> {
     if body.size_hint().lower() > max {
         return Err(Unread::TooLarge);
     }
@@ -81,7 +82,7 @@ pub(super) async fn read_body(body: Incoming, max: u64, file: Option<PathBuf>) -
 
 /// A body that is being read, and how much of it came.
 struct Coming {
-    body: Incoming,
+    body: Answered,
     bytes: u64,
     max: u64,
 }
@@ -136,7 +137,7 @@ impl Coming {
 }
 
 /// Reads a body that nobody wants, where it is short.
-pub(super) async fn discarded(response: Response<Incoming>) {
+pub(super) async fn discarded(response: Response<Answered>) {
     let mut body = response.into_body();
     let mut bytes = 0;
     while bytes <= DISCARDED_MAX {
