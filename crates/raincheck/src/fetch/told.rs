@@ -128,6 +128,12 @@ pub struct Fetched<'a> {
 }
 
 impl<'a> Fetched<'a> {
+    /// Whether anything was told of the answer that this is the result of.
+    #[must_use]
+    pub fn is_there(result: &JobResult) -> bool {
+        header(result).is_some()
+    }
+
     /// What was told of the answer that this is the result of.
     #[must_use]
     pub fn of(result: &'a JobResult) -> Option<Self> {

@@ -9,12 +9,11 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use raincheck::core::batch::LINES_MAX;
-use raincheck::fetch::{Run, RunFailed, Wanted};
+use raincheck::fetch::{Run, RunFailed};
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::folder::Folder;
-use super::list;
-use crate::exit::{Exit, Failed};
+use super::ahead::Ahead;
+use crate::exit::Failed;
 
 /// So many URLs are handed over ahead of those that have ended, and more where that does not keep the hosts busy.
 const AHEAD: u64 = 1_000;
@@ -30,12 +29,11 @@ type Adding = (u64, Pin<Box<dyn Future<Output = Result<(), RunFailed>>>>);
 
 /// Hands over what of the list is not taken yet, as fast as it can begin.
 pub(super) async fn hand_over(
-    folder: &Folder,
+    mut lines: Ahead,
     run: &Run,
     taken: u64,
     ended: &Cell<u64>,
 ) -> Result<(), Failed> {
-    let mut lines = list::lines(folder, taken)?;
     let (mut supply, mut adding) = (run.supply(), VecDeque::<Adding>::new());
     let (mut first, mut idle) = (taken, 0);
     let mut looks = interval(LOOK);
@@ -52,12 +50,7 @@ pub(super) async fn hand_over(
             supply.wanted().min(GROUP)
         };
         if wanted > 0 {
-            let mut group = Vec::new();
-            for line in lines.by_ref().take(usize::try_from(wanted).unwrap_or(LINES_MAX)) {
-                let checked = Wanted::read(&line?).and_then(Wanted::checked);
-                let damaged = |why| Failed::new(Exit::Failure, format!("the list is damaged: {why}"));
-                group.push(run.line(checked.map_err(damaged)?));
-            }
+            let group = lines.next(usize::try_from(wanted).unwrap_or(LINES_MAX)).await?;
             let count = group.len() as u64;
             if count == 0 {
                 break;

@@ -1,24 +1,27 @@
 //! Fetching in this process, over a store of the run's own.
 //!
-//! Invariants: the batch is sealed once the list is taken in; no more than a page of results is held, and of the list no more waits in the
-//! store than keeps the hosts busy, so that a longer list takes no more memory.
+//! One thread asks. Beside it the list is read ahead (`ahead`) and results are written (`results`), so that it waits for neither.
+//!
+//! Invariants: the batch is sealed once the list is taken in; no more than three pages of results are held, and of the list no more waits
+//! in the store than keeps the hosts busy, so that a longer list takes no more memory.
 
 use std::cell::Cell;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
-use raincheck::core::batch::Finished;
-use raincheck::core::job::Outcome;
+use raincheck::core::store::Store;
 use raincheck::core::time::parse_duration;
-use raincheck::fetch::{Fetched, FetchedLine, Results, Run, RunFailed};
+use raincheck::fetch::{Fetched, Results as Coming, Run, RunFailed};
 use raincheck::outward::target::Targets;
+use raincheck::store::OpenError;
 use raincheck::{Node, NodeOptions};
-use tokio::time::Instant;
+use tokio::task;
 
-use super::folder::State;
-use super::meter::{Ended, Meter};
-use super::out::Out;
-use super::{Tally, Work, feed};
+use super::ahead::Ahead;
+use super::folder::{Folder, State};
+use super::results::{Results, Written};
+use super::{Tally, Work, feed, list};
 use crate::exit::{Exit, Failed};
 use crate::signals::Signals;
 use crate::trust::Trust;
@@ -30,141 +33,191 @@ const KEEP: &str = "30d";
 /// So many jobs the store has at hand: those ahead, and those that run.
 const JOBS: usize = 2_000;
 /// How often the bar moves where nothing comes, and how long a result may be held before it stands in the file.
-const TICK: Duration = Duration::from_millis(500);
+pub(super) const TICK: Duration = Duration::from_millis(500);
 
-/// Runs it to its end.
-pub(super) fn run(work: Work<'_>, trust: Trust) -> Result<Tally, Failed> {
+/// A store that is being opened on a thread of its own, while the list is taken down.
+#[derive(Debug)]
+pub(super) struct Opening {
+    opening: JoinHandle<Result<Arc<dyn Store>, OpenError>>,
+    /// Where, for people.
+    shown: String,
+}
+
+impl Opening {
+    pub(super) fn begin(folder: &Folder) -> Self {
+        let path = folder.store();
+        let opening = std::thread::spawn(move || {
+            let clock = Arc::new(raincheck::clock::SystemClock::new());
+            raincheck::store::open_small(path, clock, JOBS)
+        });
+        Self {
+            opening,
+            shown: folder.shown(),
+        }
+    }
+
+    /// The store, once it is open.
+    ///
+    /// # Errors
+    /// Where it cannot be opened.
+    pub(super) fn opened(self) -> Result<Arc<dyn Store>, Failed> {
+        let Self { opening, shown } = self;
+        let opened = opening.join();
+        let opened = opened.map_err(|_| Failed::new(Exit::StoreFailed, "opening the store panicked"))?;
+        opened.map_err(|error| {
+            let text = format!("the store in {shown} cannot be opened: {error}");
+            Failed::new(Exit::StoreFailed, text)
+        })
+    }
+}
+
+/// Runs it to its end, over the store that is being opened.
+pub(super) fn run(work: Work<'_>, opening: Opening, trust: Trust) -> Result<Tally, Failed> {
+    let store = opening.opened()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(fetch(work, trust))
+    runtime.block_on(fetch(work, store, trust))
 }
 
-async fn fetch(mut work: Work<'_>, trust: Trust) -> Result<Tally, Failed> {
+async fn fetch(work: Work<'_>, store: Arc<dyn Store>, trust: Trust) -> Result<Tally, Failed> {
     let mut signals = Signals::new()?;
-    let folder = work.folder.store();
-    let opening = tokio::task::spawn_blocking(move || {
-        let clock = Arc::new(raincheck::clock::SystemClock::new());
-        raincheck::store::open_small(folder, clock, JOBS)
-    });
-    let opened = opening.await.map_err(std::io::Error::other)?;
-    let store = opened.map_err(|error| {
-        let text = format!("the store in {} cannot be opened: {error}", work.folder.shown());
-        Failed::new(Exit::StoreFailed, text)
-    })?;
-    let options = NodeOptions {
-        drain: DRAIN,
-        // The URLs are those of whoever runs this.
-        targets: Arc::new(Targets::anywhere()),
-        bodies: work.state.bodies.clone(),
-        fetches: Some(work.state.terms()?.at_once()),
-        trust,
-        ..NodeOptions::default()
-    };
-    let node = Node::start(store, options).await.map_err(RunFailed::from)?;
+    let Work {
+        folder,
+        state,
+        out,
+        after,
+        meter,
+        again,
+    } = work;
+    let node = node(store, state, trust).await?;
+    let (results, writing) = Results::begin(out, meter, after);
     let ended = tokio::select! {
         biased;
         _ = signals.next() => None,
         why = node.failure() => Some(Err(Failed::new(Exit::StoreFailed, format!("the store has failed: {why}")))),
-        ended = all(&mut work, &node) => Some(ended),
+        ended = all(folder, state, results, &node) => Some(ended),
     };
-    tokio::select! {
-        biased;
-        () = node.shutdown() => {}
-        _ = signals.next() => node.abort(),
-    }
+    let whole = matches!(ended, Some(Ok(())));
+    let leaving = async {
+        tokio::select! {
+            biased;
+            () = node.shutdown() => {}
+            _ = signals.next() => node.abort(),
+        }
+    };
+    // What was handed over is written, also where the run was interrupted.
+    let (written, ()) = tokio::join!(written(writing, whole), leaving);
+    let Written {
+        out,
+        meter,
+        ended: written,
+    } = written?;
+    let ended = match (ended, written) {
+        (None | Some(Ok(())), Err(failed)) => Some(Err(failed)),
+        (ended, _) => ended,
+    };
+    let mut work = Work {
+        folder,
+        state,
+        out,
+        after,
+        meter,
+        again,
+    };
     work.ended(ended)
 }
 
-/// Hands the list over and writes what comes.
-async fn all(work: &mut Work<'_>, node: &Node) -> Result<(), Failed> {
-    let mut terms = work.state.terms()?;
+/// What is there once all is written, and on stable storage where it is `whole`: beside the store, which is closed meanwhile.
+async fn written(writing: task::JoinHandle<Written>, whole: bool) -> Result<Written, Failed> {
+    let mut written = writing.await.map_err(std::io::Error::other)?;
+    if whole && written.ended.is_ok() {
+        let synced = task::spawn_blocking(move || {
+            written.ended = written.out.finish();
+            written
+        });
+        written = synced.await.map_err(std::io::Error::other)?;
+    }
+    Ok(written)
+}
+
+/// Starts what works on the store.
+async fn node(store: Arc<dyn Store>, state: &State, trust: Trust) -> Result<Node, Failed> {
+    let options = NodeOptions {
+        drain: DRAIN,
+        // The URLs are those of whoever runs this.
+        targets: Arc::new(Targets::anywhere()),
+        bodies: state.bodies.clone(),
+        fetches: Some(state.terms()?.at_once()),
+        trust,
+        ..NodeOptions::default()
+    };
+    Ok(Node::start(store, options).await.map_err(RunFailed::from)?)
+}
+
+/// Hands the list over, and on what comes.
+async fn all(folder: &Folder, state: &State, results: Results, node: &Node) -> Result<(), Failed> {
+    let mut terms = state.terms()?;
     terms.keep = terms.keep.or(parse_duration(KEEP).ok());
-    let run = Run::open(node, &work.state.key, terms).await?;
+    let run = Arc::new(Run::open(node, &state.key, terms).await?);
     let batch = run.batch();
     if batch.cancel_requested {
         let text = "the run was interrupted more than a year ago";
         return Err(Failed::new(Exit::Conflict, text).next("Begin anew: --restart"));
     }
-    if work.state.batch.is_none() {
-        work.folder.write(&State {
+    if state.batch.is_none() {
+        folder.write(&State {
             batch: Some(batch.id),
-            ..work.state.clone()
+            ..state.clone()
         })?;
     }
     // What is written already is counted again, so that the end tells of all.
-    let results = run.results(0);
+    let coming = run.results(0);
     let (sealed, taken) = (batch.sealed(), batch.lines);
     let ended = Cell::new(0);
     let handing = async {
         if !sealed {
-            feed::hand_over(work.folder, &run, taken, &ended).await?;
+            let lines = Ahead::begin(list::lines(folder, taken)?, &run);
+            feed::hand_over(lines, &run, taken, &ended).await?;
         }
         // The end is that of the results.
         std::future::pending().await
     };
-    let writing = write(&mut work.out, &mut work.meter, work.after, results, &ended);
     tokio::select! {
         ended = handing => ended,
-        ended = writing => ended,
+        ended = hand_on(coming, &results, &ended) => ended,
     }
 }
 
-/// Writes results as they come, those behind `after`.
-async fn write(
-    out: &mut Out,
-    meter: &mut Meter,
-    after: u64,
-    mut results: Results,
-    done: &Cell<u64>,
-) -> Result<(), Failed> {
-    let mut lines = Vec::new();
-    let mut flushed = Instant::now();
+/// Hands results on as they come, until there are no more or nobody takes them.
+async fn hand_on(mut coming: Coming, results: &Results, done: &Cell<u64>) -> Result<(), Failed> {
     loop {
         let page = tokio::select! {
             biased;
-            page = results.next() => page?,
+            page = coming.next() => page?,
             () = tokio::time::sleep(TICK) => {
-                out.flush()?;
-                meter.show();
-                continue;
+                if results.write(Vec::new()).await {
+                    continue;
+                }
+                return Ok(());
             }
         };
         let Some(last) = page.last().map(|last| last.place) else {
             return Ok(());
         };
         done.set(last);
-        lines.clear();
-        for finished in &page {
-            let told = finished.result.as_deref().and_then(Fetched::of);
-            meter.count(ended(finished, told));
-            if finished.place > after {
-                let url = match told {
-                    Some(_) => None,
-                    None => results.wanted(finished).await.map(|wanted| wanted.url),
-                };
-                FetchedLine::of(finished, told, url.as_deref()).write(&mut lines);
-            }
+        let mut named = Vec::with_capacity(page.len());
+        for finished in page {
+            let told = finished.result.as_deref().is_some_and(Fetched::is_there);
+            let url = match told {
+                true => None,
+                false => coming.wanted(&finished).await.map(|wanted| wanted.url),
+            };
+            named.push((finished, url));
         }
-        if last <= after {
-            meter.resume();
-        } else {
-            out.write(&lines, last)?;
-            if flushed.elapsed() >= TICK {
-                out.flush()?;
-                flushed = Instant::now();
-            }
+        if !results.write(named).await {
+            return Ok(());
         }
-        meter.show();
-    }
-}
-
-/// What the meter is told of a result, of whose answer this was told.
-fn ended<'a>(finished: &Finished, fetched: Option<Fetched<'a>>) -> Ended<'a> {
-    Ended {
-        status: finished.result.as_deref().map(|answer| answer.status),
-        answered: finished.job.outcome() == Some(Outcome::Succeeded),
-        fetched,
     }
 }
 

@@ -95,7 +95,10 @@ pub(super) fn take(path: &str, folder: &Folder, output: Output) -> Result<Taken,
 }
 
 /// The list from its line `from` on.
-pub(super) fn lines(folder: &Folder, from: u64) -> io::Result<impl Iterator<Item = io::Result<Vec<u8>>>> {
+pub(super) fn lines(
+    folder: &Folder,
+    from: u64,
+) -> io::Result<impl Iterator<Item = io::Result<Vec<u8>>> + use<>> {
     let lines = BufReader::new(File::open(folder.list())?).split(b'\n');
     Ok(lines.skip(usize::try_from(from).unwrap_or(usize::MAX)))
 }

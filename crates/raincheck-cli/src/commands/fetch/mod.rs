@@ -3,12 +3,14 @@
 //! Invariant: the list is taken down before anything is asked, and a result is on stable storage before it is written; so a run that
 //! ended in any way goes on with `--resume`, and what was fetched is not fetched again.
 
+mod ahead;
 mod feed;
 mod folder;
 mod here;
 mod list;
 mod meter;
 mod out;
+mod results;
 mod there;
 
 use std::path::{Path, PathBuf};
@@ -21,6 +23,7 @@ use raincheck::fetch::Terms;
 use raincheck::random::Randomness;
 
 use self::folder::{Folder, State};
+use self::here::Opening;
 use self::meter::Meter;
 use self::out::Out;
 use crate::exit::{Exit, Failed};
@@ -144,8 +147,11 @@ impl Fetch {
         let folder = Folder::open(&self.folder())?;
         let before = folder.state()?;
         let unfinished = before.as_ref().filter(|state| !state.done);
-        let state = match (self.resume, unfinished) {
-            (true, Some(state)) => self.again(state.clone(), output, server.as_ref())?,
+        let (state, opening) = match (self.resume, unfinished) {
+            (true, Some(state)) => {
+                let state = self.again(state.clone(), output, server.as_ref())?;
+                (state, server.is_none().then(|| Opening::begin(&folder)))
+            }
             (true, None) if before.is_some() => {
                 output.note(&format!("all that was begun in {} is fetched", folder.shown()));
                 return Ok(());
@@ -167,9 +173,9 @@ impl Fetch {
             meter,
             again: self.command(&state),
         };
-        let tally = match server {
-            Some(session) => there::run(work, &session)?,
-            None => here::run(work, trust)?,
+        let tally = match (server, opening) {
+            (Some(session), _) => there::run(work, &session)?,
+            (None, opening) => here::run(work, opening.unwrap_or_else(|| Opening::begin(&folder)), trust)?,
         };
         folder.write(&State {
             done: true,
@@ -205,7 +211,7 @@ impl Fetch {
         before: Option<&State>,
         output: Output,
         server: Option<&Session>,
-    ) -> Result<State, Failed> {
+    ) -> Result<(State, Option<Opening>), Failed> {
         let Some(file) = &self.file else {
             return Err(Failed::usage("name the list: a file, or - for standard input"));
         };
@@ -222,7 +228,16 @@ impl Fetch {
                 Failed::usage(text).next("Leave --conditional out, or name the folder: --store DIR")
             })?);
         }
-        let taken = list::take(file, folder, output)?;
+        // Meanwhile: neither needs the other.
+        let opening = server.is_none().then(|| Opening::begin(folder));
+        let taken = match list::take(file, folder, output) {
+            Ok(taken) => taken,
+            Err(failed) => {
+                // Nobody leaves a store that is half open.
+                drop(opening.map(Opening::opened));
+                return Err(failed);
+            }
+        };
         let state = State {
             key: format!("fetch-{:016x}", Randomness::default().bits()),
             terms: terms.said(),
@@ -235,7 +250,7 @@ impl Fetch {
             done: false,
         };
         folder.write(&state)?;
-        Ok(state)
+        Ok((state, opening))
     }
 
     /// What was begun, with the limits of now. The other terms are in the jobs already: what is said of them is told not to count.
