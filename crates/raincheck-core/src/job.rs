@@ -3,24 +3,20 @@
 //! Invariants: a finished job never changes but for gaining `retried_as`; `version` grows with every stored
 //! transition; `queued` is derived from `run_at`, never written.
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 
 use crate::batch::Member;
-use crate::delivery::Callback;
 use crate::id::{Fence, JobId, LeaseId, Nonce};
 use crate::lease::Lease;
-use crate::name::{GroupName, Namespace, QueueName, Tag, WorkerName};
-use crate::retry::Backoff;
+use crate::name::{GroupName, Namespace, QueueName, WorkerName};
 use crate::time::Timestamp;
-use crate::unique::Unique;
+
+mod options;
+
+pub use options::{JobOptions, Options, TAGS_MAX};
 
 /// How many attempts a job document tells of, the last ones.
 pub const ATTEMPTS_SHOWN: usize = 20;
-
-/// The most tags of one job.
-pub const TAGS_MAX: usize = 16;
 
 /// The priority of a job that does not say: 0 is first, 9 last.
 pub const PRIORITY_DEFAULT: u8 = 5;
@@ -198,53 +194,6 @@ pub struct Attempt {
     pub error: Option<Failure>,
 }
 
-/// What a submitter may ask of one job; what is absent is the queue's to say.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Options {
-    /// Not started so long after `run_at`: expired.
-    #[serde(with = "crate::time::text::option", skip_serializing_if = "Option::is_none")]
-    pub start_before: Option<Duration>,
-    /// One attempt's time.
-    #[serde(with = "crate::time::text::option", skip_serializing_if = "Option::is_none")]
-    pub timeout: Option<Duration>,
-    /// The time for all attempts, from acceptance.
-    #[serde(with = "crate::time::text::option", skip_serializing_if = "Option::is_none")]
-    pub deadline: Option<Duration>,
-    /// How often it is attempted.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_attempts: Option<u32>,
-    /// How long it waits after a failed attempt.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub backoff: Option<Backoff>,
-    /// How long it stays when finished.
-    #[serde(with = "crate::time::text::option", skip_serializing_if = "Option::is_none")]
-    pub keep: Option<Duration>,
-    /// Labels to search by, at most [`TAGS_MAX`].
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub tags: Vec<Tag>,
-    /// That no other job of the queue may have the same value meanwhile.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub unique: Option<Unique>,
-    /// Whom to tell of the job's end.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub callback: Option<Callback>,
-    /// The submitter's trace context (W3C Trace Context), handed to the handler.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub traceparent: Option<String>,
-    /// The rest of the trace context.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tracestate: Option<String>,
-}
-
-impl Options {
-    /// Whether nothing was asked.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
 /// The last settlement that a job took, so that settling again with the same content is harmless.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settled {
@@ -296,7 +245,7 @@ pub struct Job {
     /// 0 (first) to 9.
     pub priority: u8,
     /// What its submitter asked.
-    pub options: Options,
+    pub options: JobOptions,
     /// When it was accepted.
     pub created_at: Timestamp,
     /// Its earliest start.

@@ -81,7 +81,8 @@ pub(crate) fn job(n: u64) -> Job {
         options: Options {
             max_attempts: Some(3),
             ..Options::default()
-        },
+        }
+        .into(),
         retry_of: None,
         member: None,
     })

@@ -9,7 +9,9 @@ use std::time::Duration;
 use raincheck_core::batch::{BatchId, Member};
 use raincheck_core::content::Header;
 use raincheck_core::id::{Fence, JobId, Nonce};
-use raincheck_core::job::{Attempt, AttemptOutcome, Failure, Job, Options, Outcome, Phase, Settled, Since};
+use raincheck_core::job::{
+    Attempt, AttemptOutcome, Failure, Job, JobOptions, Options, Outcome, Phase, Settled, Since,
+};
 use raincheck_core::lease::{Lease, Progress, WorkerKind};
 use raincheck_core::name::{GroupName, Namespace, QueueName, WorkerName};
 use raincheck_core::store::Missing;
@@ -373,7 +375,9 @@ pub(crate) fn read(row: &Row<'_>, names: &QueueNames) -> rusqlite::Result<Found>
             .transpose()
             .map_err(|error| unreadable(13, error))?,
         priority: row.get(4)?,
-        options: parsed::<Options>(row, 14)?.unwrap_or_default(),
+        options: parsed::<Options>(row, 14)?
+            .map(JobOptions::from)
+            .unwrap_or_default(),
         created_at: history
             .created
             .map_or_else(|| id.created_at(), Timestamp::from_millis),

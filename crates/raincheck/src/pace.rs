@@ -165,7 +165,7 @@ fn worked_off(job: &Job) -> Option<(Timestamp, f64)> {
 mod tests {
     use raincheck_core::decide::{NewJob, submit};
     use raincheck_core::id::JobId;
-    use raincheck_core::job::{Attempt, AttemptOutcome, Options, Outcome, Phase};
+    use raincheck_core::job::{Attempt, AttemptOutcome, JobOptions, Outcome, Phase};
     use raincheck_core::name::WorkerName;
 
     use super::*;
@@ -184,7 +184,7 @@ mod tests {
             priority: 5,
             run_at: None,
             delay: None,
-            options: Options::default(),
+            options: JobOptions::default(),
             retry_of: None,
             member: None,
         });

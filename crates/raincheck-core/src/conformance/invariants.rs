@@ -234,7 +234,7 @@ pub fn follows(before: &Job, now: &Job) -> Result<(), Broken> {
 fn asked(job: &Job) -> impl PartialEq + '_ {
     let options = Options {
         tags: Vec::new(),
-        ..job.options.clone()
+        ..Options::clone(&job.options)
     };
     (
         &job.namespace,

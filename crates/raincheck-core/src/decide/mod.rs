@@ -55,6 +55,8 @@ pub use submit::{
 };
 pub use unique::{Contest, REPLACED, contest, holds};
 
+use std::sync::Arc;
+
 use crate::content::JobResult;
 use crate::job::{ATTEMPTS_SHOWN, Attempt, AttemptOutcome, Failure, Job, Outcome, Phase};
 use crate::lease::Lease;
@@ -72,6 +74,8 @@ fn end_attempt(
     error: Option<Failure>,
     now: Timestamp,
 ) {
+    // Most jobs have one attempt, and room for no more.
+    job.attempts.reserve_exact(1);
     job.attempts.push(Attempt {
         n: job.attempt,
         worker: lease.worker.clone(),
@@ -104,11 +108,11 @@ fn after_failure(
     job: &mut Job,
     failure: Failure,
     again: Option<std::time::Duration>,
-    result: Option<JobResult>,
+    result: Option<Arc<JobResult>>,
     policy: &Policy,
     seed: u64,
     now: Timestamp,
-) -> Option<JobResult> {
+) -> Option<Arc<JobResult>> {
     if job.cancel_requested {
         finish(job, Outcome::Cancelled, policy, now);
         return None;

@@ -2,6 +2,7 @@
 //!
 //! Invariant: only the claim that holds the job can move it; a settlement that comes twice changes nothing.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{after_failure, end_attempt, finish};
@@ -15,7 +16,7 @@ use crate::time::Timestamp;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Settlement {
     /// The handler succeeded with this result. It wins even over a cancel request.
-    Succeed(JobResult),
+    Succeed(Arc<JobResult>),
     /// The handler failed, could not be reached, or ran out of time.
     Fail {
         /// Why.
@@ -23,7 +24,7 @@ pub enum Settlement {
         /// Whether another attempt may help, and the least delay before it.
         retry: Option<Duration>,
         /// The handler's answer, kept where no further attempt follows.
-        result: Option<JobResult>,
+        result: Option<Arc<JobResult>>,
         /// Whether it was the attempt's time that ran out.
         timed_out: bool,
     },
@@ -38,15 +39,23 @@ pub enum Settlement {
     Cancel,
 }
 
+impl Settlement {
+    /// The handler succeeded with this result.
+    #[must_use]
+    pub fn succeed(result: JobResult) -> Self {
+        Self::Succeed(Arc::new(result))
+    }
+}
+
 /// What a settlement does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SettleStep {
     /// The job moves on; `result` is to be kept with it.
     Moved {
         /// The next job.
-        job: Box<Job>,
+        job: Arc<Job>,
         /// The result to keep.
-        result: Option<JobResult>,
+        result: Option<Arc<JobResult>>,
     },
     /// The same settlement again: nothing changes.
     Repeated,
@@ -139,7 +148,7 @@ pub fn settle(
         }
     };
     Ok(SettleStep::Moved {
-        job: Box::new(job),
+        job: Arc::new(job),
         result,
     })
 }

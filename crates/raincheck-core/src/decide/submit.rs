@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::batch::Member;
 use crate::id::{Fence, JobId};
-use crate::job::{Job, Options, Phase, Since};
+use crate::job::{Job, JobOptions, Phase, Since};
 use crate::name::{GroupName, Namespace, QueueName};
 use crate::queue::Queue;
 use crate::store::SubmitRefused;
@@ -28,7 +28,7 @@ pub struct NewJob {
     /// Its earliest start, counted from acceptance.
     pub delay: Option<Duration>,
     /// The rest of what was asked.
-    pub options: Options,
+    pub options: JobOptions,
     /// The finished job that this one repeats.
     pub retry_of: Option<JobId>,
     /// Its place in a batch.

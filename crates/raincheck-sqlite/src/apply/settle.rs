@@ -45,11 +45,10 @@ pub(crate) fn settle(tx: &mut Tx<'_>, ns: &Namespace, settle: &Settle) -> rusqli
                     body::put_result(tx.conn, next.id, result, emitted)?;
                 }
             }
-            let next = Arc::new(*next);
             tx.store_ended(key, &job, &next, small)?;
             tx.tell(Change {
                 job: Arc::clone(&next),
-                result: result.map(Arc::new),
+                result,
             });
             Ok(next)
         }

@@ -60,7 +60,7 @@ fn options_text(job: &Job) -> rusqlite::Result<Option<String>> {
     if job.options.is_empty() {
         Ok(None)
     } else {
-        json(&job.options).map(Some)
+        json(&*job.options).map(Some)
     }
 }
 

@@ -94,7 +94,7 @@ impl Kept {
         let settle = Settle {
             lease,
             digest: result.digest,
-            settlement: Settlement::Succeed(result),
+            settlement: Settlement::succeed(result),
             seed: 1,
         };
         let settled = self.store.settle(&self.ns, vec![settle]).await;

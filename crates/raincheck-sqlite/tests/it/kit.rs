@@ -8,7 +8,7 @@ use raincheck_core::clock::ManualClock;
 use raincheck_core::content::{Input, JobResult};
 use raincheck_core::decide::{Claimer, NewJob, Settlement};
 use raincheck_core::id::{JobId, LeaseId, Nonce};
-use raincheck_core::job::Options as JobOptions;
+use raincheck_core::job::JobOptions;
 use raincheck_core::lease::WorkerKind;
 use raincheck_core::name::{Namespace, QueueName, WorkerName};
 use raincheck_core::store::{Answer, Claim, Leased, Settle, Store, Submission};
@@ -104,7 +104,7 @@ pub(crate) async fn succeed(store: &SqliteStore, lease: LeaseId, result: JobResu
     let settle = Settle {
         lease,
         digest: result.digest,
-        settlement: Settlement::Succeed(result),
+        settlement: Settlement::succeed(result),
         seed: 1,
     };
     let settled = store.settle(&Namespace::default(), vec![settle]).await;

@@ -41,7 +41,7 @@ async fn a_job_that_is_claimed_as_it_is_accepted_is_written_once_beside_those_th
     let settle = Settle {
         lease: one.lease_id().unwrap(),
         digest: result.digest,
-        settlement: Settlement::Succeed(result),
+        settlement: Settlement::succeed(result),
         seed: 1,
     };
     let settled = store.settle(&ns, vec![settle]);

@@ -261,7 +261,7 @@ impl Asked {
                         format!("the result is larger than {limit} bytes, the limit of the queue's results");
                     return Slot::Refused(Problem::new(Code::BodyTooLarge, detail));
                 }
-                Settlement::Succeed(result)
+                Settlement::succeed(result)
             }
             Act::Fail { failure, retry } => Settlement::Fail {
                 failure,

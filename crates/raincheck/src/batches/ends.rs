@@ -102,7 +102,7 @@ mod tests {
     use raincheck_core::batch::{BatchId, Member, NewBatch};
     use raincheck_core::decide::{NewJob, count_end, count_line, open_batch, take_lines};
     use raincheck_core::id::JobId;
-    use raincheck_core::job::{Options, Outcome, PRIORITY_DEFAULT, Phase};
+    use raincheck_core::job::{JobOptions, Outcome, PRIORITY_DEFAULT, Phase};
     use raincheck_core::name::{Namespace, QueueName};
     use raincheck_core::time::Timestamp;
 
@@ -166,7 +166,7 @@ mod tests {
             delay: None,
             group: None,
             member: Some(member),
-            options: Options::default(),
+            options: JobOptions::default(),
             retry_of: None,
         };
         let mut job = raincheck_core::decide::submit(&new);

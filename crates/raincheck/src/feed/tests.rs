@@ -3,7 +3,7 @@
 use super::*;
 use raincheck_core::decide::{NewJob, submit};
 use raincheck_core::id::Fence;
-use raincheck_core::job::Options;
+use raincheck_core::job::JobOptions;
 use raincheck_core::name::{Namespace, QueueName};
 use raincheck_core::output::{Piece, Stream};
 use raincheck_core::time::Timestamp;
@@ -36,7 +36,7 @@ fn job(n: u64, version: u32) -> Arc<Job> {
         priority: 5,
         run_at: None,
         delay: None,
-        options: Options::default(),
+        options: JobOptions::default(),
         retry_of: None,
         member: None,
     });

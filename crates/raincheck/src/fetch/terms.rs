@@ -257,7 +257,8 @@ impl Terms {
                     max_attempts: self.max_attempts,
                     backoff: self.backoff,
                     ..Options::default()
-                },
+                }
+                .into(),
                 retry_of: None,
                 member: None,
             },

@@ -53,7 +53,7 @@ async fn claimed(setup: &Setup, count: usize) -> Vec<Leased> {
 }
 
 fn succeed() -> Settlement {
-    Settlement::Succeed(JobResult::new(200, None, Vec::new(), "done".into()))
+    Settlement::succeed(JobResult::new(200, None, Vec::new(), "done".into()))
 }
 
 fn end_of(leased: &Leased) -> Timestamp {
@@ -179,7 +179,7 @@ fn settlements_with_other_content_have_other_digests() {
     };
     let all = [
         succeed(),
-        Settlement::Succeed(JobResult::new(201, None, Vec::new(), "done".into())),
+        Settlement::succeed(JobResult::new(201, None, Vec::new(), "done".into())),
         failure("a"),
         failure("b"),
         Settlement::Release {

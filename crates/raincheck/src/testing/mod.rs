@@ -163,7 +163,7 @@ impl Setup {
             priority: PRIORITY_DEFAULT,
             run_at: None,
             delay: None,
-            options,
+            options: options.into(),
             retry_of: None,
             member: None,
         };

@@ -2,7 +2,7 @@
 
 use super::*;
 use raincheck_core::decide::{NewJob, submit};
-use raincheck_core::job::{Job, Options};
+use raincheck_core::job::{Job, JobOptions};
 use raincheck_core::name::{Namespace, QueueName};
 use raincheck_core::time::Timestamp;
 
@@ -22,7 +22,7 @@ fn change(n: u64, version: u32) -> Change {
         priority: 5,
         run_at: None,
         delay: None,
-        options: Options::default(),
+        options: JobOptions::default(),
         retry_of: None,
         member: None,
     });

@@ -4,6 +4,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use raincheck_core::decide::Settlement;
@@ -87,7 +88,7 @@ async fn at_once(hold: &mut impl Holding) -> Option<Stop> {
 pub fn settlement(end: AttemptEnd, stopped: Option<StopReason>, time: Duration) -> Option<Settlement> {
     match (end, stopped) {
         (_, Some(StopReason::LeaseOver | StopReason::Settled)) | (AttemptEnd::Deferred, _) => None,
-        (AttemptEnd::Succeeded(result), _) => Some(Settlement::Succeed(result)),
+        (AttemptEnd::Succeeded(result), _) => Some(Settlement::succeed(result)),
         (
             AttemptEnd::Failed { .. } | AttemptEnd::Released { .. } | AttemptEnd::Stopped,
             Some(StopReason::Cancelled),
@@ -106,7 +107,7 @@ pub fn settlement(end: AttemptEnd, stopped: Option<StopReason>, time: Duration) 
         ) => Some(Settlement::Fail {
             failure,
             retry,
-            result,
+            result: result.map(Arc::new),
             timed_out: false,
         }),
         (AttemptEnd::Stopped, Some(StopReason::TimedOut)) => {

@@ -219,7 +219,7 @@ pub(crate) fn result(status: u16, kind: &str, headers: &[(&str, &str)], body: &s
 
 /// Success with this text.
 pub(crate) fn success(body: &str) -> Settlement {
-    Settlement::Succeed(result(200, "text/plain", &[], body))
+    Settlement::succeed(result(200, "text/plain", &[], body))
 }
 
 /// Failure for good.
@@ -227,7 +227,7 @@ pub(crate) fn failure(code: &str, detail: &str, result: Option<JobResult>) -> Se
     Settlement::Fail {
         failure: Failure::new(code, detail),
         retry: None,
-        result,
+        result: result.map(Arc::new),
         timed_out: code == "timed-out",
     }
 }

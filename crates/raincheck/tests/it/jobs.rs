@@ -299,7 +299,7 @@ async fn a_job_that_outlived_its_retention_says_so() {
 async fn head_is_get_without_the_body() {
     let server = Server::start().await;
     let id = server
-        .finished(Settlement::Succeed(result(201, "text/plain", &[], "made")))
+        .finished(Settlement::succeed(result(201, "text/plain", &[], "made")))
         .await;
     for path in [
         format!("/v1/jobs/{id}"),

@@ -12,7 +12,7 @@ async fn a_result_is_the_handlers_answer_as_it_was_made() {
     let server = Server::start().await;
     let kept = [("content-language", "de"), ("x-kept", "1"), ("x-kept", "2")];
     let id = server
-        .finished(Settlement::Succeed(result(201, "text/plain", &kept, "made")))
+        .finished(Settlement::succeed(result(201, "text/plain", &kept, "made")))
         .await;
     let answer = redeem(&server, &id).await;
     insta::assert_snapshot!(answer.shown());
@@ -196,7 +196,7 @@ async fn a_part_of_a_result_can_be_asked_for() {
 async fn only_a_stored_200_has_parts() {
     let server = Server::start().await;
     let id = server
-        .finished(Settlement::Succeed(result(201, "text/plain", &[], "0123")))
+        .finished(Settlement::succeed(result(201, "text/plain", &[], "0123")))
         .await;
     let answer = server
         .get(&format!("/v1/jobs/{id}/result"))
@@ -221,12 +221,12 @@ async fn stored_bytes_cannot_act_on_the_servers_origin() {
         ("etag", "\"mine\""),
     ];
     let html = result(200, "text/html", &evil, "<script>alert(1)</script>");
-    let id = server.finished(Settlement::Succeed(html)).await;
+    let id = server.finished(Settlement::succeed(html)).await;
     let shown = redeem(&server, &id).await;
     let tag = shown.header("etag").unwrap().to_owned();
     insta::assert_snapshot!(shown.shown().replace(&tag, "[tag]"));
     let id = server
-        .finished(Settlement::Succeed(result(
+        .finished(Settlement::succeed(result(
             200,
             "text/javascript",
             &[],
@@ -238,7 +238,7 @@ async fn stored_bytes_cannot_act_on_the_servers_origin() {
         Some("text/plain; charset=utf-8")
     );
     let id = server
-        .finished(Settlement::Succeed(result(200, "image/png", &[], "PNG")))
+        .finished(Settlement::succeed(result(200, "image/png", &[], "PNG")))
         .await;
     assert_eq!(
         redeem(&server, &id).await.header("content-disposition"),
@@ -266,7 +266,7 @@ async fn stored_bytes_cannot_act_on_the_servers_origin() {
 async fn a_result_without_content_has_none() {
     let server = Server::start().await;
     let id = server
-        .finished(Settlement::Succeed(result(204, "text/plain", &[], "")))
+        .finished(Settlement::succeed(result(204, "text/plain", &[], "")))
         .await;
     let answer = redeem(&server, &id).await;
     assert_eq!(
@@ -274,7 +274,7 @@ async fn a_result_without_content_has_none() {
         (204, Some("succeeded"), 0)
     );
     let id = server
-        .finished(Settlement::Succeed(result(200, "text/plain", &[], "")))
+        .finished(Settlement::succeed(result(200, "text/plain", &[], "")))
         .await;
     let answer = redeem(&server, &id).await;
     assert_eq!(

@@ -55,7 +55,7 @@ async fn a_finished_job_is_told_with_its_result_and_a_signature() {
     let id = with_callback(&server, &endpoint, "").await;
     let answer = result(201, "application/json", &[], r#"{"a": 1e3}"#);
     server
-        .work(raincheck::core::decide::Settlement::Succeed(answer))
+        .work(raincheck::core::decide::Settlement::succeed(answer))
         .await;
     let told = endpoint.next().await;
     let webhook = body(&told);
@@ -130,7 +130,7 @@ async fn a_large_or_other_result_is_left_to_its_url() {
         with_callback(&server, &endpoint, "").await;
         let answer = result(200, kind, &[], &content);
         server
-            .work(raincheck::core::decide::Settlement::Succeed(answer))
+            .work(raincheck::core::decide::Settlement::succeed(answer))
             .await;
         let told = endpoint.next().await;
         assert!(told.body.len() < 20_000);

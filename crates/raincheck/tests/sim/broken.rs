@@ -177,7 +177,7 @@ pub(crate) fn settle(
                     sent.seed,
                     *now,
                 )? {
-                    SettleStep::Moved { job, .. } => Ok(Arc::from(job)),
+                    SettleStep::Moved { job, .. } => Ok(job),
                     SettleStep::Repeated => Ok(job.clone()),
                 }
             });

@@ -116,7 +116,7 @@ impl Client {
                 priority: asked.priority,
                 run_at: None,
                 delay: asked.delay,
-                options: asked.options.clone(),
+                options: asked.options.clone().into(),
                 retry_of: None,
                 member: None,
             },

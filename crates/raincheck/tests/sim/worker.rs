@@ -216,12 +216,12 @@ impl Worker {
 
     fn success(&self, lease: LeaseId) -> Settlement {
         let text = format!("{} by {} under {}", number(lease.job), self.name, lease.fence);
-        Settlement::Succeed(JobResult::new(200, None, Vec::new(), text.into()))
+        Settlement::succeed(JobResult::new(200, None, Vec::new(), text.into()))
     }
 
     fn failure(&mut self) -> Settlement {
         let retry = self.rng.chance(80).then(|| self.rng.ms(0, 900));
-        let result = JobResult::new(500, None, Vec::new(), "no".into());
+        let result = Arc::new(JobResult::new(500, None, Vec::new(), "no".into()));
         Settlement::Fail {
             failure: Failure::new("handler-failed", "simulated"),
             result: retry.is_none().then_some(result),

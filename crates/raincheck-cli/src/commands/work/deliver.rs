@@ -81,9 +81,10 @@ fn too_large(answer: &Answer) -> Settlement {
 fn request(lease: &str, settlement: &Settlement, claim: u32) -> Request {
     let to = |verb: &str| Request::post(format!("/v1/leases/{lease}/{verb}"));
     let request = match settlement {
-        Settlement::Succeed(JobResult {
-            content_type, body, ..
-        }) => {
+        Settlement::Succeed(result) => {
+            let JobResult {
+                content_type, body, ..
+            } = &**result;
             let content_type = content_type
                 .as_deref()
                 .and_then(|text| HeaderValue::from_str(text).ok());

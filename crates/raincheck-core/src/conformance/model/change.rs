@@ -55,8 +55,8 @@ impl Model {
         match settle(&job, &lease, settlement, digest, &policy, seed, now)? {
             SettleStep::Moved { job, result } => {
                 let row = self.jobs.get_mut(&job.id).expect("the job was found above");
-                row.result = result.map(Arc::new);
-                Ok(self.change(*job))
+                row.result = result;
+                Ok(self.change(Arc::unwrap_or_clone(job)))
             }
             SettleStep::Repeated => Ok(job),
         }

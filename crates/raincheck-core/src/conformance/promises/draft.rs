@@ -2,6 +2,7 @@
 //!
 //! Invariant: what a promise says nothing about is the same everywhere.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -173,7 +174,7 @@ pub fn log(body: &'static str) -> Piece {
 }
 
 pub fn succeed(body: &'static str) -> Settlement {
-    Settlement::Succeed(answer(body))
+    Settlement::succeed(answer(body))
 }
 
 pub fn answer(body: &'static str) -> JobResult {
@@ -196,7 +197,7 @@ pub fn fail_after(floor: Duration) -> Settlement {
     Settlement::Fail {
         failure: Failure::new("handler-failed", "it did not work"),
         retry: Some(floor),
-        result: Some(answer("what went wrong")),
+        result: Some(Arc::new(answer("what went wrong"))),
         timed_out: false,
     }
 }
@@ -206,7 +207,7 @@ pub fn refuse() -> Settlement {
     Settlement::Fail {
         failure: Failure::new("handler-failed", "it will never work"),
         retry: None,
-        result: Some(answer("why not")),
+        result: Some(Arc::new(answer("why not"))),
         timed_out: false,
     }
 }

@@ -287,7 +287,7 @@ pub async fn a_result_that_was_emitted_before_comes_back_whole(kit: Kit) {
     kit.emit(lease(&second), 3, log("not this"))
         .await
         .expect("the lease is held");
-    let done = kit.settle(&second, Settlement::Succeed(whole.clone())).await;
+    let done = kit.settle(&second, Settlement::succeed(whole.clone())).await;
     done.expect("the lease is held");
     let found = kit.result(second.id).await.expect("it is there");
     assert_eq!(found.result.as_deref(), Some(&whole));
@@ -295,7 +295,7 @@ pub async fn a_result_that_was_emitted_before_comes_back_whole(kit: Kit) {
     let other = kit.running(Draft::default()).await;
     emit_all(&kit, &other, &emitted).await;
     let result = JobResult::new(200, None, Vec::new(), "so it went".into());
-    let done = kit.settle(&other, Settlement::Succeed(result.clone())).await;
+    let done = kit.settle(&other, Settlement::succeed(result.clone())).await;
     done.expect("the lease is held");
     let found = kit.result(other.id).await.expect("it is there");
     assert_eq!(found.result.as_deref(), Some(&result));

@@ -141,7 +141,7 @@ impl Kit {
             priority: draft.priority,
             run_at: draft.run_at,
             delay: draft.delay,
-            options: draft.options.clone(),
+            options: draft.options.clone().into(),
             retry_of: None,
             member: None,
         }

@@ -51,7 +51,7 @@ pub async fn a_store_keeps_what_was_decided(kit: Kit) {
         };
         assert_eq!(kit.settle(&held, settlement).await.as_deref(), Ok(&*job));
         let read = kit.result(held.id).await.expect("the job is there");
-        assert_eq!((&*read.job, read.result.as_deref()), (&*job, result.as_ref()));
+        assert_eq!((&*read.job, read.result.as_deref()), (&*job, result.as_deref()));
         kit.cancel(held.id).await.expect("the job is there");
     }
 }
@@ -296,7 +296,7 @@ pub async fn a_result_without_bytes_is_a_result(kit: Kit) {
     kit.q().await;
     let empty = crate::content::JobResult::new(204, None, Vec::new(), bytes::Bytes::new());
     let done = kit
-        .finished(Draft::default(), Settlement::Succeed(empty.clone()))
+        .finished(Draft::default(), Settlement::succeed(empty.clone()))
         .await;
     let read = kit.result(done.id).await.expect("the job is there");
     assert_eq!(read.result.as_deref(), Some(&empty));
@@ -310,7 +310,7 @@ pub async fn a_result_comes_back_to_the_byte(kit: Kit) {
             .collect();
         let result = crate::content::JobResult::new(200, None, Vec::new(), body.into());
         let done = kit
-            .finished(Draft::default(), Settlement::Succeed(result.clone()))
+            .finished(Draft::default(), Settlement::succeed(result.clone()))
             .await;
         let read = kit.result(done.id).await.expect("the job is there");
         assert!(

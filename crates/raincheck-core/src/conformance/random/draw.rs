@@ -2,6 +2,7 @@
 //!
 //! Invariant: names are few, so that commands meet each other.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::command::Command;
@@ -16,7 +17,7 @@ use crate::conformance::promises::kit::settle;
 use crate::content::Input;
 use crate::decide::{Claimer, NewJob, Settlement};
 use crate::id::{JobId, LeaseId};
-use crate::job::{Failure, Job, Options, Phase};
+use crate::job::{Failure, Job, JobOptions, Phase};
 use crate::lease::{Progress, WorkerKind};
 use crate::name::{Namespace, WorkerName};
 use crate::store::{Claim, Renew, Retry, Settle, Store, Submission};
@@ -124,7 +125,11 @@ fn submission(rng: &mut Rng, ns: &Namespace, store: &dyn Store) -> Submission {
         priority: priority(rng),
         run_at: some(rng, 10, |rng| store.now().plus(rng.seconds(0, 60))),
         delay: some(rng, 6, |rng| rng.seconds(0, 60)),
-        options: if plain { Options::default() } else { options(rng) },
+        options: if plain {
+            JobOptions::default()
+        } else {
+            options(rng).into()
+        },
         retry_of: None,
         member: None,
     };
@@ -168,7 +173,7 @@ fn claim(rng: &mut Rng) -> Claim {
 
 fn settlement(rng: &mut Rng) -> Settlement {
     match rng.below(10) {
-        0..4 => Settlement::Succeed(result(rng)),
+        0..4 => Settlement::succeed(result(rng)),
         4..8 => Settlement::Fail {
             failure: Failure::new("handler-failed", "so it goes"),
             retry: (!rng.one_in(4)).then(|| {
@@ -178,7 +183,7 @@ fn settlement(rng: &mut Rng) -> Settlement {
                     Duration::ZERO
                 }
             }),
-            result: some(rng, 2, result),
+            result: some(rng, 2, result).map(Arc::new),
             timed_out: rng.one_in(4),
         },
         8 => Settlement::Release {

@@ -24,6 +24,7 @@ mod submit;
 mod unique;
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Claimer, NewJob, Settlement, claim as claim_job, submit as submit_job};
@@ -75,7 +76,7 @@ fn new_job(options: Options) -> NewJob {
         priority: 5,
         run_at: None,
         delay: None,
-        options,
+        options: options.into(),
         retry_of: None,
         member: None,
     }
@@ -124,7 +125,7 @@ fn done(settlement: Settlement) -> Job {
 /// The job after this settlement.
 fn settled(job: &Job, settlement: Settlement, now: u64) -> Job {
     match super::settle(job, &lease(job), settlement, [1; 16], &policy(), 0, at(now)) {
-        Ok(super::SettleStep::Moved { job, .. }) => *job,
+        Ok(super::SettleStep::Moved { job, .. }) => Arc::unwrap_or_clone(job),
         other => panic!("the lease is held, got {other:?}"),
     }
 }
@@ -138,14 +139,14 @@ fn result() -> JobResult {
 }
 
 fn succeed() -> Settlement {
-    Settlement::Succeed(result())
+    Settlement::succeed(result())
 }
 
 fn fail(retry: Option<Duration>) -> Settlement {
     Settlement::Fail {
         failure: Failure::new("handler-failed", "no"),
         retry,
-        result: Some(result()),
+        result: Some(Arc::new(result())),
         timed_out: false,
     }
 }

@@ -53,8 +53,8 @@ fn a_job_that_waits_for_its_first_claim_changes() {
     };
     let next = patch(&waiting(), &wanted).unwrap().unwrap();
     assert_eq!(
-        (next.priority, next.options.tags),
-        (0, vec![Tag::new("eu").unwrap()])
+        (next.priority, &next.options.tags),
+        (0, &vec![Tag::new("eu").unwrap()])
     );
 }
 

@@ -125,7 +125,7 @@ impl Life {
                     self.seed,
                     now,
                 ) {
-                    Ok(SettleStep::Moved { job, .. }) => Some(*job),
+                    Ok(SettleStep::Moved { job, .. }) => Some(Arc::unwrap_or_clone(job)),
                     Ok(SettleStep::Repeated) | Err(_) => None,
                 }
             }
@@ -214,7 +214,7 @@ proptest! {
             let Ok(SettleStep::Moved { job, result: kept }) = step else {
                 return Err(TestCaseError::fail(format!("refused: {step:?}")));
             };
-            prop_assert_eq!((job.outcome(), kept), (Some(Outcome::Succeeded), Some(result())));
+            prop_assert_eq!((job.outcome(), kept), (Some(Outcome::Succeeded), Some(Arc::new(result()))));
         }
     }
 

@@ -41,7 +41,7 @@ fn a_job_is_what_was_asked() {
     assert_eq!((job.id, job.priority, job.retry_of), (new.id, 1, Some(id(9))));
     assert_eq!(
         (job.namespace, job.queue, job.group, job.options),
-        (new.namespace, new.queue, new.group, options)
+        (new.namespace, new.queue, new.group, options.into())
     );
 }
 

@@ -241,7 +241,7 @@ pub(crate) fn order(
         priority: asked.priority,
         run_at: asked.run_at,
         delay: asked.delay,
-        options,
+        options: options.into(),
         retry_of: None,
         member: None,
     };

@@ -69,7 +69,7 @@ impl<'a> AcceptedDocument<'a> {
 mod tests {
     use raincheck_core::decide::{self, NewJob};
     use raincheck_core::id::IdGenerator;
-    use raincheck_core::job::Options;
+    use raincheck_core::job::JobOptions;
     use raincheck_core::name::Namespace;
     use serde_json::Value;
     use std::time::Duration;
@@ -87,7 +87,7 @@ mod tests {
             priority: 5,
             run_at: None,
             delay,
-            options: Options::default(),
+            options: JobOptions::default(),
             retry_of: None,
             member: None,
         };

@@ -126,7 +126,8 @@ mod tests {
             options: Options {
                 traceparent: traceparent.map(str::to_owned),
                 ..Options::default()
-            },
+            }
+            .into(),
             retry_of: None,
             member: None,
         })

@@ -41,13 +41,13 @@ async fn results_are_told_in_the_order_in_which_jobs_end() {
     }
     let json_of_lines = result(201, "application/json", &[], "{\"a\":\n 1e3}\n");
     let settlements = [
-        (2, Settlement::Succeed(json_of_lines)),
+        (2, Settlement::succeed(json_of_lines)),
         (0, success("plain")),
         (4, failure("timed-out", "too slow", None)),
-        (1, Settlement::Succeed(result(200, "image/png", &[], "\u{7f}"))),
+        (1, Settlement::succeed(result(200, "image/png", &[], "\u{7f}"))),
         (
             3,
-            Settlement::Succeed(result(200, "text/plain", &[], &"x".repeat(70_000))),
+            Settlement::succeed(result(200, "text/plain", &[], &"x".repeat(70_000))),
         ),
     ];
     for (n, settlement) in settlements {

@@ -124,10 +124,8 @@ impl Checker {
         if let Some(shadow) = self.jobs.get_mut(&job.id) {
             shadow.settled = Some((sent.lease.nonce, sent.digest));
             shadow.result = match &sent.settlement {
-                Settlement::Succeed(result) => Some(Arc::new(result.clone())),
-                Settlement::Fail { result, .. } if job.outcome() == Some(Outcome::Failed) => {
-                    result.clone().map(Arc::new)
-                }
+                Settlement::Succeed(result) => Some(result.clone()),
+                Settlement::Fail { result, .. } if job.outcome() == Some(Outcome::Failed) => result.clone(),
                 Settlement::Fail { .. } | Settlement::Release { .. } | Settlement::Cancel => None,
             };
         }

@@ -44,7 +44,7 @@ impl Broken {
             let mut job = Job::clone(&before);
             match self.fault {
                 Fault::StartsEarly => job.run_at = now,
-                Fault::StartsOverdueJobs => job.options = crate::job::Options::default(),
+                Fault::StartsOverdueJobs => job.options = crate::job::JobOptions::default(),
                 _ => {}
             }
             model.keep(job);

@@ -4,7 +4,7 @@
 
 use super::Fault;
 use crate::conformance::model::state::Model;
-use crate::job::{Job, Options};
+use crate::job::{Job, JobOptions};
 use crate::name::Namespace;
 use crate::store::{Submission, SubmitRefused, Submitted};
 use crate::time::Timestamp;
@@ -50,7 +50,7 @@ pub(super) fn submit(
 }
 
 /// Writes the job's options, where it is there.
-fn with(model: &mut Model, id: crate::id::JobId, options: Options) {
+fn with(model: &mut Model, id: crate::id::JobId, options: JobOptions) {
     if let Some(row) = model.jobs.get(&id) {
         let job = Job {
             options,

@@ -49,7 +49,7 @@ fn waiting(odd: bool) -> Job {
         priority: 3,
         run_at: None,
         delay: None,
-        options,
+        options: options.into(),
         retry_of: odd.then(|| IdGenerator::after(1).next(now(), 9)),
         member: odd.then(|| Member {
             batch: BatchId::from_parts(7, 9),
@@ -84,7 +84,7 @@ fn settled(job: &Job, settlement: Settlement) -> Job {
     let lease = job.lease_id().unwrap();
     let policy = queue().policy(&job.options);
     match decide::settle(job, &lease, settlement, [0; 16], &policy, 1, now()).unwrap() {
-        SettleStep::Moved { job, .. } => *job,
+        SettleStep::Moved { job, .. } => Arc::unwrap_or_clone(job),
         SettleStep::Repeated => panic!("settled for the first time"),
     }
 }
@@ -119,7 +119,7 @@ fn jobs() -> Vec<Job> {
     tried.run_at = now();
     let again = claimed(&tried);
     let result = JobResult::new(200, None, Vec::new(), Bytes::new());
-    let mut done = settled(&again, Settlement::Succeed(result));
+    let mut done = settled(&again, Settlement::succeed(result));
     done.retried_as = Some(IdGenerator::after(2).next(now(), 3));
     let mut told = claimed(&waiting(false));
     told.cancel_requested = true;
