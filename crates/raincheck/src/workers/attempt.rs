@@ -93,18 +93,18 @@ async fn run(shop: Arc<Shop>, attempt: Attempt) {
     };
     let early = leaves_early(&shop, &queue, &*runner);
     let mut hold = Hold::new(&shop, &job.namespace, id, lease, asked);
-    let (tell, stops) = Stops::channel();
+    let stops = Stops::default();
     let ctx = Ctx {
         job: job.clone(),
         input: leased.input,
         queue: queue.clone(),
         deadline: lease.attempt_deadline,
         traceparent: shop.traces.traceparent(&job),
-        stops,
+        stops: stops.clone(),
         store: shop.store.clone(),
         place,
     };
-    let (end, stop) = supervise(&mut hold, || runner.clone().run(ctx), &tell).await;
+    let (end, stop) = supervise(&mut hold, || runner.clone().run(ctx), &stops).await;
     let (until, timing_out) = hold.leave();
     let slot = if early {
         slot.leave(&shop, &queue, &*runner);

@@ -81,7 +81,7 @@ impl Fetcher {
         let unbegun = AttemptEnd::Released {
             delay: Duration::ZERO,
         };
-        let mut stops = ctx.stops.clone();
+        let stops = ctx.stops.clone();
         tokio::select! {
             biased;
             // Nobody closes it.
@@ -312,7 +312,7 @@ impl Runner for Fetch {
                 Ok(room) => room,
                 Err(unbegun) => return unbegun,
             };
-            let mut stops = ctx.stops.clone();
+            let stops = ctx.stops.clone();
             let mut under = None;
             let stopped = {
                 let fetching = self.fetch(&ctx, &mut under);

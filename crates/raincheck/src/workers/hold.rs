@@ -20,6 +20,7 @@ use tracing::{debug, info, warn};
 use super::running::{Entered, Heard};
 use super::stop::{OVER_GRACE, TIMED_OUT_GRACE};
 use super::supervise::Holding;
+use super::word::Word;
 use super::{Mark, Shop, Stop, StopReason};
 use crate::backoff::Backoff;
 
@@ -45,7 +46,7 @@ pub(crate) struct Hold {
     /// Goes off when the next of these is due: one timer for all of them, made once somebody waits, for most attempts end
     /// before that.
     alarm: Option<Pin<Box<Sleep>>>,
-    heard: watch::Receiver<Heard>,
+    heard: Word<Heard>,
     cancel_told: bool,
     /// Whether the lease is over, as far as is known: nothing is renewed then.
     over: bool,
@@ -118,7 +119,7 @@ impl Hold {
         }
         tokio::select! {
             biased;
-            () = news(&mut self.heard, self.cancel_told), if !self.over => Event::Heard,
+            () = news(&self.heard, self.cancel_told), if !self.over => Event::Heard,
             () = closing(&mut self.closing), if !self.closing_told => Event::Closing,
             answer = answered(&mut self.renewal) => Event::Renewed(answer),
             () = alarm, if due.is_some() => Event::Due,
@@ -129,15 +130,12 @@ impl Hold {
         match event {
             Event::Renewed(answer) => self.renewed(answer),
             Event::Due => self.due(),
-            Event::Heard => {
-                let heard = *self.heard.borrow_and_update();
-                match heard {
-                    Heard::Nothing => None,
-                    Heard::Cancel(by) => self.cancel(by),
-                    Heard::Settled => self.settled(),
-                    Heard::Over => self.lost(),
-                }
-            }
+            Event::Heard => match self.heard.now() {
+                Heard::Nothing => None,
+                Heard::Cancel(by) => self.cancel(by),
+                Heard::Settled => self.settled(),
+                Heard::Over => self.lost(),
+            },
             Event::Closing => {
                 self.closing_told = true;
                 let by = (*self.closing.borrow_and_update())?;
@@ -239,7 +237,7 @@ impl Holding for Hold {
 
     fn may_stop_already(&self) -> bool {
         let now = Instant::now();
-        let heard = *self.heard.borrow() != Heard::Nothing || self.closing.borrow().is_some();
+        let heard = self.heard.now() != Heard::Nothing || self.closing.borrow().is_some();
         heard || now >= self.renew_at || self.deadline.is_none_or(|deadline| now >= deadline)
     }
 }
@@ -254,15 +252,13 @@ async fn answered(
 }
 
 /// Waits for news about the attempt; after a cancel request only the lease's end is news.
-async fn news(heard: &mut watch::Receiver<Heard>, cancel_told: bool) {
-    let is_news = |heard: &Heard| match heard {
+async fn news(heard: &Word<Heard>, cancel_told: bool) {
+    let is_news = |heard: Heard| match heard {
         Heard::Nothing => false,
         Heard::Cancel(_) => !cancel_told,
         Heard::Settled | Heard::Over => true,
     };
-    if heard.wait_for(is_news).await.is_err() {
-        std::future::pending().await
-    }
+    heard.until(is_news).await;
 }
 
 async fn closing(closing: &mut watch::Receiver<Option<Instant>>) {

@@ -17,6 +17,7 @@ pub(crate) mod running;
 pub mod stop;
 pub mod supervise;
 pub(crate) mod upstream;
+pub(crate) mod word;
 
 use std::fmt::Debug;
 use std::future::Future;

@@ -211,8 +211,8 @@ impl Runner for Push {
                 let detail = "the queue's URL cannot be asked";
                 return AttemptEnd::retry(Failure::new("handler-unreachable", detail));
             };
-            let mut stops = ctx.stops.clone();
-            let mut settled = ctx.stops.clone();
+            let stops = ctx.stops.clone();
+            let settled = ctx.stops.clone();
             let stop = async {
                 let reason = stops.told().await.reason;
                 if reason == StopReason::Settled {

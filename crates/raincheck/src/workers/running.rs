@@ -11,7 +11,8 @@ use raincheck_core::id::{Fence, JobId, LeaseId};
 use raincheck_core::job::Phase;
 use raincheck_core::store::Change;
 use raincheck_core::time::Timestamp;
-use tokio::sync::watch;
+
+use super::word::Word;
 
 /// So many early cancel requests are kept; those beyond it are learned by renewal.
 const EARLY_MAX: usize = 10_000;
@@ -33,7 +34,7 @@ type Claimed = (JobId, Fence);
 
 #[derive(Debug, Default)]
 struct State {
-    attempts: Map<Claimed, watch::Sender<Heard>>,
+    attempts: Map<Claimed, Word<Heard>>,
     /// Cancel requests for claims whose attempts have not begun: between a claim's commit and its answer.
     early: Map<Claimed, Timestamp>,
 }
@@ -49,20 +50,20 @@ impl Running {
     }
 
     /// Enters an attempt; it hears of its job until the guard is dropped.
-    pub(crate) fn enter(&self, lease: &LeaseId) -> (Entered, watch::Receiver<Heard>) {
+    pub(crate) fn enter(&self, lease: &LeaseId) -> (Entered, Word<Heard>) {
         let claimed = (lease.job, lease.fence);
-        let (sender, receiver) = watch::channel(Heard::Nothing);
+        let heard = Word::new(Heard::Nothing);
         let mut state = self.state();
         if let Some(by) = state.early.remove(&claimed) {
-            sender.send_replace(Heard::Cancel(by));
+            heard.say(Heard::Cancel(by));
         }
-        state.attempts.insert(claimed, sender);
+        state.attempts.insert(claimed, heard.clone());
         drop(state);
         let entered = Entered {
             running: self.clone(),
             claimed,
         };
-        (entered, receiver)
+        (entered, heard)
     }
 
     /// Passes on what was committed.
@@ -74,7 +75,7 @@ impl Running {
             let attempt = state.attempts.get(&claimed);
             match (&job.phase, attempt) {
                 (Phase::Running(lease), Some(attempt)) if job.cancel_requested => {
-                    attempt.send_replace(Heard::Cancel(lease.cancel_by.unwrap_or(lease.expires_at)));
+                    attempt.say(Heard::Cancel(lease.cancel_by.unwrap_or(lease.expires_at)));
                 }
                 (Phase::Running(lease), None) if job.cancel_requested && lease.kind.dies_with_server() => {
                     if state.early.len() < EARLY_MAX {
@@ -90,7 +91,7 @@ impl Running {
                     } else {
                         Heard::Over
                     };
-                    attempt.send_replace(heard);
+                    attempt.say(heard);
                 }
                 (Phase::Waiting | Phase::Done { .. }, None) => {
                     if !state.early.is_empty() {

@@ -5,8 +5,9 @@
 
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::time::Instant;
+
+use super::word::Word;
 
 /// How long an attempt may wind down when its time is over. Its lease has lapsed then; for attempts of this process
 /// upkeep leaves it alone for a little longer than this (`upkeep::reclaim`).
@@ -61,44 +62,45 @@ impl Stop {
     }
 }
 
-/// An attempt's end of the line on which it is told to stop.
+/// The line on which an attempt is told to stop: who tells and who is told hold the same. Cloning gives another handle.
 #[derive(Clone, Debug)]
-pub struct Stops(watch::Receiver<Option<Stop>>);
+pub struct Stops(Word<Option<Stop>>);
+
+impl Default for Stops {
+    fn default() -> Self {
+        Self(Word::new(None))
+    }
+}
 
 impl Stops {
-    /// The line, with the end on which to tell.
-    #[must_use]
-    pub fn channel() -> (watch::Sender<Option<Stop>>, Self) {
-        let (sender, receiver) = watch::channel(None);
-        (sender, Self(receiver))
+    /// Tells it to stop, or to be quicker.
+    pub fn tell(&self, stop: Stop) {
+        self.0.say(Some(stop));
     }
 
     /// Waits until the attempt is to stop.
     ///
     /// # Cancel safety
     /// Safe: what was told stays.
-    pub async fn told(&mut self) -> Stop {
-        let told = self.0.wait_for(Option::is_some).await.ok().and_then(|stop| *stop);
-        match told {
+    pub async fn told(&self) -> Stop {
+        match self.0.until(|stop| stop.is_some()).await {
             Some(stop) => stop,
-            // Whoever tells is gone, and this future is about to be dropped.
             None => std::future::pending().await,
         }
     }
 
     /// What was told so far.
     pub(crate) fn now(&self) -> Option<Stop> {
-        *self.0.borrow()
+        self.0.now()
     }
 
     /// Waits until patience has ended. Meanwhile it may become shorter.
-    pub(crate) async fn out_of_patience(&mut self) {
+    pub(crate) async fn out_of_patience(&self) {
+        let mut stop = self.told().await;
         loop {
-            let stop = self.told().await;
-            self.0.mark_unchanged();
             tokio::select! {
                 biased;
-                changed = self.0.changed() => if changed.is_err() { return },
+                tighter = self.0.until(|told| told != Some(stop)) => stop = tighter.unwrap_or(stop),
                 () = tokio::time::sleep_until(stop.by) => return,
             }
         }

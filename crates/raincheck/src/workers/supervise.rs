@@ -10,11 +10,10 @@ use std::time::Duration;
 use raincheck_core::decide::Settlement;
 use raincheck_core::job::Failure;
 use raincheck_core::time::format_duration;
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tracing::{error, warn};
 
-use super::{AttemptEnd, Stop, StopReason};
+use super::{AttemptEnd, Stop, StopReason, Stops};
 use crate::tasks::CatchPanic;
 
 /// How much longer than its patience an attempt that was told to stop may take before its future is dropped.
@@ -40,7 +39,7 @@ pub trait Holding: Send {
 pub async fn supervise(
     hold: &mut impl Holding,
     attempt: impl FnOnce() -> Pin<Box<dyn Future<Output = AttemptEnd> + Send>>,
-    tell: &watch::Sender<Option<Stop>>,
+    stops: &Stops,
 ) -> (AttemptEnd, Option<Stop>) {
     // A cancel request may have overtaken the claim's answer: then the work is not begun.
     if hold.may_stop_already()
@@ -62,8 +61,9 @@ pub async fn supervise(
                 return (end, stopped);
             }
             next = hold.next() => {
-                stopped = Some(stopped.map_or(next, |before| before.tightened(next)));
-                tell.send_replace(stopped);
+                let stop = stopped.map_or(next, |before| before.tightened(next));
+                stopped = Some(stop);
+                stops.tell(stop);
             }
             () = sleep_until(force_at.unwrap_or_else(Instant::now)), if force_at.is_some() => {
                 warn!("an attempt did not stop when it was told to and is cut");

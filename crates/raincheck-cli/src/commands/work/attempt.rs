@@ -37,9 +37,9 @@ async fn one(bench: &Arc<Bench>, leased: Leased) -> Option<Leased> {
     let (job, attempt) = (leased.document.job.id.clone(), leased.document.job.attempt);
     // Renewed until it is settled, however long the server stays away.
     let (_entered, mut hold) = bench.held.enter(&leased, bench.closing.subscribe());
-    let (tell, stops) = Stops::channel();
-    let run = || Box::pin(run(bench.clone(), leased, stops)) as _;
-    let (end, stop) = supervise(&mut hold, run, &tell).await;
+    let stops = Stops::default();
+    let run = || Box::pin(run(bench.clone(), leased, stops.clone())) as _;
+    let (end, stop) = supervise(&mut hold, run, &stops).await;
     let reason = stop.map(|stop| stop.reason);
     let mut ended = Ended {
         job: &job,
@@ -109,7 +109,7 @@ fn told(settlement: &Settlement, reason: Option<StopReason>) -> (&'static str, S
 }
 
 /// Runs the program on the input.
-async fn run(bench: Arc<Bench>, leased: Leased, mut stops: Stops) -> AttemptEnd {
+async fn run(bench: Arc<Bench>, leased: Leased, stops: Stops) -> AttemptEnd {
     let document = leased.document;
     let job = document.job.id;
     let input = match document.input.bytes() {

@@ -163,7 +163,7 @@ async fn a_lease_is_renewed_while_the_attempt_runs(setup: Setup) {
 fn stubborn(setup: &Setup, queue: &Arc<Queue>, leased: Leased) -> mpsc::Receiver<Option<StopReason>> {
     let (tell, told) = mpsc::channel(1);
     let runner = made(move |ctx: Ctx| {
-        let (tell, mut stops) = (tell.clone(), ctx.stops);
+        let (tell, stops) = (tell.clone(), ctx.stops);
         async move {
             tell.send(None).await.unwrap();
             tell.send(Some(stops.told().await.reason)).await.unwrap();
@@ -221,7 +221,7 @@ async fn a_cancel_request_that_was_not_heard_is_learned_by_renewal(setup: Setup)
     setup.store.observe_nobody();
     setup.store.cancel(&setup.ns, vec![id]).await.unwrap();
     let runner = made(|ctx: Ctx| {
-        let mut stops = ctx.stops;
+        let stops = ctx.stops;
         async move {
             assert_eq!(stops.told().await.reason, StopReason::Cancelled);
             AttemptEnd::Stopped

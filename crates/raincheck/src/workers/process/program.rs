@@ -188,7 +188,7 @@ impl Program {
             input,
             result_type,
             result_max,
-            mut stops,
+            stops,
             tap,
             log,
         } = run;
@@ -197,7 +197,7 @@ impl Program {
         let (mut group, pipes) = ProcessGroup::start(command)?;
         let mut pipes = Pipes::new(pipes, input, result_max, (tap, log));
         let mut stopped = None;
-        let mut patience = stops.clone();
+        let patience = stops.clone();
         // Until the program has ended: it is fed and read meanwhile, and told to stop where that is due.
         let ended = loop {
             tokio::select! {
