@@ -8,11 +8,12 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, warn};
@@ -60,7 +61,9 @@ struct Inner {
     name: &'static str,
     tracker: TaskTracker,
     stopping: CancellationToken,
-    aborting: CancellationToken,
+    /// Those that stopping waits for, and those that it cuts.
+    waited_for: Mutex<Cuts>,
+    others: Mutex<Cuts>,
     panics: AtomicU64,
     on_failure: OnFailure,
 }
@@ -92,7 +95,8 @@ impl Group {
             name,
             tracker: TaskTracker::new(),
             stopping: CancellationToken::new(),
-            aborting: CancellationToken::new(),
+            waited_for: Mutex::default(),
+            others: Mutex::default(),
             panics: AtomicU64::new(0),
             on_failure: Box::new(on_failure),
         }))
@@ -101,21 +105,27 @@ impl Group {
     /// Starts a task. It must be called from within the runtime.
     pub fn spawn(&self, kind: TaskKind, future: impl Future<Output = ()> + Send + 'static) {
         let group = self.0.clone();
-        let cut = if kind.waited_for() {
-            group.aborting.clone()
-        } else {
-            group.stopping.clone()
-        };
         let future = CatchPanic(Box::pin(future));
-        self.0.tracker.spawn(async move {
-            tokio::select! {
-                biased;
-                () = cancelled(&cut) => {}
-                end = future => if let Err(panic) = end {
-                    group.panicked(kind, &panic);
-                }
+        // Its end waits for this lock: a task is entered before it can leave.
+        let mut cuts = self.0.cuts(kind.waited_for());
+        if cuts.over {
+            // It would be cut at once.
+            drop(cuts);
+            return;
+        }
+        let entered = Entered {
+            group: group.clone(),
+            waited_for: kind.waited_for(),
+            place: cuts.place(),
+        };
+        let place = entered.place;
+        let task = self.0.tracker.spawn(async move {
+            let _entered = entered;
+            if let Err(panic) = future.await {
+                group.panicked(kind, &panic);
             }
         });
+        cuts.places[place] = Some(task.abort_handle());
     }
 
     /// How many tasks are there now.
@@ -139,12 +149,13 @@ impl Group {
     /// Tells the tasks to stop, without waiting.
     pub fn stop(&self) {
         self.0.stopping.cancel();
+        self.0.cut(false);
     }
 
     /// Cuts every task where it stands, without waiting.
     pub fn abort(&self) {
-        self.0.stopping.cancel();
-        self.0.aborting.cancel();
+        self.stop();
+        self.0.cut(true);
     }
 
     /// Waits until no task is left. Tells them nothing.
@@ -189,7 +200,59 @@ impl Group {
     }
 }
 
+/// Tasks that can be cut: a place for each that runs.
+#[derive(Default)]
+struct Cuts {
+    places: Vec<Option<AbortHandle>>,
+    free: Vec<usize>,
+    /// They were cut, and nobody begins any more.
+    over: bool,
+}
+
+impl Cuts {
+    fn place(&mut self) -> usize {
+        self.free.pop().unwrap_or_else(|| {
+            self.places.push(None);
+            self.places.len() - 1
+        })
+    }
+}
+
+/// A task's place among those that can be cut, free again when dropped.
+struct Entered {
+    group: Arc<Inner>,
+    waited_for: bool,
+    place: usize,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        let mut cuts = self.group.cuts(self.waited_for);
+        cuts.places[self.place] = None;
+        cuts.free.push(self.place);
+    }
+}
+
 impl Inner {
+    fn cuts(&self, waited_for: bool) -> MutexGuard<'_, Cuts> {
+        let cuts = if waited_for {
+            &self.waited_for
+        } else {
+            &self.others
+        };
+        // Nothing under this lock can panic half way.
+        cuts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn cut(&self, waited_for: bool) {
+        let mut cuts = self.cuts(waited_for);
+        cuts.over = true;
+        let running: Vec<_> = cuts.places.iter_mut().filter_map(Option::take).collect();
+        // A task that is cut here and now leaves.
+        drop(cuts);
+        running.iter().for_each(AbortHandle::abort);
+    }
+
     fn panicked(&self, kind: TaskKind, panic: &Panic) {
         self.panics.fetch_add(1, Ordering::Relaxed);
         error!(group = self.name, kind = kind.name(), panic = %panic, "a task panicked");
@@ -291,6 +354,21 @@ mod tests {
         group.spawn(TaskKind::Service, async { panic!("vital") });
         group.idle().await;
         assert_eq!(*seen.lock().unwrap(), ["a task of test panicked: vital"]);
+    }
+
+    #[tokio::test]
+    async fn whoever_comes_after_a_cut_does_not_begin() {
+        let group = Group::new("test");
+        for _ in 0..3 {
+            group.spawn(TaskKind::Attempt, async {});
+            group.idle().await;
+        }
+        group.spawn(TaskKind::Attempt, std::future::pending());
+        assert_eq!(group.0.cuts(true).places.len(), 1, "places are used again");
+        group.cut().await;
+        group.spawn(TaskKind::Attempt, async { panic!("it began") });
+        group.idle().await;
+        assert_eq!((group.running(), group.panics()), (0, 0));
     }
 
     #[tokio::test]
