@@ -35,7 +35,7 @@ impl Stream {
                 self.deaf = true;
                 Poll::Ready(Ok(bytes))
             }
-            written => written,
+            written @ (Poll::Pending | Poll::Ready(_)) => written,
         }
     }
 }
