@@ -250,7 +250,9 @@ impl Ctx {
         }
     }
 
-    /// Shows bytes of the output to those who follow the job, and keeps them with it. They are kept soon after.
+    /// Shows bytes of the output to those who follow the job, and keeps them with it, soon after. Of one attempt's output as much is
+    /// kept as the queue's `result_max` allows (16 MiB unless said); `false` says that these bytes are not, and none after them: those who
+    /// follow the job are told so by its log. Nothing waits here for the disk.
     ///
     /// ```
     /// use raincheck::embed::Ctx;
@@ -261,8 +263,8 @@ impl Ctx {
     ///     }
     /// }
     /// ```
-    pub fn emit(&self, bytes: impl AsRef<[u8]>) {
-        self.push(Stream::Output, bytes.as_ref());
+    pub fn emit(&self, bytes: impl AsRef<[u8]>) -> bool {
+        self.push(Stream::Output, bytes.as_ref())
     }
 
     /// Shows a line of the log to those who follow the job, and keeps it with it.
@@ -279,10 +281,13 @@ impl Ctx {
         self.push(Stream::Log, b"\n");
     }
 
-    fn push(&self, stream: Stream, bytes: &[u8]) {
-        if let Some(emitter) = self.0.emitter.as_ref().filter(|_| !bytes.is_empty()) {
-            emitter.push(stream, bytes);
-        }
+    fn push(&self, stream: Stream, bytes: &[u8]) -> bool {
+        bytes.is_empty()
+            || self
+                .0
+                .emitter
+                .as_ref()
+                .is_some_and(|emitter| emitter.push(stream, bytes))
     }
 
     /// Waits until the attempt is to stop, and tells why. The handler is dropped soon after, if it does not end. Where the

@@ -226,9 +226,9 @@ impl Sending {
         self.rest = Some(tasks.clone());
     }
 
-    /// Tells of the body's end to one who looks after it meanwhile ([`Upload::standing`]). `None` where there is no body.
-    pub(crate) fn looked_after(&mut self, since: Instant) -> Option<Arc<Upload>> {
-        let upload = self.watch(None)?;
+    /// The same as [`Self::watch`] for one who looks after the body meanwhile ([`Upload::standing`]).
+    pub(crate) fn looked_after(&mut self, keep: Option<(u64, &Room)>, since: Instant) -> Option<Arc<Upload>> {
+        let upload = self.watch(keep)?;
         upload.state().watch = Watch::Caller {
             heard: since,
             reader: None,

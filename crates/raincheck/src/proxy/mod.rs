@@ -23,6 +23,7 @@ pub(crate) mod parcel;
 mod pass;
 pub mod rule;
 pub(crate) mod safe;
+mod stuck;
 mod tunnel;
 pub(crate) mod turn;
 mod upstream;

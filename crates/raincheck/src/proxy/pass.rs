@@ -9,7 +9,6 @@
 //!
 //! Invariant: a call is made once for each time a client asks; what makes it a job never makes it again.
 
-use std::pin::pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -20,18 +19,18 @@ use http::request::Parts;
 use http::{Method, Request, StatusCode, Version};
 use hyper::upgrade::OnUpgrade;
 use raincheck_core::name::QueueName;
-use raincheck_core::time::format_duration;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use tracing::debug;
 
 use super::Inner;
 use super::again::{Asked, Repeats};
-use super::body::{Sending, Standing, Upload};
+use super::body::{Sending, Upload};
 use super::choose::{Choice, choose};
 use super::flight::{Answering, CallFailed};
 use super::header::{has_hop, join_cookies, of_answer, strip_hop, takes_trailers, tell_host, upgrade};
 use super::parcel::{Parcel, strip_job};
 use super::rule::Rule;
+use super::stuck::late;
 use super::turn::{self, Late, Made};
 use super::way::{tell_prefix, tell_way};
 use crate::api::code::Code;
@@ -210,8 +209,8 @@ impl Calling<'_> {
         let interim = extensions.remove::<Interim>();
         let mut sending = Sending::new(body, self.proxy.head_time);
         let upload = match keep {
-            None => sending.looked_after(self.received),
-            Some(most) => sending.watch(Some((most, self.desk.room()))),
+            None => sending.looked_after(None, self.received),
+            Some(most) => sending.looked_after(Some((most, self.desk.room())), self.received),
         };
         let waits = upload.is_some() && parts.version == Version::HTTP_11 && expects(&parts.headers);
         let welcome = waits.then(|| sending.await_welcome());
@@ -316,6 +315,7 @@ impl Calling<'_> {
             after,
             prefer,
             received: self.received,
+            stall_time: Some(self.proxy.head_time),
             within: false,
         };
         late.key(&mut parts.headers);
@@ -332,6 +332,9 @@ impl Calling<'_> {
         match late.call(parcel, make).await? {
             turn::Fate::Answered(answered) => {
                 let upload = watched.get().and_then(Option::as_deref);
+                if let Some(upload) = upload {
+                    upload.leave_alone();
+                }
                 self.given(answered, None, upload)
             }
             turn::Fate::Job(response) => Ok((response, "late")),
@@ -365,29 +368,6 @@ impl Calling<'_> {
         };
         let placed = self.desk.place(order, prefer, self.received).await?;
         Ok((placed.response, "job"))
-    }
-}
-
-/// Waits until a call has taken too long; one timer for all that it may be late with.
-async fn late(upload: Option<&Upload>, since: Instant, limit: Duration) -> Problem {
-    let mut timer = pin!(sleep_until(since + limit));
-    loop {
-        timer.as_mut().await;
-        let time = format_duration(limit);
-        let standing = upload.map_or(Standing::Sent, |upload| upload.standing(limit));
-        let detail = match standing {
-            Standing::Until(due) => {
-                timer.as_mut().reset(due);
-                continue;
-            }
-            Standing::Sent => format!("the upstream did not answer within {time}"),
-            Standing::Untaken => format!("the upstream took nothing of the request for {time}"),
-            Standing::Stalled => {
-                let detail = format!("nothing of the request came for {time}");
-                return closing(Problem::new(Code::RequestTimeout, detail));
-            }
-        };
-        return Problem::new(Code::UpstreamTimeout, detail);
     }
 }
 

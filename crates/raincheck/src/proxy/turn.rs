@@ -22,6 +22,7 @@ use super::body::Upload;
 use super::flight::{Answering, CallFailed, Flights};
 use super::parcel::Parcel;
 use super::rule::Retries;
+use super::stuck::stalled;
 use crate::api::desk::{Desk, Order, Placed};
 use crate::api::prefer::{PREFERENCE_APPLIED, Prefer};
 use crate::api::problem::Problem;
@@ -43,6 +44,8 @@ pub(crate) struct Late<'a> {
     pub(crate) after: Duration,
     pub(crate) prefer: Prefer,
     pub(crate) received: Instant,
+    /// How long the request may stand still on its way; `None` where its body looks after itself.
+    pub(crate) stall_time: Option<Duration>,
     /// Whether the call is a future of this process, which stands still unless somebody polls it.
     pub(crate) within: bool,
 }
@@ -79,7 +82,7 @@ impl Late<'_> {
     /// than it may take and its body takes to come.
     ///
     /// # Errors
-    /// Where it could not be made, or nobody knows whether it became a job.
+    /// Where it could not be made, its request stood still, or nobody knows whether it became a job.
     pub(crate) async fn call(
         self,
         mut parcel: Parcel,
@@ -94,10 +97,17 @@ impl Late<'_> {
                 upload.ended().await;
             }
         };
+        let stalled = async {
+            match (&made.upload, self.stall_time) {
+                (Some(upload), Some(limit)) => stalled(upload, self.received, limit).await,
+                _ => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
             answered = &mut made.answering => return Ok(Fate::Answered(answered)),
             () = due => {}
+            problem = stalled => return Err(problem),
         }
         let body = match &made.upload {
             None => Some(Bytes::new()),

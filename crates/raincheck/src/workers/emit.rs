@@ -1,7 +1,8 @@
 //! What the server's own workers show while they work: bytes in, chunks in the store.
 //!
 //! Invariants: one emission is under way at a time, so that chunks keep their order, and what comes meanwhile goes together
-//! into the next; a character is not cut in two where its rest is still to come; what waits is bounded.
+//! into the next; a character is not cut in two where its rest is still to come; what waits is bounded, and whoever shows more of
+//! an output than is kept hears of it, as does who reads it.
 
 use std::fmt;
 use std::future::Future;
@@ -32,6 +33,10 @@ struct Waiting {
     /// In the order in which it came, neighbours of one stream together.
     parts: Vec<(Stream, BytesMut)>,
     log_bytes: usize,
+    /// Of the output, since the attempt began.
+    output_bytes: u64,
+    /// Nothing more of the output is taken.
+    output_over: bool,
 }
 
 #[derive(Default)]
@@ -49,7 +54,11 @@ impl Shared {
 
 /// Takes what an attempt shows. Cloning gives another handle.
 #[derive(Clone)]
-pub(crate) struct Emitter(Arc<Shared>);
+pub(crate) struct Emitter {
+    shared: Arc<Shared>,
+    /// So much of the output is kept.
+    output_max: u64,
+}
 
 impl fmt::Debug for Emitter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -58,21 +67,52 @@ impl fmt::Debug for Emitter {
 }
 
 impl Emitter {
-    /// Takes bytes of a stream; they are emitted soon.
-    pub(crate) fn push(&self, stream: Stream, bytes: &[u8]) {
-        let mut waiting = self.0.waiting();
-        if stream == Stream::Log {
-            if waiting.log_bytes + bytes.len() > LOG_BYTES_MAX {
-                return;
-            }
-            waiting.log_bytes += bytes.len();
-        }
-        match waiting.parts.last_mut() {
-            Some((last, part)) if *last == stream => part.extend_from_slice(bytes),
-            Some(_) | None => waiting.parts.push((stream, BytesMut::from(bytes))),
-        }
+    /// Takes bytes of a stream; they are emitted soon. Whether they are taken.
+    pub(crate) fn push(&self, stream: Stream, bytes: &[u8]) -> bool {
+        let mut waiting = self.shared.waiting();
+        let taken = match stream {
+            Stream::Log => waiting.log(bytes),
+            Stream::Output => waiting.output(bytes, self.output_max),
+        };
         drop(waiting);
-        self.0.more.notify_one();
+        self.shared.more.notify_one();
+        taken
+    }
+}
+
+impl Waiting {
+    fn log(&mut self, bytes: &[u8]) -> bool {
+        if self.log_bytes + bytes.len() > LOG_BYTES_MAX {
+            return false;
+        }
+        self.log_bytes += bytes.len();
+        self.add(Stream::Log, bytes);
+        true
+    }
+
+    fn output(&mut self, bytes: &[u8], most: u64) -> bool {
+        if self.output_over {
+            return false;
+        }
+        let all = self.output_bytes + bytes.len() as u64;
+        if all > most {
+            self.output_over = true;
+            self.log(
+                format!("output-too-large: the output is larger than {most} bytes, the rest is not kept\n")
+                    .as_bytes(),
+            );
+            return false;
+        }
+        self.output_bytes = all;
+        self.add(Stream::Output, bytes);
+        true
+    }
+
+    fn add(&mut self, stream: Stream, bytes: &[u8]) {
+        match self.parts.last_mut() {
+            Some((last, part)) if *last == stream => part.extend_from_slice(bytes),
+            Some(_) | None => self.parts.push((stream, BytesMut::from(bytes))),
+        }
     }
 }
 
@@ -94,8 +134,13 @@ pub(crate) struct Pump {
     over: bool,
 }
 
-/// A handle and what works behind it.
-pub(crate) fn emission(store: Arc<dyn Store>, namespace: Namespace, lease: LeaseId) -> (Emitter, Pump) {
+/// A handle, for an output of at most so many bytes, and what works behind it.
+pub(crate) fn emission(
+    store: Arc<dyn Store>,
+    namespace: Namespace,
+    lease: LeaseId,
+    output_max: u64,
+) -> (Emitter, Pump) {
     let shared = Arc::<Shared>::default();
     let pump = Pump {
         shared: shared.clone(),
@@ -107,7 +152,7 @@ pub(crate) fn emission(store: Arc<dyn Store>, namespace: Namespace, lease: Lease
         log_over: false,
         over: false,
     };
-    (Emitter(shared), pump)
+    (Emitter { shared, output_max }, pump)
 }
 
 impl Pump {
@@ -202,7 +247,7 @@ impl Pump {
             };
             match answers {
                 Ok(answers) => self.landed(batch, &answers),
-                Err(StoreError::Failed(_) | StoreError::Closed) => self.over = true,
+                Err(StoreError::Failed(_) | StoreError::Closed) => self.end(),
                 Err(error) => {
                     // The same chunks again: those that were kept are kept once.
                     debug!(%error, "what an attempt shows could not be kept yet");
@@ -210,6 +255,12 @@ impl Pump {
                 }
             }
         }
+    }
+
+    /// Nothing more is taken.
+    fn end(&mut self) {
+        self.over = true;
+        self.shared.waiting().output_over = true;
     }
 
     fn hand_over_later(&mut self, batch: Vec<Emit>) {
@@ -230,8 +281,8 @@ impl Pump {
             .get(place)
             .is_some_and(|emit| emit.piece.stream == Stream::Log);
         if !(log && matches!(answers.get(place), Some(Err(EmitRefused::TooLarge { .. })))) {
-            // The lease is over, or the output is larger than the queue's limit, which the attempt's end will tell.
-            self.over = true;
+            // The lease is over, or there are too many chunks.
+            self.end();
             return;
         }
         self.log_over = true;

@@ -240,7 +240,8 @@ impl Ctx {
     fn emission_of_its_own(&self) -> Option<(emit::Emitter, emit::Pump)> {
         let lease = self.job.lease_id()?;
         let namespace = self.job.namespace.clone();
-        Some(emit::emission(self.store.clone(), namespace, lease))
+        let output_max = self.queue.result_max();
+        Some(emit::emission(self.store.clone(), namespace, lease, output_max))
     }
 }
 

@@ -55,9 +55,11 @@ impl Process {
         let job = &ctx.job;
         let (emitter, pump) = ctx.emission().unzip();
         let tap = |stream| {
-            emitter
-                .clone()
-                .map(|emitter: Emitter| -> Log { Box::new(move |bytes| emitter.push(stream, bytes)) })
+            emitter.clone().map(|emitter: Emitter| -> Log {
+                Box::new(move |bytes| {
+                    emitter.push(stream, bytes);
+                })
+            })
         };
         let run = Run {
             facts: Facts {

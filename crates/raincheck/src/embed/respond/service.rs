@@ -241,6 +241,7 @@ impl Rules {
             after,
             prefer,
             received,
+            stall_time: None,
             within: true,
         };
         late.key(&mut parts.headers);

@@ -83,7 +83,7 @@ async fn what_is_left_of_a_body_that_nobody_wanted_is_kept_where_that_was_asked(
 async fn who_waits_for_the_answer_looks_after_the_body() {
     let limit = Duration::from_secs(1);
     let (feed, mut body) = fed(limit);
-    let upload = body.looked_after(Instant::now()).unwrap();
+    let upload = body.looked_after(None, Instant::now()).unwrap();
     let due = Standing::Until(Instant::now() + limit);
     assert_eq!(upload.standing(limit), due);
     tokio::time::advance(limit).await;
@@ -104,7 +104,7 @@ async fn who_waits_for_the_answer_looks_after_the_body() {
 #[tokio::test(start_paused = true)]
 async fn a_body_that_is_left_alone_gives_itself_up() {
     let (_feed, mut body) = fed(Duration::from_secs(1));
-    let upload = body.looked_after(Instant::now()).unwrap();
+    let upload = body.looked_after(None, Instant::now()).unwrap();
     let left = async {
         tokio::time::sleep(Duration::from_secs(5)).await;
         upload.leave_alone();

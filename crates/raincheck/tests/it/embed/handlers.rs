@@ -8,6 +8,7 @@ use axum::Json;
 use axum::extract::{FromRef, State};
 use bytes::Bytes;
 use raincheck::core::id::JobId;
+use raincheck::core::name::Namespace;
 use raincheck::embed::{
     Args, Attempt, Ctx, Deadline, JobError, JobType, Raincheck, Reply, ResultError, blocking, queue,
 };
@@ -253,6 +254,31 @@ async fn what_a_function_shows_is_seen_while_it_runs_and_kept_with_its_job() {
         .map(|chunk| chunk.piece.body.as_ref())
         .collect();
     assert_eq!(chunks, [&b"begun\n"[..], b"half of it"]);
+}
+
+#[tokio::test]
+async fn who_shows_more_than_is_kept_hears_of_it_and_so_does_who_reads_it() {
+    const SHOW: JobType<(), [u8; 3]> = JobType::new("show");
+    async fn show(ctx: Ctx) -> axum::Json<[u8; 3]> {
+        axum::Json(["12345678", "9 and more", "9"].map(|text| u8::from(ctx.emit(text))))
+    }
+    let (rc, _folder) = opened(Raincheck::builder().handle(SHOW, queue().result_max(9), show)).await;
+    let accepted = rc.submit(&SHOW, &()).send().await.unwrap();
+    assert_eq!(accepted.result().await.unwrap(), [1, 0, 0]);
+    let namespace = Namespace::default();
+    let output = rc.node().store().output(&namespace, accepted.id(), 0, 10).await;
+    let chunks = output.unwrap().unwrap().chunks;
+    let shown: Vec<_> = chunks
+        .iter()
+        .map(|chunk| String::from_utf8_lossy(&chunk.piece.body))
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            "12345678",
+            "output-too-large: the output is larger than 9 bytes, the rest is not kept\n"
+        ]
+    );
 }
 
 #[tokio::test]

@@ -6,15 +6,16 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{Played, Proxied, Side};
 
-const ALL: &[&str] = &["/**=UP;mode=never"];
+/// Calls pass, or become jobs where they take long.
+const RULES: [&str; 2] = ["/**=UP;mode=never", "/**=UP;after=50ms"];
 const HEAD: &str = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nabc";
 /// How long the proxy waits; a test takes about as long.
 const LIMIT: Duration = Duration::from_millis(300);
 
 /// A proxy, and both its sides with a body of which a part has come.
-async fn half_sent() -> (Proxied, Side, Side) {
+async fn half_sent(rule: &str) -> (Proxied, Side, Side) {
     let service = Played::start().await;
-    let proxy = Proxied::hasty(service.addr, ALL, LIMIT).await;
+    let proxy = Proxied::hasty(service.addr, &[rule], LIMIT).await;
     let mut client = Side::connect(proxy.addr).await;
     client.say(HEAD).await;
     let mut side = service.accept().await;
@@ -24,24 +25,31 @@ async fn half_sent() -> (Proxied, Side, Side) {
 
 #[tokio::test]
 async fn a_client_that_stops_sending_is_told_so_and_the_service_is_let_go() {
-    let (_proxy, mut client, mut side) = half_sent().await;
-    let told = client.until("\r\n\r\n").await;
-    assert!(told.starts_with("HTTP/1.1 408 "), "{told}");
-    assert!(side.ended().await, "its call is over as well");
+    for rule in RULES {
+        let (_proxy, mut client, mut side) = half_sent(rule).await;
+        let told = client.until("\r\n\r\n").await;
+        assert!(told.starts_with("HTTP/1.1 408 "), "{rule}: {told}");
+        assert!(side.ended().await, "{rule}: its call is over as well");
+    }
 }
 
 #[tokio::test]
 async fn a_client_that_stops_sending_after_the_answer_has_begun_is_not_waited_for_either() {
-    let (_proxy, mut client, mut side) = half_sent().await;
-    side.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nwet\r\n")
-        .await;
-    client.until("wet").await;
-    assert!(side.ended().await, "the answer ends where the request does not");
+    for rule in RULES {
+        let (_proxy, mut client, mut side) = half_sent(rule).await;
+        side.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nwet\r\n")
+            .await;
+        client.until("wet").await;
+        assert!(
+            side.ended().await,
+            "{rule}: the answer ends where the request does not"
+        );
+    }
 }
 
 #[tokio::test]
 async fn a_client_that_keeps_sending_may_take_longer_than_the_limit() {
-    let (_proxy, mut client, mut side) = half_sent().await;
+    let (_proxy, mut client, mut side) = half_sent(RULES[0]).await;
     for byte in ["d", "e", "f", "g", "h", "i", "j"] {
         tokio::time::sleep(LIMIT / 3).await;
         client.say(byte).await;
@@ -54,8 +62,14 @@ async fn a_client_that_keeps_sending_may_take_longer_than_the_limit() {
 
 #[tokio::test]
 async fn a_service_that_takes_nothing_of_a_request_is_not_waited_for_either() {
+    for rule in RULES {
+        untaken(rule).await;
+    }
+}
+
+async fn untaken(rule: &str) {
     let service = Played::start().await;
-    let proxy = Proxied::hasty(service.addr, ALL, LIMIT).await;
+    let proxy = Proxied::hasty(service.addr, &[rule], LIMIT).await;
     let Side(client) = Side::connect(proxy.addr).await;
     let (mut hears, mut says) = client.into_split();
     // More than all that is between the two holds, and no end of it.
