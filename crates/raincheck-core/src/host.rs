@@ -21,12 +21,22 @@ pub const FAILURES_WITHIN: Duration = Duration::from_secs(60);
 pub const OPEN_FIRST: Duration = Duration::from_secs(1);
 /// The longest pause of all.
 pub const OPEN_MAX: Duration = Duration::from_secs(60);
+/// The first pause of a request that could not be sent.
+pub const AWAY_FIRST: Duration = Duration::from_millis(500);
+/// The longest one: a service that is back is asked within it.
+pub const AWAY_MAX: Duration = Duration::from_secs(15);
 /// A longer `Retry-After` holds the other requests to its host back for only so long: whoever is told to come back tomorrow
 /// may be told so for reasons of his own.
 pub const PAUSE_MAX: Duration = Duration::from_secs(10 * 60);
 /// A host that was given less time than this and did not answer is not known to be down: the time may have been the
 /// submitter's choice.
 pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How soon a request is tried again that could not be sent because no connection could be made for so long.
+#[must_use]
+pub fn away_pause(away: Duration) -> Duration {
+    (away / 2).clamp(AWAY_FIRST, AWAY_MAX)
+}
 
 /// Whether requests are let through to a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,6 +12,7 @@ use std::io::ErrorKind;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, Uri};
@@ -79,6 +80,8 @@ struct Idle<B> {
     lines: Vec<(SendRequest<B>, Instant)>,
     /// Whether somebody closes those that nobody uses.
     swept: bool,
+    /// Since when no connection could be made, and whether that was asked for.
+    away: Option<(Instant, bool)>,
 }
 
 impl<B> Clone for Place<B> {
@@ -112,6 +115,7 @@ where
             idle: Mutex::new(Idle {
                 lines: Vec::new(),
                 swept: false,
+                away: None,
             }),
         }))
     }
@@ -166,7 +170,14 @@ where
     /// When there is no answer.
     pub(crate) async fn ask_anew(self, request: Box<Request<B>>) -> Result<Response<Answer<B>>, AskFailed> {
         let connecting = self.0.connector.clone().call(self.0.address.clone());
-        let stream = connecting.await.map_err(AskFailed::Connect)?;
+        let stream = match connecting.await {
+            Ok(stream) => stream,
+            Err(error) => {
+                self.0.idle().away.get_or_insert_with(|| (Instant::now(), false));
+                return Err(AskFailed::Connect(error));
+            }
+        };
+        self.0.idle().away = None;
         let shaken = Builder::new().max_buf_size(HEAD_MAX).handshake(stream).await;
         let (mut line, connection) = shaken.map_err(AskFailed::Broken)?;
         // Before the connection is at work, so that the request hears why where that ends at once.
@@ -180,6 +191,13 @@ where
             Ok(response) => Ok(self.answered(response, line)),
             Err(failed) => Err(AskFailed::Broken(failed.into_error())),
         }
+    }
+
+    /// How long no connection could be made, and whether this is asked for the first time.
+    pub(crate) fn away(&self) -> Option<(Duration, bool)> {
+        let mut idle = self.0.idle();
+        let (since, told) = idle.away.as_mut()?;
+        Some((since.elapsed(), !std::mem::replace(told, true)))
     }
 
     fn answered(&self, response: Response<Incoming>, line: SendRequest<B>) -> Response<Answer<B>> {

@@ -21,7 +21,10 @@ use crate::workers::function::Call;
 /// Why a call has no answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CallFailed {
-    /// There was no connection, or it broke.
+    /// There was no connection, so that nothing was sent; it may be there after this pause.
+    #[error("the upstream could not be reached: {0}")]
+    Unsent(String, Duration),
+    /// A connection broke.
     #[error("the upstream could not be reached: {0}")]
     Unreachable(String),
     /// What worked it in this process panicked, or was left.

@@ -11,14 +11,16 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::uri::{self, PathAndQuery, Scheme};
-use http::{Method, Request, Uri, Version};
+use http::{Method, Request, Response, Uri, Version};
 use http_body::Body as _;
+use raincheck_core::host::away_pause;
+use tracing::warn;
 
 use super::body::Sending;
 use super::flight::{Answering, CallFailed, Origin};
 use super::parcel::Parcel;
 use super::rule::{Retries, Rule, Upstream, idempotent};
-use crate::outward::kept::{AskFailed, Place};
+use crate::outward::kept::{Answer, AskFailed, Place};
 use crate::outward::root_cause;
 use crate::outward::trust::Trust;
 use crate::workers::function::Call;
@@ -76,37 +78,70 @@ impl Upstreams {
     }
 
     /// Makes a call.
-    pub(crate) fn send(&self, rule: &Rule, mut request: Request<Sending>) -> Answering {
-        if let Some(target) = seen(rule, request.uri()) {
-            *request.uri_mut() = target;
-        }
-        *request.version_mut() = Version::HTTP_11;
-        if !request.headers().contains_key(header::HOST)
-            && let Some(host) = host(&rule.upstream)
-        {
-            request.headers_mut().insert(header::HOST, host);
-        }
-        let body = request.body();
-        let sized =
-            body.size_hint().exact().is_some() || request.headers().contains_key(header::CONTENT_LENGTH);
-        if !body.is_end_stream() && !sized {
-            // Said by itself, for hyper sends no body with some methods unless it is told to.
-            let chunked = HeaderValue::from_static("chunked");
-            request.headers_mut().insert(header::TRANSFER_ENCODING, chunked);
-        }
-        let (again, place) = (once_more(&request), self.place(rule).clone());
-        let (asked, stall_time) = (place.ask(request), self.stall_time);
+    pub(crate) fn send(&self, rule: &Rule, request: Request<Sending>) -> Answering {
+        let place = self.place(rule).clone();
+        let request = addressed(rule, request);
+        let (again, stall_time) = (once_more(&request), self.stall_time);
+        let asked = place.ask(request);
         Box::pin(async move {
             let mut answered = asked.await;
             if let (Err(AskFailed::Closed(_)), Some(head)) = (&answered, again) {
                 let body = Sending::new(Body::empty(), stall_time);
-                answered = Box::pin(place.ask_anew(Box::new(head.request(body)))).await;
+                answered = Box::pin(place.clone().ask_anew(Box::new(head.request(body)))).await;
             }
-            match answered {
-                Ok(response) => Ok(response.map(Body::new)),
-                Err(error) => Err(CallFailed::Unreachable(root_cause(&error))),
-            }
+            told(&place, answered)
         })
+    }
+
+    /// Makes a call that must not be made twice: on a new connection, for one that was kept may close in the moment when it is
+    /// used, and nobody would know whether the call had been heard.
+    fn send_once(&self, rule: &Rule, request: Request<Sending>) -> Answering {
+        let place = self.place(rule).clone();
+        let request = Box::new(addressed(rule, request));
+        Box::pin(async move {
+            let answered = place.clone().ask_anew(request).await;
+            told(&place, answered)
+        })
+    }
+}
+
+/// The request as the rule's upstream is to get it.
+fn addressed(rule: &Rule, mut request: Request<Sending>) -> Request<Sending> {
+    if let Some(target) = seen(rule, request.uri()) {
+        *request.uri_mut() = target;
+    }
+    *request.version_mut() = Version::HTTP_11;
+    if !request.headers().contains_key(header::HOST)
+        && let Some(host) = host(&rule.upstream)
+    {
+        request.headers_mut().insert(header::HOST, host);
+    }
+    let body = request.body();
+    let sized = body.size_hint().exact().is_some() || request.headers().contains_key(header::CONTENT_LENGTH);
+    if !body.is_end_stream() && !sized {
+        // Said by itself, for hyper sends no body with some methods unless it is told to.
+        let chunked = HeaderValue::from_static("chunked");
+        request.headers_mut().insert(header::TRANSFER_ENCODING, chunked);
+    }
+    request
+}
+
+/// What is told of an answer, or of why there is none.
+fn told(
+    place: &Place<Sending>,
+    answered: Result<Response<Answer<Sending>>, AskFailed>,
+) -> Result<Response<Body>, CallFailed> {
+    match answered {
+        Ok(response) => Ok(response.map(Body::new)),
+        Err(error @ AskFailed::Connect(_)) => {
+            let why = root_cause(&error);
+            let (away, first) = place.away().unwrap_or_default();
+            if first {
+                warn!(service = ?place, %why, "a service cannot be reached; what is kept for it waits");
+            }
+            Err(CallFailed::Unsent(why, away_pause(away)))
+        }
+        Err(error) => Err(CallFailed::Unreachable(root_cause(&error))),
     }
 }
 
@@ -205,7 +240,11 @@ impl Origin for Upstreams {
                 .insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
         let stall_time = self.stall_time;
-        self.send(&rule, request.map(|body| Sending::new(body, stall_time)))
+        let request = request.map(|body| Sending::new(body, stall_time));
+        match rule.retries.repeats(request.method()) {
+            true => self.send(&rule, request),
+            false => self.send_once(&rule, request),
+        }
     }
 
     fn retries(&self, parcel: &Parcel) -> Retries {

@@ -6,7 +6,8 @@
 //! | an answer below 500 | succeeded: 4xx is an answer, and so is a redirect |
 //! | 502, 503, 504 (or what the rule names), where the request may be sent again | failed, another attempt, not before `Retry-After` |
 //! | any other answer | failed for good, the answer is the result |
-//! | no connection, or it breaks | failed, another attempt where the request may be sent again |
+//! | no connection | given back, not charged: nothing was sent; again after a while (but for a call that was under way already) |
+//! | it breaks | failed, another attempt where the request may be sent again |
 //! | larger than the queue's limit | failed for good, `result-too-large` |
 //!
 //! Invariants: a call that was under way when it became this job is awaited, not made again; a request that is not safe to
@@ -29,6 +30,7 @@ use super::StopReason;
 use super::function::{Call, Ended, Function};
 use crate::outward::{retry_after, root_cause};
 use crate::proxy::flight::{Answering, CallFailed, Flights, Origin};
+use crate::proxy::header::of_answer;
 use crate::proxy::parcel::{self, Parcel};
 use crate::proxy::rule::Retries;
 use crate::proxy::safe::Safes;
@@ -146,7 +148,10 @@ async fn answered(answering: Answering, manner: Manner, most: u64, now: Timestam
         Err(why) => {
             let failure = |code| Failure::new(code, why.to_string());
             return match why {
-                CallFailed::Unreachable(_) => manner.broken(failure("handler-unreachable")),
+                CallFailed::Unsent(_, delay) if manner.repeats || !manner.late => Ended::Released { delay },
+                CallFailed::Unsent(..) | CallFailed::Unreachable(_) => {
+                    manner.broken(failure("handler-unreachable"))
+                }
                 CallFailed::Gone => manner.broken(failure("handler-failed")),
                 CallFailed::Nobody => Ended::for_good(failure("handler-unreachable")),
             };
@@ -156,13 +161,20 @@ async fn answered(answering: Answering, manner: Manner, most: u64, now: Timestam
 }
 
 async fn read(response: Response<Body>, manner: &Manner, most: u64, now: Timestamp) -> Ended {
-    let (head, body) = response.into_parts();
+    let (mut head, body) = response.into_parts();
     let status = head.status.as_u16();
     let who = manner.who;
     let failure = |code: &str, detail: String| Failure {
         status: Some(status),
         ..Failure::new(code, detail)
     };
+    if head.status.is_informational() {
+        let why = format!("the {who} changed the protocol, and nobody had asked it to");
+        return Ended::for_good(failure("handler-unreachable", why));
+    }
+    if let Err(why) = of_answer(head.status, &mut head.headers) {
+        return Ended::for_good(failure("handler-unreachable", why.to_owned()));
+    }
     let body = match whole(body, most, manner.method == Method::HEAD).await {
         Ok(body) => body,
         Err(Unread::TooLarge) => {

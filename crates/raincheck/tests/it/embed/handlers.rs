@@ -260,9 +260,9 @@ async fn what_a_function_shows_is_seen_while_it_runs_and_kept_with_its_job() {
 async fn who_shows_more_than_is_kept_hears_of_it_and_so_does_who_reads_it() {
     const SHOW: JobType<(), [u8; 3]> = JobType::new("show");
     async fn show(ctx: Ctx) -> axum::Json<[u8; 3]> {
-        axum::Json(["12345678", "9 and more", "9"].map(|text| u8::from(ctx.emit(text))))
+        axum::Json(["half of it", &"x".repeat(100), "y"].map(|text| u8::from(ctx.emit(text))))
     }
-    let (rc, _folder) = opened(Raincheck::builder().handle(SHOW, queue().result_max(9), show)).await;
+    let (rc, _folder) = opened(Raincheck::builder().handle(SHOW, queue().result_max(100), show)).await;
     let accepted = rc.submit(&SHOW, &()).send().await.unwrap();
     assert_eq!(accepted.result().await.unwrap(), [1, 0, 0]);
     let namespace = Namespace::default();
@@ -275,8 +275,8 @@ async fn who_shows_more_than_is_kept_hears_of_it_and_so_does_who_reads_it() {
     assert_eq!(
         shown,
         [
-            "12345678",
-            "output-too-large: the output is larger than 9 bytes, the rest is not kept\n"
+            "half of it",
+            "output-too-large: the output is larger than 100 bytes, the rest is not kept\n"
         ]
     );
 }

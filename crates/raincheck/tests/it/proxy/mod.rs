@@ -2,6 +2,7 @@
 
 mod again;
 mod answers;
+mod away;
 mod below;
 mod connections;
 mod http2;
