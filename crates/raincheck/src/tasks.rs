@@ -3,6 +3,8 @@
 //! Invariant: a panic ends its own task and nothing else: it is caught, logged and counted, and where the task is one
 //! that the node cannot live without, the group's owner is told.
 
+mod cuts;
+
 use std::any::Any;
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -17,6 +19,8 @@ use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, warn};
+
+use self::cuts::Cuts;
 
 /// What a task is, and so what stopping and failing mean for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,26 +110,27 @@ impl Group {
     pub fn spawn(&self, kind: TaskKind, future: impl Future<Output = ()> + Send + 'static) {
         let group = self.0.clone();
         let future = CatchPanic(Box::pin(future));
-        // Its end waits for this lock: a task is entered before it can leave.
-        let mut cuts = self.0.cuts(kind.waited_for());
-        if cuts.over {
+        let Some(place) = self.0.cuts(kind.waited_for()).enter() else {
             // It would be cut at once.
-            drop(cuts);
             return;
-        }
+        };
         let entered = Entered {
             group: group.clone(),
             waited_for: kind.waited_for(),
-            place: cuts.place(),
+            place,
         };
-        let place = entered.place;
+        // Not under the lock: a runtime that is leaving drops the task, and so what entered, here and now.
         let task = self.0.tracker.spawn(async move {
             let _entered = entered;
             if let Err(panic) = future.await {
                 group.panicked(kind, &panic);
             }
         });
-        cuts.places[place] = Some(task.abort_handle());
+        let handle = task.abort_handle();
+        let late = self.0.cuts(kind.waited_for()).begin(place, handle);
+        if let Some(task) = late {
+            task.abort();
+        }
     }
 
     /// How many tasks are there now.
@@ -200,24 +205,6 @@ impl Group {
     }
 }
 
-/// Tasks that can be cut: a place for each that runs.
-#[derive(Default)]
-struct Cuts {
-    places: Vec<Option<AbortHandle>>,
-    free: Vec<usize>,
-    /// They were cut, and nobody begins any more.
-    over: bool,
-}
-
-impl Cuts {
-    fn place(&mut self) -> usize {
-        self.free.pop().unwrap_or_else(|| {
-            self.places.push(None);
-            self.places.len() - 1
-        })
-    }
-}
-
 /// A task's place among those that can be cut, free again when dropped.
 struct Entered {
     group: Arc<Inner>,
@@ -227,9 +214,7 @@ struct Entered {
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        let mut cuts = self.group.cuts(self.waited_for);
-        cuts.places[self.place] = None;
-        cuts.free.push(self.place);
+        self.group.cuts(self.waited_for).leave(self.place);
     }
 }
 
@@ -245,11 +230,8 @@ impl Inner {
     }
 
     fn cut(&self, waited_for: bool) {
-        let mut cuts = self.cuts(waited_for);
-        cuts.over = true;
-        let running: Vec<_> = cuts.places.iter_mut().filter_map(Option::take).collect();
-        // A task that is cut here and now leaves.
-        drop(cuts);
+        // Not under the lock: a task that is cut here and now leaves.
+        let running = self.cuts(waited_for).cut();
         running.iter().for_each(AbortHandle::abort);
     }
 
@@ -369,6 +351,37 @@ mod tests {
         group.spawn(TaskKind::Attempt, async { panic!("it began") });
         group.idle().await;
         assert_eq!((group.running(), group.panics()), (0, 0));
+    }
+
+    #[test]
+    fn a_task_that_begins_while_its_runtime_ends_is_dropped() {
+        struct Begins(Group);
+        impl Drop for Begins {
+            fn drop(&mut self) {
+                self.0.spawn(TaskKind::Attempt, async {});
+            }
+        }
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let group = Group::new("test");
+            runtime.block_on(async {
+                let begins = Begins(group.clone());
+                group.spawn(TaskKind::Attempt, async move {
+                    std::future::pending::<()>().await;
+                    drop(begins);
+                });
+                tokio::task::yield_now().await;
+            });
+            drop(runtime);
+            tell.send(group.running()).unwrap();
+        });
+        let running = told.recv_timeout(Duration::from_secs(10));
+        assert_eq!(
+            running,
+            Ok(0),
+            "it hangs where what is dropped needs what is held"
+        );
     }
 
     #[tokio::test]
