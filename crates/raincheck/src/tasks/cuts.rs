@@ -39,8 +39,8 @@ impl Cuts {
     pub(super) fn begin(&mut self, place: usize, task: AbortHandle) -> Option<AbortHandle> {
         match &mut self.places[place] {
             Place::Left => self.free.push(place),
-            _ if self.over => return Some(task),
-            entered => *entered = Place::Running(task),
+            Place::Entered | Place::Running(_) if self.over => return Some(task),
+            entered @ (Place::Entered | Place::Running(_)) => *entered = Place::Running(task),
         }
         None
     }
