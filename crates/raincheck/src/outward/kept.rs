@@ -193,6 +193,11 @@ where
         }
     }
 
+    /// Where it is.
+    pub(crate) fn address(&self) -> &Uri {
+        &self.0.address
+    }
+
     /// How long no connection could be made, and whether this is asked for the first time.
     pub(crate) fn away(&self) -> Option<(Duration, bool)> {
         let mut idle = self.0.idle();

@@ -137,7 +137,7 @@ fn told(
             let why = root_cause(&error);
             let (away, first) = place.away().unwrap_or_default();
             if first {
-                warn!(service = ?place, %why, "a service cannot be reached; what is kept for it waits");
+                warn!(service = %place.address(), %why, "a service cannot be reached; what is kept for it waits");
             }
             Err(CallFailed::Unsent(why, away_pause(away)))
         }
