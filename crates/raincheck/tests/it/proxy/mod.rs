@@ -171,6 +171,12 @@ impl Drop for Proxied {
     }
 }
 
+/// What a test waits for comes within this, or it has failed.
+async fn soon<T>(what: &str, coming: impl Future<Output = T>) -> T {
+    let come = tokio::time::timeout(Duration::from_secs(30), coming).await;
+    come.unwrap_or_else(|_| panic!("{what} did not come"))
+}
+
 /// A service that is played by hand: each connection is the test's own.
 pub(crate) struct Played {
     pub(crate) addr: SocketAddr,
@@ -186,7 +192,7 @@ impl Played {
 
     /// The next connection.
     pub(crate) async fn accept(&self) -> Side {
-        Side(self.listener.accept().await.unwrap().0)
+        Side(soon("a connection", self.listener.accept()).await.unwrap().0)
     }
 
     /// Whether nobody has come.
@@ -210,7 +216,7 @@ impl Side {
         let mut heard = Vec::new();
         while !heard.windows(end.len().max(1)).any(|part| part == end.as_bytes()) {
             let mut byte = [0];
-            let read = self.0.read(&mut byte).await.unwrap_or(0);
+            let read = soon(end, self.0.read(&mut byte)).await.unwrap_or(0);
             assert_eq!(read, 1, "it ended: {:?}", String::from_utf8_lossy(&heard));
             heard.push(byte[0]);
         }
@@ -231,7 +237,7 @@ impl Side {
 
     /// Whether the other side is gone.
     pub(crate) async fn ended(&mut self) -> bool {
-        matches!(self.0.read(&mut [0]).await, Ok(0) | Err(_))
+        matches!(soon("the end", self.0.read(&mut [0])).await, Ok(0) | Err(_))
     }
 }
 
