@@ -1,11 +1,14 @@
 //! Moving pages from the write-ahead log into the database file, beside the writer.
 //!
-//! A second connection does the bulk while commits go on; what they appended meanwhile is a small rest, which the writer
-//! moves itself between two transactions, for only a log that was moved whole can start again at its beginning.
+//! A second connection does the bulk while commits go on, and syncs it; what they appended meanwhile is a small rest, which the writer
+//! moves itself between two transactions, for only a log that was moved whole can start again at its beginning. SQLite syncs the
+//! database only then: without that sync the writer's would find all of the bulk.
 //! Invariant: a checkpoint that fails is never tried again: its failure poisons the store; only where no space was left for
 //! it, which harms nothing, it is made later. The thread also looks how much space is left, and stands behind all others: where
 //! a server has a tenth of a core, moving the log at once would take all of it for most of a second.
 
+use std::fs::File;
+use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -72,6 +75,7 @@ impl Checkpoint {
     /// Starts the thread.
     pub(crate) fn start(
         database: &Path,
+        file: Arc<File>,
         log_pages: u32,
         handover: &Arc<Handover>,
         shared: &Arc<Shared>,
@@ -85,7 +89,9 @@ impl Checkpoint {
         let thread = thread
             .spawn(move || {
                 stand_behind();
-                beside(&conn, log_pages, &looks, &theirs, &handover, &shared.space);
+                let sync = Box::new(move || file.sync_data());
+                let moving = Moving { conn, sync };
+                beside(&moving, log_pages, &looks, &theirs, &handover, &shared.space);
             })
             .map_err(OpenError::Thread)?;
         Ok(Self {
@@ -143,8 +149,22 @@ fn stand_behind() {
     }
 }
 
+/// What moves the log beside the writer.
+struct Moving {
+    conn: Connection,
+    /// Syncs the database.
+    sync: Box<dyn Fn() -> io::Result<()> + Send>,
+}
+
+/// Why a log was not moved.
+enum Unmoved {
+    /// No space was left for it: it is in the log as before.
+    Full,
+    Broken(String),
+}
+
 fn beside(
-    conn: &Connection,
+    moving: &Moving,
     log_pages: u32,
     looks: &Receiver<()>,
     progress: &Progress,
@@ -153,7 +173,7 @@ fn beside(
 ) {
     loop {
         let asked = looks.recv_timeout(SPACE_LOOK);
-        let fits = space.measure(conn);
+        let fits = space.measure(&moving.conn);
         match asked {
             Ok(()) if !fits => continue,
             Ok(()) => {}
@@ -166,14 +186,12 @@ fn beside(
         } else {
             log_pages
         };
-        match passes(conn, pages) {
+        match moving.passes(pages) {
             Ok(true) => progress.rest.store(true, Ordering::Release),
             Ok(false) => {}
             // Nothing is lost: what could not be moved is in the log, and moved when there is space.
-            Err(error) if full(&error) => {
-                tracing::warn!("the log waits for space to be moved into the database")
-            }
-            Err(error) => {
+            Err(Unmoved::Full) => tracing::warn!("the log waits for space to be moved into the database"),
+            Err(Unmoved::Broken(error)) => {
                 let reason = format!("a checkpoint failed: {error}");
                 *progress.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
                 handover.nudge();
@@ -188,17 +206,82 @@ fn full(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(ErrorCode::DiskFull)
 }
 
-/// Moves the log beside the writer where it is long enough; whether a rest is left for the writer.
-fn passes(conn: &Connection, log_pages: u32) -> rusqlite::Result<bool> {
-    let (log, moved) = checkpoint(conn, NOOP)?;
-    if log - moved < i64::from(log_pages) {
-        return Ok(false);
-    }
-    for _ in 0..PASSES_MAX {
-        let (log, moved) = checkpoint(conn, PASSIVE)?;
-        if log - moved <= LOG_PAGES_REST {
-            break;
+impl Moving {
+    /// Moves the log beside the writer where it is long enough; whether a rest is left for the writer.
+    fn passes(&self, log_pages: u32) -> Result<bool, Unmoved> {
+        let (log, moved) = checkpoint(&self.conn, NOOP)?;
+        if log - moved < i64::from(log_pages) {
+            return Ok(false);
         }
+        for _ in 0..PASSES_MAX {
+            let (log, moved) = checkpoint(&self.conn, PASSIVE)?;
+            if log - moved <= LOG_PAGES_REST {
+                break;
+            }
+        }
+        (self.sync)()?;
+        Ok(true)
     }
-    Ok(true)
+}
+
+impl From<rusqlite::Error> for Unmoved {
+    fn from(error: rusqlite::Error) -> Self {
+        if full(&error) {
+            return Self::Full;
+        }
+        Self::Broken(error.to_string())
+    }
+}
+
+impl From<io::Error> for Unmoved {
+    fn from(error: io::Error) -> Self {
+        Self::Broken(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU32;
+
+    use super::*;
+
+    /// A database whose log has at least so many pages, and what moves it; syncs are counted.
+    fn moving(dir: &Path, rows: u32) -> (Connection, Moving, Arc<AtomicU32>) {
+        let path = dir.join("db");
+        let conn = Connection::open(&path).unwrap();
+        conn.execute_batch("PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0; CREATE TABLE t (x)")
+            .unwrap();
+        for _ in 0..rows {
+            conn.execute("INSERT INTO t VALUES (zeroblob(5000))", []).unwrap();
+        }
+        let syncs = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&syncs);
+        let sync = Box::new(move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        });
+        let moving = Moving {
+            conn: Connection::open(&path).unwrap(),
+            sync,
+        };
+        (conn, moving, syncs)
+    }
+
+    #[test]
+    fn what_was_moved_beside_the_writer_is_synced_beside_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (_conn, moving, syncs) = moving(dir.path(), 20);
+        assert!(!moving.passes(1_000).ok().unwrap());
+        assert_eq!(syncs.load(Ordering::Relaxed), 0, "nothing was moved");
+        assert!(moving.passes(20).ok().unwrap());
+        assert_eq!(syncs.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn a_sync_that_fails_is_no_want_of_space() {
+        let dir = tempfile::tempdir().unwrap();
+        let (_conn, mut moving, _) = moving(dir.path(), 20);
+        moving.sync = Box::new(|| Err(io::ErrorKind::StorageFull.into()));
+        assert!(matches!(moving.passes(20), Err(Unmoved::Broken(_))));
+    }
 }

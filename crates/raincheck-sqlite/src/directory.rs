@@ -7,6 +7,7 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::sum;
 
@@ -134,6 +135,8 @@ fn instead(given: Option<&str>) -> String {
 #[derive(Debug)]
 pub(crate) struct Directory {
     path: PathBuf,
+    /// Closed after all connections: SQLite's locks on the file end as soon as anything of this process closes it.
+    database: Arc<File>,
     _lock: File,
 }
 
@@ -177,6 +180,7 @@ impl Directory {
             .map_err(failed(&database))?;
         let directory = Self {
             path: path.to_owned(),
+            database: Arc::new(file),
             _lock: lock,
         };
         directory.sync()?;
@@ -199,6 +203,11 @@ impl Directory {
 
     pub(crate) fn database(&self) -> PathBuf {
         self.path.join("raincheck.db")
+    }
+
+    /// The database, to be synced: whoever has it lets it go before this directory.
+    pub(crate) fn database_file(&self) -> Arc<File> {
+        Arc::clone(&self.database)
     }
 }
 

@@ -140,7 +140,8 @@ impl SqliteStore {
             Busy::new(options.patience),
         ));
         let handover = Arc::new(Handover::default());
-        let checkpoint = Checkpoint::start(&database, options.log_pages, &handover, &shared)?;
+        let file = directory.database_file();
+        let checkpoint = Checkpoint::start(&database, file, options.log_pages, &handover, &shared)?;
         let look = (!looked_at)
             .then(|| Look::start(&database, &handover, options.set_aside_damaged))
             .transpose()?;
