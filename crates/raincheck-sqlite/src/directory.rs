@@ -9,6 +9,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::create::create;
 use crate::sum;
 
 /// Why a store could not be opened. Nothing was changed.
@@ -141,7 +142,7 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
-    /// Makes the directory if need be, takes its lock, and makes an empty database file that only the owner can read.
+    /// Makes the directory if need be, takes its lock, and makes the database if there is none; only the owner can read it.
     pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
         let failed = |path: &Path| {
             let path = path.to_owned();
@@ -174,6 +175,7 @@ impl Directory {
             }
         }
         let database = path.join("raincheck.db");
+        create(&database)?;
         let file = private_file(&database).map_err(failed(&database))?;
         // Another umask or a copy may have left it open to others; SQLite gives its side files the same mode.
         file.set_permissions(PermissionsExt::from_mode(0o600))
@@ -211,7 +213,8 @@ impl Directory {
     }
 }
 
-fn private_file(path: &Path) -> std::io::Result<File> {
+/// A file that only its owner can read, made where it is not there.
+pub(crate) fn private_file(path: &Path) -> std::io::Result<File> {
     OpenOptions::new()
         .read(true)
         .write(true)

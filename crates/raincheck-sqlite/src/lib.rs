@@ -17,6 +17,7 @@ mod batch_row;
 mod body;
 mod busy;
 mod checkpoint;
+mod create;
 mod directory;
 mod fresh;
 #[cfg(any(test, feature = "fuzzing"))]

@@ -71,23 +71,7 @@ pub(crate) fn open_writer(
     }
     let mut conn = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE, cache_kib)?;
     check_owner(&conn, path)?;
-    // It only takes effect in an empty file, and writes to any other; incremental vacuum lets pruning give space back in
-    // slices.
-    let pages: i64 = conn
-        .query_row("PRAGMA page_count", [], |row| row.get(0))
-        .map_err(corrupt(path))?;
-    if pages == 0 {
-        conn.pragma_update(None, "auto_vacuum", "INCREMENTAL")
-            .map_err(corrupt(path))?;
-    }
-    let mode: String = conn
-        .query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
-        .map_err(corrupt(path))?;
-    if mode != "wal" {
-        return Err(OpenError::NoWal {
-            path: path.to_owned(),
-        });
-    }
+    with_log(&conn, path)?;
     conn.pragma_update(None, "synchronous", "FULL")
         .map_err(corrupt(path))?;
     conn.pragma_update(None, "foreign_keys", false)
@@ -99,6 +83,32 @@ pub(crate) fn open_writer(
     migrate(&mut conn, path)?;
     let looked_at = sound(&conn, path, look_at)?;
     Ok((conn, seal, looked_at))
+}
+
+/// Makes a database of the newest version in an empty file that nobody uses yet. Nothing of it is durable before the file is synced.
+pub(crate) fn make(path: &Path) -> Result<(), OpenError> {
+    let mut conn = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE, 64)?;
+    conn.execute_batch("PRAGMA synchronous = OFF; PRAGMA journal_mode = OFF")
+        .map_err(corrupt(path))?;
+    // It only takes effect in an empty file; incremental vacuum lets pruning give space back in slices.
+    conn.pragma_update(None, "auto_vacuum", "INCREMENTAL")
+        .map_err(corrupt(path))?;
+    migrate(&mut conn, path)?;
+    with_log(&conn, path)?;
+    conn.close().map_err(|(_, error)| corrupt(path)(error))
+}
+
+/// Has commits go to a log beside the file.
+fn with_log(conn: &Connection, path: &Path) -> Result<(), OpenError> {
+    let mode: String = conn
+        .query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
+        .map_err(corrupt(path))?;
+    if mode == "wal" {
+        return Ok(());
+    }
+    Err(OpenError::NoWal {
+        path: path.to_owned(),
+    })
 }
 
 /// Refuses a database whose pages do not fit together, or a row of which is not as it was written, and finds the jobs of which

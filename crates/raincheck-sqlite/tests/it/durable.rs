@@ -199,3 +199,34 @@ async fn a_lease_that_an_older_version_wrote_can_be_settled() {
     let settled = store.settle(&ns, vec![settle]).await.unwrap();
     assert!(settled[0].as_ref().is_ok_and(|job| job.done()), "{settled:?}");
 }
+
+#[tokio::test]
+async fn a_store_whose_making_was_cut_off_is_made_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str| dir.path().join(name);
+    for (name, left) in [
+        ("raincheck.db", ""),
+        ("raincheck.db.part", "the beginning of one"),
+        ("raincheck.db.part-wal", "and of its log"),
+    ] {
+        std::fs::write(file(name), left).unwrap();
+    }
+    let store = open(dir.path()).unwrap();
+    let ns = Namespace::default();
+    let taken = store.submit(&ns, vec![submission(&store, bytes("x"))]);
+    taken.await.unwrap().remove(0).unwrap();
+    assert!(!file("raincheck.db.part").exists() && !file("raincheck.db.part-wal").exists());
+}
+
+#[tokio::test]
+async fn a_log_that_outlived_its_database_is_none_of_a_new_one() {
+    let (before, dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let store = open(before.path()).unwrap();
+    let ns = Namespace::default();
+    let taken = store.submit(&ns, vec![submission(&store, bytes("x"))]);
+    taken.await.unwrap().remove(0).unwrap();
+    let log = |dir: &std::path::Path| dir.join("raincheck.db-wal");
+    assert!(std::fs::copy(log(before.path()), log(dir.path())).unwrap() > 0);
+    let store = open(dir.path()).unwrap();
+    assert_eq!(store.queues(&ns).await.unwrap().len(), 0);
+}
