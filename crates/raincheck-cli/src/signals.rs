@@ -2,6 +2,9 @@
 //!
 //! Invariant: from the moment [`Signals`] exists, no SIGTERM or SIGINT is lost and none ends the process by itself.
 
+use std::io;
+use std::time::Duration;
+
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// SIGTERM and SIGINT.
@@ -13,7 +16,7 @@ pub(crate) struct Signals {
 
 impl Signals {
     /// Takes the signals over. Must be called within the runtime.
-    pub(crate) fn new() -> std::io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         Ok(Self {
             term: signal(SignalKind::terminate())?,
             int: signal(SignalKind::interrupt())?,
@@ -30,6 +33,30 @@ impl Signals {
             _ = self.int.recv() => "SIGINT",
         }
     }
+}
+
+/// Calls `end`, on a thread of its own, where the process is still there so long after a second signal: what it waits for cannot be
+/// interrupted, such as a write to a pipe that nobody reads.
+pub(crate) fn last_resort(patience: Duration, end: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let mut signals = {
+        let _within = runtime.enter();
+        Signals::new()?
+    };
+    let wait = move || {
+        runtime.block_on(async {
+            signals.next().await;
+            signals.next().await;
+            tokio::time::sleep(patience).await;
+        });
+        end();
+    };
+    std::thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(wait)
+        .map(drop)
 }
 
 /// SIGHUP: read the configuration again.

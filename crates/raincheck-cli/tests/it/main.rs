@@ -29,5 +29,6 @@ mod serve;
 mod stopping;
 mod systemd;
 mod terminal;
+mod unread;
 mod webhook;
 mod work;

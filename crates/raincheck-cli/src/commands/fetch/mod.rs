@@ -14,6 +14,7 @@ mod results;
 mod there;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 use raincheck::core::batch::BatchId;
@@ -29,6 +30,7 @@ use self::out::Out;
 use crate::exit::{Exit, Failed};
 use crate::output::Output;
 use crate::session::Session;
+use crate::signals::last_resort;
 use crate::trust::Trust;
 
 const EXAMPLES: &str = "\
@@ -118,6 +120,8 @@ pub(crate) struct Fetch {
 
 const CONCURRENCY: u32 = 100;
 const PER_HOST: u32 = 4;
+/// So long after a second signal the process ends, whatever it waits for.
+const LAST_RESORT: Duration = Duration::from_secs(1);
 /// The terms that may differ from one `--resume` to the next, where this process fetches.
 const LIMITS: [&str; 3] = ["concurrency", "per_host", "rate"];
 
@@ -173,6 +177,7 @@ impl Fetch {
             meter,
             again: self.command(&state),
         };
+        work.end_at_a_second_signal(output)?;
         let tally = match (server, opening) {
             (Some(session), _) => there::run(work, &session)?,
             (None, opening) => here::run(work, opening.unwrap_or_else(|| Opening::begin(&folder)), trust)?,
@@ -378,6 +383,20 @@ impl Work<'_> {
             None => failed.next(format!("What came is kept. Go on: {}", self.again)),
         })?;
         Ok(self.meter.tally())
+    }
+
+    /// A second signal ends the process, whatever it waits for: what is written is known at every moment.
+    pub(crate) fn end_at_a_second_signal(&self, output: Output) -> Result<(), Failed> {
+        let failed = Failed::new(
+            Exit::Interrupted,
+            "interrupted, while something could not be written",
+        );
+        let failed = failed.next(format!("Go on: {}", self.again));
+        let end = move || {
+            output.error(&failed);
+            std::process::exit(failed.exit as i32);
+        };
+        Ok(last_resort(LAST_RESORT, end)?)
     }
 
     fn interrupted(&self) -> Failed {
