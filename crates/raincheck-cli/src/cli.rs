@@ -19,7 +19,7 @@ use crate::output::Output;
 use crate::session::Session;
 use crate::trust::{self, Trust};
 
-use raincheck::workers::process::{guard_by, launch_by, run_guard};
+use raincheck::workers::process::{guard_by, launch_by, open_many_files, run_guard};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -168,6 +168,9 @@ impl Cli {
 
     /// Runs the command.
     pub(crate) fn run(self, output: Output) -> Result<(), Failed> {
+        if !matches!(self.command, Command::Guard) {
+            open_many_files();
+        }
         if let Ok(program) = std::env::current_exe() {
             guard_by(program.clone(), "guard");
             launch_by(program, LAUNCH);

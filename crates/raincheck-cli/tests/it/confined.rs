@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::rig::{Ran, Server, raincheck, until};
+use crate::rig::{Ran, Server, raincheck, started_by, until};
 
 /// A server with this file, and a place for temporary files of its own.
 fn server(file: &str, arguments: &[&str]) -> Server {
@@ -268,4 +268,37 @@ fn a_worker_holds_its_program_to_the_same() {
     assert_eq!(left(server.folder()).len(), 1);
     let folder = server.stop();
     assert!(left(folder.path()).is_empty(), "{:?}", left(folder.path()));
+}
+
+#[test]
+fn a_server_opens_as_many_files_as_it_may_and_its_programs_as_many_as_without_it() {
+    const FEW: [&str; 4] = ["sh", "-c", "ulimit -Sn 300; exec \"$@\"", "sh"];
+    let hard = std::process::Command::new("sh")
+        .args(["-c", "ulimit -Hn"])
+        .output();
+    let hard = String::from_utf8(hard.unwrap().stdout).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = [
+        // It is given back just after the start.
+        shell(
+            "free",
+            "until [ $(ulimit -Sn) = 300 ]; do sleep 0.02; done; echo so",
+            "",
+        ),
+        shell("own", "ulimit -Sn", "program_open_files = 40"),
+    ];
+    std::fs::write(folder.path().join("raincheck.toml"), file.concat()).unwrap();
+    let server = Server::start_as(started_by(&FEW), folder, &[]);
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.pid())).unwrap();
+    let files = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"))
+        .unwrap();
+    let soft = files.split_whitespace().nth(3).unwrap();
+    match hard.trim().parse::<u64>() {
+        Ok(hard) => assert_eq!(soft, hard.min(1 << 20).to_string(), "{files}"),
+        Err(_) => assert_eq!(soft, "1048576", "{files}"),
+    }
+    assert_eq!(printed(&server, "free").trim(), "so");
+    assert_eq!(printed(&server, "own").trim(), "40");
 }

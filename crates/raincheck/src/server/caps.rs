@@ -36,15 +36,24 @@ pub(super) struct Admission {
 }
 
 /// As many connections as the process may open files, less the reserve, or half of them where they are few.
-fn from_open_files() -> u32 {
+fn from_open_files(options: &ServerOptions) -> u32 {
     let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::from(u32::MAX));
-    u32::try_from(files.saturating_sub(RESERVE).max(files / 2)).unwrap_or(u32::MAX)
+    connections(files, options)
+}
+
+fn connections(files: u64, options: &ServerOptions) -> u32 {
+    let left = files.saturating_sub(RESERVE).max(files / 2);
+    // What passes to another server has a connection there too.
+    let each = if options.interim { 2 } else { 1 };
+    u32::try_from(left / each).unwrap_or(u32::MAX)
 }
 
 impl Caps {
     pub(super) fn new(options: &ServerOptions) -> Self {
         Self {
-            max: options.connections_max.unwrap_or_else(from_open_files),
+            max: options
+                .connections_max
+                .unwrap_or_else(|| from_open_files(options)),
             per_address_max: options.per_address_max,
             open: Mutex::default(),
         }
@@ -117,6 +126,23 @@ mod tests {
             (0, 0),
             "nothing is left behind"
         );
+    }
+
+    #[test]
+    fn a_connection_whose_requests_pass_on_takes_two_files() {
+        for (files, interim, wanted) in [
+            (1_024, false, 768),
+            (1_024, true, 384),
+            (256, false, 128),
+            (256, true, 64),
+            (u64::MAX, true, u32::MAX),
+        ] {
+            let options = ServerOptions {
+                interim,
+                ..ServerOptions::default()
+            };
+            assert_eq!(connections(files, &options), wanted, "{files}");
+        }
     }
 
     #[test]

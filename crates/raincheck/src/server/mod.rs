@@ -118,7 +118,8 @@ pub struct ServerOptions {
     pub stop_time: Duration,
     /// Connections from one address, loopback excepted.
     pub per_address_max: u32,
-    /// Connections in all; `None`: as many files as the process may open, less a reserve.
+    /// Connections in all; `None`: as many files as the process may open, less a reserve, and half as many where requests may be
+    /// passed on ([`Self::interim`]).
     pub connections_max: Option<u32>,
     /// Where others than this machine are served: has every request told who asks ([`Client`] in its extensions).
     pub exposed: Option<Exposed>,

@@ -5,6 +5,7 @@
 
 mod confine;
 mod crew;
+mod files;
 mod folders;
 mod group;
 mod guard;
@@ -26,6 +27,7 @@ use tracing::warn;
 
 pub use self::confine::{Confinement, Limits, Programs, Rules, Within, Workplace};
 pub use self::crew::{Crew, CrewEvent, CrewOptions, CrewTell, Member};
+pub use self::files::open_many_files;
 pub use self::folders::Folders;
 pub use self::guard::{guard_by, run_guard};
 pub use self::launch::{launch_by, run_launch};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
+use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process};
 use rustix::thread::{CpuSet, sched_setaffinity};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -156,23 +156,13 @@ pub(super) fn pin(core: usize) -> Result<(), Failed> {
         .map_err(|error| Failed::usage(format!("--pin: no core {core} to use ({error})")))
 }
 
-/// Lets this process, and the server that it starts, open so many files.
+/// Whether this process, and the server that it starts, may open so many files.
 pub(super) fn open_files(wanted: u64) -> Result<(), Failed> {
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current.is_none_or(|current| current >= wanted) {
-        return Ok(());
-    }
-    let allowed = limit.maximum.unwrap_or(u64::MAX);
-    if allowed < wanted {
-        return Err(Failed::usage(format!(
+    match getrlimit(Resource::Nofile).current {
+        Some(allowed) if allowed < wanted => Err(Failed::usage(format!(
             "so many connections need {wanted} open files, and this process may have {allowed}"
         ))
-        .next("Ask for fewer with --waiters, or raise the limit: ulimit -Hn"));
+        .next("Ask for fewer with --waiters, or raise the limit: ulimit -Hn")),
+        Some(_) | None => Ok(()),
     }
-    let raised = Rlimit {
-        current: Some(wanted),
-        maximum: limit.maximum,
-    };
-    setrlimit(Resource::Nofile, raised).map_err(std::io::Error::from)?;
-    Ok(())
 }

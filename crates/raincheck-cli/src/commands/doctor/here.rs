@@ -216,7 +216,7 @@ fn open_files() -> Finding {
         return Finding::warning(
             "open files",
             found,
-            "Each client that waits takes one: LimitNOFILE=65536 in the unit, or ulimit -n 65536",
+            "Each client that waits takes one: LimitNOFILE=65536 in the unit, or ulimit -Hn 65536",
         );
     }
     Finding::ok("open files", found)

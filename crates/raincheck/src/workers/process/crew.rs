@@ -196,7 +196,8 @@ impl Keeper {
     async fn live(&mut self) -> io::Result<ExitStatus> {
         // The folder comes first, so that it goes last where this future is dropped.
         let (command, folder) = self.command()?;
-        let (mut group, (_, stdout, stderr)) = ProcessGroup::start(command)?;
+        let (mut group, (_, stdout, stderr)) =
+            ProcessGroup::start(command, self.options.program.confinement())?;
         self.is(Some(group.number()));
         self.tell(CrewEvent::Started(group.number()));
         let mut talk = Talk::new(&self.tell, &self.name, stdout, stderr);

@@ -13,8 +13,9 @@ use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::signal::unix::{self, SignalKind};
 use tokio::time::timeout;
 
-use super::guard;
+use super::confine::Confinement;
 use super::pipes::Pipes;
+use super::{files, guard};
 
 /// How long what a program started may go on writing after the program itself has ended.
 const LINGER: Duration = Duration::from_millis(500);
@@ -34,8 +35,8 @@ pub(super) struct ProcessGroup {
 pub(super) type Ends = (Option<ChildStdin>, Option<ChildStdout>, Option<ChildStderr>);
 
 impl ProcessGroup {
-    /// Starts the program. The command must ask for a group of its own.
-    pub(super) fn start(mut command: Command) -> io::Result<(Self, Ends)> {
+    /// Starts the program, which is confined like this. The command must ask for a group of its own.
+    pub(super) fn start(mut command: Command, confinement: &Confinement) -> io::Result<(Self, Ends)> {
         // Listening first: no end goes unheard.
         let child_ended = unix::signal(SignalKind::child())?;
         guard::ready();
@@ -43,6 +44,7 @@ impl ProcessGroup {
         let number = leader.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         let number =
             number.ok_or_else(|| io::Error::other("a program that was just started has no number"))?;
+        files::as_before(number, confinement);
         guard::enter(number);
         let ends = (leader.stdin.take(), leader.stdout.take(), leader.stderr.take());
         let group = Self {

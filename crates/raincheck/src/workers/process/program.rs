@@ -17,7 +17,7 @@ use raincheck_core::job::Failure;
 use tokio::process::Command;
 use tracing::debug;
 
-use super::confine::{Within, Workplace};
+use super::confine::{Confinement, Within, Workplace};
 use super::folders::Private;
 use super::group::ProcessGroup;
 use super::launch;
@@ -120,6 +120,11 @@ impl Program {
         self.argv.first().map_or("", String::as_str)
     }
 
+    /// What it is confined to.
+    pub(super) fn confinement(&self) -> &Confinement {
+        &self.within.confinement
+    }
+
     /// The command, in a process group of its own, and its folder, which is to be kept until that group is gone.
     pub(super) fn command(&self) -> io::Result<(Command, Option<Private>)> {
         let Within { confinement, folders } = &self.within;
@@ -194,7 +199,7 @@ impl Program {
         } = run;
         // The folder comes first, so that it goes last where this future is dropped.
         let (command, folder) = self.attempt(&facts)?;
-        let (mut group, pipes) = ProcessGroup::start(command)?;
+        let (mut group, pipes) = ProcessGroup::start(command, self.confinement())?;
         let mut pipes = Pipes::new(pipes, input, result_max, (tap, log));
         let mut stopped = None;
         let patience = stops.clone();
