@@ -37,6 +37,15 @@ use super::typed::Takes;
 ///     .handle("nothing", queue(), nothing)
 ///     .handle("some", queue(), some);
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "this is no handler of jobs",
+    label = "no handler",
+    note = "a handler is an `async fn` (not a plain `fn`) of at most eight things that are taken from a job: `Args<T>` with `T: Deserialize`, `State<S>`, \
+            `Ctx`, `Attempt`, `JobId` and whatever else is `FromJob`",
+    note = "`State<S>` is there for the handlers behind `.with_state(S)`: say that before `.handle(..)`",
+    note = "it gives what is `IntoReply`: `()`, `String`, `Bytes`, `Json<T>`, `Reply`, or `Result<T, E>` with `T: Serialize` and `E: Into<JobError>`",
+    note = "its future is `Send`: no `Rc`, no guard of a `std::sync::Mutex` is kept over an `.await`; what it captures is `Clone + Send + Sync + 'static`"
+)]
 pub trait Handler<M, S>: Clone + Send + Sync + 'static {
     /// What it takes: [`FromJob::Input`] of each parameter.
     type Input;
