@@ -1,9 +1,9 @@
-//! A reader of results that holds still: whoever waits for it can be interrupted.
+//! How runs of fetching go on that were interrupted while nobody read their results, and what is said of those that are over.
 
 use std::process::{Child, Stdio};
 
-use crate::fetch::Pages;
-use crate::rig::{Ran, raincheck, signal, until};
+use crate::fetch::{Pages, fetch};
+use crate::rig::{Ran, signal, until};
 
 /// Ends by signals a run, and gives back how.
 fn interrupted(child: &mut Child) -> (Option<i32>, String) {
@@ -21,9 +21,7 @@ fn interrupted(child: &mut Child) -> (Option<i32>, String) {
 fn a_run_whose_results_nobody_reads_ends_at_a_second_signal_and_goes_on_later() {
     let (pages, folder) = (Pages::start(), tempfile::tempdir().expect("a folder"));
     std::fs::write(folder.path().join("urls"), pages.urls("/plain", 800)).expect("the folder takes a file");
-    let mut child = raincheck()
-        .args(["fetch", "urls", "--per-host", "20"])
-        .current_dir(folder.path())
+    let mut child = fetch(folder.path(), &["urls", "--per-host", "20"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -38,6 +36,21 @@ fn a_run_whose_results_nobody_reads_ends_at_a_second_signal_and_goes_on_later() 
         "{said}"
     );
     drop(unread);
-    let resumed = Ran::of(raincheck().args(["fetch", "--resume"]).current_dir(folder.path()));
+    let resumed = Ran::of(&mut fetch(folder.path(), &["--resume"]));
     assert_eq!(resumed.code, 0, "{resumed:?}");
+}
+
+#[test]
+fn a_run_that_is_over_tells_again_that_some_have_no_answer() {
+    let (pages, folder) = (Pages::start(), tempfile::tempdir().expect("a folder"));
+    for (list, code) in [
+        (pages.urls("/plain", 2), 0),
+        (pages.urls("/plain", 2) + "no url\n", 3),
+    ] {
+        std::fs::write(folder.path().join("urls"), list).expect("the folder takes a file");
+        let run = Ran::of(&mut fetch(folder.path(), &["urls", "-o", "out"]));
+        let again = Ran::of(&mut fetch(folder.path(), &["--resume", "-o", "out"]));
+        assert_eq!((run.code, again.code), (code, code), "{run:?} {again:?}");
+        assert!(again.stderr.contains("is fetched"), "{again:?}");
+    }
 }

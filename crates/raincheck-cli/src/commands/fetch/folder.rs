@@ -34,6 +34,9 @@ pub(crate) struct State {
     pub(crate) batch: Option<BatchId>,
     /// Whether all results are written.
     pub(crate) done: bool,
+    /// How many of them are no answers, once all are.
+    #[serde(default)]
+    pub(crate) failed: u64,
 }
 
 mod batch {
@@ -52,6 +55,14 @@ mod batch {
 }
 
 impl State {
+    /// How the command ends once all is there.
+    pub(crate) fn end(&self) -> Result<(), Failed> {
+        match self.failed + self.bad {
+            0 => Ok(()),
+            _ => Err(Failed::silent(Exit::JobFailed)),
+        }
+    }
+
     /// Its terms.
     pub(crate) fn terms(&self) -> Result<Terms, Failed> {
         let mut terms = Terms::default();

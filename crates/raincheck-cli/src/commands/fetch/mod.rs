@@ -62,12 +62,12 @@ pub(crate) struct Fetch {
     /// The list: a file, or - for standard input
     #[arg(required_unless_present = "resume")]
     file: Option<String>,
-    /// So many requests at once
-    #[arg(short = 'c', long, value_name = "N", default_value_t = CONCURRENCY, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    concurrency: u32,
-    /// So many of them at one host
-    #[arg(long, value_name = "N", default_value_t = PER_HOST, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    per_host: u32,
+    /// So many requests at once [default: 100]
+    #[arg(short = 'c', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    concurrency: Option<u32>,
+    /// So many of them at one host [default: 4]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    per_host: Option<u32>,
     /// So many URLs begin in so much time, such as 50/s [default: no bound]
     #[arg(long, value_name = "RATE")]
     rate: Option<Rate>,
@@ -156,11 +156,12 @@ impl Fetch {
                 let state = self.again(state.clone(), output, server.as_ref())?;
                 (state, server.is_none().then(|| Opening::begin(&folder)))
             }
-            (true, None) if before.is_some() => {
-                output.note(&format!("all that was begun in {} is fetched", folder.shown()));
-                return Ok(());
+            (true, None) => {
+                return before.map_or_else(
+                    || Err(nothing_begun(&folder.shown())),
+                    |state| over(&folder, &state, output),
+                );
             }
-            (true, None) => return Err(nothing_begun(&folder.shown())),
             (false, Some(state)) if !self.restart => return Err(self.unfinished(&folder, state)),
             (false, _) => self.begin(&folder, before.as_ref(), output, server.as_ref())?,
         };
@@ -182,16 +183,14 @@ impl Fetch {
             (Some(session), _) => there::run(work, &session)?,
             (None, opening) => here::run(work, opening.unwrap_or_else(|| Opening::begin(&folder)), trust)?,
         };
-        folder.write(&State {
+        let ended = State {
             done: true,
+            failed: state.lines.saturating_sub(tally.answered),
             ..folder.state()?.unwrap_or(state.clone())
-        })?;
-        let failed = state.lines.saturating_sub(tally.answered);
+        };
+        folder.write(&ended)?;
         output.note(&summary(&state, tally));
-        if failed > 0 || state.bad > 0 {
-            return Err(Failed::silent(Exit::JobFailed));
-        }
-        Ok(())
+        ended.end()
     }
 
     /// Where the work is kept.
@@ -248,6 +247,7 @@ impl Fetch {
             terms: terms.said(),
             output: self.output.as_deref().map(absolute).transpose()?,
             bodies: self.bodies.as_deref().map(absolute).transpose()?,
+            failed: 0,
             lines: taken.lines,
             bad: taken.bad,
             server: server.map(|session| session.client.address.to_string()),
@@ -273,12 +273,12 @@ impl Fetch {
         let said = self.terms()?;
         // On a server they are those of its batch.
         if server.is_none() {
-            terms.concurrency = said.concurrency;
-            terms.per_host = said.per_host;
-            terms.rate = said.rate.or(terms.rate);
+            terms.concurrency = self.concurrency.or(terms.concurrency);
+            terms.per_host = self.per_host.or(terms.per_host);
+            terms.rate = self.rate.or(terms.rate);
         }
         for (name, text) in said.said() {
-            let may_differ = server.is_none() || self.is_default(&name);
+            let may_differ = server.is_none() || !self.says(&name);
             let stays = !(may_differ && LIMITS.contains(&name.as_str()));
             if stays && !state.terms.contains(&(name.clone(), text)) {
                 let option = name.replace('_', "-");
@@ -296,8 +296,8 @@ impl Fetch {
 
     fn terms(&self) -> Result<Terms, Failed> {
         let mut terms = Terms {
-            concurrency: Some(self.concurrency),
-            per_host: Some(self.per_host),
+            concurrency: Some(self.concurrency.unwrap_or(CONCURRENCY)),
+            per_host: Some(self.per_host.unwrap_or(PER_HOST)),
             rate: self.rate,
             max_attempts: self.max_attempts,
             follow: self.follow,
@@ -319,12 +319,12 @@ impl Fetch {
         Ok(terms)
     }
 
-    /// Whether this limit has the value that it has unless said.
-    fn is_default(&self, limit: &str) -> bool {
+    /// Whether something was said of this limit.
+    fn says(&self, limit: &str) -> bool {
         match limit {
-            "concurrency" => self.concurrency == CONCURRENCY,
-            "per_host" => self.per_host == PER_HOST,
-            _ => false,
+            "concurrency" => self.concurrency.is_some(),
+            "per_host" => self.per_host.is_some(),
+            _ => true,
         }
     }
 
@@ -339,13 +339,6 @@ impl Fetch {
         }
         if let Some(server) = &state.server {
             words.push(format!("--url {server}"));
-        } else {
-            if !self.is_default("concurrency") {
-                words.push(format!("-c {}", self.concurrency));
-            }
-            if !self.is_default("per_host") {
-                words.push(format!("--per-host {}", self.per_host));
-            }
         }
         words.join(" ")
     }
@@ -407,6 +400,19 @@ impl Work<'_> {
         );
         failed.next(format!("Go on: {}", self.again))
     }
+}
+
+/// Nothing is left to go on with.
+fn over(folder: &Folder, state: &State, output: Output) -> Result<(), Failed> {
+    let failed = match state.failed + state.bad {
+        0 => String::new(),
+        failed => format!("; {failed} of it without an answer"),
+    };
+    output.note(&format!(
+        "all that was begun in {} is fetched{failed}",
+        folder.shown()
+    ));
+    state.end()
 }
 
 fn nothing_begun(folder: &str) -> Failed {
