@@ -196,8 +196,7 @@ fn each_of(
 pub(crate) fn sweep(conn: &Connection, limit: u32) -> rusqlite::Result<bool> {
     let mut left = u64::from(limit);
     loop {
-        let mut forgotten =
-            conn.prepare_cached("SELECT seq FROM jobs WHERE emitted IS NOT NULL AND state >= 6 LIMIT 1")?;
+        let mut forgotten = conn.prepare_cached("SELECT seq FROM jobs WHERE emitted = 2 LIMIT 1")?;
         let Some(job) = forgotten.query_row([], |row| row.get::<_, i64>(0)).optional()? else {
             return Ok(false);
         };

@@ -4,16 +4,12 @@
 //! changes often; the rest is JSON that `sqlite3` shows as text.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use raincheck_core::batch::{BatchId, Member};
 use raincheck_core::content::Header;
 use raincheck_core::id::{Fence, JobId, Nonce};
-use raincheck_core::job::{
-    Attempt, AttemptOutcome, Failure, Job, JobOptions, Options, Outcome, Phase, Settled, Since,
-};
-use raincheck_core::lease::{Lease, Progress, WorkerKind};
-use raincheck_core::name::{GroupName, Namespace, QueueName, WorkerName};
+use raincheck_core::job::{Job, JobOptions, Options, Outcome, Phase, Settled, Since};
+use raincheck_core::name::{GroupName, Namespace, QueueName};
 use raincheck_core::store::Missing;
 use raincheck_core::time::Timestamp;
 use rusqlite::types::Type;
@@ -22,10 +18,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::sum;
 
+mod shape;
 mod statements;
 mod texts;
 mod write;
 
+use shape::{History, LeaseRow, Said};
 pub(crate) use write::{Rows, WriteRows, write_options};
 
 /// A queue's key in the table `queues`.
@@ -68,89 +66,6 @@ pub(crate) use select_jobs;
 pub(crate) const PLACE: usize = 21;
 
 const BY_KEY: &str = select_jobs!("WHERE seq = ?1");
-
-#[derive(Serialize, Deserialize)]
-struct LeaseRow {
-    #[serde(with = "nonce")]
-    nonce: Nonce,
-    worker: WorkerName,
-    kind: WorkerKind,
-    started: i64,
-    term: u64,
-    expires: i64,
-    deadline: i64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    cancel_by: Option<i64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    claim_id: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    progress: Option<Progress>,
-}
-
-use nonce::digits_of;
-
-/// A nonce as 24 hexadecimal digits.
-mod nonce {
-    use std::borrow::Cow;
-
-    use raincheck_core::id::Nonce;
-    use serde::de::{Deserialize, Deserializer, Error};
-    use serde::ser::Serializer;
-
-    pub(super) fn digits_of(nonce: &Nonce) -> [u8; 24] {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut text = [0; 24];
-        for (pair, byte) in text.as_chunks_mut::<2>().0.iter_mut().zip(nonce.0) {
-            *pair = [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
-        }
-        text
-    }
-
-    pub(super) fn serialize<S: Serializer>(nonce: &Nonce, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(std::str::from_utf8(&digits_of(nonce)).unwrap_or_default())
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Nonce, D::Error> {
-        let text = Cow::<'de, str>::deserialize(deserializer)?;
-        let number = u128::from_str_radix(&text, 16).ok().filter(|_| text.len() == 24);
-        let number = number.ok_or_else(|| D::Error::custom("not a nonce"))?;
-        let mut nonce = Nonce([0; 12]);
-        nonce.0.copy_from_slice(&number.to_be_bytes()[4..]);
-        Ok(nonce)
-    }
-}
-
-#[derive(Serialize, Deserialize)]
-struct AttemptRow {
-    n: u32,
-    worker: WorkerName,
-    started: i64,
-    ended: i64,
-    outcome: AttemptOutcome,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    error: Option<Failure>,
-}
-
-#[derive(Default, Serialize, Deserialize)]
-#[serde(default)]
-struct History {
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    attempts: Vec<AttemptRow>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<Failure>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    retry_of: Option<JobId>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    retried_as: Option<JobId>,
-    /// When it was accepted, where its id does not say: it was made ahead of a clock that was set back.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    created: Option<i64>,
-    /// From when its limits count, where the clock was set.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    accepted_since: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    due_since: Option<i64>,
-}
 
 fn json<T: Serialize>(value: &T) -> rusqlite::Result<String> {
     serde_json::to_string(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
@@ -204,32 +119,6 @@ fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
     Ok(row.get::<_, Option<i64>>(column)?.map(Timestamp::from_millis))
 }
 
-fn lease(row: LeaseRow) -> Lease {
-    Lease {
-        nonce: row.nonce,
-        worker: row.worker,
-        kind: row.kind,
-        started_at: Timestamp::from_millis(row.started),
-        term: Duration::from_millis(row.term),
-        expires_at: Timestamp::from_millis(row.expires),
-        attempt_deadline: Timestamp::from_millis(row.deadline),
-        cancel_by: row.cancel_by.map(Timestamp::from_millis),
-        claim_id: row.claim_id,
-        progress: row.progress,
-    }
-}
-
-fn attempt(row: AttemptRow) -> Attempt {
-    Attempt {
-        n: row.n,
-        worker: row.worker,
-        started_at: Timestamp::from_millis(row.started),
-        ended_at: Timestamp::from_millis(row.ended),
-        outcome: row.outcome,
-        error: row.error,
-    }
-}
-
 /// The job's place in its batch, where it has one.
 fn member(row: &Row<'_>) -> rusqlite::Result<Option<Member>> {
     let Some(seq) = row.get::<_, Option<i64>>(18)? else {
@@ -247,10 +136,11 @@ fn phase(row: &Row<'_>, seq: i64, state: i64, member: Option<Member>) -> rusqlit
     let outcome = match state {
         state::WAITING => return Ok(Phase::Waiting),
         state::RUNNING => {
-            let lease = parsed::<LeaseRow>(row, 15)?.map(lease);
-            return lease
-                .map(Phase::Running)
-                .ok_or_else(|| bad("no lease although it runs"));
+            let lease = parsed::<LeaseRow>(row, 15)?.ok_or_else(|| bad("no lease although it runs"))?;
+            let lease = lease
+                .read(time(row, 10)?)
+                .ok_or_else(|| bad("a lease without a start"))?;
+            return Ok(Phase::Running(lease));
         }
         2 => Outcome::Succeeded,
         3 => Outcome::Failed,
@@ -352,7 +242,13 @@ pub(crate) fn read(row: &Row<'_>, names: &QueueNames) -> rusqlite::Result<Found>
     let (namespace, name) = names.get(&queue).ok_or_else(|| bad("an unknown queue"))?;
     let id = id(seq, row.get(1)?);
     let member = member(row)?;
-    let history: History = parsed(row, 16)?.unwrap_or_default();
+    let mut history: History = parsed(row, 16)?.unwrap_or_default();
+    let said = Said {
+        started_at: time(row, 10)?,
+        finished_at: time(row, 11)?,
+    };
+    let attempts = std::mem::take(&mut history.attempts).into_iter();
+    let attempts: Option<Vec<_>> = attempts.map(|attempt| attempt.read(said)).collect();
     let group = row.get_ref(13)?.as_str_or_null().map_err(|e| unreadable(13, e))?;
     let settled = match row.get::<_, Option<[u8; 28]>>(17)? {
         Some(bytes) => {
@@ -392,7 +288,15 @@ pub(crate) fn read(row: &Row<'_>, names: &QueueNames) -> rusqlite::Result<Found>
         attempt: row.get(6)?,
         fence: Fence(row.get(7)?),
         cancel_requested: row.get(8)?,
-        attempts: history.attempts.into_iter().map(attempt).collect(),
+        attempts: attempts.ok_or_else(|| {
+            unreadable(
+                16,
+                BadRow {
+                    seq,
+                    what: "an attempt without its times",
+                },
+            )
+        })?,
         error: history.error,
         settled,
         retry_of: history.retry_of,

@@ -67,7 +67,7 @@ pub(crate) fn bury(tx: &mut Tx<'_>, key: QueueKey, job: &Job, state: i64) -> rus
     drop_tags(conn, job)?;
     unique::forget(conn, key, job)?;
     let mut update = conn.prepare_cached(
-        "UPDATE jobs SET state = ?2, expires_at = ?3, finished_at = NULL, job_group = NULL, options = NULL, \
+        "UPDATE jobs SET state = ?2, expires_at = ?3, emitted = emitted + 1, finished_at = NULL, job_group = NULL, options = NULL, \
          lease = NULL, history = NULL, settled = NULL, input_type = NULL, input = NULL, result_status = NULL, \
          result_type = NULL, result = NULL, sum = NULL, asked_sum = NULL, history_sum = NULL, input_sum = NULL, \
          result_sum = NULL WHERE seq = ?1",

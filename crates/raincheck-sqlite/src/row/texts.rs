@@ -8,7 +8,7 @@ use raincheck_core::lease::Lease;
 use raincheck_core::time::Timestamp;
 use serde::Serialize;
 
-use super::{AttemptRow, History, LeaseRow, digits_of};
+use super::shape::{AttemptRow, History, LeaseRow, Said, digits_of, is_first, is_success};
 
 /// A text that grows at its end.
 struct Pieces<'a>(&'a mut String);
@@ -22,6 +22,14 @@ impl Pieces<'_> {
 
     fn number(&mut self, number: impl itoa::Integer) -> &mut Self {
         self.raw(itoa::Buffer::new().format(number))
+    }
+
+    /// Appends a number behind its name, where there is one.
+    fn number_of(&mut self, name: &str, number: Option<i64>) -> &mut Self {
+        match number {
+            Some(number) => self.raw(name).number(number),
+            None => self,
+        }
     }
 
     /// Appends a text in quotes, escaped where it has to be.
@@ -40,14 +48,15 @@ impl Pieces<'_> {
     }
 }
 
-/// Writes a lease to `text`, whatever that was before.
-pub(super) fn lease(text: &mut String, lease: &Lease) -> rusqlite::Result<()> {
+/// Writes a job's lease to `text`, whatever that was before; the job was first claimed then.
+pub(super) fn lease(text: &mut String, lease: &Lease, started_at: Option<Timestamp>) -> rusqlite::Result<()> {
     text.clear();
     if lease.cancel_by.is_some() || lease.claim_id.is_some() || lease.progress.is_some() {
-        Pieces(text).json(&lease_row(lease))?;
+        Pieces(text).json(&LeaseRow::new(lease, started_at))?;
         return Ok(());
     }
     let nonce = digits_of(&lease.nonce);
+    let (started, term, expires, deadline) = LeaseRow::numbers(lease, started_at);
     Pieces(text)
         .raw("{\"nonce\":\"")
         .raw(std::str::from_utf8(&nonce).unwrap_or_default())
@@ -55,31 +64,15 @@ pub(super) fn lease(text: &mut String, lease: &Lease) -> rusqlite::Result<()> {
         .text(lease.worker.as_str())?
         .raw(",\"kind\":\"")
         .raw(lease.kind.as_str())
-        .raw("\",\"started\":")
-        .number(lease.started_at.as_millis())
+        .raw("\"")
+        .number_of(",\"started\":", started)
         .raw(",\"term\":")
-        .number(u64::try_from(lease.term.as_millis()).unwrap_or(u64::MAX))
-        .raw(",\"expires\":")
-        .number(lease.expires_at.as_millis())
+        .number(term)
+        .number_of(",\"expires\":", expires)
         .raw(",\"deadline\":")
-        .number(lease.attempt_deadline.as_millis())
+        .number(deadline)
         .raw("}");
     Ok(())
-}
-
-fn lease_row(lease: &Lease) -> LeaseRow {
-    LeaseRow {
-        nonce: lease.nonce,
-        worker: lease.worker.clone(),
-        kind: lease.kind,
-        started: lease.started_at.as_millis(),
-        term: u64::try_from(lease.term.as_millis()).unwrap_or(u64::MAX),
-        expires: lease.expires_at.as_millis(),
-        deadline: lease.attempt_deadline.as_millis(),
-        cancel_by: lease.cancel_by.map(Timestamp::as_millis),
-        claim_id: lease.claim_id.clone(),
-        progress: lease.progress.clone(),
-    }
 }
 
 /// Writes a job's history to `text`, whatever that was before; empty where there is none.
@@ -88,64 +81,46 @@ pub(super) fn history(text: &mut String, job: &Job) -> rusqlite::Result<()> {
     let created = job.created_at != job.id.created_at();
     let links = job.retry_of.is_some() || job.retried_as.is_some();
     if job.error.is_some() || created || links || job.since != Since::default() {
-        Pieces(text).json(&history_of(job))?;
+        Pieces(text).json(&History::new(job))?;
         return Ok(());
     }
     if job.attempts.is_empty() {
         return Ok(());
     }
-    let mut pieces = Pieces(text);
+    let (mut pieces, said) = (Pieces(text), Said::of(job));
     let mut before = "{\"attempts\":[";
     for attempt in &job.attempts {
         pieces.raw(before);
-        one_attempt(&mut pieces, attempt)?;
+        one_attempt(&mut pieces, attempt, said)?;
         before = ",";
     }
     pieces.raw("]}");
     Ok(())
 }
 
-fn one_attempt(pieces: &mut Pieces<'_>, attempt: &Attempt) -> rusqlite::Result<()> {
+fn one_attempt(pieces: &mut Pieces<'_>, attempt: &Attempt, said: Said) -> rusqlite::Result<()> {
     if attempt.error.is_some() {
-        pieces.json(&attempt_row(attempt))?;
+        pieces.json(&AttemptRow::new(attempt, said))?;
         return Ok(());
     }
+    pieces.raw("{");
+    if !is_first(&attempt.n) {
+        pieces.raw("\"n\":").number(attempt.n).raw(",");
+    }
+    let (started, ended) = AttemptRow::times(attempt, said);
     pieces
-        .raw("{\"n\":")
-        .number(attempt.n)
-        .raw(",\"worker\":")
+        .raw("\"worker\":")
         .text(attempt.worker.as_str())?
-        .raw(",\"started\":")
-        .number(attempt.started_at.as_millis())
-        .raw(",\"ended\":")
-        .number(attempt.ended_at.as_millis())
-        .raw(",\"outcome\":\"")
-        .raw(attempt.outcome.as_str())
-        .raw("\"}");
+        .number_of(",\"started\":", started)
+        .number_of(",\"ended\":", ended);
+    if !is_success(&attempt.outcome) {
+        pieces
+            .raw(",\"outcome\":\"")
+            .raw(attempt.outcome.as_str())
+            .raw("\"");
+    }
+    pieces.raw("}");
     Ok(())
-}
-
-fn attempt_row(attempt: &Attempt) -> AttemptRow {
-    AttemptRow {
-        n: attempt.n,
-        worker: attempt.worker.clone(),
-        started: attempt.started_at.as_millis(),
-        ended: attempt.ended_at.as_millis(),
-        outcome: attempt.outcome,
-        error: attempt.error.clone(),
-    }
-}
-
-fn history_of(job: &Job) -> History {
-    History {
-        attempts: job.attempts.iter().map(attempt_row).collect(),
-        error: job.error.clone(),
-        retry_of: job.retry_of,
-        retried_as: job.retried_as,
-        created: (job.created_at != job.id.created_at()).then(|| job.created_at.as_millis()),
-        accepted_since: job.since.accepted.map(Timestamp::as_millis),
-        due_since: job.since.due.map(Timestamp::as_millis),
-    }
 }
 
 #[cfg(test)]
@@ -153,7 +128,7 @@ mod tests {
     use std::time::Duration;
 
     use raincheck_core::id::{JobId, Nonce};
-    use raincheck_core::job::{AttemptOutcome, Failure};
+    use raincheck_core::job::{AttemptOutcome, Failure, Outcome, Phase};
     use raincheck_core::lease::{Progress, WorkerKind};
     use raincheck_core::name::WorkerName;
 
@@ -217,8 +192,13 @@ mod tests {
         });
         let mut text = "what was there before".to_owned();
         for one in &leases {
-            lease(&mut text, one).unwrap();
-            assert_eq!(text, super::super::json(&lease_row(one)).unwrap());
+            for first in [None, Some(one.started_at), Some(Timestamp::from_millis(7))] {
+                lease(&mut text, one, first).unwrap();
+                assert_eq!(text, super::super::json(&LeaseRow::new(one, first)).unwrap());
+                let read: LeaseRow = serde_json::from_str(&text).unwrap();
+                let term = Duration::from_millis(u64::try_from(one.term.as_millis()).unwrap_or(u64::MAX));
+                assert_eq!(read.read(first), Some(Lease { term, ..one.clone() }));
+            }
         }
         assert!(leases.len() >= 12, "{}", leases.len());
     }
@@ -252,7 +232,20 @@ mod tests {
         assert_eq!(text, "", "none");
         let mut check = |job: &Job| {
             history(&mut text, job).unwrap();
-            assert_eq!(text, super::super::json(&history_of(job)).unwrap());
+            assert_eq!(text, super::super::json(&History::new(job)).unwrap());
+            let read: History = serde_json::from_str(&text).unwrap();
+            let read = read.attempts.into_iter().map(|one| one.read(Said::of(job)));
+            assert_eq!(read.collect::<Option<Vec<_>>>().as_ref(), Some(&job.attempts));
+        };
+        for few in 1..=attempts().len() {
+            job.attempts = attempts()[..few].to_vec();
+            check(&job);
+        }
+        job.started_at = Some(Timestamp::from_millis(1_790_000_000_123));
+        job.phase = Phase::Done {
+            outcome: Outcome::Succeeded,
+            finished_at: Timestamp::from_millis(1_790_000_000_456),
+            expires_at: Timestamp::from_millis(1_790_000_999_999),
         };
         for few in 1..=attempts().len() {
             job.attempts = attempts()[..few].to_vec();
@@ -272,5 +265,8 @@ mod tests {
             changed.attempts.clear();
             check(&changed);
         }
+        job.attempts = attempts()[..1].to_vec();
+        history(&mut text, &job).unwrap();
+        assert_eq!(text, "{\"attempts\":[{\"worker\":\"node-1/4\"}]}");
     }
 }

@@ -7,7 +7,6 @@ use std::cell::RefCell;
 use raincheck_core::batch::Member;
 use raincheck_core::content::{Input, JobResult};
 use raincheck_core::job::{Job, Phase};
-use raincheck_core::lease::Lease;
 use raincheck_core::name::GroupName;
 use raincheck_core::time::Timestamp;
 use rusqlite::{Connection, params};
@@ -223,7 +222,7 @@ impl Rows<'_> {
         } = new;
         let options = options_text(job)?;
         let (mut lease, mut history) = (self.lease.borrow_mut(), self.history.borrow_mut());
-        let lease = lease_text(&mut lease, job.lease())?;
+        let lease = lease_text(&mut lease, job)?;
         let history = history_text(&mut history, job)?;
         let (seq, (state, ..)) = (key(job.id), phase_columns(job, 0));
         let input = input.as_ref();
@@ -262,7 +261,7 @@ impl Rows<'_> {
 
     fn write_claimed(&self, job: &Job) -> rusqlite::Result<()> {
         let mut lease = self.lease.borrow_mut();
-        let lease = lease_text(&mut lease, job.lease())?;
+        let lease = lease_text(&mut lease, job)?;
         self.claim.run(self.conn, |values| {
             values
                 .put(key(job.id))?
@@ -330,7 +329,7 @@ impl Rows<'_> {
              history_sum = ?16 WHERE seq = ?1",
         )?;
         let (mut lease, mut history) = (self.lease.borrow_mut(), self.history.borrow_mut());
-        let lease = lease_text(&mut lease, job.lease())?;
+        let lease = lease_text(&mut lease, job)?;
         let history = history_text(&mut history, job)?;
         update.execute(params![
             key(job.id),
@@ -354,9 +353,9 @@ impl Rows<'_> {
     }
 }
 
-fn lease_text<'t>(text: &'t mut String, lease: Option<&Lease>) -> rusqlite::Result<Option<&'t str>> {
-    let Some(lease) = lease else { return Ok(None) };
-    texts::lease(text, lease)?;
+fn lease_text<'t>(text: &'t mut String, job: &Job) -> rusqlite::Result<Option<&'t str>> {
+    let Some(lease) = job.lease() else { return Ok(None) };
+    texts::lease(text, lease, job.started_at)?;
     Ok(Some(text))
 }
 

@@ -1,9 +1,13 @@
 //! Files of earlier versions: each is brought to today's, wherever that broke off.
 
+use raincheck_core::job::AttemptOutcome;
+use raincheck_core::name::{Namespace, QueueName};
+use raincheck_core::time::Timestamp;
 use rusqlite::Batch;
 use rusqlite::fallible_iterator::FallibleIterator as _;
 
 use super::*;
+use crate::row::{self, Found, QueueNames};
 
 /// In memory where there is such a place: nothing is proven of syncs here.
 fn folder() -> tempfile::TempDir {
@@ -97,6 +101,52 @@ fn wherever_a_migration_is_broken_off_the_next_start_finds_one_version_or_the_ne
             );
         }
     }
+}
+
+#[test]
+fn what_the_version_before_wrote_of_leases_and_attempts_is_read_as_it_was() {
+    const LEASE: &str = r#"{"nonce":"00000000000000000000000a","worker":"w","kind":"pull","started":40,"term":1000,"expires":940,"deadline":9000}"#;
+    const HISTORY: &str = r#"{"attempts":[{"n":1,"worker":"v","started":10,"ended":20,"outcome":"lease_lost"},{"n":2,"worker":"w","started":40,"ended":50,"outcome":"succeeded"}]}"#;
+    let dir = folder();
+    let path = dir.path().join("raincheck.db");
+    let conn = of_version(&path, 20);
+    for (seq, state, more) in [(2, 1, "lease"), (3, 2, "history")] {
+        let text = if more == "lease" { LEASE } else { HISTORY };
+        conn.execute(
+            &format!(
+                "INSERT INTO jobs (seq, tail, queue, state, priority, version, attempt, fence, cancelling, run_at, started_at, \
+                 finished_at, expires_at, {more}) VALUES ({seq}, 2, 1, {state}, 5, 4, 2, 2, 0, 9, 10, \
+                 iif({state} = 2, 50, NULL), iif({state} = 2, 99, NULL), ?1)"
+            ),
+            [text],
+        )
+        .expect("a job");
+    }
+    conn.execute_batch("UPDATE jobs SET emitted = 1; UPDATE jobs SET state = 6 WHERE seq = 1")
+        .expect("a tombstone, of which output is left");
+    drop(conn);
+    let (conn, ..) = open_writer(&path, 64, 0).expect("it is opened");
+    let names = QueueNames::from([(1, (Namespace::default(), QueueName::new("q").expect("a name")))]);
+    let read = |seq| match row::load_key(&conn, &names, seq) {
+        Ok(Some(Found::Job(_, job))) => job,
+        other => panic!("{other:?}"),
+    };
+    let lease = read(2).lease().cloned().expect("it runs");
+    let millis = [lease.started_at, lease.expires_at, lease.attempt_deadline].map(Timestamp::as_millis);
+    assert_eq!(millis, [40, 940, 9000]);
+    let attempts = read(3).attempts;
+    let times = attempts
+        .iter()
+        .map(|one| (one.n, one.started_at.as_millis(), one.ended_at.as_millis()));
+    assert_eq!(times.collect::<Vec<_>>(), [(1, 10, 20), (2, 40, 50)]);
+    let outcomes = [attempts[0].outcome, attempts[1].outcome];
+    assert_eq!(outcomes, [AttemptOutcome::LeaseLost, AttemptOutcome::Succeeded]);
+    let mut select = conn
+        .prepare("SELECT emitted FROM jobs ORDER BY seq")
+        .expect("a query");
+    let emitted = select.query_map([], |row| row.get(0)).expect("rows");
+    let emitted: Vec<i64> = emitted.collect::<Result<_, _>>().expect("numbers");
+    assert_eq!(emitted, [2, 1, 1], "only what is forgotten is to be swept");
 }
 
 #[test]
