@@ -1,6 +1,7 @@
 //! A bar on stderr that shows how far something is.
 //!
-//! Invariant: nothing is drawn where stderr is no terminal, and what was drawn is gone before anything else is written.
+//! Invariant: nothing is drawn where stderr is no terminal, and what was drawn is gone before anything else is written: it is no longer
+//! than a line of the terminal.
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
@@ -8,7 +9,9 @@ use std::sync::Mutex;
 
 use crate::output::{Output, Shape};
 
+/// The longest bar, and the shortest that says something.
 const WIDTH: usize = 24;
+const WIDTH_MIN: usize = 6;
 
 /// The bar.
 #[derive(Debug)]
@@ -42,14 +45,14 @@ impl Progress {
             return;
         }
         if let Ok(label) = self.label.lock() {
-            draw(&line(&label, share));
+            draw(&line(&label, share, columns()));
         }
     }
 
     /// The same with another label, drawn once.
     pub(crate) fn draw(&self, label: &str, share: f64) {
         if self.on {
-            draw(&line(label, share));
+            draw(&line(label, share, columns()));
         }
     }
 
@@ -67,15 +70,28 @@ impl Drop for Progress {
     }
 }
 
-fn line(label: &str, share: f64) -> String {
+/// How many characters a line of the terminal has; as many as there may be where it does not say.
+fn columns() -> usize {
+    let size = rustix::termios::tcgetwinsize(std::io::stderr());
+    size.map_or(0, |size| usize::from(size.ws_col))
+        .checked_sub(1)
+        .unwrap_or(usize::MAX)
+}
+
+fn line(label: &str, share: f64, columns: usize) -> String {
+    let left = columns.saturating_sub(label.chars().count() + "[] ".len());
+    if left < WIDTH_MIN {
+        return label.chars().take(columns).collect();
+    }
+    let width = left.min(WIDTH);
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "a share of a small width"
     )]
-    let full = (share.clamp(0.0, 1.0) * WIDTH as f64) as usize;
+    let full = (share.clamp(0.0, 1.0) * width as f64) as usize;
     let mut line = String::new();
-    let _ = write!(line, "[{:<WIDTH$}] {label}", "#".repeat(full));
+    let _ = write!(line, "[{:<width$}] {label}", "#".repeat(full));
     line
 }
 
@@ -90,8 +106,15 @@ mod tests {
 
     #[test]
     fn the_bar_grows_from_empty_to_full() {
-        assert_eq!(line("x", 0.0), "[                        ] x");
-        assert_eq!(line("x", 0.5), "[############            ] x");
-        assert_eq!(line("x", 7.0), "[########################] x");
+        assert_eq!(line("x", 0.0, 80), "[                        ] x");
+        assert_eq!(line("x", 0.5, 80), "[############            ] x");
+        assert_eq!(line("x", 7.0, usize::MAX), "[########################] x");
+    }
+
+    #[test]
+    fn no_line_is_longer_than_the_terminals() {
+        assert_eq!(line("three words here", 0.5, 29), "[#####     ] three words here");
+        assert_eq!(line("three words here", 0.5, 24), "three words here");
+        assert_eq!(line("three words here", 0.5, 7), "three w");
     }
 }
