@@ -223,7 +223,8 @@ async fn whole(mut body: Body, most: u64, no_body: bool) -> Result<Bytes, Unread
     if body.size_hint().lower() > most {
         return Err(Unread::TooLarge);
     }
-    let mut all = BytesMut::new();
+    // Grown by halves and wholes it would take twice as much on its way.
+    let mut all = BytesMut::with_capacity(usize::try_from(body.size_hint().lower()).unwrap_or(0));
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| Unread::Broken(root_cause(&error)))?;
         // A result has no trailers.

@@ -119,7 +119,8 @@ async fn read_body(mut body: Incoming, max: u64, emitter: Option<&Emitter>) -> R
     if body.size_hint().lower() > max {
         return Err(Unread::TooLarge);
     }
-    let mut whole = BytesMut::new();
+    // Grown by halves and wholes it would take twice as much on its way.
+    let mut whole = BytesMut::with_capacity(usize::try_from(body.size_hint().lower()).unwrap_or(0));
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| Unread::BrokenOff {
             after: whole.len(),
