@@ -2,6 +2,8 @@
 //!
 //! Invariant: asked by those who read and by nobody else.
 
+use std::time::Duration;
+
 use raincheck_core::host::HostHeld;
 use raincheck_core::name::GroupName;
 use raincheck_core::queue::{Queue, Worker};
@@ -24,6 +26,16 @@ impl Node {
             return self.0.hosts.shut(&HostName::named(group.as_str()), now);
         }
         self.0.hosts.held(&hosts_of(queue), now)
+    }
+
+    /// The hosts of URLs that are fetched which asked to be left alone (`Retry-After`), and for how long yet.
+    #[must_use]
+    pub fn paused_hosts(&self) -> Vec<(String, Duration)> {
+        let now = self.0.store.now();
+        let paused = self.0.hosts.paused(now).into_iter();
+        paused
+            .map(|(host, until)| (host.as_str().to_owned(), until.since(now)))
+            .collect()
     }
 
     /// At how many hosts of a queue the circuit is not closed; `None` where it is not pushed.

@@ -20,7 +20,7 @@ use tokio::task;
 
 use super::ahead::Ahead;
 use super::folder::{Folder, State};
-use super::results::{Results, Written};
+use super::results::{News, Results, Written};
 use super::{Tally, Work, feed, list};
 use crate::exit::{Exit, Failed};
 use crate::signals::Signals;
@@ -185,18 +185,18 @@ async fn all(folder: &Folder, state: &State, results: Results, node: &Node) -> R
     };
     tokio::select! {
         ended = handing => ended,
-        ended = hand_on(coming, &results, &ended) => ended,
+        ended = hand_on(coming, &results, &ended, node) => ended,
     }
 }
 
 /// Hands results on as they come, until there are no more or nobody takes them.
-async fn hand_on(mut coming: Coming, results: &Results, done: &Cell<u64>) -> Result<(), Failed> {
+async fn hand_on(mut coming: Coming, results: &Results, done: &Cell<u64>, node: &Node) -> Result<(), Failed> {
     loop {
         let page = tokio::select! {
             biased;
             page = coming.next() => page?,
             () = tokio::time::sleep(TICK) => {
-                if results.write(Vec::new()).await {
+                if results.write(News::None(node.paused_hosts())).await {
                     continue;
                 }
                 return Ok(());
@@ -215,7 +215,7 @@ async fn hand_on(mut coming: Coming, results: &Results, done: &Cell<u64>) -> Res
             };
             named.push((finished, url));
         }
-        if !results.write(named).await {
+        if !results.write(News::Page(named)).await {
             return Ok(());
         }
     }

@@ -25,6 +25,8 @@ pub(crate) struct Meter {
     before: u64,
     began: Instant,
     drawn: Option<Instant>,
+    /// What is waited for.
+    waits: Option<String>,
 }
 
 impl Meter {
@@ -36,6 +38,7 @@ impl Meter {
             before: 0,
             began: Instant::now(),
             drawn: None,
+            waits: None,
         }
     }
 
@@ -49,8 +52,21 @@ impl Meter {
         self.tally
     }
 
+    /// Nothing came for a while, and these hosts asked to be left alone for so long yet.
+    pub(crate) fn waits_for(&mut self, paused: &[(String, Duration)]) {
+        let first = paused.iter().min_by_key(|(_, left)| *left);
+        self.waits = first.map(|(host, left)| {
+            let left = coarse(*left);
+            match paused.len() {
+                1 => format!("{host} asked to wait, {left} yet"),
+                hosts => format!("{hosts} hosts asked to wait, {host} {left} yet"),
+            }
+        });
+    }
+
     /// One more result.
     pub(crate) fn count(&mut self, ended: Ended<'_>) {
+        self.waits = None;
         let fetched = ended.fetched.unwrap_or_default();
         let tally = &mut self.tally;
         tally.done += 1;
@@ -74,7 +90,13 @@ impl Meter {
         self.drawn = Some(now);
         let tally = self.tally;
         bar.draw(
-            &label(tally, self.all, tally.done - self.before, now - self.began),
+            &label(
+                tally,
+                self.all,
+                tally.done - self.before,
+                now - self.began,
+                self.waits.as_deref(),
+            ),
             share(tally.done, self.all),
         );
     }
@@ -102,7 +124,7 @@ fn share(part: u64, whole: u64) -> f64 {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "people read three digits of it")]
-fn label(tally: Tally, all: u64, lately: u64, took: Duration) -> String {
+fn label(tally: Tally, all: u64, lately: u64, took: Duration, waits: Option<&str>) -> String {
     let rate = lately as f64 / took.as_secs_f64().max(0.001);
     let left = all.saturating_sub(tally.done);
     let mut label = format!("{}/{all}  {rate:.0}/s  {}", tally.done, bytes(tally.bytes));
@@ -110,7 +132,10 @@ fn label(tally: Tally, all: u64, lately: u64, took: Duration) -> String {
     if failed > 0 {
         label.push_str(&format!("  {failed} failed"));
     }
-    if rate > 0.0 && left > 0 {
+    if let Some(waits) = waits {
+        label.push_str("  ");
+        label.push_str(waits);
+    } else if rate > 0.0 && left > 0 {
         let seconds = (left as f64 / rate).min(1e9).round();
         label.push_str(&format!("  {} left", coarse(Duration::from_secs_f64(seconds))));
     }
@@ -133,6 +158,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn who_asked_to_wait_is_told_instead_of_a_time_that_nobody_knows() {
+        let mut meter = Meter::new(Output::new(false, true, false), 3, true);
+        meter.count(Ended::default());
+        meter.waits_for(&[
+            ("b".to_owned(), Duration::from_secs(90)),
+            ("a".to_owned(), Duration::from_secs(30)),
+        ]);
+        let label = label(meter.tally, 3, 1, Duration::from_secs(1), meter.waits.as_deref());
+        assert_eq!(label, "1/3  1/s  0 B  1 failed  2 hosts asked to wait, a 30s yet");
+        meter.count(Ended::default());
+        assert_eq!(meter.waits, None, "something came");
+    }
+
+    #[test]
     fn the_label_says_how_far_how_fast_and_how_long_yet() {
         let tally = Tally {
             done: 50,
@@ -141,9 +180,12 @@ mod tests {
             ..Tally::default()
         };
         assert_eq!(
-            label(tally, 200, 50, Duration::from_secs(10)),
+            label(tally, 200, 50, Duration::from_secs(10), None),
             "50/200  5/s  1.5 MiB  2 failed  30s left"
         );
-        assert_eq!(label(Tally::default(), 3, 0, Duration::ZERO), "0/3  0/s  0 B");
+        assert_eq!(
+            label(Tally::default(), 3, 0, Duration::ZERO, None),
+            "0/3  0/s  0 B"
+        );
     }
 }

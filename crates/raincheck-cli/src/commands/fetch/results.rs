@@ -3,6 +3,8 @@
 //! Invariants: they are written in the order in which they were handed over, and counted once; no more pages than one are held beside
 //! the one that is written.
 
+use std::time::Duration;
+
 use raincheck::core::batch::Finished;
 use raincheck::core::job::Outcome;
 use raincheck::fetch::{Fetched, FetchedLine};
@@ -15,12 +17,20 @@ use super::meter::{Ended, Meter};
 use super::out::Out;
 use crate::exit::Failed;
 
-/// What is handed over: results, each with its URL where nothing else says which it was. None where none came for a while.
+/// Results, each with its URL where nothing else says which it was.
 type Page = Vec<(Finished, Option<String>)>;
+
+/// What is handed over.
+#[derive(Debug)]
+pub(super) enum News {
+    Page(Page),
+    /// None came for a while; these hosts asked to be left alone, and for how long yet.
+    None(Vec<(String, Duration)>),
+}
 
 /// Where results are handed over to.
 #[derive(Clone, Debug)]
-pub(super) struct Results(mpsc::Sender<Page>);
+pub(super) struct Results(mpsc::Sender<News>);
 
 /// What is there once all is written.
 pub(super) struct Written {
@@ -36,13 +46,13 @@ impl Results {
         (Self(to), spawn_blocking(move || write(out, meter, after, pages)))
     }
 
-    /// Hands a page over. `false` where nothing more can be written.
-    pub(super) async fn write(&self, page: Page) -> bool {
-        self.0.send(page).await.is_ok()
+    /// Hands it over. `false` where nothing more can be written.
+    pub(super) async fn write(&self, news: News) -> bool {
+        self.0.send(news).await.is_ok()
     }
 }
 
-fn write(mut out: Out, mut meter: Meter, after: u64, pages: mpsc::Receiver<Page>) -> Written {
+fn write(mut out: Out, mut meter: Meter, after: u64, pages: mpsc::Receiver<News>) -> Written {
     let ended = write_all(&mut out, &mut meter, after, pages);
     Written { out, meter, ended }
 }
@@ -51,12 +61,19 @@ fn write_all(
     out: &mut Out,
     meter: &mut Meter,
     after: u64,
-    mut pages: mpsc::Receiver<Page>,
+    mut pages: mpsc::Receiver<News>,
 ) -> Result<(), Failed> {
     let mut lines = Vec::new();
     let mut flushed = Instant::now();
-    while let Some(page) = pages.blocking_recv() {
+    while let Some(news) = pages.blocking_recv() {
         lines.clear();
+        let page = match news {
+            News::Page(page) => page,
+            News::None(paused) => {
+                meter.waits_for(&paused);
+                Page::new()
+            }
+        };
         for (finished, url) in &page {
             let told = finished.result.as_deref().and_then(Fetched::of);
             meter.count(ended(finished, told));
