@@ -211,7 +211,8 @@ impl Testing {
             };
             assert!(
                 Instant::now() < until,
-                "queue {} still has jobs after {PATIENCE:?}: {:?}",
+                "queue {} still has jobs after {PATIENCE:?}: {:?}. The test's clock stands still: a function whose time is over, or that was cancelled \
+                 and does not heed stopped(), is dropped once advance(..) has turned it",
                 busy.queue.name,
                 busy.counts
             );
