@@ -58,11 +58,23 @@ impl FromRequestParts<Api> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        let route = parts.extensions.get::<MatchedPath>().cloned();
+        let route = route.as_ref().map_or("", MatchedPath::as_str);
+        Self::of(parts, api, route).await
+    }
+}
+
+impl Caller {
+    /// Who calls this route.
+    ///
+    /// # Errors
+    /// When it may not.
+    pub(crate) async fn of(parts: &mut Parts, api: &Api, route: &str) -> Result<Self, Problem> {
         let act = parts.extensions.remove::<OnItsWay>().map(Box::new);
         let caller = match parts.extensions.remove::<Admitted>() {
             None if api.node.has_keys() => return Err(unauthenticated()),
             None => anyone(parts, api).await?,
-            Some(Admitted::Key(key)) => by_key(parts, api, key).await?,
+            Some(Admitted::Key(key)) => by_key(parts, api, key, route).await?,
             Some(Admitted::Guest) => guest(parts, api).await?,
         };
         Ok(Self { act, ..caller })
@@ -83,7 +95,7 @@ async fn anyone(parts: &mut Parts, api: &Api) -> Result<Caller, Problem> {
     })
 }
 
-async fn by_key(parts: &mut Parts, api: &Api, key: Arc<Kept>) -> Result<Caller, Problem> {
+async fn by_key(parts: &mut Parts, api: &Api, key: Arc<Kept>, route: &str) -> Result<Caller, Problem> {
     let namespace = namespace(parts, &key)?;
     let ticket = ticket::admit(parts, api, Some(&namespace)).await?;
     let caller = Caller {
@@ -92,7 +104,7 @@ async fn by_key(parts: &mut Parts, api: &Api, key: Arc<Kept>) -> Result<Caller, 
         who: Who::Key(key),
         act: None,
     };
-    caller.allowed(parts, api).await?;
+    caller.allowed(parts, api, route).await?;
     Ok(caller)
 }
 
@@ -179,15 +191,11 @@ impl Caller {
     }
 
     /// Whether the caller's key may do what is asked, as far as the head of the request tells.
-    async fn allowed(&self, parts: &Parts, api: &Api) -> Result<(), Problem> {
+    async fn allowed(&self, parts: &Parts, api: &Api, route: &str) -> Result<(), Problem> {
         let Who::Key(key) = &self.who else {
             return Ok(());
         };
-        let path = parts
-            .extensions
-            .get::<MatchedPath>()
-            .map_or("", MatchedPath::as_str);
-        let Some(need) = needs::need(&parts.method, path) else {
+        let Some(need) = needs::need(&parts.method, route) else {
             return Err(Problem::new(Code::Forbidden, "no key opens this path"));
         };
         if !key.grants.scopes.contains(need.scope) {

@@ -62,6 +62,16 @@ impl FromRequestParts<Api> for QueuePath {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &Api) -> Result<Self, Problem> {
+        Self::of(parts)
+    }
+}
+
+impl QueuePath {
+    /// The queue that a path names.
+    ///
+    /// # Errors
+    /// When it can be none.
+    pub(crate) fn of(parts: &Parts) -> Result<Self, Problem> {
         QueueName::new(named(parts))
             .map(Self)
             .map_err(|_| unknown_queue(named(parts)))
@@ -157,12 +167,10 @@ impl NoBody {
 ///
 /// # Errors
 /// When it is larger, too slow or broken off. The connection is then closed.
-pub(crate) async fn body(
-    api: &Api,
-    body: axum::body::Body,
-    limit: u64,
-    whose: &str,
-) -> Result<Bytes, Problem> {
+pub(crate) async fn body<B>(api: &Api, body: B, limit: u64, whose: &str) -> Result<Bytes, Problem>
+where
+    B: http_body::Body<Data = Bytes>,
+{
     let read = read_body(body, limit, api.options.body_pace, &api.room).await;
     read.map_err(|error| match error {
         BodyError::TooLarge { limit } => closing(Problem::new(

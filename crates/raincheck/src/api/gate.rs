@@ -62,7 +62,7 @@ pub(crate) struct Lets {
     pub(crate) cors: Option<Cors>,
 }
 
-/// All routes behind the gate. It stands around the router, not around each route: one box less for every request.
+/// All routes behind the gate. It stands around all of them, not around each: one box less for every request.
 #[derive(Clone, Debug)]
 pub struct Gate<S> {
     inner: S,
@@ -98,6 +98,7 @@ impl<S> Gate<S> {
 impl<S, B> Service<Request<B>> for Gate<S>
 where
     S: Service<Request<B>, Response = Response, Error = Infallible>,
+    S::Future: Unpin,
 {
     type Response = Response;
     type Error = Infallible;
@@ -146,7 +147,7 @@ where
         let answer = match (verdict, preflight) {
             (Err(problem), _) => Err(Box::new(problem.into_response())),
             (Ok(()), Some(response)) => Err(response),
-            (Ok(()), None) => Ok(Box::pin(self.inner.call(request))),
+            (Ok(()), None) => Ok(self.inner.call(request)),
         };
         Passing {
             answer,
@@ -231,7 +232,7 @@ pub(super) fn by_ticket(uri: &http::Uri) -> bool {
 /// A request on its way through a route.
 #[derive(Debug)]
 pub struct Passing<F> {
-    answer: Result<Pin<Box<F>>, Box<Response>>,
+    answer: Result<F, Box<Response>>,
     /// The origin of the page that asks, where it is one that was named.
     page: Option<Box<HeaderValue>>,
     /// What the caller is held to, told in the answer.
@@ -267,13 +268,13 @@ impl Counted {
     }
 }
 
-impl<F: Future<Output = Result<Response, Infallible>>> Passing<F> {
+impl<F: Future<Output = Result<Response, Infallible>> + Unpin> Passing<F> {
     /// What the route answers, or whatever was found before.
     fn answer(&mut self, cx: &mut Context<'_>) -> Poll<Response> {
         match &mut self.answer {
             Err(response) => Poll::Ready(std::mem::take(&mut **response)),
             Ok(future) => within(&mut self.request_id, || {
-                match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+                match catch_unwind(AssertUnwindSafe(|| Pin::new(future).poll(cx))) {
                     Ok(Poll::Pending) => Poll::Pending,
                     Ok(Poll::Ready(Ok(response))) => Poll::Ready(response),
                     Ok(Poll::Ready(Err(never))) => match never {},
@@ -288,7 +289,7 @@ impl<F: Future<Output = Result<Response, Infallible>>> Passing<F> {
     }
 }
 
-impl<F: Future<Output = Result<Response, Infallible>>> Future for Passing<F> {
+impl<F: Future<Output = Result<Response, Infallible>> + Unpin> Future for Passing<F> {
     type Output = Result<Response, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {

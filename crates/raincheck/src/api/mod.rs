@@ -42,6 +42,7 @@ mod throttling;
 pub(crate) mod ticket;
 mod until;
 mod wait;
+mod ways;
 pub(crate) mod webhook;
 pub(crate) mod wire;
 mod wish;
@@ -49,7 +50,6 @@ mod wish;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use raincheck_core::name::Namespace;
 
 use crate::node::Node;
@@ -65,6 +65,7 @@ pub use openapi::openapi_json;
 pub use text::{base64 as from_base64, to_base64};
 pub use throttling::{ADDRESS_USUAL, KEY_USUAL};
 pub(crate) use ticket::Ticket;
+pub use ways::Ways;
 
 /// How the API behaves.
 #[derive(Clone, Debug)]
@@ -141,7 +142,7 @@ impl std::ops::Deref for Api {
 }
 
 /// The whole API over a node: what [`serve`](crate::server::serve) takes.
-pub type Service = Gate<Router>;
+pub type Service = Gate<Ways>;
 
 /// The whole API over a node, closed, with default limits.
 pub fn service(node: Node) -> Service {
@@ -184,10 +185,10 @@ fn gated(api: Api) -> Service {
     let router = router
         .fallback(gate::not_found)
         .method_not_allowed_fallback(gate::method_not_allowed)
-        .with_state(api);
+        .with_state(api.clone());
     let audit = audit::Audit::new(store, random, &paths, openapi::declared(&document));
     Gate::new(
-        router,
+        ways::Ways::new(router, api),
         gate::Lets { closed, cors },
         Some(door),
         Some(audit),

@@ -197,9 +197,11 @@ async fn a_full_disk_takes_nothing_new_but_knows_what_it_took() {
 
 #[tokio::test]
 async fn a_panic_in_a_handler_is_a_problem_like_any_other() {
-    let panics = tower::service_fn(|_: Request<Body>| async {
-        assert!(std::env::var("RAINCHECK_NEVER_SET").is_ok(), "on purpose");
-        Ok::<Response, Infallible>(Response::default())
+    let panics = tower::service_fn(|_: Request<Body>| {
+        Box::pin(async {
+            assert!(std::env::var("RAINCHECK_NEVER_SET").is_ok(), "on purpose");
+            Ok::<Response, Infallible>(Response::default())
+        })
     });
     let request = Request::get("/")
         .header("host", "localhost")

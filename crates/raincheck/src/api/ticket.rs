@@ -50,6 +50,11 @@ impl Ticket {
     pub(crate) fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).expect("letters and digits are text")
     }
+
+    /// The same, for an answer that shows it many times.
+    pub(crate) const fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 impl fmt::Display for Ticket {
@@ -67,11 +72,41 @@ impl fmt::Debug for Ticket {
 
 /// The key that tickets are signed with; the store's, read when it is first needed.
 #[derive(Debug, Default)]
-pub(crate) struct TicketKey(OnceCell<Secret>);
+pub(crate) struct TicketKey(OnceCell<Signing>);
+
+/// Signs by a key that it has taken in already: that is half of what a signature costs.
+struct Signing(Hmac<Sha256>);
+
+impl fmt::Debug for Signing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Signing(…)")
+    }
+}
+
+impl Signing {
+    fn by(key: &Secret) -> Self {
+        let mac = Hmac::<Sha256>::new_from_slice(key.reveal()).expect("a key of any length is taken");
+        Self(mac.chain_update(b"raincheck ticket\0"))
+    }
+
+    fn mac(&self, ns: &Namespace, id: JobId, end: u64) -> Hmac<Sha256> {
+        // Names hold no zero byte, so none of the parts can run into the next.
+        self.0
+            .clone()
+            .chain_update(ns.as_str())
+            .chain_update(b"\0")
+            .chain_update(id.text().as_bytes())
+            .chain_update(b"\0")
+            .chain_update(end.to_be_bytes())
+    }
+}
 
 impl TicketKey {
-    async fn get(&self, node: &Node) -> Result<&Secret, StoreError> {
-        let ask = || node.store().ticket_key(node.options().random.secret());
+    async fn get(&self, node: &Node) -> Result<&Signing, StoreError> {
+        let ask = || async {
+            let secret = node.store().ticket_key(node.options().random.secret()).await?;
+            Ok(Signing::by(&secret))
+        };
         self.0.get_or_try_init(ask).await
     }
 
@@ -91,10 +126,10 @@ impl TicketKey {
     }
 }
 
-fn signed(key: &Secret, ns: &Namespace, id: JobId, until: Timestamp) -> Ticket {
+fn signed(key: &Signing, ns: &Namespace, id: JobId, until: Timestamp) -> Ticket {
     let end = u64::try_from(until.as_millis().div_euclid(1000)).unwrap_or_default();
     let end = end.min((1 << (8 * END)) - 1);
-    let signature = mac(key, ns, id, end).finalize().into_bytes();
+    let signature = key.mac(ns, id, end).finalize().into_bytes();
     let mut ticket = [0; 2 + 2 * (END + SIGNATURE)];
     ticket[..2].copy_from_slice(FORM);
     let bytes = end.to_be_bytes().into_iter().skip(8 - END).chain(signature);
@@ -104,18 +139,6 @@ fn signed(key: &Secret, ns: &Namespace, id: JobId, until: Timestamp) -> Ticket {
         digits[1] = DIGITS[usize::from(byte & 15)];
     }
     Ticket(ticket)
-}
-
-fn mac(key: &Secret, ns: &Namespace, id: JobId, end: u64) -> Hmac<Sha256> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key.reveal()).expect("a key of any length is taken");
-    // Names hold no zero byte, so none of the parts can run into the next.
-    mac.update(b"raincheck ticket\0");
-    mac.update(ns.as_str().as_bytes());
-    mac.update(b"\0");
-    mac.update(id.to_string().as_bytes());
-    mac.update(b"\0");
-    mac.update(&end.to_be_bytes());
-    mac
 }
 
 /// Takes the ticket out of a request's query and checks it, for the caller's namespace, or where the caller has none for the
@@ -146,7 +169,7 @@ pub(crate) async fn admit(
         None => api.node.store().home(id).await?.unwrap_or_default(),
     };
     let key = api.tickets.get(&api.node).await?;
-    mac(key, &ns, id, end)
+    key.mac(&ns, id, end)
         .verify_truncated_left(&signature)
         .map_err(|_| refused())?;
     let until = Timestamp::from_millis(i64::try_from(end * 1000).unwrap_or(i64::MAX));

@@ -6,7 +6,7 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -135,23 +135,24 @@ impl Pacer {
     where
         B: Body<Data = Bytes>,
     {
-        let ready = poll_fn(|cx| match body.as_mut().poll_frame(cx) {
+        let mut next = |cx: &mut Context<'_>| {
+            let frame = body.as_mut().poll_frame(cx);
+            frame.map(|frame| frame.transpose().map_err(|_| BodyError::Broken))
+        };
+        let ready = poll_fn(|cx| match next(cx) {
             Poll::Pending => Poll::Ready(None),
             Poll::Ready(frame) => Poll::Ready(Some(frame)),
         });
-        let frame = match ready.await {
-            Some(frame) => frame,
-            None => {
-                let started = Instant::now();
-                let earned = Duration::from_secs(self.bytes / self.pace.bytes_per_second.max(1));
-                let left = (self.pace.grace + earned).saturating_sub(self.waited);
-                let wait = tokio::time::timeout(left, poll_fn(|cx| body.as_mut().poll_frame(cx)));
-                let frame = wait.await.map_err(|_| BodyError::TooSlow)?;
-                self.waited += started.elapsed();
-                frame
-            }
-        };
-        frame.transpose().map_err(|_| BodyError::Broken)
+        if let Some(frame) = ready.await {
+            return frame;
+        }
+        let started = Instant::now();
+        let earned = Duration::from_secs(self.bytes / self.pace.bytes_per_second.max(1));
+        let left = (self.pace.grace + earned).saturating_sub(self.waited);
+        let frame = tokio::time::timeout(left, poll_fn(next)).await;
+        let frame = frame.map_err(|_| BodyError::TooSlow)?;
+        self.waited += started.elapsed();
+        frame
     }
 }
 

@@ -7,8 +7,11 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
+use bytes::Bytes;
 use http::StatusCode;
 use http::header::{self, HeaderName, HeaderValue};
+use http::request::Parts;
+use http_body::Body;
 use raincheck_core::content::Input;
 use raincheck_core::decide::NewJob;
 use raincheck_core::id::JobId;
@@ -61,22 +64,38 @@ const JSON_BYTES_MAX: u64 = BODY_MAX_LIMIT / 3 * 4 + (1 << 20);
         (status = 200, description = "Under `Prefer: wait`, done in time: its result, with the result's own status."),
     )
 )]
-pub(crate) async fn submit_raw(
-    State(api): State<Api>,
-    caller: Caller,
-    QueuePath(name): QueuePath,
-    request: Request,
-) -> Result<Response, Problem> {
-    let received = Instant::now();
+pub(crate) async fn submit_raw(State(api): State<Api>, request: Request) -> Result<Response, Problem> {
     let (parts, content) = request.into_parts();
+    submit(api, parts, content).await
+}
+
+/// The path of [`submit_raw`].
+pub(crate) const RAW: &str = "/v1/queues/{queue}/jobs";
+
+/// Whether a path is that of [`submit_raw`]; some spellings of it are found by the router alone.
+pub(crate) fn is_raw(path: &str) -> bool {
+    let queue = path
+        .strip_prefix("/v1/queues/")
+        .and_then(|rest| rest.strip_suffix("/jobs"));
+    queue.is_some_and(|queue| !queue.is_empty() && !queue.contains('/'))
+}
+
+/// See [`submit_raw`]: the same, with a body that is in no box.
+pub(crate) async fn submit<B>(api: Api, mut parts: Parts, content: B) -> Result<Response, Problem>
+where
+    B: Body<Data = Bytes>,
+{
+    let (api, received) = (&api, Instant::now());
+    let caller = Caller::of(&mut parts, api, RAW).await?;
+    let QueuePath(name) = QueuePath::of(&parts)?;
     let prefer = Prefer::of(&parts)?;
     let head = Head::read(&parts.headers)?;
     let wished = head.asked.options.callback.as_ref();
     callback::judge(&api.node.options().targets, wished, callback::HEADER)?;
     let mut headers = describing(&parts.headers)?;
     headers.extend(named(&parts.headers, &head.asked.forward)?);
-    let queue = door(&api, &caller.namespace, &name, head.key.is_some()).await?;
-    let content = body(&api, content, body_max(queue.as_deref()), "the queue").await?;
+    let queue = door(api, &caller.namespace, &name, head.key.is_some()).await?;
+    let content = body(api, content, body_max(queue.as_deref()), "the queue").await?;
     let input = Input {
         content_type: head.content_type.map(str::to_owned),
         headers,
@@ -91,7 +110,7 @@ pub(crate) async fn submit_raw(
     let submission = order(&api.node, &caller.namespace, name, head.asked, head.key, input);
     // The head's buffer is not held while the answer is waited for.
     drop(parts);
-    place(&api, &caller.namespace, submission, wish).await
+    place(api, &caller.namespace, submission, wish).await
 }
 
 /// Submit a job as JSON: queue, input and options in one object. Or up to 10,000 at once: an array of such objects, or
@@ -282,15 +301,16 @@ pub(crate) async fn place(
         .render();
     let new = match fate.await? {
         Accepted::New(new) => new,
+        // What follows here and below is in boxes of its own, so that most submits, and all that wait, are no larger for it.
         Accepted::Replayed(job) => {
             drop(waiter);
-            let mut response = there(api, namespace, &job, wish).await?;
+            let mut response = Box::pin(there(api, namespace, &job, wish)).await?;
             tell(&mut response, IDEMPOTENCY_REPLAYED);
             return Ok(response);
         }
         Accepted::Attached(job) => {
             drop(waiter);
-            let mut response = there(api, namespace, &job, wish).await?;
+            let mut response = Box::pin(there(api, namespace, &job, wish)).await?;
             if job.get().done() && response.status() == StatusCode::ACCEPTED {
                 *response.status_mut() = StatusCode::OK;
             }
@@ -303,13 +323,13 @@ pub(crate) async fn place(
         return Ok(accepted(links, &new, document, Some(seconds), prefer, ticket));
     };
     match wish.wait(api, &mut waiter).await {
-        Waited::Done(change) => return finished(api, &change, prefer, ticket).await,
+        Waited::Done(change) => return Box::pin(finished(api, &change, prefer, ticket)).await,
         Waited::Alone => return Ok(accepted(links, &new, document, None, prefer, ticket)),
         Waited::Enough => {}
     }
     // The job was accepted a while ago: tell how it stands now.
     match api.node.store().get(namespace, id).await {
-        Ok(Ok(job)) => standing(api, &job, prefer, ticket).await,
+        Ok(Ok(job)) => Box::pin(standing(api, &job, prefer, ticket)).await,
         Ok(Err(_)) | Err(_) => Ok(accepted(links, &new, document, Some(1), prefer, ticket)),
     }
 }

@@ -71,7 +71,7 @@ impl Pieces<'_> {
                 .raw(id.as_bytes())
                 .raw(below);
             if let Some(ticket) = ticket.filter(|_| below != "/retry") {
-                self.raw("?ticket=").raw(ticket.as_str());
+                self.raw("?ticket=").raw(ticket.as_bytes());
             }
             self.raw("\"");
         }
