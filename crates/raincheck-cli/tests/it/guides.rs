@@ -66,6 +66,23 @@ fn named(block: &Block) -> Option<&str> {
     plain.then_some(name)
 }
 
+/// The text of the page's file of this name.
+pub(crate) fn file(page: &str, name: &str) -> String {
+    let found = blocks(page).into_iter().find(|block| named(block) == Some(name));
+    found.unwrap_or_else(|| panic!("{page} has no {name}")).text
+}
+
+/// The file of this name that the page's shell writes by `cat > NAME <<'END'`.
+pub(crate) fn heredoc(page: &str, name: &str) -> String {
+    let begin = format!("cat > {name} <<'END'\n");
+    let texts = blocks(page).into_iter().filter(|block| block.kind == "sh");
+    let mut found = texts.filter_map(|block| {
+        let (_, rest) = block.text.split_once(&begin)?;
+        Some(rest.split_once("END\n")?.0.to_owned())
+    });
+    found.next().unwrap_or_else(|| panic!("{page} writes no {name}"))
+}
+
 /// Whether this program is on the machine.
 pub(crate) fn there(program: &str, page: &str) -> bool {
     let found = Command::new("sh")
@@ -141,7 +158,9 @@ fn check(page: &str) {
             "nginx" => by_nginx(page, folder.path()),
             "ini" => by_systemd(page, folder.path(), named(block).unwrap()),
             "yaml" => by_kubectl(page, folder.path(), named(block).unwrap()),
-            "python" | "js" => assert!(named(block).is_some(), "{page}: a program without a name"),
+            "python" | "js" | "dockerfile" => {
+                assert!(named(block).is_some(), "{page}: a program without a name")
+            }
             "python,before" | "js,before" | "rust" | "rust,no_run" | "toml" => {}
             other => panic!("{page}: what is a block of {other:?}?"),
         }
@@ -220,7 +239,7 @@ fn by_kubectl(page: &str, folder: &Path, name: &str) {
             .arg(within.join("base"))
             .status();
         assert!(copied.unwrap().success());
-        fs::write(within.join("raincheck.toml"), "").unwrap();
+        fs::write(within.join("raincheck.toml"), heredoc(page, "raincheck.toml")).unwrap();
         fs::write(within.join(name), text).unwrap();
     } else {
         fs::write(within.join(name), text).unwrap();

@@ -18,6 +18,7 @@ mod help;
 mod jobs;
 mod kept;
 mod keys;
+mod kubernetes;
 mod listing;
 mod logs;
 mod nginx;
