@@ -4,7 +4,9 @@ use serde_json::Value as Json;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 
+use crate::door::{TLS, certify};
 use crate::rig::{Ran, Server, raincheck};
 
 /// What it found about this, on a machine or of a server that may be at fault.
@@ -85,6 +87,37 @@ fn ready_asks_only_whether_the_server_takes_work() {
             .env("RAINCHECK_LISTEN", address),
     );
     assert_eq!(configured.ok(), "ready", "where it is said to listen");
+    server.stop();
+}
+
+#[test]
+fn a_server_that_speaks_tls_under_another_name_is_ready_by_its_own_certificate() {
+    let folder = tempfile::tempdir().unwrap();
+    certify(folder.path());
+    let server = Server::start_in(folder, &TLS);
+    let address = server.url.trim_start_matches("https://").to_owned();
+    let ready = |certificate: &Path, url: Option<&str>| {
+        let mut doctor = raincheck();
+        doctor
+            .args(["doctor", "--ready"])
+            .args(url.map(|url| format!("--url={url}")))
+            .env("RAINCHECK_LISTEN", &address)
+            .env("RAINCHECK_TLS_CERT", certificate.join("cert.pem"))
+            .env("RAINCHECK_TLS_KEY", certificate.join("key.pem"));
+        Ran::of(&mut doctor)
+    };
+    assert_eq!(ready(server.folder(), None).ok(), "ready");
+    let other = tempfile::tempdir().unwrap();
+    certify(other.path());
+    let another = ready(other.path(), None);
+    assert_eq!(another.code, 69, "whoever has taken the port: {another:?}");
+    assert!(another.stderr.contains("another certificate than"), "{another:?}");
+    let by_name = server.url.replace("127.0.0.1", "localhost");
+    let named = ready(server.folder(), Some(&by_name));
+    assert_eq!(
+        named.code, 69,
+        "nobody vouches for a server that is named: {named:?}"
+    );
     server.stop();
 }
 

@@ -1,11 +1,15 @@
-//! By whose word a server is the one that it says it is: Mozilla's roots, and those of a file that somebody names.
+//! By whose word a server is the one that it says it is: Mozilla's roots, and those of a file that somebody names; or none but
+//! that of one certificate.
 //!
 //! Invariant: nothing turns the verification off.
+
+mod exactly;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::{ClientConfig, RootCertStore};
@@ -55,6 +59,11 @@ fn mozilla() -> RootCertStore {
     webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect()
 }
 
+/// Named, so that no other part of the process decides which cryptography is used.
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
 impl Trust {
     /// Mozilla's roots and those in this file, in PEM form.
     ///
@@ -75,10 +84,29 @@ impl Trust {
         Ok(Self::of(roots))
     }
 
-    fn of(roots: RootCertStore) -> Self {
-        // Named, so that no other part of the process decides which cryptography is used.
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+    /// Nobody but who holds the key of the first certificate in this file, in PEM form, whatever name it is asked by, whoever
+    /// signed it and until when: what a program on the server's own machine knows better than any authority.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or has none.
+    pub fn exactly(file: &Path) -> Result<Self, TrustError> {
+        let path = || file.to_owned();
+        let pem = |source| TrustError::Pem { path: path(), source };
+        let first = CertificateDer::pem_file_iter(file).map_err(pem)?.next();
+        let own = first.ok_or_else(|| TrustError::Empty(path()))?.map_err(pem)?;
+        let provider = provider();
+        let verifier = Arc::new(exactly::Exactly::new(own, &provider));
         let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("ring has the protocol versions that are asked for")
+            .dangerous()
+            .with_custom_certificate_verifier(verifier)
+            .with_no_client_auth();
+        Ok(Self(Arc::new(config)))
+    }
+
+    fn of(roots: RootCertStore) -> Self {
+        let config = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .expect("ring has the protocol versions that are asked for")
             .with_root_certificates(roots)

@@ -15,6 +15,8 @@ use crate::client::Address;
 use crate::commands::serve::before::{self, Ready, Refusal};
 use crate::config::{Config, Flags, Listen, at};
 use crate::disk::{self, Disk};
+use crate::session::Session;
+use crate::trust::Trust;
 
 /// So many syncs are timed.
 const SYNCS: usize = 15;
@@ -27,8 +29,27 @@ const ROOM: u64 = 1 << 30;
 /// With fewer open files the server has little room for clients that wait.
 const FILES: u64 = 4096;
 
-/// Where a server of this configuration is reached from this machine; none where that cannot be told.
-pub(super) fn own_address(flags: &Flags) -> Option<Address> {
+/// A server of this configuration, as it is reached from this machine.
+pub(super) struct Own {
+    /// Where it listens.
+    pub(super) address: Address,
+    /// The certificate that it shows, where only this machine hears what is asked there.
+    certificate: Option<PathBuf>,
+}
+
+impl Own {
+    /// A session that only asks whether it takes work. A certificate is made out to the name by which others come, and hardly
+    /// ever to this machine's own address: here the server is known by the certificate itself. No key goes along.
+    pub(super) fn probe(self, session: &Session) -> Option<Session> {
+        let certificate = self.certificate?;
+        let meant = session.client.address == self.address;
+        let trust = Trust::exactly(&certificate).ok().filter(|_| meant)?;
+        Some(Session::trusting(trust, self.address, session.output))
+    }
+}
+
+/// The server that is meant where none is named; none where that cannot be told.
+pub(super) fn own(flags: &Flags) -> Option<Own> {
     let settings = Config::load(flags).ok()?.settings;
     let address = settings.listen.iter().find_map(|listen| match listen {
         Listen::Tcp(address) => Some(*address),
@@ -39,7 +60,12 @@ pub(super) fn own_address(flags: &Flags) -> Option<Address> {
     } else {
         "http"
     };
-    at(scheme, address).parse().ok()
+    let ip = address.ip();
+    let certificate = settings
+        .tls_cert
+        .filter(|_| ip.is_unspecified() || ip.is_loopback());
+    let address = at(scheme, address).parse().ok()?;
+    Some(Own { address, certificate })
 }
 
 /// Looks at all of it.

@@ -21,7 +21,8 @@ have jobs that nobody works.
 
 Ends with 0 where nothing is wrong (warnings are no faults), 69 where no server answers or it takes
 no work, 4 where it does not let us in, else 1. With --ready it only asks whether the server takes
-work: what a container's health check needs. In a pipe: state, what was looked at, what was found.
+work: what a container's health check needs. Of a server that speaks TLS on this machine's own address
+the certificate is then looked at, and not the name in it. In a pipe: state, what was looked at, what was found.
 
 Examples:
   raincheck doctor
@@ -122,9 +123,11 @@ impl Finding {
 impl Doctor {
     /// Runs the command.
     pub(crate) async fn run(self, session: &Session) -> Result<(), Failed> {
-        let session = &session.or_at(here::own_address(&self.flags));
+        let own = here::own(&self.flags);
+        let session = &session.or_at(own.as_ref().map(|own| own.address.clone()));
         if self.ready {
-            return match server::ready(session).await {
+            let probe = own.and_then(|own| own.probe(session));
+            return match server::ready(probe.as_ref().unwrap_or(session)).await {
                 finding if finding.state == State::Ok => session.output.line("ready"),
                 finding => Err(Failed {
                     exit: finding.exit,
