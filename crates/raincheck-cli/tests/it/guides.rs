@@ -10,7 +10,8 @@
 )]
 
 use std::fs;
-use std::net::TcpListener;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -309,6 +310,63 @@ guides! {
     what_the_guide_to_systemd_says_works: "systemd.md";
     what_the_guide_to_kubernetes_says_works: "kubernetes.md";
     what_the_guide_to_the_library_says_is_of_known_kinds: "library.md";
+}
+
+/// Answers one request with this, and says that the connection is over.
+fn answer(stream: TcpStream, head: &str) {
+    let mut reader = BufReader::new(stream);
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).unwrap() <= 2 {
+            break;
+        }
+        if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
+        }
+    }
+    reader.read_exact(&mut vec![0; length]).unwrap();
+    let answer = format!("HTTP/1.1 {head}\r\nConnection: close\r\nContent-Length: 9\r\n\r\nno such q");
+    // One that has left needs none.
+    let _ = reader.get_mut().write_all(answer.as_bytes());
+}
+
+#[test]
+fn the_worker_of_the_guide_from_bullmq_waits_as_it_is_told_and_ends_where_it_is_refused() {
+    let page = "from-bullmq.md";
+    if !there("node", page) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("worker.mjs"), file(page, "worker.mjs")).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    // Its four loops are told to wait, each once, and then that there is no such queue.
+    let served = std::thread::spawn(move || {
+        let mut asked = Vec::new();
+        for stream in listener.incoming() {
+            let stream = stream.unwrap();
+            asked.push(crate::rig::now());
+            let wait = "429 Too Many Requests\r\nRetry-After: 1";
+            answer(stream, if asked.len() <= 4 { wait } else { "404 Not Found" });
+            if asked.len() == 5 {
+                break;
+            }
+        }
+        asked
+    });
+    let worker = Command::new("timeout")
+        .args(["60", "node", "worker.mjs"])
+        .env("RAINCHECK_URL", url)
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&worker.stderr);
+    assert_eq!(worker.status.code(), Some(1), "{said}");
+    assert!(said.contains("is refused: 404 no such q"), "{said}");
+    let asked = served.join().unwrap();
+    let waited = asked[4] - asked[0];
+    assert!(waited.as_millis() >= 900, "asked again after {waited:?}");
 }
 
 /// What is in a line behind `](`, where that is a link to a file.

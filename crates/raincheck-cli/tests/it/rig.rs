@@ -335,6 +335,6 @@ pub(crate) fn signal(pid: u32, name: &str) {
     clippy::disallowed_methods,
     reason = "a test's patience is measured on the host's own clock"
 )]
-fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     Instant::now()
 }
