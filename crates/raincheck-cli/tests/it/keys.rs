@@ -1,5 +1,7 @@
 //! `key …`, and how the other commands open a server that has keys.
 
+use serde_json::Value as Json;
+
 use crate::rig::{Ran, Server, locked, locked_in, raincheck};
 
 #[test]
@@ -86,6 +88,19 @@ fn keys_are_made_listed_and_revoked() {
     assert_eq!(server.by(ci, &["submit", "q", "x=1"]).code, 4);
     assert_eq!(server.by(&key, &["key", "revoke", id, "--yes"]).code, 5);
     assert_eq!(server.by(&key, &["key", "revoke", &key[4..12], "--yes"]).code, 7);
+    server.stop();
+}
+
+#[test]
+fn a_server_that_runs_for_a_moment_keeps_when_its_keys_were_used() {
+    let (server, key) = locked(&["--queue", "q"]);
+    let used = |server: &Server| {
+        let listed = server.by(&key, &["key", "list", "--json"]).json();
+        listed[0]["last_used_at"].clone()
+    };
+    assert_eq!(used(&server), Json::Null, "it is told a minute later");
+    let server = Server::start_in(server.stop(), &["--queue", "q"]);
+    assert!(used(&server).is_string(), "or when the server stops");
     server.stop();
 }
 

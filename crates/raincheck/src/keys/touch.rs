@@ -1,6 +1,6 @@
-//! Tells the store now and then which keys were used.
+//! Tells the store now and then, and before it is closed, which keys were used.
 //!
-//! Invariant: a write a minute at most, however many requests come, and none while no key is used.
+//! Invariant: a write a minute at most while the node runs, however many requests come, and none while no key is used.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -13,6 +13,7 @@ use tracing::{info, warn};
 
 use super::Node;
 use crate::dispatch::Dispatch;
+use crate::keys::touch;
 use crate::observe::Fault;
 use crate::tasks::Group;
 use crate::workers::Shop;
@@ -99,11 +100,25 @@ impl Node {
         node.crews.cut().await;
         node.tasks.shutdown(CUT_AFTER).await;
         node.services.shutdown(CUT_AFTER).await;
+        self.tell_of_keys().await;
         match timeout(CLOSE_MAX, node.store.close()).await {
             // A store that failed has told so already.
             Ok(Ok(()) | Err(StoreError::Closed | StoreError::Failed(_))) => {}
             Ok(Err(error)) => warn!(%error, "the store could not be closed"),
             Err(_) => warn!("the store did not close in time"),
+        }
+    }
+
+    /// Which keys were used since the store was told last, unless somebody is in a hurry.
+    async fn tell_of_keys(&self) {
+        let node = &self.0;
+        if node.hurry.is_cancelled() {
+            return;
+        }
+        match timeout(CUT_AFTER, touch::tell(&*node.store, &node.keys)).await {
+            Ok(Ok(()) | Err(StoreError::Closed | StoreError::Failed(_))) => {}
+            Ok(Err(error)) => warn!(%error, "when keys were used could not be noted"),
+            Err(_) => warn!("when keys were used could not be noted in time"),
         }
     }
 
