@@ -83,6 +83,10 @@ fn a_master_key_is_replaced_while_the_server_is_stopped() {
     assert_eq!(rotate(&old, &new).code, 7, "its server runs");
     let folder = server.stop();
     assert_eq!(rotate(&new, &new).code, 2);
+    let missing = rotate(&old, &folder.path().join("not yet.key"));
+    assert_eq!(missing.code, 2, "{missing:?}");
+    let way_out = "raincheck master-key new > '";
+    assert!(missing.stderr.contains(way_out), "{missing:?}");
     let id = rotate(&old, &new).ok();
     assert_eq!(id.len(), 16, "{id}");
     assert_eq!(refused(&store, &["--master-key-file", text(&old)]).code, 2);
@@ -91,6 +95,34 @@ fn a_master_key_is_replaced_while_the_server_is_stopped() {
     let server = Server::start_in(folder, &["--master-key-file", text(&new)]);
     assert_eq!(webhook_secret(&server), secret);
     server.stop();
+}
+
+#[test]
+fn the_readmes_master_key_is_made_used_and_replaced_in_that_order() {
+    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md");
+    let readme = std::fs::read_to_string(readme).unwrap();
+    let (_, rest) = readme
+        .split_once("**Encrypt what the store keeps secret.**")
+        .unwrap();
+    let block = rest.split("```").nth(1).unwrap();
+    let (before, rest) = block.split_once("raincheck serve ").unwrap();
+    let (flags, after) = rest.split_once('\n').unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let typed = |folder: &Path, lines: &str| {
+        let lines = lines
+            .trim_start_matches("sh")
+            .replace("./raincheck-data", "store");
+        let binary = raincheck().get_program().to_str().unwrap().to_owned();
+        let mut shell = Command::new("sh");
+        shell.args(["-eu", "-c", &lines.replace("raincheck ", &format!("{binary} "))]);
+        Ran::of(shell.current_dir(folder)).ok();
+    };
+    typed(folder.path(), before);
+    let flags = flags.split_once(" #").map_or(flags, |(flags, _)| flags);
+    let flags: Vec<_> = flags.split_whitespace().collect();
+    let folder = Server::start_in(folder, &flags).stop();
+    typed(folder.path(), after);
+    Server::start_in(folder, &["--master-key-file", "new.key"]).stop();
 }
 
 #[test]

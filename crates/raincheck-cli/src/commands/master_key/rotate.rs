@@ -37,7 +37,8 @@ pub(crate) struct Rotate {
 impl Rotate {
     /// Runs the command.
     pub(crate) async fn run(self, output: Output) -> Result<(), Failed> {
-        let (old, new) = (from_file(&self.old_file)?, from_file(&self.new_file)?);
+        let old = from_file(&self.old_file)?;
+        let new = from_file(&self.new_file).map_err(|failed| self.to_be_made(failed))?;
         if old == new {
             return Err(Failed::usage("--old-file and --new-file hold the same key")
                 .next("Make another one: raincheck master-key new"));
@@ -65,5 +66,17 @@ impl Rotate {
         output.line(&id)?;
         output.note("The store's secrets are encrypted under this key now. Start the server with its file: --master-key-file");
         Ok(())
+    }
+
+    /// What to type where there is no new key yet.
+    fn to_be_made(&self, failed: Failed) -> Failed {
+        if self.new_file.exists() {
+            return failed;
+        }
+        let text = self.new_file.to_string_lossy();
+        let quoted = shlex::try_quote(&text).unwrap_or_else(|_| text.clone());
+        failed.next(format!(
+            "Make it: (umask 077; raincheck master-key new > {quoted})"
+        ))
     }
 }
