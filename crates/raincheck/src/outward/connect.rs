@@ -1,8 +1,9 @@
 //! Where a URL becomes a connection: the name is resolved once, every address that it has is checked, and the
 //! connection goes to one of those very addresses. Again for each connection that is made.
 //!
-//! Invariant: behind a guarded connector no connection exists to an address that [`Targets`] refuses, however the URL was
-//! written: an address in it goes the same way as a name.
+//! Invariants: behind a guarded connector no connection exists to an address that [`Targets`] refuses, however the URL was
+//! written: an address in it goes the same way as a name. A connection is there in time or not at all, and one over TLS is there once
+//! that is agreed on.
 
 use std::future::Future;
 use std::io;
@@ -14,28 +15,63 @@ use std::time::Duration;
 
 use http::Uri;
 use http::uri::Scheme;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
-use tower::Service;
+use tower::{BoxError, Service};
 
 use super::stream::Stream;
 use super::target::{Refused, Targets};
+use super::trust::Trust;
 
 /// How long a connection may take to come about: another attempt is better than waiting for a host that is down.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Makes connections.
+type Connecting<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
+
+/// Makes connections that speak TLS where a URL says so.
 #[derive(Clone, Debug)]
-pub(super) struct Connector {
-    /// What may be reached; everything where a URL is the operator's own.
-    pub(super) targets: Option<Arc<Targets>>,
+pub(super) struct Connector(HttpsConnector<Plain>);
+
+impl Connector {
+    /// One that reaches only these, or everything where a URL is the operator's own.
+    pub(super) fn new(targets: Option<Arc<Targets>>, trust: &Trust) -> Self {
+        let encrypting = HttpsConnectorBuilder::new()
+            .with_tls_config(trust.config())
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(Plain { targets });
+        Self(encrypting)
+    }
 }
 
 impl Service<Uri> for Connector {
+    type Response = MaybeHttpsStream<TokioIo<Stream>>;
+    type Error = BoxError;
+    type Future = Connecting<Self::Response, BoxError>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        // The handshake too: who takes a connection and says nothing on it is not there either.
+        let connecting = timeout(CONNECT_TIMEOUT, self.0.call(uri));
+        Box::pin(async move { connecting.await.unwrap_or_else(|_| Err(late().into())) })
+    }
+}
+
+/// Makes connections as they are.
+#[derive(Clone, Debug)]
+struct Plain {
+    targets: Option<Arc<Targets>>,
+}
+
+impl Service<Uri> for Plain {
     type Response = TokioIo<Stream>;
     type Error = io::Error;
-    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
+    type Future = Connecting<Self::Response, io::Error>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
@@ -43,10 +79,7 @@ impl Service<Uri> for Connector {
 
     fn call(&mut self, uri: Uri) -> Self::Future {
         let targets = self.targets.clone();
-        Box::pin(async move {
-            let connected = timeout(CONNECT_TIMEOUT, connect(&uri, targets.as_deref())).await;
-            connected.unwrap_or_else(|_| Err(late()))
-        })
+        Box::pin(async move { connect(&uri, targets.as_deref()).await })
     }
 }
 

@@ -20,7 +20,6 @@ use http_body::{Frame, SizeHint};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper::rt::Executor as _;
-use hyper_rustls::HttpsConnector;
 use hyper_util::rt::TokioExecutor;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep_until};
@@ -29,7 +28,7 @@ use tracing::debug;
 
 use super::connect::Connector;
 use super::trust::Trust;
-use super::{HEAD_MAX, IDLE_TIMEOUT, encrypting};
+use super::{HEAD_MAX, IDLE_TIMEOUT};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -70,7 +69,7 @@ pub(crate) struct Place<B>(Arc<Inner<B>>);
 struct Inner<B> {
     /// Where it is: scheme and authority.
     address: Uri,
-    connector: HttpsConnector<Connector>,
+    connector: Connector,
     idle: Mutex<Idle<B>>,
 }
 
@@ -104,11 +103,11 @@ where
 {
     /// A place that the operator named: scheme and authority.
     pub(crate) fn open(address: Uri, trust: &Trust) -> Self {
-        Self::through(address, encrypting(Connector { targets: None }, trust))
+        Self::through(address, Connector::new(None, trust))
     }
 
     /// A place that is reached by this connector.
-    pub(super) fn through(address: Uri, connector: HttpsConnector<Connector>) -> Self {
+    pub(super) fn through(address: Uri, connector: Connector) -> Self {
         Self(Arc::new(Inner {
             address,
             connector,
@@ -357,5 +356,25 @@ mod tests {
             !place.0.idle().swept,
             "nobody looks after connections that are not there"
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_handshake_that_stalls_is_no_connection() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("https://{}/", listener.local_addr().unwrap());
+        let place = Place::open(address.parse().unwrap(), &Trust::default());
+        let request = Request::post("/").body(Full::<Bytes>::default()).unwrap();
+        let silent = async {
+            // It takes the connection, and says nothing.
+            let _side = listener.accept().await.unwrap();
+            std::future::pending::<()>().await;
+        };
+        let asked = timeout(Duration::from_secs(60), place.ask(request));
+        let failed = tokio::select! {
+            failed = asked => failed.expect("it is given up in time").err(),
+            () = silent => unreachable!("it is silent for ever"),
+        };
+        assert!(matches!(failed, Some(AskFailed::Connect(_))), "{failed:?}");
+        assert!(place.away().is_some(), "what is for it waits");
     }
 }

@@ -21,7 +21,6 @@ use http::uri::Authority;
 use http::{HeaderMap, Request, Response, Uri};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use raincheck_core::time::Timestamp;
@@ -40,7 +39,7 @@ const HEAD_MAX: usize = 64 << 10;
 
 /// Sends requests, and keeps the connections for them. Cloning gives another handle.
 #[derive(Clone)]
-pub(crate) struct Client(legacy::Client<HttpsConnector<Connector>, Full<Bytes>>);
+pub(crate) struct Client(legacy::Client<Connector, Full<Bytes>>);
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -51,22 +50,21 @@ impl fmt::Debug for Client {
 impl Client {
     /// For URLs that the operator wrote: they may lead anywhere.
     pub(crate) fn open(trust: &Trust) -> Self {
-        Self::through(Connector { targets: None }, trust)
+        Self::through(Connector::new(None, trust))
     }
 
     /// For URLs that came over the API.
     pub(crate) fn guarded(targets: &Arc<Targets>, trust: &Trust) -> Self {
-        let targets = Some(targets.clone());
-        Self::through(Connector { targets }, trust)
+        Self::through(Connector::new(Some(targets.clone()), trust))
     }
 
-    fn through(connector: Connector, trust: &Trust) -> Self {
+    fn through(connector: Connector) -> Self {
         let client = legacy::Client::builder(TokioExecutor::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_timer(TokioTimer::new())
             .timer(TokioTimer::new())
             .http1_max_buf_size(HEAD_MAX)
-            .build(encrypting(connector, trust));
+            .build(connector);
         Self(client)
     }
 
@@ -80,15 +78,6 @@ impl Client {
     ) -> Result<Response<Incoming>, legacy::Error> {
         self.0.request(request).await
     }
-}
-
-/// The same connector, speaking TLS where a URL says so.
-fn encrypting(connector: Connector, trust: &Trust) -> HttpsConnector<Connector> {
-    HttpsConnectorBuilder::new()
-        .with_tls_config(trust.config())
-        .https_or_http()
-        .enable_http1()
-        .wrap_connector(connector)
 }
 
 /// The innermost reason, which says most: outer ones say "client error".

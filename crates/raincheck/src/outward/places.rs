@@ -10,10 +10,8 @@ use bytes::Bytes;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Request, Response, Uri};
 use http_body_util::Full;
-use hyper_rustls::HttpsConnector;
 
 use super::connect::Connector;
-use super::encrypting;
 use super::kept::{Answer, AskFailed, Place};
 use super::target::Targets;
 use super::trust::Trust;
@@ -30,7 +28,7 @@ pub(crate) type Answered = Answer<Full<Bytes>>;
 pub(crate) struct Places(Arc<Inner>);
 
 struct Inner {
-    connector: HttpsConnector<Connector>,
+    connector: Connector,
     known: Mutex<Known>,
 }
 
@@ -51,9 +49,8 @@ impl fmt::Debug for Places {
 impl Places {
     /// For URLs that came over the API.
     pub(crate) fn guarded(targets: &Arc<Targets>, trust: &Trust) -> Self {
-        let targets = Some(targets.clone());
         Self(Arc::new(Inner {
-            connector: encrypting(Connector { targets }, trust),
+            connector: Connector::new(Some(targets.clone()), trust),
             known: Mutex::new(Known {
                 plain: Map::default(),
                 tls: Map::default(),
