@@ -99,6 +99,11 @@ impl Upload {
         }
     }
 
+    /// Whether it is still being sent.
+    pub(crate) fn under_way(&self) -> bool {
+        self.state().ended.is_none()
+    }
+
     /// Whether the client left it unfinished.
     pub(crate) fn broke_off(&self) -> bool {
         self.state().broke_off

@@ -274,11 +274,17 @@ impl Calling<'_> {
             }
         };
         let (status, version) = (response.status(), response.version());
+        // It closes, and takes no more of what the client is still sending: where one request ends and the next begins nobody would
+        // know (RFC 9112 section 9.6).
+        let cuts = upload.is_some_and(Upload::under_way) && closes(response.headers(), version);
         let upstream = (status == StatusCode::SWITCHING_PROTOCOLS).then(|| hyper::upgrade::on(&mut response));
         let protocol = response.headers().get(header::UPGRADE).cloned();
         let headers = response.headers_mut();
         of_answer(status, headers).map_err(|why| Problem::new(Code::HandlerUnreachable, why))?;
         self.proxy.via.enter(headers, version);
+        if cuts {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         *response.version_mut() = Version::HTTP_11;
         let Some(upstream) = upstream else {
             return Ok((response, "pass"));
@@ -369,6 +375,16 @@ impl Calling<'_> {
         let placed = self.desk.place(order, prefer, self.received).await?;
         Ok((placed.response, "job"))
     }
+}
+
+/// Whether whoever answers by this head closes the connection after it.
+fn closes(headers: &HeaderMap, version: Version) -> bool {
+    let mut lines = headers.get_all(header::CONNECTION).iter();
+    version < Version::HTTP_11
+        || lines.any(|line| {
+            let mut options = line.as_bytes().split(|byte| *byte == b',');
+            options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"))
+        })
 }
 
 fn expects(headers: &HeaderMap) -> bool {

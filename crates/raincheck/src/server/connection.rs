@@ -184,6 +184,9 @@ where
         }
         let sending = !request.body().is_end_stream();
         self.pulse.set_sending(sending);
+        if sending {
+            self.pulse.unread().begin();
+        }
         let told = !sending || !request.headers().contains_key(EXPECT);
         let request = request.map(|body| Upload::of_line(body, &self.pulse, told));
         Answering {

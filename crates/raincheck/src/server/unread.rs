@@ -1,10 +1,11 @@
 //! What a service left unread of a request's body, over HTTP/1.1: a little is read for it, so that the connection goes on; with more
-//! the connection ends, and the answer says so (RFC 9112 section 9.6).
+//! the connection ends, and the answer says so (RFC 9112 section 9.6). What the service lets go of only after its answer has begun is
+//! not read, and the connection ends as well.
 //!
 //! Invariant: what is read here is bounded in size and in time, and kept nowhere; no client is told to send it.
 
 use std::pin::Pin;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -29,24 +30,37 @@ enum Left {
     /// What the client sends once it is told to.
     Untold,
     Some(Box<Incoming>),
+    /// The answer has begun: nobody reads what is left from now on.
+    Answered,
 }
 
 impl Unread {
-    /// Takes in a body that did not end. `told`: whether the client sends it without being told to.
-    pub(super) fn leave(&self, body: Incoming, told: bool) {
-        let left = if told {
-            Left::Some(Box::new(body))
-        } else {
-            Left::Untold
-        };
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = left;
+    fn left(&self) -> MutexGuard<'_, Left> {
+        // Nothing under this lock can panic half way.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What there is to do before the answer is sent.
+    /// A request with a body begins.
+    pub(super) fn begin(&self) {
+        *self.left() = Left::Nothing;
+    }
+
+    /// Takes in a body that did not end. `told`: whether the client sends it without being told to.
+    pub(super) fn leave(&self, body: Incoming, told: bool) {
+        let mut left = self.left();
+        match *left {
+            // Dropped, it tells hyper that it is not wanted, which closes the connection once the answer is written.
+            Left::Answered => {}
+            Left::Nothing | Left::Untold | Left::Some(_) if told => *left = Left::Some(Box::new(body)),
+            Left::Nothing | Left::Untold | Left::Some(_) => *left = Left::Untold,
+        }
+    }
+
+    /// What there is to do before the answer is sent; what is left later is not looked at.
     pub(super) fn take(&self) -> Option<Reading> {
-        let left = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let left = std::mem::replace(&mut *self.left(), Left::Answered);
         let body = match left {
-            Left::Nothing => return None,
+            Left::Nothing | Left::Answered => return None,
             Left::Untold => None,
             Left::Some(body) => Some(body).filter(|body| body.size_hint().lower() <= BYTES_MAX),
         };

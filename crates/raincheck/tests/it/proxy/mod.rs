@@ -5,6 +5,7 @@ mod answers;
 mod away;
 mod below;
 mod connections;
+mod early;
 mod http2;
 mod jobs;
 mod kept;
