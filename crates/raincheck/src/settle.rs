@@ -237,10 +237,18 @@ pub(crate) fn digest(settlement: &Settlement) -> [u8; 16] {
             hash.update(retry.unwrap_or_default().as_millis().to_be_bytes());
             hash.update(result.as_ref().map_or([0; 16], |result| result.digest));
         }
-        Settlement::Release { delay, interrupted } => {
+        Settlement::Release {
+            delay,
+            interrupted,
+            why,
+        } => {
             hash.update(b"release");
             hash.update(delay.as_millis().to_be_bytes());
             hash.update([u8::from(*interrupted)]);
+            for part in why.iter().flat_map(|why| [&why.code, &why.detail]) {
+                hash.update(part.as_bytes());
+                hash.update([0]);
+            }
         }
         Settlement::Cancel => hash.update(b"cancel"),
     }

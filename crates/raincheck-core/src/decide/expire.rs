@@ -15,10 +15,12 @@ pub fn expire(job: &Job, policy: &Policy, now: Timestamp) -> Option<Job> {
     let mut job = job.clone();
     job.version += 1;
     if job.started_at.is_some() {
-        job.error = Some(Failure::new(
-            "timed-out",
-            "the deadline came before the job was done",
-        ));
+        let came = "the deadline came before the job was done";
+        let detail = match &job.error {
+            Some(last) => format!("{came}; the last attempt: {}", last.detail),
+            None => came.to_owned(),
+        };
+        job.error = Some(Failure::new("timed-out", detail));
         finish(&mut job, Outcome::Failed, policy, now);
     } else {
         finish(&mut job, Outcome::Expired, policy, now);

@@ -34,6 +34,8 @@ pub enum Settlement {
         delay: Duration,
         /// Whether a drain made it do so.
         interrupted: bool,
+        /// What it waits for, where that is known: the job says so until another attempt ends.
+        why: Option<Failure>,
     },
     /// The worker stopped because it was told to cancel.
     Cancel,
@@ -125,17 +127,22 @@ pub fn settle(
             end_attempt(&mut job, held, outcome, Some(failure.clone()), now);
             after_failure(&mut job, failure, retry, result, policy, seed, now)
         }
-        Settlement::Release { delay, interrupted } => {
+        Settlement::Release {
+            delay,
+            interrupted,
+            why,
+        } => {
             let outcome = if interrupted {
                 AttemptOutcome::Interrupted
             } else {
                 AttemptOutcome::Released
             };
-            end_attempt(&mut job, held, outcome, None, now);
+            end_attempt(&mut job, held, outcome, why.clone(), now);
             if job.cancel_requested {
                 finish(&mut job, Outcome::Cancelled, policy, now);
             } else {
                 job.attempt -= 1;
+                job.error = why.or(job.error);
                 job.phase = Phase::Waiting;
                 job.run_at = now.plus(delay);
             }

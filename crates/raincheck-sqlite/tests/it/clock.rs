@@ -216,6 +216,7 @@ async fn a_job_that_is_to_be_tried_again_and_a_webhook_wait_as_long_as_they_woul
     let settlement = Settlement::Release {
         delay: minute,
         interrupted: false,
+        why: None,
     };
     let settle = Settle {
         lease,

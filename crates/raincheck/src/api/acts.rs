@@ -272,6 +272,7 @@ impl Asked {
             Act::Release { delay } => Settlement::Release {
                 delay,
                 interrupted: false,
+                why: None,
             },
         };
         self.settles.push(Settle {

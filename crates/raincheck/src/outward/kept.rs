@@ -24,7 +24,7 @@ use hyper_util::rt::TokioExecutor;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep_until};
 use tower::Service as _;
-use tracing::debug;
+use tracing::{debug, info};
 
 use super::connect::Connector;
 use super::trust::Trust;
@@ -176,7 +176,7 @@ where
                 return Err(AskFailed::Connect(error));
             }
         };
-        self.0.idle().away = None;
+        self.0.back();
         let shaken = Builder::new().max_buf_size(HEAD_MAX).handshake(stream).await;
         let (mut line, connection) = shaken.map_err(AskFailed::Broken)?;
         // Before the connection is at work, so that the request hears why where that ends at once.
@@ -217,6 +217,15 @@ impl<B> Inner<B> {
     fn idle(&self) -> MutexGuard<'_, Idle<B>> {
         // Nothing under this lock can panic half way.
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A connection could be made.
+    fn back(&self) {
+        let away = self.idle().away.take();
+        if let Some((since, true)) = away {
+            let away_ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
+            info!(service = %self.address, away_ms, "a service that could not be reached is there again");
+        }
     }
 
     /// A connection that is ready, and since when.

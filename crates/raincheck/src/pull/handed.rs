@@ -162,6 +162,7 @@ async fn give_back(pull: &Pull, namespace: &Namespace, leases: Vec<LeaseId>) {
     let release = Settlement::Release {
         delay: std::time::Duration::ZERO,
         interrupted: false,
+        why: None,
     };
     let digest = digest(&release);
     let mut backoff = Backoff::new(pull.0.random.clone());

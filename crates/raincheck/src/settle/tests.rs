@@ -185,10 +185,17 @@ fn settlements_with_other_content_have_other_digests() {
         Settlement::Release {
             delay: Duration::ZERO,
             interrupted: false,
+            why: None,
+        },
+        Settlement::Release {
+            delay: Duration::ZERO,
+            interrupted: false,
+            why: Some(Failure::new("handler-unreachable", "nobody is there")),
         },
         Settlement::Release {
             delay: Duration::ZERO,
             interrupted: true,
+            why: None,
         },
         Settlement::Cancel,
     ];

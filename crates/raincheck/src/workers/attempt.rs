@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use raincheck_core::decide::Settlement;
 use raincheck_core::id::LeaseId;
-use raincheck_core::job::Phase;
+use raincheck_core::job::{AttemptOutcome, Phase};
 use raincheck_core::name::Namespace;
 use raincheck_core::queue::Queue;
 use raincheck_core::store::{Leased, Renew, StoreError};
@@ -71,6 +71,7 @@ pub(crate) fn give_back(shop: &Arc<Shop>, leased: &Leased, interrupted: bool, sl
         let release = Settlement::Release {
             delay: Duration::ZERO,
             interrupted,
+            why: None,
         };
         settler.settle(job.namespace.clone(), id, release, until).await;
         drop(slot);
@@ -163,7 +164,13 @@ async fn settle(shop: &Shop, id: LeaseId, settlement: Settlement, ns: Namespace,
         let last = job.attempts.last();
         let outcome = last.map(|attempt| attempt.outcome.as_str());
         let run_ms = last.map(|attempt| attempt.ended_at.as_millis() - attempt.started_at.as_millis());
-        info!(outcome, state, run_ms, "attempt settled");
+        let waits = last.is_some_and(|last| last.outcome == AttemptOutcome::Released && last.error.is_some());
+        if waits {
+            // Each job of a service that is away comes back again and again; that it is away is told once.
+            debug!(outcome, state, run_ms, "attempt settled");
+        } else {
+            info!(outcome, state, run_ms, "attempt settled");
+        }
     }
 }
 

@@ -80,6 +80,7 @@ impl Fetcher {
         let (since, left) = (Instant::now(), ctx.deadline.since(ctx.store.now()));
         let unbegun = AttemptEnd::Released {
             delay: Duration::ZERO,
+            why: None,
         };
         let stops = ctx.stops.clone();
         tokio::select! {
@@ -258,8 +259,9 @@ fn later(host: &HostName, held: HostHeld, passed_over: bool, now: Timestamp) -> 
     match held.by {
         HostHeldBy::Pause if passed_over => AttemptEnd::Released {
             delay: Duration::ZERO,
+            why: None,
         },
-        HostHeldBy::Pause | HostHeldBy::Concurrency => AttemptEnd::Released { delay },
+        HostHeldBy::Pause | HostHeldBy::Concurrency => AttemptEnd::Released { delay, why: None },
         HostHeldBy::Circuit => AttemptEnd::Failed {
             failure: Failure::new(
                 "handler-unreachable",

@@ -265,6 +265,8 @@ pub enum AttemptEnd {
     Released {
         /// How long from now.
         delay: Duration,
+        /// What it waits for, where its job does not say so otherwise.
+        why: Option<Failure>,
     },
     /// It stopped because it was told to.
     Stopped,

@@ -93,9 +93,10 @@ pub fn settlement(end: AttemptEnd, stopped: Option<StopReason>, time: Duration) 
             AttemptEnd::Failed { .. } | AttemptEnd::Released { .. } | AttemptEnd::Stopped,
             Some(StopReason::Cancelled),
         ) => Some(Settlement::Cancel),
-        (AttemptEnd::Released { delay }, _) => Some(Settlement::Release {
+        (AttemptEnd::Released { delay, why }, _) => Some(Settlement::Release {
             delay,
             interrupted: false,
+            why,
         }),
         (
             AttemptEnd::Failed {
@@ -122,6 +123,7 @@ pub fn settlement(end: AttemptEnd, stopped: Option<StopReason>, time: Duration) 
         (AttemptEnd::Stopped, Some(StopReason::Draining) | None) => Some(Settlement::Release {
             delay: Duration::ZERO,
             interrupted: true,
+            why: None,
         }),
     }
 }

@@ -6,7 +6,7 @@
 //! | an answer below 500 | succeeded: 4xx is an answer, and so is a redirect |
 //! | 502, 503, 504 (or what the rule names), where the request may be sent again | failed, another attempt, not before `Retry-After` |
 //! | any other answer | failed for good, the answer is the result |
-//! | no connection | given back, not charged: nothing was sent; again after a while (but for a call that was under way already) |
+//! | no connection | given back with the reason, not charged: nothing was sent; again after a while (but for a call that was under way already) |
 //! | it breaks | failed, another attempt where the request may be sent again |
 //! | larger than the queue's limit | failed for good, `result-too-large` |
 //!
@@ -148,7 +148,10 @@ async fn answered(answering: Answering, manner: Manner, most: u64, now: Timestam
         Err(why) => {
             let failure = |code| Failure::new(code, why.to_string());
             return match why {
-                CallFailed::Unsent(_, delay) if manner.repeats || !manner.late => Ended::Released { delay },
+                CallFailed::Unsent(_, delay) if manner.repeats || !manner.late => Ended::Released {
+                    delay,
+                    why: Some(failure("handler-unreachable")),
+                },
                 CallFailed::Unsent(..) | CallFailed::Unreachable(_) => {
                     manner.broken(failure("handler-unreachable"))
                 }

@@ -128,9 +128,12 @@ impl Worker {
             }
             86..90 => {
                 let delay = self.rng.ms(0, 800);
-                let interrupted = false;
-                self.settle(lease, Settlement::Release { delay, interrupted })
-                    .await;
+                let release = Settlement::Release {
+                    delay,
+                    interrupted: false,
+                    why: None,
+                };
+                self.settle(lease, release).await;
             }
             90..93 => self.settle(lease, Settlement::Cancel).await,
             // Somebody guesses at the lease.

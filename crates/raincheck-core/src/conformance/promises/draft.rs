@@ -216,5 +216,6 @@ pub fn release(delay: Duration) -> Settlement {
     Settlement::Release {
         delay,
         interrupted: false,
+        why: None,
     }
 }

@@ -31,6 +31,12 @@ pub async fn a_store_keeps_what_was_decided(kit: Kit) {
         Settlement::Release {
             delay: s(0),
             interrupted: true,
+            why: None,
+        },
+        Settlement::Release {
+            delay: s(3),
+            interrupted: false,
+            why: Some(Failure::new("handler-unreachable", "nobody is there")),
         },
         Settlement::Cancel,
     ] {
@@ -243,6 +249,7 @@ pub async fn an_attempt_given_back_is_not_charged(kit: Kit) {
         let settlement = Settlement::Release {
             delay: s(5),
             interrupted,
+            why: None,
         };
         let waits = kit.settle(&held, settlement).await.expect("the lease is held");
         assert_eq!(

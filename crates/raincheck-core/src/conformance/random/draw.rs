@@ -189,6 +189,7 @@ fn settlement(rng: &mut Rng) -> Settlement {
         8 => Settlement::Release {
             delay: rng.seconds(0, 9),
             interrupted: rng.one_in(2),
+            why: some(rng, 3, |_| Failure::new("handler-unreachable", "nobody is there")),
         },
         _ => Settlement::Cancel,
     }

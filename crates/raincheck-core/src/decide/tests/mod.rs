@@ -155,6 +155,7 @@ fn release(delay: u64, interrupted: bool) -> Settlement {
     Settlement::Release {
         delay: s(delay),
         interrupted,
+        why: None,
     }
 }
 

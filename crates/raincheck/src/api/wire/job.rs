@@ -189,7 +189,7 @@ pub(crate) enum WaitingFor {
     /// For time to go by: as many jobs of its group as that one's rate allows have started.
     GroupRate,
     /// For time to go by: the host that it would be pushed to or fetched from does not answer, or only by 502, 503 or 504, and is left
-    /// alone.
+    /// alone; or no connection to the service behind a proxy can be made.
     Circuit,
     /// For requests to the host that it would be pushed to to end.
     HostConcurrency,

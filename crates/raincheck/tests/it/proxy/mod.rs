@@ -10,6 +10,7 @@ mod http2;
 mod jobs;
 mod kept;
 mod late;
+mod logged;
 mod pass;
 mod redeemed;
 mod refused;

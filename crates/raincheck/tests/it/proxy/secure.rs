@@ -6,8 +6,9 @@ use http_body_util::BodyExt as _;
 use raincheck::outward::trust::Trust;
 use raincheck::server::Tls;
 
+use super::away::seen;
 use super::jobs::redeem;
-use super::{Counting, Proxied, Setup, code};
+use super::{Counting, Played, Proxied, Setup, code};
 use crate::tls::rig::Authority;
 
 const RULES: &[&str] = &["/jobs/**=UP;mode=always;retry_codes=500", "/**=UP;mode=never"];
@@ -62,4 +63,23 @@ async fn a_service_that_nobody_vouches_for_is_told_nothing() {
         assert!(answer.text().contains("certificate"), "{answer:?}");
     }
     assert_eq!(service.calls(), 0);
+}
+
+#[tokio::test]
+async fn a_job_waits_for_a_service_that_takes_the_connection_and_stays_silent() {
+    if std::env::var_os("RAINCHECK_SLOW_TESTS").is_none() {
+        // It takes the 10 s that a connection may take; `kept.rs` has the same without a job, in no time.
+        return;
+    }
+    let silent = Played::start().await;
+    let url = format!("https://{}", silent.addr);
+    let proxy = Proxied::with(Setup::default(), &url, RULES).await;
+    let check = proxy.ask("POST", "/jobs/a").body("rain").send().await;
+    let _side = silent.accept().await;
+    let job = seen(&proxy, &check, |job| job["state"] == "scheduled").await;
+    assert_eq!(
+        (&job["state"], &job["attempt"], &job["waiting_for"]),
+        (&"scheduled".into(), &0.into(), &"circuit".into()),
+        "{job}"
+    );
 }
