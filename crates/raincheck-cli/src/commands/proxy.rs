@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::Args;
 use raincheck::core::time::parse_duration;
 use raincheck::proxy::glob::Glob;
-use raincheck::proxy::{Mode, Rule, Upstream};
+use raincheck::proxy::{Mode, Rule, Upstream, read_deadline};
 
 use super::serve::Serve;
 use crate::config::{Flags, Found, Origin};
@@ -51,6 +51,10 @@ pub(crate) struct Proxy {
     /// A call that takes longer becomes a job while it runs
     #[arg(long, value_name = "DURATION", value_parser = after)]
     after: Option<Duration>,
+    /// How long a job may take from its acceptance, all its attempts and the wait for a service that is away together
+    /// [default: as long as it takes]
+    #[arg(long, value_name = "DURATION", value_parser = read_deadline)]
+    deadline: Option<Duration>,
     /// Send a job's call again also where its method is not idempotent (POST, PATCH)
     #[arg(long)]
     retry_unsafe: bool,
@@ -90,6 +94,7 @@ impl Proxy {
         let rule = |path: &Glob, mode: Mode, after: Option<Duration>| {
             let mut rule = Rule::new(path.clone(), self.upstream.clone(), mode);
             rule.after = after;
+            rule.deadline = self.deadline;
             rule.retries.unsafe_too = self.retry_unsafe;
             if !self.retry_code.is_empty() {
                 rule.retries.codes.clone_from(&self.retry_code);
@@ -150,13 +155,15 @@ mod tests {
                 "2s",
                 "--async",
                 "/r",
+                "--deadline",
+                "1h",
                 "--retry-unsafe",
                 "--retry-code",
                 "429"
             ]),
             [
-                "/r=http://a:1;mode=always;after=2s;retry_unsafe=true;retry_codes=429",
-                "/**=http://a:1;mode=never;retry_unsafe=true;retry_codes=429"
+                "/r=http://a:1;mode=always;after=2s;deadline=1h;retry_unsafe=true;retry_codes=429",
+                "/**=http://a:1;mode=never;deadline=1h;retry_unsafe=true;retry_codes=429"
             ]
         );
     }

@@ -69,6 +69,7 @@ upstream = \"http://localhost:8000\"
 prefix = \"/reports\"                  # taken off: the service sees what comes behind it [default: nothing]
 mode = \"prefer\"                      # prefer | always | never
 after = \"2s\"                         # a call that takes longer becomes a job
+deadline = \"1h\"                      # how long a job may take from its acceptance, its waits included [default: as long as it takes]
 retry_unsafe = false                 # whether a job's POST or PATCH may be sent again
 retry_codes = [502, 503, 504]        # answers that are no answers yet
 queue = \"proxy\"                      # where the jobs wait

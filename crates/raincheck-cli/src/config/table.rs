@@ -112,7 +112,7 @@ settings! {
     /// behind it (--proxy), push URLs, receivers of webhooks, what is fetched, the collector of traces
     ca_file: Option<PathBuf> = None, "FILE", restart;
     /// Paths that go to a service behind this server, and which of their calls become jobs: PATH=UPSTREAM, then
-    /// ;prefix=/shop (which the service does not see) ;mode=prefer|always|never ;after=2s ;retry_unsafe=true ;retry_codes="502 503 504" ;queue=NAME as wanted; may be repeated, or
+    /// ;prefix=/shop (which the service does not see) ;mode=prefer|always|never ;after=2s ;deadline=1h ;retry_unsafe=true ;retry_codes="502 503 504" ;queue=NAME as wanted; may be repeated, or
     /// separated by commas; the first for a path counts
     proxy: Vec<Rule> = None, "PATH=UPSTREAM", restart;
     /// How long such a service may take to begin an answer that passes through, from the end of its request

@@ -50,6 +50,8 @@ pub(crate) struct Order {
     pub(crate) body: Bytes,
     /// Whether it may be sent again.
     pub(crate) repeats: bool,
+    /// How long the job may take from its acceptance.
+    pub(crate) deadline: Option<Duration>,
 }
 
 /// An answer about a job.
@@ -138,11 +140,13 @@ impl Desk {
             parcel,
             body,
             repeats,
+            deadline,
         } = order;
         let mut asked = Asked::default();
         trace_context(&parcel.headers, &mut asked.options);
         // One attempt: it is counted before the request is sent, so that a crash leaves none.
         asked.options.max_attempts = (!repeats).then_some(1);
+        asked.options.deadline = deadline;
         let idempotency = parcel.scoped_key().map(|key| Idempotency {
             key,
             fingerprint: parcel.fingerprint(&body),

@@ -38,7 +38,7 @@ use raincheck_core::name::QueueName;
 use raincheck_core::queue::{QueueSpec, Worker};
 
 pub use self::front::{Front, reserved};
-pub use self::rule::{Mode, Prefix, Retries, Rule, Upstream};
+pub use self::rule::{Mode, Prefix, Retries, Rule, Upstream, read_deadline};
 
 use self::flight::Flights;
 use self::header::Via;

@@ -319,6 +319,7 @@ impl Calling<'_> {
             queue: self.rule.late_queue(),
             retries: &self.rule.retries,
             after,
+            deadline: self.rule.deadline,
             prefer,
             received: self.received,
             stall_time: Some(self.proxy.head_time),
@@ -371,6 +372,7 @@ impl Calling<'_> {
             parcel: Parcel::taken(parts.method, &parts.uri, parts.headers),
             body,
             repeats,
+            deadline: self.rule.deadline,
         };
         let placed = self.desk.place(order, prefer, self.received).await?;
         Ok((placed.response, "job"))

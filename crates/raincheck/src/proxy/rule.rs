@@ -15,6 +15,7 @@ use raincheck_core::name::QueueName;
 use raincheck_core::time::{format_duration, parse_duration};
 
 use super::glob::Glob;
+use crate::api::options::span;
 use crate::outward::port_fits;
 
 /// The queue of what becomes a job, unless a rule names another.
@@ -167,6 +168,8 @@ pub struct Rule {
     pub mode: Mode,
     /// How long a call may take before it becomes a job.
     pub after: Option<Duration>,
+    /// How long a job may take from its acceptance, all its attempts and waits together.
+    pub deadline: Option<Duration>,
     /// What is sent again.
     pub retries: Retries,
     /// Where the jobs wait.
@@ -186,6 +189,7 @@ impl Rule {
             prefix: None,
             mode,
             after: None,
+            deadline: None,
             retries: Retries::default(),
             queue: QueueName::new(QUEUE).expect("a plain word is a queue's name"),
         }
@@ -209,6 +213,17 @@ const LATE: &str = "-late";
 
 /// The longest `after`.
 pub(crate) const AFTER_MAX: Duration = Duration::from_secs(3600);
+
+/// Reads the deadline of a rule's jobs: the same that a submit takes as `Raincheck-Deadline`.
+///
+/// # Errors
+/// What is taken instead.
+pub fn read_deadline(text: &str) -> Result<Duration, String> {
+    match span(text, Duration::from_millis(1)) {
+        Ok(deadline) => Ok(deadline),
+        Err(why) => Err(why.into_owned()),
+    }
+}
 
 impl FromStr for Rule {
     type Err = String;
@@ -251,7 +266,15 @@ impl FromStr for Rule {
 
 impl Rule {
     /// What a rule says beside path and upstream.
-    pub const FIELDS: [&str; 6] = ["prefix", "mode", "after", "retry_unsafe", "retry_codes", "queue"];
+    pub const FIELDS: [&str; 7] = [
+        "prefix",
+        "mode",
+        "after",
+        "deadline",
+        "retry_unsafe",
+        "retry_codes",
+        "queue",
+    ];
 
     fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
         match name {
@@ -268,6 +291,7 @@ impl Rule {
                 }
                 self.after = Some(after);
             }
+            "deadline" => self.deadline = Some(read_deadline(value)?),
             "retry_unsafe" => {
                 self.retries.unsafe_too = match value {
                     "true" | "yes" | "on" => true,
@@ -305,6 +329,9 @@ impl fmt::Display for Rule {
         if let Some(after) = self.after {
             write!(f, ";after={}", format_duration(after))?;
         }
+        if let Some(deadline) = self.deadline {
+            write!(f, ";deadline={}", format_duration(deadline))?;
+        }
         if self.retries.unsafe_too {
             write!(f, ";retry_unsafe=true")?;
         }
@@ -329,7 +356,7 @@ mod tests {
         for text in [
             "/reports/**=http://localhost:8000;mode=prefer",
             "/shop/**=http://b:1;prefix=/shop;mode=never",
-            "/**=https://example.org;mode=always;after=2s;retry_unsafe=true;retry_codes=429 503;queue=slow",
+            "/**=https://example.org;mode=always;after=2s;deadline=1h;retry_unsafe=true;retry_codes=429 503;queue=slow",
         ] {
             assert_eq!(text.parse::<Rule>().unwrap().to_string(), text);
         }
@@ -352,6 +379,7 @@ mod tests {
             "/a=http://b;after=soon",
             "/a=http://b;after=2h",
             "/a=http://b;mode=never;after=1s",
+            "/a=http://b;deadline=0s",
             "/a=http://b;retry_codes=200",
             "/a=http://b;queue=a b",
             "/a=http://b;colour=red",

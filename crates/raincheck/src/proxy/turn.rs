@@ -42,6 +42,8 @@ pub(crate) struct Late<'a> {
     pub(crate) retries: &'a Retries,
     /// How long the call may take before it becomes a job, counted from `received`.
     pub(crate) after: Duration,
+    /// How long the job may take.
+    pub(crate) deadline: Option<Duration>,
     pub(crate) prefer: Prefer,
     pub(crate) received: Instant,
     /// How long the request may stand still on its way; `None` where its body looks after itself.
@@ -143,6 +145,7 @@ impl Late<'_> {
             id: self.id,
             queue: self.queue.clone(),
             repeats: self.retries.repeats(&parcel.method),
+            deadline: self.deadline,
             parcel,
             body,
         };

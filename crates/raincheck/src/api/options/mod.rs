@@ -235,7 +235,7 @@ fn said(error: impl std::fmt::Display) -> Cow<'static, str> {
     error.to_string().into()
 }
 
-fn span(text: &str, least: Duration) -> Result<Duration, Cow<'static, str>> {
+pub(crate) fn span(text: &str, least: Duration) -> Result<Duration, Cow<'static, str>> {
     let span = parse_duration(text).map_err(said)?;
     if span < least || span > SPAN_MAX {
         let (least, most) = (format_duration(least), format_duration(SPAN_MAX));

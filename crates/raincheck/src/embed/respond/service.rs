@@ -239,6 +239,7 @@ impl Rules {
             queue: late_queue(&self.queue),
             retries: &self.retries,
             after,
+            deadline: None,
             prefer,
             received,
             stall_time: None,
@@ -283,6 +284,7 @@ impl Rules {
             queue,
             parcel: self.parcel(parts),
             repeats: self.retries.repeats(&parts.method),
+            deadline: None,
         };
         let placed = desk.place(order, prefer, received).await?;
         Ok(placed.response)

@@ -119,6 +119,23 @@ async fn that_a_service_is_away_and_back_is_logged_once_however_often_it_is_trie
     assert_eq!(told.iter().filter(|line| *line == back).count(), 1, "{told:?}");
 }
 
+#[tokio::test]
+async fn a_deadline_bounds_how_long_a_job_waits_for_its_service() {
+    let (_socket, addr) = nobody();
+    let proxy = Proxied::start(addr, &["/**=UP;mode=always;deadline=300ms"]).await;
+    let accepted = proxy.ask("POST", "/").send().await;
+    let job = seen(&proxy, &accepted, |_| false).await;
+    assert_eq!(
+        (&job["state"], &job["error"]["code"]),
+        (&"failed".into(), &"timed-out".into()),
+        "{job}"
+    );
+    assert!(
+        job["error"]["detail"].as_str().unwrap().contains("refused"),
+        "it says what it waited for: {job}"
+    );
+    let told = redeem(&proxy, &accepted).await;
+    assert_eq!((told.status, code(&told).as_str()), (504, "timed-out"));
 }
 
 #[tokio::test]
