@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use http::header::Entry;
-use http::{HeaderMap, HeaderValue, Request, header};
+use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use raincheck_core::content::Input;
 use raincheck_core::decide::Fingerprint;
 use raincheck_core::id::JobId;
@@ -17,7 +17,8 @@ use tokio::time::Instant;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::answer::IDEMPOTENCY_REPLAYED;
+use super::answer::{IDEMPOTENCY_REPLAYED, RAINCHECK_OUTCOME};
+use super::cors::Cors;
 use super::extract::body as read_body;
 pub(crate) use super::extract::closing;
 use super::head;
@@ -53,6 +54,10 @@ pub(crate) struct Order {
     /// How long the job may take from its acceptance.
     pub(crate) deadline: Option<Duration>,
 }
+
+/// A marker in the extensions of an answer that is this server's own, and not one that somebody else gave and a job kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Own;
 
 /// An answer about a job.
 #[derive(Debug)]
@@ -167,6 +172,9 @@ impl Desk {
             received,
         };
         let mut response = submit::place(&self.0, &self.0.namespace, submission, wish).await?;
+        if response.status() == StatusCode::ACCEPTED && pending(response.headers()) {
+            response.extensions_mut().insert(Own);
+        }
         self.write(&mut response);
         Ok(Placed {
             was_there: response.headers().contains_key(IDEMPOTENCY_REPLAYED),
@@ -189,6 +197,11 @@ impl Desk {
         }
     }
 
+    /// Whose pages may read what is this server's own, where the operator named any.
+    pub(crate) fn pages(&self) -> Option<Cors> {
+        Cors::new(&self.0.options.cors_origins)
+    }
+
     /// Writes the body of a problem, which no gate will.
     fn write(&self, response: &mut Response) {
         if let Some(Unwritten(problem)) = response.extensions_mut().remove::<Unwritten>() {
@@ -197,8 +210,16 @@ impl Desk {
             let id = id.and_then(|id| id.to_str().ok()).unwrap_or_default();
             let body = problem.render(self.0.node.links(), id);
             *response.body_mut() = Body::from(body);
+            response.extensions_mut().insert(Own);
         }
     }
+}
+
+/// Whether the head is that of a rain check.
+fn pending(headers: &HeaderMap) -> bool {
+    headers
+        .get(RAINCHECK_OUTCOME)
+        .is_some_and(|outcome| outcome == "pending")
 }
 
 /// Refuses a request that others could read otherwise than this server: without a host or with two, with two lengths, or for

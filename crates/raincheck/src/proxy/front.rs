@@ -21,7 +21,8 @@ use tower::{Service, ServiceExt as _};
 use super::glob::{Glob, segments};
 use super::pass::{Calling, GONE};
 use super::{MOUNT, Proxy};
-use crate::api::desk::{Desk, told};
+use crate::api::cors::Cors;
+use crate::api::desk::{Desk, Own, told};
 use crate::api::problem::Problem;
 use crate::api::{ApiOptions, with_desk};
 use crate::node::Node;
@@ -54,6 +55,8 @@ struct Shared {
     api: crate::api::Service,
     desk: Desk,
     proxy: Proxy,
+    /// Whose pages may read what is not the service's answer.
+    pages: Option<Cors>,
     /// Whether the API stands below [`MOUNT`], and the rules have everything else.
     mounted: bool,
     /// The numbers of each rule, in the order of the rules.
@@ -84,6 +87,7 @@ impl Front {
         let (api, desk) = with_desk(node, options);
         Self(Arc::new(Shared {
             api,
+            pages: desk.pages(),
             desk,
             proxy,
             mounted,
@@ -123,6 +127,7 @@ impl Shared {
 
     /// Answers by this rule.
     fn pass(self: Arc<Self>, at: usize, request: Request<Body>) -> Answering {
+        let page = self.page(&request);
         let (method, id) = (request.method().clone(), told(request.headers()));
         let received = Instant::now();
         let begun = self.calling(at, received).begin(request);
@@ -140,6 +145,7 @@ impl Shared {
                 }
                 Err(problem) => (self.desk.refuse(problem, id), "refused"),
             };
+            let response = self.readable(response, page);
             // What is said to somebody who is gone does not tell what he asked of whom.
             let status = if mode == GONE {
                 CLIENT_GONE
@@ -154,6 +160,19 @@ impl Shared {
             self.counts[at].answered(mode, status);
             Ok(response)
         })
+    }
+
+    /// The page that asks, where it is one of those that are named.
+    fn page<B>(&self, request: &Request<B>) -> Option<Box<HeaderValue>> {
+        self.pages.as_ref()?.admit(request.headers())
+    }
+
+    /// Lets that page read an answer of this server's own; what the service answered, now or to a job, is the service's to open.
+    fn readable(&self, mut response: Response, page: Option<Box<HeaderValue>>) -> Response {
+        if self.pages.is_some() && response.extensions().get::<Own>().is_some() {
+            Cors::tell(&mut response, page);
+        }
+        response
     }
 
     fn calling(&self, at: usize, received: Instant) -> Calling<'_> {
@@ -238,7 +257,9 @@ where
             Ok(of_api) => of_api,
             Err(problem) => {
                 let id = told(request.headers());
-                return Box::pin(ready(Ok(shared.desk.refuse(problem, id))));
+                let page = shared.page(&request);
+                let response = shared.desk.refuse(problem, id);
+                return Box::pin(ready(Ok(shared.readable(response, page))));
             }
         };
         let rule = match of_api {

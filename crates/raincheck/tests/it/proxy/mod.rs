@@ -11,6 +11,7 @@ mod jobs;
 mod kept;
 mod late;
 mod logged;
+mod pages;
 mod pass;
 mod redeemed;
 mod refused;
@@ -23,7 +24,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use raincheck::api::ApiOptions;
+use raincheck::api::{ApiOptions, Origin};
 use raincheck::clock::SystemClock;
 use raincheck::links::Mount;
 use raincheck::outward::trust::Trust;
@@ -57,6 +58,8 @@ pub(crate) struct Setup {
     /// What it speaks with those who ask.
     pub(crate) tls: Option<Tls>,
     pub(crate) exposed: Option<Exposed>,
+    /// Whose pages may read what it says itself.
+    pub(crate) origins: Vec<Origin>,
 }
 
 impl Default for Setup {
@@ -67,6 +70,7 @@ impl Default for Setup {
             trust: Trust::default(),
             tls: None,
             exposed: None,
+            origins: Vec::new(),
         }
     }
 }
@@ -118,7 +122,11 @@ impl Proxied {
         for (name, spec) in proxy.queues() {
             node.put_queue(&ns(), &name, spec, true).await.unwrap().unwrap();
         }
-        let front = Front::new(node.clone(), ApiOptions::default(), proxy.clone());
+        let api = ApiOptions {
+            cors_origins: setup.origins,
+            ..ApiOptions::default()
+        };
+        let front = Front::new(node.clone(), api, proxy.clone());
         let stop = CancellationToken::new();
         let options = ServerOptions {
             interim: true,
