@@ -1,11 +1,12 @@
 //! The body of a request on its way to the upstream.
 //!
 //! It is passed on as it comes. On the side it is kept, where the call may become a job; it is held back where its client
-//! wants to hear first that it is welcome (RFC 9110 section 10.1.1).
+//! wants to hear first that it is welcome, and has not sent it all the same (RFC 9110 section 10.1.1).
 //!
 //! Invariants: what is kept is bounded, by the queue and by the room that all bodies have; a client that stops sending in the
 //! middle is given up; whoever waits for the end of a body hears of it also where the body is dropped.
 
+use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
@@ -20,7 +21,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, Sleep, sleep};
 
-use crate::server::{Part, Room};
+use crate::server::{Part, Room, Unasked};
 use crate::tasks::{Group, TaskKind};
 
 /// How long the upstream may leave it open whether the body is welcome; then it is sent.
@@ -269,10 +270,11 @@ impl Sending {
         Some(upload)
     }
 
-    /// Sends nothing before it hears that it is welcome.
-    pub(crate) fn await_welcome(&mut self) -> oneshot::Sender<()> {
+    /// Sends nothing before it hears that it is welcome, or the body comes unasked.
+    pub(crate) fn await_welcome(&mut self, unasked: Option<Unasked>) -> oneshot::Sender<()> {
         let (tell, told) = oneshot::channel();
         self.welcome = Some(Welcome {
+            unasked: unasked.map(|unasked| Box::pin(unasked.come()) as Coming),
             told: Some(told),
             time: Box::pin(sleep(WELCOME_TIME)),
         });
@@ -363,16 +365,33 @@ impl http_body::Body for Sending {
     }
 }
 
+/// The first byte of a body that nobody asked for yet.
+type Coming = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// Whether a body is welcome.
-#[derive(Debug)]
 struct Welcome {
+    unasked: Option<Coming>,
     told: Option<oneshot::Receiver<()>>,
     time: Pin<Box<Sleep>>,
+}
+
+impl fmt::Debug for Welcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Welcome")
+            .field("told", &self.told)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Welcome {
     /// Ready once that is known, or has to be supposed.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        if let Some(unasked) = &mut self.unasked
+            && self.told.is_some()
+            && unasked.as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(true);
+        }
         if let Some(told) = &mut self.told {
             match Pin::new(told).poll(cx) {
                 Poll::Ready(Ok(())) => return Poll::Ready(true),

@@ -37,7 +37,7 @@ use crate::api::code::Code;
 use crate::api::desk::{Desk, Order, closing, preference, unambiguous};
 use crate::api::prefer::Prefer;
 use crate::api::problem::Problem;
-use crate::server::{Client, Interim};
+use crate::server::{Client, Interim, Unasked};
 
 /// How many headers a request gets on its way, so that its map grows once.
 const TOLD: usize = 5;
@@ -207,13 +207,14 @@ impl Calling<'_> {
         let extensions = &mut parts.extensions;
         let client = extensions.remove::<OnUpgrade>().filter(|_| changing);
         let interim = extensions.remove::<Interim>();
+        let unasked = extensions.remove::<Unasked>();
         let mut sending = Sending::new(body, self.proxy.head_time);
         let upload = match keep {
             None => sending.looked_after(None, self.received),
             Some(most) => sending.looked_after(Some((most, self.desk.room())), self.received),
         };
         let waits = upload.is_some() && parts.version == Version::HTTP_11 && expects(&parts.headers);
-        let welcome = waits.then(|| sending.await_welcome());
+        let welcome = waits.then(|| sending.await_welcome(unasked));
         let mut request = Request::from_parts(parts, sending);
         if welcome.is_some() || interim.is_some() {
             let welcome = Mutex::new(welcome);

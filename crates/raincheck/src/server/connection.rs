@@ -150,6 +150,17 @@ impl Alarm {
     }
 }
 
+/// In the extensions of a request whose body waits for a welcome: tells when it comes all the same.
+#[derive(Clone, Debug)]
+pub(crate) struct Unasked(Arc<Pulse>);
+
+impl Unasked {
+    /// Waits for its first byte.
+    pub(crate) async fn come(self) {
+        self.0.more().await;
+    }
+}
+
 /// The service as hyper calls it.
 struct Handling<S> {
     service: S,
@@ -188,6 +199,9 @@ where
             self.pulse.unread().begin();
         }
         let told = !sending || !request.headers().contains_key(EXPECT);
+        if !told {
+            request.extensions_mut().insert(Unasked(self.pulse.clone()));
+        }
         let request = request.map(|body| Upload::of_line(body, &self.pulse, told));
         Answering {
             answer: Some(Given::new(self.service.clone(), request)),

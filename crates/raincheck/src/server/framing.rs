@@ -1,4 +1,5 @@
-//! Finds heads that say their body's length twice, which hyper merges without a word where both say the same.
+//! Finds heads that say their body's length twice, which hyper merges without a word where both say the same; and tells whether more
+//! came with a head than itself.
 //!
 //! RFC 9112 section 6.3 lets a server merge or refuse them; a proxy in front may see it otherwise, so they are refused.
 //! Invariant: this only watches; what the bytes mean is for hyper alone to decide. After a chunked body, whose end it
@@ -38,6 +39,8 @@ pub(crate) struct Framing {
     chunked: bool,
     /// Heads so far.
     heads: u32,
+    /// Whether something came behind the last head, together with its end.
+    more: bool,
 }
 
 impl Framing {
@@ -71,11 +74,17 @@ impl Framing {
                     if end.is_some() && self.line_ended() {
                         twice = twice.or((self.lengths > 1).then_some(self.heads));
                         self.head_ended();
+                        self.more = !bytes.is_empty();
                     }
                 }
             }
         }
         twice
+    }
+
+    /// Whether the last head came with something behind it.
+    pub(super) const fn more(&self) -> bool {
+        self.more
     }
 
     /// The connection is idle and `requests` were read: what comes next is a head.

@@ -100,7 +100,10 @@ impl<W: Wire> Line<W> {
                 self.ahead = true;
                 self.pulse.close();
             }
-            Poll::Ready(Ok(true)) => self.ahead = true,
+            Poll::Ready(Ok(true)) => {
+                self.ahead = true;
+                self.pulse.come();
+            }
             Poll::Ready(Err(error)) => return Err(error),
         }
         Ok(())
@@ -161,6 +164,7 @@ impl<W: Wire> AsyncRead for Line<W> {
             if let Some(request) = this.framing.watch(heard) {
                 this.pulse.set_twice(request);
             }
+            this.pulse.set_more(this.framing.more());
             this.pulse.heard();
         }
         read

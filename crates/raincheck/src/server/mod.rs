@@ -44,6 +44,7 @@ use tower::Service;
 use crate::links::Mount;
 use crate::tasks::{Group, TaskKind};
 
+pub(crate) use connection::Unasked;
 pub(crate) use framing::LengthTwice;
 pub(crate) use interim::Interim;
 pub(crate) use room::Part;

@@ -53,8 +53,10 @@ pub(super) struct Pulse {
     twice: AtomicU32,
     /// Whether time is up: the line says so to hyper.
     expired: AtomicBool,
-    /// Wakes whoever waits for the client's closing of its side.
-    left: Notify,
+    /// Whether more came than the head of the request that is being worked on.
+    more: AtomicBool,
+    /// Wakes whoever waits for that, or for the client's closing of its side.
+    stirred: Notify,
     /// Whether the last request had a body, of which some may be unread when its answer is sent.
     sending: AtomicBool,
     /// What is said before an answer, where that is asked for.
@@ -74,7 +76,8 @@ impl Pulse {
             requests: AtomicU32::new(0),
             twice: AtomicU32::new(0),
             expired: AtomicBool::new(false),
-            left: Notify::new(),
+            more: AtomicBool::new(false),
+            stirred: Notify::new(),
             sending: AtomicBool::new(false),
             hints: OnceLock::new(),
             unread: Unread::default(),
@@ -147,14 +150,37 @@ impl Pulse {
     /// The client has closed its side.
     pub(super) fn close(&self) {
         self.closed.store(self.now() + 1, Ordering::Relaxed);
-        self.left.notify_waiters();
+        self.stirred.notify_waiters();
     }
 
     /// Waits until the client has closed its side.
     pub(super) async fn left(&self) {
-        let left = self.left.notified();
-        if !self.closed() {
-            left.await;
+        self.until(Self::closed).await;
+    }
+
+    /// Bytes came, and the last of them are these of a head, or more than a head.
+    pub(super) fn set_more(&self, more: bool) {
+        self.more.store(more, Ordering::Relaxed);
+    }
+
+    /// More is there to be read.
+    pub(super) fn come(&self) {
+        self.set_more(true);
+        self.stirred.notify_waiters();
+    }
+
+    /// Waits until more is there than the request's head.
+    pub(super) async fn more(&self) {
+        self.until(|pulse| pulse.more.load(Ordering::Relaxed)).await;
+    }
+
+    async fn until(&self, so: impl Fn(&Self) -> bool) {
+        loop {
+            let stirred = self.stirred.notified();
+            if so(self) {
+                return;
+            }
+            stirred.await;
         }
     }
 

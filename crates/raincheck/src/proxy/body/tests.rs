@@ -118,16 +118,16 @@ async fn a_body_that_is_left_alone_gives_itself_up() {
 #[tokio::test(start_paused = true)]
 async fn a_body_waits_until_it_is_welcome_but_not_for_ever() {
     let mut body = sending("rain");
-    let tell = body.await_welcome();
+    let tell = body.await_welcome(None);
     let begun = Instant::now();
     tell.send(()).unwrap();
     assert_eq!(body.collect().await.unwrap().to_bytes(), "rain");
     assert_eq!(begun.elapsed(), Duration::ZERO);
     let mut body = sending("rain");
-    let _tell = body.await_welcome();
+    let _tell = body.await_welcome(None);
     assert_eq!(body.collect().await.unwrap().to_bytes(), "rain");
     assert_eq!(begun.elapsed().as_secs(), 1);
     let mut body = sending("rain");
-    drop(body.await_welcome());
+    drop(body.await_welcome(None));
     assert!(body.collect().await.is_err(), "answered without it");
 }

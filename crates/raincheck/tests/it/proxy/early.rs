@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::time::Instant;
 
 use super::{Played, Proxied, Side};
 
@@ -59,5 +60,39 @@ async fn where_the_service_closes_after_an_early_answer_without_a_word_the_conne
         let (told, ended) = answered_early(ALL, answer).await;
         assert!(told.starts_with("HTTP/1.1 413 "), "{told}");
         assert!(ended, "{answer}: the connection hangs");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_has_come_already_waits_for_no_welcome() {
+    let service = Played::start().await;
+    let proxy = Proxied::start(service.addr, &[ALL]).await;
+    let head = "PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n";
+    for apart in [false, true] {
+        let mut taken = Vec::new();
+        // A machine that is busy may be slow once; the second that a welcome is waited for is waited each time.
+        while taken.len() < 5 && !taken.iter().any(|time| *time < Duration::from_millis(900)) {
+            let mut client = Side::connect(proxy.addr).await;
+            let since = Instant::now();
+            client.say(if apart { head } else { "" }).await;
+            let mut side = if apart {
+                let mut side = service.accept().await;
+                side.until("\r\n\r\n").await;
+                client.say("wets").await;
+                side
+            } else {
+                client.say(&[head, "wets"].concat()).await;
+                service.accept().await
+            };
+            side.until("wets").await;
+            taken.push(since.elapsed());
+            side.say("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+                .await;
+            client.until("HTTP/1.1 200 ").await;
+        }
+        let soon = taken
+            .last()
+            .is_some_and(|time| *time < Duration::from_millis(900));
+        assert!(soon, "apart: {apart}, {taken:?}");
     }
 }
