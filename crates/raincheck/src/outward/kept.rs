@@ -12,7 +12,6 @@ use std::io::ErrorKind;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, Uri};
@@ -26,9 +25,10 @@ use tokio::time::{Instant, sleep_until};
 use tower::Service as _;
 use tracing::{debug, info};
 
+use super::away::{Absence, Away};
 use super::connect::Connector;
 use super::trust::Trust;
-use super::{HEAD_MAX, IDLE_TIMEOUT};
+use super::{HEAD_MAX, IDLE_TIMEOUT, root_cause};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -73,14 +73,25 @@ struct Inner<B> {
     idle: Mutex<Idle<B>>,
 }
 
+/// The turn of whoever tries whether a service is there again; given back when dropped.
+pub(crate) struct Turn<B>(Place<B>);
+
+impl<B> Drop for Turn<B> {
+    fn drop(&mut self) {
+        if let Some(away) = &mut self.0.0.idle().away {
+            away.end_turn();
+        }
+    }
+}
+
 /// Connections that are ready.
 struct Idle<B> {
     /// With the instant from which on; the one that was used last is at the end.
     lines: Vec<(SendRequest<B>, Instant)>,
     /// Whether somebody closes those that nobody uses.
     swept: bool,
-    /// Since when no connection could be made, and whether that was asked for.
-    away: Option<(Instant, bool)>,
+    /// Where no connection could be made last.
+    away: Option<Away>,
 }
 
 impl<B> Clone for Place<B> {
@@ -172,8 +183,13 @@ where
         let stream = match connecting.await {
             Ok(stream) => stream,
             Err(error) => {
-                self.0.idle().away.get_or_insert_with(|| (Instant::now(), false));
-                return Err(AskFailed::Connect(error));
+                let failed = AskFailed::Connect(error);
+                let why = root_cause(&failed);
+                match &mut self.0.idle().away {
+                    Some(away) => away.again(why),
+                    none => *none = Some(Away::new(why)),
+                }
+                return Err(failed);
             }
         };
         self.0.back();
@@ -197,11 +213,25 @@ where
         &self.0.address
     }
 
-    /// How long no connection could be made, and whether this is asked for the first time.
-    pub(crate) fn away(&self) -> Option<(Duration, bool)> {
+    /// What is known of it where no connection can be made, and whether somebody is to be told of that: the first who asks.
+    pub(crate) fn away(&self) -> Option<(Absence, bool)> {
         let mut idle = self.0.idle();
-        let (since, told) = idle.away.as_mut()?;
-        Some((since.elapsed(), !std::mem::replace(told, true)))
+        let away = idle.away.as_mut()?;
+        Some((away.absence(), away.tell()))
+    }
+
+    /// Whether one that can wait may ask now: where no connection can be made, and none is kept, one does at a time, as long as it
+    /// has what this gives back.
+    ///
+    /// # Errors
+    /// Where another one does.
+    pub(crate) fn turn(&self) -> Result<Option<Turn<B>>, Absence> {
+        let mut idle = self.0.idle();
+        let kept = !idle.lines.is_empty();
+        match idle.away.as_mut().filter(|_| !kept) {
+            None => Ok(None),
+            Some(away) => away.take_turn().map(|()| Some(Turn(self.clone()))),
+        }
     }
 
     fn answered(&self, response: Response<Incoming>, line: SendRequest<B>) -> Response<Answer<B>> {
@@ -222,8 +252,8 @@ impl<B> Inner<B> {
     /// A connection could be made.
     fn back(&self) {
         let away = self.idle().away.take();
-        if let Some((since, true)) = away {
-            let away_ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        if let Some(away) = away.filter(Away::told) {
+            let away_ms = u64::try_from(away.absence().lasts.as_millis()).unwrap_or(u64::MAX);
             info!(service = %self.address, away_ms, "a service that could not be reached is there again");
         }
     }
@@ -321,6 +351,8 @@ impl<B: Send + 'static> Body for Answer<B> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use http_body_util::{BodyExt as _, Full};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -385,5 +417,29 @@ mod tests {
         };
         assert!(matches!(failed, Some(AskFailed::Connect(_))), "{failed:?}");
         assert!(place.away().is_some(), "what is for it waits");
+    }
+
+    #[tokio::test]
+    async fn while_a_service_is_away_one_that_can_wait_tries_at_a_time() {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = socket.local_addr().unwrap();
+        let place = Place::open(format!("http://{address}/").parse().unwrap(), &Trust::default());
+        let ask = || place.ask(Request::get("/").body(Full::<Bytes>::default()).unwrap());
+        assert!(matches!(place.turn(), Ok(None)), "nothing is known yet");
+        ask().await.err().unwrap();
+        let turn = place.turn().ok().flatten().expect("one may try");
+        let held = place.turn().err().expect("no other may");
+        assert!(held.why.contains("refused"), "{held:?}");
+        drop(turn);
+        let turn = place.turn().ok().flatten().expect("the next may");
+        let listener = socket.listen(1).unwrap();
+        let serving = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            answer(&mut stream).await;
+        };
+        let ((), answered) = tokio::join!(serving, ask());
+        assert!(answered.is_ok() && matches!(place.turn(), Ok(None)), "all may");
+        drop(turn);
     }
 }

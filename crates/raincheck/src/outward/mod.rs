@@ -3,6 +3,7 @@
 //! Invariants: no redirect is followed here (a fetch asks anew for each), nothing is decompressed, no proxy of the environment is asked, no cookie is kept;
 //! a URL that came over the API leads only where [`Targets`] says.
 
+mod away;
 mod connect;
 pub(crate) mod hosts;
 pub(crate) mod kept;

@@ -135,11 +135,12 @@ fn told(
         Ok(response) => Ok(response.map(Body::new)),
         Err(error @ AskFailed::Connect(_)) => {
             let why = root_cause(&error);
-            let (away, first) = place.away().unwrap_or_default();
-            if first {
+            let (away, first) = place.away().unzip();
+            if first == Some(true) {
                 warn!(service = %place.address(), %why, "a service cannot be reached; what is kept for it waits");
             }
-            Err(CallFailed::Unsent(why, away_pause(away)))
+            let lasts = away.map_or(Duration::ZERO, |away| away.lasts);
+            Err(CallFailed::Unsent(why, away_pause(lasts)))
         }
         Err(error) => Err(CallFailed::Unreachable(root_cause(&error))),
     }
@@ -241,9 +242,25 @@ impl Origin for Upstreams {
         }
         let stall_time = self.stall_time;
         let request = request.map(|body| Sending::new(body, stall_time));
-        match rule.retries.repeats(request.method()) {
+        let turn = match self.place(&rule).turn() {
+            Ok(turn) => turn,
+            // It holds no place of its queue meanwhile, which other services' calls may need.
+            Err(away) => {
+                let unsent = CallFailed::Unsent(away.why, away_pause(away.lasts));
+                return Box::pin(std::future::ready(Err(unsent)));
+            }
+        };
+        let answering = match rule.retries.repeats(request.method()) {
             true => self.send(&rule, request),
             false => self.send_once(&rule, request),
+        };
+        match turn {
+            None => answering,
+            Some(turn) => Box::pin(async move {
+                let answered = answering.await;
+                drop(turn);
+                answered
+            }),
         }
     }
 

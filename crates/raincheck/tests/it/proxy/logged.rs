@@ -1,12 +1,15 @@
 //! What is logged while a test runs, on its own thread: all tasks of a test run there.
 
 use std::fmt::{self, Write as _};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::DefaultGuard;
-use tracing::{Event, Level, Metadata, Subscriber};
+use tracing::{Dispatch, Event, Level, Metadata, Subscriber};
+
+/// Where there is one listener alone, a line that another thread comes to first, without any, is taken for one that nobody wants.
+static SECOND: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(Logged::default()));
 
 /// The lines so far, each with its level. Cloning gives another handle.
 #[derive(Clone, Default)]
@@ -15,6 +18,7 @@ pub(super) struct Logged(Arc<Mutex<Vec<(Level, String)>>>);
 impl Logged {
     /// Listens until what comes with it is dropped.
     pub(super) fn begin() -> (Self, DefaultGuard) {
+        LazyLock::force(&SECOND);
         let logged = Self::default();
         let listening = tracing::subscriber::set_default(logged.clone());
         (logged, listening)
