@@ -302,6 +302,13 @@ impl Job {
         }
     }
 
+    /// Whether its last attempt was given back with a reason: nobody was there whom it could be sent to.
+    #[must_use]
+    pub fn met_nobody(&self) -> bool {
+        let last = self.attempts.last();
+        last.is_some_and(|last| last.outcome == AttemptOutcome::Released && last.error.is_some())
+    }
+
     /// How the job ended, once it has.
     #[must_use]
     pub const fn outcome(&self) -> Option<Outcome> {

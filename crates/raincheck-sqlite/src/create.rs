@@ -5,9 +5,9 @@
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::directory::{OpenError, private_file};
+use crate::directory::{OpenError, beside, failed, private_file};
 use crate::schema;
 
 /// Makes the database, unless there is one. Its name is durable once the directory is synced.
@@ -38,23 +38,10 @@ pub(crate) fn create(database: &Path) -> Result<(), OpenError> {
     fs::rename(&part, database).map_err(failed(database))
 }
 
-fn beside(path: &Path, ending: &str) -> PathBuf {
-    let mut path = path.as_os_str().to_owned();
-    path.push(ending);
-    path.into()
-}
-
 /// Removes a file that need not be there.
 fn remove(path: &Path) -> Result<(), OpenError> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(failed(path)(error)),
         _ => Ok(()),
-    }
-}
-
-fn failed(path: &Path) -> impl Fn(std::io::Error) -> OpenError + '_ {
-    |source| OpenError::Directory {
-        path: path.to_owned(),
-        source,
     }
 }

@@ -144,10 +144,6 @@ pub(crate) struct Directory {
 impl Directory {
     /// Makes the directory if need be, takes its lock, and makes the database if there is none; only the owner can read it.
     pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            move |source| OpenError::Directory { path, source }
-        };
         match DirBuilder::new().mode(0o700).create(path) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -168,10 +164,7 @@ impl Directory {
                 });
             }
             Err(std::fs::TryLockError::Error(source)) => {
-                return Err(OpenError::Directory {
-                    path: path.to_owned(),
-                    source,
-                });
+                return Err(failed(path)(source));
             }
         }
         let database = path.join("raincheck.db");
@@ -195,10 +188,7 @@ impl Directory {
         let parent = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
         for path in [self.path.as_path(), parent.unwrap_or(Path::new("."))] {
             let synced = File::open(path).and_then(|dir| dir.sync_all());
-            synced.map_err(|source| OpenError::Directory {
-                path: path.to_owned(),
-                source,
-            })?;
+            synced.map_err(failed(path))?;
         }
         Ok(())
     }
@@ -210,6 +200,21 @@ impl Directory {
     /// The database, to be synced: whoever has it lets it go before this directory.
     pub(crate) fn database_file(&self) -> Arc<File> {
         Arc::clone(&self.database)
+    }
+}
+
+/// The file whose name is this one's with that behind it.
+pub(crate) fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut path = path.as_os_str().to_owned();
+    path.push(ending);
+    path.into()
+}
+
+/// What of the directory could not be used, and why.
+pub(crate) fn failed(path: &Path) -> impl Fn(std::io::Error) -> OpenError + '_ {
+    |source| OpenError::Directory {
+        path: path.to_owned(),
+        source,
     }
 }
 

@@ -12,7 +12,7 @@ use raincheck_core::store::{Measure, Vitals};
 
 use crate::busy::Busy;
 use crate::checkpoint::Checkpoint;
-use crate::directory::{Directory, OpenError, row_error};
+use crate::directory::{Directory, OpenError, beside, failed, row_error};
 use crate::handle::{Inner, SqliteStore};
 use crate::handover::Handover;
 use crate::look::Look;
@@ -94,10 +94,7 @@ impl SqliteStore {
         let unlocked = Unlocked::open(&conn, &database, &options.master_keys)?;
         if unlocked.stale() {
             // The note goes before the log, which is emptied.
-            seal.lift().map_err(|source| OpenError::Directory {
-                path: database.clone(),
-                source,
-            })?;
+            seal.lift().map_err(failed(&database))?;
             unlocked
                 .reseal(&mut conn)
                 .map_err(|source| row_error(&database, source))?;
@@ -204,11 +201,9 @@ struct OnDisk(PathBuf);
 
 impl Measure for OnDisk {
     fn size_bytes(&self) -> Option<u64> {
-        let mut log = self.0.clone().into_os_string();
-        log.push("-wal");
         let database = std::fs::metadata(&self.0).ok()?.len();
         // Without a log nothing is in it.
-        let log = std::fs::metadata(log).map_or(0, |log| log.len());
+        let log = std::fs::metadata(beside(&self.0, "-wal")).map_or(0, |log| log.len());
         Some(database + log)
     }
 }

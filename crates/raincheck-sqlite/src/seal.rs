@@ -10,7 +10,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::directory::OpenError;
+use crate::directory::{OpenError, beside, failed};
 
 /// The log starts anew so often at most between two notes that reached the disk before power was cut.
 const RESTARTS_MAX: u32 = 1_000;
@@ -22,12 +22,6 @@ struct Place {
     salts: [u32; 2],
     /// Pages that are committed.
     frames: u32,
-}
-
-fn beside(database: &Path, ending: &str) -> PathBuf {
-    let mut path = database.as_os_str().to_owned();
-    path.push(ending);
-    path.into()
 }
 
 /// Where the note is.
@@ -52,10 +46,6 @@ impl Seal {
     /// When the log holds less than was noted, or the files cannot be opened.
     pub(crate) fn open(database: &Path) -> Result<Self, OpenError> {
         let path = place_of(database);
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            move |source| OpenError::Directory { path, source }
-        };
         let index = beside(database, "-shm");
         let index = File::open(&index).map_err(failed(&index))?;
         let log = beside(database, "-wal");

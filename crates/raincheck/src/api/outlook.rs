@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::HeaderMap;
 use http::header::{self, HeaderValue};
 use raincheck_core::host::HostHeldBy;
-use raincheck_core::job::{AttemptOutcome, Job, State};
+use raincheck_core::job::{Job, State};
 use raincheck_core::limit::{Held, HeldBy};
 use raincheck_core::queue::Queue;
 use raincheck_core::store::StoreError;
@@ -58,7 +58,7 @@ pub(crate) async fn outlook(
     let state = job.state(now);
     if state == State::Scheduled {
         return Ok(Outlook {
-            waiting_for: Some(if waits_for_service(job) {
+            waiting_for: Some(if job.met_nobody() {
                 WaitingFor::Circuit
             } else {
                 WaitingFor::RunAt
@@ -141,12 +141,6 @@ pub(crate) async fn outlook(
         position: standing.ahead.map(|ahead| ahead + 1),
         retry_after: Some(within(until_done).max(if paused { WHILE_PAUSED } else { 1 })),
     })
-}
-
-/// Whether its last attempt was given back with a reason: nobody was there whom it could be sent to.
-fn waits_for_service(job: &Job) -> bool {
-    let last = job.attempts.last();
-    last.is_some_and(|last| last.outcome == AttemptOutcome::Released && last.error.is_some())
 }
 
 /// Whole seconds, at least one and at most [`STAY_AWAY_MAX`].

@@ -23,6 +23,18 @@ pub(crate) fn has_hop(headers: &HeaderMap) -> bool {
     headers.keys().any(of_a_hop)
 }
 
+/// What `Connection` names.
+fn options(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    let lines = headers.get_all(header::CONNECTION).iter();
+    let options = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    options.map(<[u8]>::trim_ascii)
+}
+
+/// Whether whoever answers by this head closes the connection after it.
+pub(crate) fn closes(headers: &HeaderMap, version: Version) -> bool {
+    version < Version::HTTP_11 || options(headers).any(|option| option.eq_ignore_ascii_case(b"close"))
+}
+
 /// Takes away what concerns one hop only.
 pub(crate) fn strip_hop(headers: &mut HeaderMap) {
     // Most messages have none, and one look at all names costs less than to ask for each of these.
@@ -30,15 +42,12 @@ pub(crate) fn strip_hop(headers: &mut HeaderMap) {
         return;
     }
     let mut named: Vec<HeaderName> = Vec::new();
-    for value in headers.get_all(header::CONNECTION) {
-        for option in value.as_bytes().split(|byte| *byte == b',') {
-            let option = option.trim_ascii();
-            let usual = [&b"keep-alive"[..], b"close", b"upgrade", b"te"];
-            if option.is_empty() || usual.iter().any(|usual| option.eq_ignore_ascii_case(usual)) {
-                continue;
-            }
-            named.extend(HeaderName::from_bytes(option));
+    for option in options(headers) {
+        let usual = [&b"keep-alive"[..], b"close", b"upgrade", b"te"];
+        if option.is_empty() || usual.iter().any(|usual| option.eq_ignore_ascii_case(usual)) {
+            continue;
         }
+        named.extend(HeaderName::from_bytes(option));
     }
     for name in named {
         // Where a message goes and where it ends is nobody's option.

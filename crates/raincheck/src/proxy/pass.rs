@@ -27,7 +27,9 @@ use super::again::{Asked, Repeats};
 use super::body::{Sending, Upload};
 use super::choose::{Choice, choose};
 use super::flight::{Answering, CallFailed};
-use super::header::{has_hop, join_cookies, of_answer, strip_hop, takes_trailers, tell_host, upgrade};
+use super::header::{
+    closes, has_hop, join_cookies, of_answer, strip_hop, takes_trailers, tell_host, upgrade,
+};
 use super::parcel::{Parcel, strip_job};
 use super::rule::Rule;
 use super::stuck::late;
@@ -378,16 +380,6 @@ impl Calling<'_> {
         let placed = self.desk.place(order, prefer, self.received).await?;
         Ok((placed.response, "job"))
     }
-}
-
-/// Whether whoever answers by this head closes the connection after it.
-fn closes(headers: &HeaderMap, version: Version) -> bool {
-    let mut lines = headers.get_all(header::CONNECTION).iter();
-    version < Version::HTTP_11
-        || lines.any(|line| {
-            let mut options = line.as_bytes().split(|byte| *byte == b',');
-            options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"))
-        })
 }
 
 fn expects(headers: &HeaderMap) -> bool {

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use raincheck_core::decide::Settlement;
 use raincheck_core::id::LeaseId;
-use raincheck_core::job::{AttemptOutcome, Phase};
+use raincheck_core::job::Phase;
 use raincheck_core::name::Namespace;
 use raincheck_core::queue::Queue;
 use raincheck_core::store::{Leased, Renew, StoreError};
@@ -164,8 +164,7 @@ async fn settle(shop: &Shop, id: LeaseId, settlement: Settlement, ns: Namespace,
         let last = job.attempts.last();
         let outcome = last.map(|attempt| attempt.outcome.as_str());
         let run_ms = last.map(|attempt| attempt.ended_at.as_millis() - attempt.started_at.as_millis());
-        let waits = last.is_some_and(|last| last.outcome == AttemptOutcome::Released && last.error.is_some());
-        if waits {
+        if job.met_nobody() {
             // Each job of a service that is away comes back again and again; that it is away is told once.
             debug!(outcome, state, run_ms, "attempt settled");
         } else {
