@@ -72,16 +72,20 @@ impl Opening {
 }
 
 /// Runs it to its end, over the store that is being opened.
-pub(super) fn run(work: Work<'_>, opening: Opening, trust: Trust) -> Result<Tally, Failed> {
+pub(super) fn run(work: Work<'_>, opening: Opening, trust: Trust, signals: Signals) -> Result<Tally, Failed> {
     let store = opening.opened()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(fetch(work, store, trust))
+    runtime.block_on(fetch(work, store, trust, signals))
 }
 
-async fn fetch(work: Work<'_>, store: Arc<dyn Store>, trust: Trust) -> Result<Tally, Failed> {
-    let mut signals = Signals::new()?;
+async fn fetch(
+    work: Work<'_>,
+    store: Arc<dyn Store>,
+    trust: Trust,
+    mut signals: Signals,
+) -> Result<Tally, Failed> {
     let Work {
         folder,
         state,

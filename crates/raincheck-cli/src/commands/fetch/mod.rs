@@ -30,7 +30,7 @@ use self::out::Out;
 use crate::exit::{Exit, Failed};
 use crate::output::Output;
 use crate::session::Session;
-use crate::signals::last_resort;
+use crate::signals::{Signals, last_resort};
 use crate::trust::Trust;
 
 const EXAMPLES: &str = "\
@@ -178,10 +178,13 @@ impl Fetch {
             meter,
             again: self.command(&state),
         };
-        work.end_at_a_second_signal(output)?;
+        let signals = work.end_at_a_second_signal(output)?;
         let tally = match (server, opening) {
-            (Some(session), _) => there::run(work, &session)?,
-            (None, opening) => here::run(work, opening.unwrap_or_else(|| Opening::begin(&folder)), trust)?,
+            (Some(session), _) => there::run(work, &session, signals)?,
+            (None, opening) => {
+                let opening = opening.unwrap_or_else(|| Opening::begin(&folder));
+                here::run(work, opening, trust, signals)?
+            }
         };
         let ended = State {
             done: true,
@@ -378,8 +381,8 @@ impl Work<'_> {
         Ok(self.meter.tally())
     }
 
-    /// A second signal ends the process, whatever it waits for: what is written is known at every moment.
-    pub(crate) fn end_at_a_second_signal(&self, output: Output) -> Result<(), Failed> {
+    /// From here on the first signal is heard, and a second one ends the process, whatever it waits for: what is written is known at every moment.
+    pub(crate) fn end_at_a_second_signal(&self, output: Output) -> Result<Signals, Failed> {
         let failed = Failed::new(
             Exit::Interrupted,
             "interrupted, while something could not be written",

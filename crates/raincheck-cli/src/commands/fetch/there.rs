@@ -68,15 +68,14 @@ struct Why {
 }
 
 /// Runs it to its end.
-pub(super) fn run(work: Work<'_>, session: &Session) -> Result<Tally, Failed> {
+pub(super) fn run(work: Work<'_>, session: &Session, signals: Signals) -> Result<Tally, Failed> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(fetch(work, session))
+    runtime.block_on(fetch(work, session, signals))
 }
 
-async fn fetch(mut work: Work<'_>, session: &Session) -> Result<Tally, Failed> {
-    let mut signals = Signals::new()?;
+async fn fetch(mut work: Work<'_>, session: &Session, mut signals: Signals) -> Result<Tally, Failed> {
     let ended = tokio::select! {
         biased;
         _ = signals.next() => None,
