@@ -16,7 +16,7 @@ use crate::sum;
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another process has it open.
-    #[error("{} is in use by another process: stop that one, or choose another directory (of a server: --store)", .path.display())]
+    #[error("{} is in use already, by another process or in this one: close that one, or choose another directory (of a server: --store)", .path.display())]
     InUse {
         /// The directory.
         path: PathBuf,

@@ -37,6 +37,7 @@ pub mod proxy;
 mod pull;
 mod queues;
 pub mod random;
+pub mod room;
 pub mod server;
 mod settle;
 mod sharded;

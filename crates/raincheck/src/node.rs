@@ -31,6 +31,7 @@ use crate::outward::places::Places;
 use crate::pace::Paces;
 use crate::pull::{self, Pull};
 use crate::queues::{QueueKey, Queues};
+use crate::room::Room;
 use crate::settle::{self, Gatherer};
 use crate::tasks::{Group, TaskKind};
 use crate::telemetry::Metrics;
@@ -145,6 +146,7 @@ impl Node {
                 ),
             },
             traces.clone(),
+            Room::new(options.results_bytes_max),
         ));
         let dispatch = Arc::new(Dispatch::new(
             shop.clone(),

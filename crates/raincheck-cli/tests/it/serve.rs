@@ -23,7 +23,10 @@ fn a_second_server_on_one_store_is_refused() {
         .arg(server.store());
     let ran = Ran::of(&mut second);
     assert_eq!(ran.code, 7, "{ran:?}");
-    assert!(ran.stderr.contains("is in use by another process"), "{ran:?}");
+    assert!(
+        ran.stderr.contains("is in use already, by another process"),
+        "{ran:?}"
+    );
     server.run(&["queue", "list"]).ok();
     server.stop();
 }

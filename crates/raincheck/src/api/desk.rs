@@ -33,7 +33,8 @@ use super::{Api, ApiOptions};
 use crate::bound::in_time;
 use crate::node::Node;
 use crate::proxy::parcel::Parcel;
-use crate::server::{LengthTwice, Room};
+use crate::room::Room;
+use crate::server::LengthTwice;
 
 /// How long the ticket in a 202 is good: as long as a failed job is kept unless its queue says otherwise.
 const TICKET_TERM: Duration = Duration::from_secs(7 * 24 * 3600);

@@ -54,7 +54,8 @@ use raincheck_core::name::Namespace;
 
 use crate::node::Node;
 use crate::proxy::safe::Safes;
-use crate::server::{BodyPace, Room};
+use crate::room::Room;
+use crate::server::BodyPace;
 use crate::telemetry::http::Routes;
 pub use crate::throttle::Allowance;
 
@@ -80,6 +81,9 @@ pub struct ApiOptions {
     pub body_pace: BodyPace,
     /// How many bytes the bodies may take together that are being read, or on their way to the disk.
     pub bodies_bytes_max: u64,
+    /// How many bytes the results and inputs may take together that were read from the disk and are on their way to clients, those of
+    /// up to 64 KiB left aside.
+    pub answers_bytes_max: u64,
     /// How often one API key may come.
     pub per_key: Allowance,
     /// How often one address may come without a key; an IPv6 network of 64 bits counts as one.
@@ -96,7 +100,7 @@ pub struct ApiOptions {
 
 impl Default for ApiOptions {
     /// 10,000 waiters, 10,000 streams, a comment every 15 s, bodies of at least 1 KiB/s after 5 s and of 160 MiB
-    /// together, closed; with keys
+    /// together, 96 MiB of what is on its way to clients, closed; with keys
     /// 10,000 requests a second by one of them, and 200 a second from one address without.
     fn default() -> Self {
         Self {
@@ -105,6 +109,7 @@ impl Default for ApiOptions {
             ping: Duration::from_secs(15),
             body_pace: BodyPace::default(),
             bodies_bytes_max: 160 << 20,
+            answers_bytes_max: 96 << 20,
             per_key: Allowance::Usual,
             per_address: Allowance::Usual,
             closed: true,
@@ -129,6 +134,8 @@ pub(crate) struct Shared {
     pub(crate) streams: events::Streams,
     /// For the bodies that are being read.
     pub(crate) room: Room,
+    /// For those that are on their way out.
+    pub(crate) leaving: Room,
     /// Whose requests all are while there are no keys.
     pub(crate) namespace: Namespace,
 }
@@ -168,6 +175,7 @@ fn api(node: Node, options: ApiOptions) -> Api {
         safes: Safes::default(),
         streams: events::Streams::new(options.streams_max),
         room: Room::new(options.bodies_bytes_max),
+        leaving: Room::new(options.answers_bytes_max),
         options,
         namespace: Namespace::default(),
     }))

@@ -4,18 +4,22 @@
 //! of one match.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderValue};
 use hyper::ext::ReasonPhrase;
 use raincheck_core::content::{Header, JobResult};
+use raincheck_core::id::JobId;
 use raincheck_core::job::{Job, Outcome, Phase};
+use raincheck_core::name::Namespace;
 use raincheck_core::store::{Change, StoreError};
 
 use super::Api;
-use super::answer::{json, retry_after, stamp, value};
+use super::answer::{json, missing, retry_after, stamp, value};
 use super::code::Code;
 use super::conditional::{Asked, none_match, range, strong_tag, weak_tag};
 use super::problem::Problem;
@@ -24,6 +28,7 @@ use super::ticket::Ticket;
 use super::wire::job::JobDocument;
 use crate::proxy::parcel;
 use crate::workers::KEPT_HEADERS;
+use crate::workers::whole::SMALL;
 
 /// The job document as an answer.
 ///
@@ -61,6 +66,41 @@ pub(crate) enum Asking<'a> {
     Head(&'a HeaderMap),
     /// By a submit that waited.
     Submit,
+}
+
+/// The job with its result as the store has it, where there is room for that on its way.
+///
+/// # Errors
+/// When there is none, and when the job is missing or the store cannot be read.
+pub(crate) async fn kept(api: &Api, namespace: &Namespace, id: JobId) -> Result<Change, Problem> {
+    let found = api.node.store().result(namespace, id).await?;
+    let mut change = found.map_err(|why| missing(why, id))?;
+    if let Some(result) = &mut change.result
+        && is_large(&result.body)
+    {
+        let body = leaving(api, result.body.clone())?;
+        Arc::make_mut(result).body = body;
+    }
+    Ok(change)
+}
+
+const fn is_large(body: &Bytes) -> bool {
+    body.len() as u64 > SMALL
+}
+
+/// A body that was read and is on its way to its client, where there is room for it: who asks for many and reads none of them fills no
+/// memory.
+///
+/// # Errors
+/// When there is none.
+pub(crate) fn leaving(api: &Api, body: Bytes) -> Result<Bytes, Problem> {
+    if !is_large(&body) {
+        return Ok(body);
+    }
+    api.leaving.admit(body).map_err(|_| {
+        let detail = "what others are reading takes all the memory that there is for it; try again";
+        Problem::new(Code::Overloaded, detail).retry_after(1)
+    })
 }
 
 /// The result of a job, or why there is none.

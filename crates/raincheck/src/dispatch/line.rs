@@ -21,7 +21,7 @@ use tracing::warn;
 use super::{Dispatch, Slots};
 use crate::backoff::Backoff;
 use crate::workers::attempt::{self, Attempt};
-use crate::workers::{Place, Room, Runner, Shop};
+use crate::workers::{Place, Reserved, Runner, Shop};
 
 /// The most jobs of one claim (GUARANTEES.md section 2 item 11).
 pub(super) const CLAIM_MAX: usize = 100;
@@ -169,12 +169,12 @@ impl Line {
     /// Claims and starts. `Err` where the store takes nothing any more.
     async fn claim(&mut self, queue: &Arc<Queue>, runner: &Arc<dyn Runner>, free: usize) -> Result<(), ()> {
         let (places, free) = match runner.reserve(queue, free, &self.slots.wake, self.shop.store.now()) {
-            Room::Free => (Vec::new(), free),
-            Room::At(places) => {
+            Reserved::Free => (Vec::new(), free),
+            Reserved::At(places) => {
                 let free = places.len();
                 (places, free)
             }
-            Room::Held(held) => {
+            Reserved::Held(held) => {
                 (self.held_until, self.hungry) = (held.until, false);
                 return Ok(());
             }

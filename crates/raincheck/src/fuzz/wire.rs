@@ -10,7 +10,8 @@ use crate::api::wire::lease::{Act, ClaimAsked, Entry};
 use crate::api::wire::many::{ENTRIES_MAX, Entries};
 use crate::api::wire::submit::Submission;
 use crate::api::wire::{bulk, group, key, patch};
-use crate::server::{BodyPace, Lines, Piece, Room};
+use crate::room::Room;
+use crate::server::{BodyPace, Lines, Piece};
 
 pub(super) fn submission(bytes: &[u8]) {
     let read = Submission::read(bytes);

@@ -14,6 +14,7 @@ use crate::outward::target::Targets;
 use crate::outward::trust::Trust;
 use crate::random::Randomness;
 use crate::telemetry::traces::TraceOptions;
+use crate::workers::RESULTS_BYTES_MAX;
 use crate::workers::function::Functions;
 use crate::workers::process::Programs;
 
@@ -44,6 +45,9 @@ pub struct NodeOptions {
     pub traces: Option<TraceOptions>,
     /// How long what administrators did is kept.
     pub acts_kept: ActsKept,
+    /// So many bytes all results together may take that attempts have made and the store has not yet, each of up to 64 KiB left aside: attempts
+    /// that answer with more wait for their turn.
+    pub results_bytes_max: u64,
     /// How this node calls itself in the attempts it runs.
     pub worker: WorkerName,
     /// Where its randomness comes from.
@@ -76,6 +80,7 @@ impl Default for NodeOptions {
             programs: Programs::default(),
             traces: None,
             acts_kept: ActsKept::default(),
+            results_bytes_max: RESULTS_BYTES_MAX,
             worker: WorkerName::new("node").expect("a plain word is a worker's name"),
             random: Randomness::default(),
             bodies: None,

@@ -150,7 +150,9 @@ impl Targets {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refused {
     /// It is no public one, and nobody allowed it.
-    #[error("{0} is not a public address; the server's --allow-targets would have to name it")]
+    #[error(
+        "{0} is not a public address; whoever runs the server would have to allow it (--allow-targets; within an application, NodeOptions::targets)"
+    )]
     Private(IpAddr),
     /// Without TLS.
     #[error("only https:// is allowed towards public addresses")]

@@ -14,14 +14,15 @@ use std::time::Duration;
 
 use axum::BoxError;
 use axum::body::Body;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, Sleep, sleep};
 
-use crate::server::{Part, Room, Unasked};
+use crate::room::{Room, Whole};
+use crate::server::Unasked;
 use crate::tasks::{Group, TaskKind};
 
 /// How long the upstream may leave it open whether the body is welcome; then it is sent.
@@ -76,11 +77,10 @@ pub(crate) enum Standing {
 /// What was kept so far.
 #[derive(Debug)]
 struct Kept {
-    bytes: BytesMut,
-    announced: u64,
+    so_far: Whole,
+    announced: usize,
     most: u64,
-    part: Part,
-    whole: bool,
+    complete: bool,
 }
 
 impl Upload {
@@ -113,8 +113,8 @@ impl Upload {
     /// The body, where it was kept whole.
     pub(crate) fn kept(&self) -> Option<Bytes> {
         let mut state = self.state();
-        let kept = state.kept.take_if(|kept| kept.whole)?;
-        Some(kept.part.of(kept.bytes))
+        let kept = state.kept.take_if(|kept| kept.complete)?;
+        Some(kept.so_far.end())
     }
 
     /// Whether more of the body is of use: it was kept so far, and others than these so many may still want it.
@@ -177,23 +177,20 @@ impl Upload {
             (*heard, *reader) = (Instant::now(), None);
         }
         let Some(kept) = &mut state.kept else { return };
-        let all = (kept.bytes.len() + data.len()) as u64;
+        let so_far = kept.so_far.bytes().len();
         // As much as was announced at once: what grows step by step leaves holes behind.
-        let room = all.max(kept.announced);
-        if all > kept.most || kept.part.hold(room).is_err() {
+        let more = data.len().max(kept.announced.saturating_sub(so_far));
+        if (so_far + data.len()) as u64 > kept.most || kept.so_far.reserve(more).is_err() {
             state.kept = None;
             return;
         }
-        if kept.bytes.is_empty() {
-            kept.bytes.reserve(usize::try_from(room).unwrap_or(0));
-        }
-        kept.bytes.extend_from_slice(data);
+        kept.so_far.push(data);
     }
 
     fn end(&self, whole: bool) {
         let mut state = self.state();
         if let Some(kept) = &mut state.kept {
-            kept.whole |= whole;
+            kept.complete |= whole;
         }
         state.ended = Some(Instant::now());
         state.watch = Watch::Own;
@@ -251,11 +248,10 @@ impl Sending {
         let kept = keep
             .filter(|(most, _)| announced <= *most)
             .map(|(most, room)| Kept {
-                bytes: BytesMut::new(),
-                announced,
+                so_far: Whole::new(room, 0),
+                announced: usize::try_from(announced).unwrap_or(0),
                 most,
-                part: room.part(),
-                whole: false,
+                complete: false,
             });
         let upload = Arc::new(Upload {
             state: Mutex::new(State {

@@ -9,11 +9,11 @@ use std::pin::pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body::Body;
 use tokio::time::Instant;
 
-use super::room::Room;
+use crate::room::{Full, Room, Whole};
 
 /// How slow a body may come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +54,12 @@ pub enum BodyError {
     NoRoom,
 }
 
+impl From<Full> for BodyError {
+    fn from(_: Full) -> Self {
+        Self::NoRoom
+    }
+}
+
 /// The most that is reserved on the word of a `Content-Length` alone.
 const RESERVE_MAX: u64 = 64 << 10;
 
@@ -77,9 +83,8 @@ where
     }
     let mut body = pin!(body);
     let mut reader = Pacer::new(pace);
-    let mut whole = BytesMut::new();
     // Most bodies come in one piece, and take none.
-    let mut part = None;
+    let mut whole = None;
     while let Some(frame) = reader.next(body.as_mut()).await? {
         // Trailers are of no use here.
         let Ok(data) = frame.into_data() else { continue };
@@ -87,26 +92,22 @@ where
         if reader.bytes > limit {
             return Err(BodyError::TooLarge { limit });
         }
-        if whole.is_empty() {
-            if body.is_end_stream() || announced == data.len() as u64 {
+        let so_far = match &mut whole {
+            Some(so_far) => so_far,
+            None if body.is_end_stream() || announced == data.len() as u64 => {
                 return Ok(Bytes::copy_from_slice(&data));
             }
-            let reserve = announced.min(RESERVE_MAX).max(data.len() as u64);
-            part.insert(room.part()).hold(reserve)?;
-            whole.reserve(usize::try_from(reserve).unwrap_or(0));
-        }
-        if let Some(part) = &mut part
-            && (whole.len() + data.len()) > whole.capacity()
-        {
-            // It grows by as much as it has, or by what has come.
-            part.hold((2 * whole.capacity()).max(whole.len() + data.len()) as u64)?;
-        }
-        whole.extend_from_slice(&data);
+            None => {
+                let mut begun = Whole::new(room, 0);
+                let reserve = announced.min(RESERVE_MAX).max(data.len() as u64);
+                begun.reserve(usize::try_from(reserve).unwrap_or(0))?;
+                whole.insert(begun)
+            }
+        };
+        so_far.reserve(data.len())?;
+        so_far.push(&data);
     }
-    Ok(match part {
-        Some(part) => part.of(whole),
-        None => whole.freeze(),
-    })
+    Ok(whole.map_or_else(Bytes::new, Whole::end))
 }
 
 /// Gives up on a body that falls behind its pace.

@@ -12,7 +12,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use http_body::Body;
 
 use super::body::{BodyError, BodyPace, Pacer};
-use super::room::{Part, Room};
+use crate::room::{Part, Room};
 
 /// What comes next.
 #[derive(Debug, PartialEq, Eq)]

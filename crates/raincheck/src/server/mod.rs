@@ -24,7 +24,6 @@ mod lines;
 mod listen;
 mod multiplex;
 mod pulse;
-mod room;
 mod streams;
 mod tls;
 mod unread;
@@ -47,14 +46,12 @@ use crate::tasks::{Group, TaskKind};
 pub(crate) use connection::Unasked;
 pub(crate) use framing::LengthTwice;
 pub(crate) use interim::Interim;
-pub(crate) use room::Part;
 
 pub use accept::Listener;
 pub use body::{BodyError, BodyPace, read_body};
 pub use client::{Client, Exposed};
 pub use lines::{Lines, Piece};
 pub use listen::{ListenRefused, Protection, check_listen};
-pub use room::Room;
 pub use tls::{Tls, TlsError};
 pub use upload::Upload;
 

@@ -103,6 +103,7 @@ async fn run(shop: Arc<Shop>, attempt: Attempt) {
         traceparent: shop.traces.traceparent(&job),
         stops: stops.clone(),
         store: shop.store.clone(),
+        room: shop.room.clone(),
         place,
     };
     let (end, stop) = supervise(&mut hold, || runner.clone().run(ctx), &stops).await;

@@ -19,6 +19,7 @@ use raincheck_core::time::Timestamp;
 
 use super::emit::{Emitter, alongside};
 use super::{AttemptEnd, Ctx, Runner, Stops};
+use crate::room::Room;
 
 pub use super::{AttemptEnd as Ended, StopReason};
 
@@ -38,6 +39,8 @@ pub struct Call {
     /// The largest result in bytes.
     pub(crate) result_max: u64,
     pub(crate) store: Arc<dyn Store>,
+    /// What there is for its result.
+    pub(crate) room: Room,
     /// Takes what it shows while it works.
     pub(crate) emitter: Option<Emitter>,
 }
@@ -91,6 +94,7 @@ impl Runner for Function {
             term: ctx.queue.lease_for(),
             result_max: ctx.queue.result_max(),
             store: ctx.store,
+            room: ctx.room,
             job: ctx.job,
             input: ctx.input,
             stops: ctx.stops,

@@ -17,6 +17,7 @@ pub(crate) mod running;
 pub mod stop;
 pub mod supervise;
 pub(crate) mod upstream;
+pub(crate) mod whole;
 pub(crate) mod word;
 
 use std::fmt::Debug;
@@ -40,9 +41,11 @@ use tokio::time::Instant;
 use self::function::{Function, Functions};
 pub use self::stop::StopReason;
 pub(crate) use self::stop::{Stop, Stops};
+pub use self::whole::RESULTS_BYTES_MAX;
 use crate::outward::hosts::Permit;
 use crate::outward::target;
 use crate::random::Randomness;
+use crate::room::Room;
 use crate::settle::Settler;
 use crate::tasks::Group;
 use crate::telemetry::traces::Traces;
@@ -119,6 +122,8 @@ pub(crate) struct Shop {
     added: RwLock<Functions>,
     pub(crate) traces: Traces,
     pub(crate) random: Randomness,
+    /// What there is for the results of all attempts.
+    pub(crate) room: Room,
 }
 
 /// What the runners of each kind share.
@@ -138,6 +143,7 @@ impl Shop {
         random: Randomness,
         kinds: Kinds,
         traces: Traces,
+        room: Room,
     ) -> Self {
         Self {
             store,
@@ -151,6 +157,7 @@ impl Shop {
             added: RwLock::default(),
             traces,
             random,
+            room,
         }
     }
 
@@ -226,6 +233,8 @@ pub(crate) struct Ctx {
     pub(crate) traceparent: Option<String>,
     pub(crate) stops: Stops,
     pub(crate) store: Arc<dyn Store>,
+    /// What there is for its result.
+    pub(crate) room: Room,
     /// Where it goes, for a runner that reserved that.
     pub(crate) place: Option<Place>,
 }
@@ -301,9 +310,9 @@ pub(crate) struct Place {
     pub(crate) permit: Permit,
 }
 
-/// Room for attempts where their runner would send them.
+/// What a runner has for attempts where it would send them.
 #[derive(Debug)]
-pub(crate) enum Room {
+pub(crate) enum Reserved {
     /// As many as are wanted.
     Free,
     /// One at each of these, and there is one at least.
@@ -324,8 +333,8 @@ pub(crate) trait Runner: Debug + Send + Sync + 'static {
 
     /// Takes room for up to `wanted` attempts of this queue, before their jobs are claimed: an attempt is counted only where
     /// it can begin. Where there is none, `line` is rung when there may be again, but for time that goes by.
-    fn reserve(&self, _queue: &Queue, _wanted: usize, _line: &Arc<Notify>, _now: Timestamp) -> Room {
-        Room::Free
+    fn reserve(&self, _queue: &Queue, _wanted: usize, _line: &Arc<Notify>, _now: Timestamp) -> Reserved {
+        Reserved::Free
     }
 
     /// Whether it has room for whatever comes, so that a claim of its may wait in the store.

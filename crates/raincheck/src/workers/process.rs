@@ -77,6 +77,7 @@ impl Process {
             input: ctx.input.body.clone(),
             result_type: ctx.queue.spec.result_type.clone(),
             result_max: ctx.queue.result_max(),
+            room: ctx.room.clone(),
             stops: ctx.stops.clone(),
             tap: tap(Stream::Output),
             log: tap(Stream::Log),

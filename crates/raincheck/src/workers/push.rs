@@ -25,7 +25,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::emit::alongside;
-use super::{AttemptEnd, Ctx, Place, Room, Runner, StopReason};
+use super::{AttemptEnd, Ctx, Place, Reserved, Runner, StopReason};
 use crate::outward::hosts::{Destinations, HostName, Hosts};
 use crate::outward::target::Targets;
 use crate::outward::trust::Trust;
@@ -151,7 +151,13 @@ impl Push {
             }
             Ok(response) => {
                 let (emitter, pump) = ctx.emission().unzip();
-                let read = answer::read(response, ctx.queue.result_max(), ctx.store.now(), emitter);
+                let read = answer::read(
+                    response,
+                    ctx.queue.result_max(),
+                    &ctx.room,
+                    ctx.store.now(),
+                    emitter,
+                );
                 alongside(read, pump).await
             }
             Err(error) => {
@@ -180,9 +186,9 @@ impl Runner for Push {
         false
     }
 
-    fn reserve(&self, queue: &Queue, wanted: usize, line: &Arc<Notify>, now: Timestamp) -> Room {
+    fn reserve(&self, queue: &Queue, wanted: usize, line: &Arc<Notify>, now: Timestamp) -> Reserved {
         if self.targets.is_empty() {
-            return Room::Free;
+            return Reserved::Free;
         }
         let reserved = self
             .destinations
@@ -190,11 +196,11 @@ impl Runner for Push {
         match reserved {
             Ok(places) => {
                 let places = places.into_iter();
-                Room::At(places.map(|(url, permit)| Place { url, permit }).collect())
+                Reserved::At(places.map(|(url, permit)| Place { url, permit }).collect())
             }
             Err(held) => {
                 self.pusher.metrics.held(queue, held.by);
-                Room::Held(held)
+                Reserved::Held(held)
             }
         }
     }

@@ -19,21 +19,21 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::ConnectInfo;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{Method, Request, Response};
-use http_body::Body as _;
-use http_body_util::BodyExt as _;
 use raincheck_core::job::Failure;
 use raincheck_core::time::Timestamp;
 
 use super::StopReason;
 use super::function::{Call, Ended, Function};
-use crate::outward::{retry_after, root_cause};
+use super::whole::{self, Unread};
+use crate::outward::retry_after;
 use crate::proxy::flight::{Answering, CallFailed, Flights, Origin};
 use crate::proxy::header::of_answer;
 use crate::proxy::parcel::{self, Parcel};
 use crate::proxy::rule::Retries;
 use crate::proxy::safe::Safes;
+use crate::room::Room;
 
 /// Why a request that must not be sent twice was not sent.
 const LOST: &str = "the server stopped while the call was under way; the request is not safe to repeat and was not sent again";
@@ -54,6 +54,13 @@ struct Manner {
     /// Whether the call was under way already: then whatever it answers is the answer.
     late: bool,
     method: Method,
+}
+
+/// What bounds its result.
+struct Limits {
+    most: u64,
+    room: Room,
+    now: Timestamp,
 }
 
 /// The request of a job. What is sealed in it is opened here, and lies open nowhere else.
@@ -96,11 +103,15 @@ async fn work(origin: Arc<dyn Origin>, flights: Flights, safes: Safes, mut call:
             origin.call(request, &mut call)
         }
     };
-    let (most, now) = (call.result_max, call.store.now());
+    let limits = Limits {
+        most: call.result_max,
+        room: call.room.clone(),
+        now: call.store.now(),
+    };
     let repeats = manner.repeats;
     tokio::select! {
         biased;
-        ended = answered(answering, manner, most, now) => ended,
+        ended = answered(answering, manner, limits) => ended,
         reason = stopped(&mut call) => match reason {
             // What is given back is sent again.
             StopReason::Draining if !repeats => lost(),
@@ -142,7 +153,7 @@ fn request(parcel: Parcel, body: Bytes) -> Request<Body> {
     request
 }
 
-async fn answered(answering: Answering, manner: Manner, most: u64, now: Timestamp) -> Ended {
+async fn answered(answering: Answering, manner: Manner, limits: Limits) -> Ended {
     let response = match answering.await {
         Ok(response) => response,
         Err(why) => {
@@ -160,10 +171,10 @@ async fn answered(answering: Answering, manner: Manner, most: u64, now: Timestam
             };
         }
     };
-    read(response, &manner, most, now).await
+    read(response, &manner, limits).await
 }
 
-async fn read(response: Response<Body>, manner: &Manner, most: u64, now: Timestamp) -> Ended {
+async fn read(response: Response<Body>, manner: &Manner, limits: Limits) -> Ended {
     let (mut head, body) = response.into_parts();
     let status = head.status.as_u16();
     let who = manner.who;
@@ -178,19 +189,25 @@ async fn read(response: Response<Body>, manner: &Manner, most: u64, now: Timesta
     if let Err(why) = of_answer(head.status, &mut head.headers) {
         return Ended::for_good(failure("handler-unreachable", why.to_owned()));
     }
-    let body = match whole(body, most, manner.method == Method::HEAD).await {
+    let most = limits.most;
+    let read = match manner.method {
+        // It says what a GET would have.
+        Method::HEAD => Ok(Bytes::new()),
+        _ => whole::read(body, most, &limits.room, |_| {}).await,
+    };
+    let body = match read {
         Ok(body) => body,
         Err(Unread::TooLarge) => {
             let detail = format!("the {who}'s answer is larger than {most} bytes, the queue's limit");
             return Ended::for_good(failure("result-too-large", detail));
         }
-        Err(Unread::Broken(why)) => {
+        Err(Unread::BrokenOff { why, .. }) => {
             let detail = format!("the {who}'s answer broke off: {why}");
             return manner.broken(failure("handler-unreachable", detail));
         }
     };
     let again = manner.repeats && !manner.late && manner.retries.codes.contains(&status);
-    let again = again.then(|| retry_after(&head.headers, now));
+    let again = again.then(|| retry_after(&head.headers, limits.now));
     let result = parcel::result(&manner.method, status, head.headers, body);
     if status < 500 && again.is_none() {
         return Ended::Succeeded(result);
@@ -211,31 +228,4 @@ impl Manner {
             result: None,
         }
     }
-}
-
-/// Why an answer was not read whole.
-enum Unread {
-    TooLarge,
-    Broken(String),
-}
-
-async fn whole(mut body: Body, most: u64, no_body: bool) -> Result<Bytes, Unread> {
-    if no_body {
-        return Ok(Bytes::new());
-    }
-    if body.size_hint().lower() > most {
-        return Err(Unread::TooLarge);
-    }
-    // Grown by halves and wholes it would take twice as much on its way.
-    let mut all = BytesMut::with_capacity(usize::try_from(body.size_hint().lower()).unwrap_or(0));
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| Unread::Broken(root_cause(&error)))?;
-        // A result has no trailers.
-        let Ok(data) = frame.into_data() else { continue };
-        if (all.len() + data.len()) as u64 > most {
-            return Err(Unread::TooLarge);
-        }
-        all.extend_from_slice(&data);
-    }
-    Ok(all.freeze())
 }

@@ -33,6 +33,7 @@ mod push;
 mod queues;
 mod raw_http;
 mod results;
+mod room;
 mod slow;
 mod stop;
 mod submit;

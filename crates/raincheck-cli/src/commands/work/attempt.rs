@@ -140,6 +140,7 @@ async fn run(bench: Arc<Bench>, leased: Leased, stops: Stops) -> AttemptEnd {
         input,
         result_type: bench.result_type.clone(),
         result_max: bench.result_max,
+        room: bench.room.clone(),
         stops,
         tap: None,
         log: Some(log_of(job)),

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use raincheck::core::name::{QueueName, WorkerName};
 use raincheck::random::Randomness;
+use raincheck::room::Room;
 use raincheck::tasks::Group;
 use raincheck::workers::process::Program;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
@@ -33,6 +34,8 @@ pub(super) struct Bench {
     pub(super) lease_for: Option<Duration>,
     pub(super) result_type: Option<String>,
     pub(super) result_max: u64,
+    /// What there is for the results of all attempts.
+    pub(super) room: Room,
     pub(super) exit_when_empty: bool,
     pub(super) program: Program,
     pub(super) random: Randomness,

@@ -11,6 +11,7 @@ use crate::api::caller::Caller;
 use crate::api::extract::JobPath;
 use crate::api::problem::Problem;
 use crate::api::query::NoQuery;
+use crate::api::redeem::leaving;
 use crate::api::sandbox;
 
 /// Read a job's input as it came: bytes, content type and the headers its handler sees.
@@ -41,7 +42,8 @@ pub(crate) async fn get_input(
         .filter(|(name, _)| name.starts_with("content-"))
         .cloned()
         .collect();
-    let mut response = Response::new(Body::from(input.body));
+    let body = leaving(&api, input.body)?;
+    let mut response = Response::new(Body::from(body));
     let headers = response.headers_mut();
     sandbox::describe(headers, input.content_type.as_deref(), &describing);
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -10,13 +10,12 @@ use http::request::Parts;
 use tokio::time::Instant;
 
 use crate::api::Api;
-use crate::api::answer::missing;
 use crate::api::caller::Caller;
 use crate::api::extract::JobPath;
 use crate::api::outlook::outlook;
 use crate::api::prefer::{PREFERENCE_APPLIED, Prefer};
 use crate::api::problem::Problem;
-use crate::api::redeem::{Asking, result};
+use crate::api::redeem::{Asking, kept, result};
 use crate::api::wire::job::JobDocument;
 
 /// What is left of the head while its request waits: the method, and what the answer may depend on.
@@ -59,19 +58,12 @@ pub(crate) async fn get_result(
     let received = Instant::now();
     let (mut parts, _) = request.into_parts();
     let prefer = Prefer::of(&parts)?;
-    let store = api.node.store();
     let change = match prefer.wait {
-        None => store
-            .result(&caller.namespace, id)
-            .await?
-            .map_err(|why| missing(why, id))?,
+        None => kept(&api, &caller.namespace, id).await?,
         Some(wait) => {
             let waiter = api.waiters.begin(&api.node, id, received, wait);
             let mut waiter = waiter.ok_or_else(|| api.waiters.refused())?;
-            let now = store
-                .result(&caller.namespace, id)
-                .await?
-                .map_err(|why| missing(why, id))?;
+            let now = kept(&api, &caller.namespace, id).await?;
             let told = if now.job.done() {
                 Some(now)
             } else {
@@ -82,10 +74,7 @@ pub(crate) async fn get_result(
             };
             match told {
                 Some(change) => change,
-                None => store
-                    .result(&caller.namespace, id)
-                    .await?
-                    .map_err(|why| missing(why, id))?,
+                None => kept(&api, &caller.namespace, id).await?,
             }
         }
     };

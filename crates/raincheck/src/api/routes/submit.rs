@@ -395,8 +395,7 @@ async fn there(
     let mut current = job.get().clone();
     let mut answer = None;
     if let Some(mut waiter) = waiter {
-        let now = api.node.store().result(namespace, id).await?;
-        let now = now.map_err(|why| crate::api::answer::missing(why, id))?;
+        let now = redeem::kept(api, namespace, id).await?;
         current = now.job.clone();
         let done = if now.job.done() {
             Waited::Done(now)

@@ -44,7 +44,7 @@ pub(super) async fn read(
     };
     let content_type = content_type(&head.headers);
     let file = bodies.map(|bodies| bodies.file(&told.url, content_type.as_deref()));
-    let (body, bytes) = match read_body(body, most, file).await {
+    let (body, bytes) = match read_body(body, most, &ctx.room, file).await {
         Ok(read) => (read.body, read.bytes),
         Err(Unread::TooLarge) => {
             let end = if again {

@@ -8,7 +8,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::Response;
 use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
@@ -16,6 +16,8 @@ use hyper::body::Body as _;
 use crate::fetch::file_name;
 use crate::outward::places::Answered;
 use crate::outward::root_cause;
+use crate::room::Room;
+use crate::workers::whole;
 
 /// So many bytes are written at once.
 const PIECE: usize = 1 << 20;
@@ -29,6 +31,15 @@ pub(super) enum Unread {
     TooLarge,
     BrokenOff { after: u64, why: String },
     Unwritten(io::Error),
+}
+
+impl From<whole::Unread> for Unread {
+    fn from(why: whole::Unread) -> Self {
+        match why {
+            whole::Unread::TooLarge => Self::TooLarge,
+            whole::Unread::BrokenOff { after, why } => Self::BrokenOff { after, why },
+        }
+    }
 }
 
 /// A body that was read.
@@ -64,20 +75,26 @@ impl Bodies {
 }
 
 /// Reads a body to its end, into this file where one is named.
-pub(super) async fn read_body(body: Answered, max: u64, file: Option<PathBuf>) -> Result<Read, Unread> {
+pub(super) async fn read_body(
+    body: Answered,
+    max: u64,
+    room: &Room,
+    file: Option<PathBuf>,
+) -> Result<Read, Unread> {
+    let Some(path) = file else {
+        let body = whole::read(body, max, room, |_| {}).await?;
+        let bytes = body.len() as u64;
+        return Ok(Read { body, bytes });
+    };
     if body.size_hint().lower() > max {
         return Err(Unread::TooLarge);
     }
     let mut coming = Coming { body, bytes: 0, max };
-    let body = match file {
-        Some(path) => {
-            coming.write(path).await?;
-            Bytes::new()
-        }
-        None => coming.hold().await?,
-    };
-    let bytes = coming.bytes;
-    Ok(Read { body, bytes })
+    coming.write(path).await?;
+    Ok(Read {
+        body: Bytes::new(),
+        bytes: coming.bytes,
+    })
 }
 
 /// A body that is being read, and how much of it came.
@@ -104,14 +121,6 @@ impl Coming {
             return Ok(Some(data));
         }
         Ok(None)
-    }
-
-    async fn hold(&mut self) -> Result<Bytes, Unread> {
-        let mut held = BytesMut::new();
-        while let Some(data) = self.data().await? {
-            held.extend_from_slice(&data);
-        }
-        Ok(held.freeze())
     }
 
     /// Writes what comes as it came: to join it first costs a copy of all of it.

@@ -1,6 +1,7 @@
 //! A program's stdin, stdout and stderr, worked all at once so that none of them can block another.
 //!
-//! Invariant: no more is kept than the queue's limit of stdout (and one read beyond it) and the tail of stderr.
+//! Invariant: no more is kept than the queue's limit of stdout (and one read beyond it), as far as there is room for it, and the tail of
+//! stderr.
 
 use std::future::pending;
 use std::io;
@@ -11,6 +12,8 @@ use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
 
 use super::group::Ends;
 use super::program::Log;
+use crate::room::{Room, Whole};
+use crate::workers::whole::SMALL;
 
 /// How much of stderr is kept, the last of it.
 const TAIL_MAX: usize = 2 << 10;
@@ -33,7 +36,7 @@ pub(super) struct Pipes {
     stdin: Option<ChildStdin>,
     input: Bytes,
     stdout: Option<ChildStdout>,
-    output: BytesMut,
+    output: Whole,
     output_max: u64,
     stderr: Option<ChildStderr>,
     errors: BytesMut,
@@ -45,14 +48,14 @@ impl Pipes {
     pub(super) fn new(
         (stdin, stdout, stderr): Ends,
         input: Bytes,
-        output_max: u64,
+        (output_max, room): (u64, &Room),
         (tap, log): (Option<Log>, Option<Log>),
     ) -> Self {
         Self {
             stdin,
             input,
             stdout,
-            output: BytesMut::new(),
+            output: Whole::new(room, SMALL),
             output_max,
             stderr,
             errors: BytesMut::new(),
@@ -62,7 +65,7 @@ impl Pipes {
     }
 
     fn too_large(&self) -> bool {
-        self.output.len() as u64 > self.output_max
+        self.output.bytes().len() as u64 > self.output_max
     }
 
     /// Moves bytes until stdout has passed its limit; never returns where it does not.
@@ -95,8 +98,8 @@ impl Pipes {
                     self.stdin = None;
                 }
             }
-            read = read_some(&mut self.stdout, &mut self.output) => match (read, &mut self.tap) {
-                (Ok(read @ 1..), Some(tap)) => tap(&self.output[self.output.len() - read..]),
+            read = read_output(&mut self.stdout, &mut self.output) => match (read, &mut self.tap) {
+                (Ok(read @ 1..), Some(tap)) => tap(&self.output.bytes()[self.output.bytes().len() - read..]),
                 (Ok(1..), None) => {}
                 (Ok(0) | Err(_), _) => self.stdout = None,
             },
@@ -116,7 +119,7 @@ impl Pipes {
     pub(super) fn into_read(self) -> Read {
         Read {
             too_large: self.too_large(),
-            output: self.output.freeze(),
+            output: self.output.end(),
             tail: one_line(&self.errors),
         }
     }
@@ -126,6 +129,16 @@ async fn write_some(pipe: &mut Option<ChildStdin>, input: &[u8]) -> io::Result<u
     match pipe {
         Some(pipe) if !input.is_empty() => pipe.write(input).await,
         Some(_) => Ok(0),
+        None => pending().await,
+    }
+}
+
+async fn read_output(pipe: &mut Option<ChildStdout>, into: &mut Whole) -> io::Result<usize> {
+    match pipe {
+        Some(pipe) => {
+            into.reserve_when_there(CHUNK).await;
+            pipe.read_buf(into.place()).await
+        }
         None => pending().await,
     }
 }

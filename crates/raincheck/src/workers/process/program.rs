@@ -23,6 +23,7 @@ use super::group::ProcessGroup;
 use super::launch;
 use super::pipes::Pipes;
 use super::verdict::{Ended, verdict};
+use crate::room::Room;
 use crate::workers::{AttemptEnd, Stops};
 
 /// What a program sees of a server's own environment, beside `LC_*`.
@@ -80,6 +81,8 @@ pub struct Run {
     pub result_type: Option<String>,
     /// So many bytes of stdout are a result; more are a failure.
     pub result_max: u64,
+    /// What there is for the results of all runs.
+    pub room: Room,
     /// On which it is told to stop.
     pub stops: Stops,
     /// Who gets its stdout as it comes, beside the result.
@@ -193,6 +196,7 @@ impl Program {
             input,
             result_type,
             result_max,
+            room,
             stops,
             tap,
             log,
@@ -200,7 +204,7 @@ impl Program {
         // The folder comes first, so that it goes last where this future is dropped.
         let (command, folder) = self.attempt(&facts)?;
         let (mut group, pipes) = ProcessGroup::start(command, self.confinement())?;
-        let mut pipes = Pipes::new(pipes, input, result_max, (tap, log));
+        let mut pipes = Pipes::new(pipes, input, (result_max, &room), (tap, log));
         let mut stopped = None;
         let patience = stops.clone();
         // Until the program has ended: it is fed and read meanwhile, and told to stop where that is due.

@@ -10,13 +10,11 @@
 //! | broken off | failed, another attempt |
 //! | larger than the queue's limit | failed for good, `result-too-large` |
 //!
-//! Invariant: no more than the queue's limit is ever held of a body.
+//! Invariant: what an answer means is decided here and nowhere else.
 
-use bytes::{Bytes, BytesMut};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Response, StatusCode};
-use http_body_util::BodyExt;
-use hyper::body::{Body, Incoming};
+use hyper::body::Incoming;
 use raincheck_core::content::JobResult;
 use raincheck_core::host::HostAnswer;
 use raincheck_core::job::Failure;
@@ -24,9 +22,11 @@ use raincheck_core::output::Stream;
 use raincheck_core::time::Timestamp;
 
 use super::AttemptEnd;
-use crate::outward::{retry_after, root_cause};
+use crate::outward::retry_after;
+use crate::room::Room;
 use crate::workers::KEPT_HEADERS;
 use crate::workers::emit::Emitter;
+use crate::workers::whole::{self, Unread};
 
 /// Whether the endpoint settles the job later. The body of such an answer says nothing.
 pub(super) fn deferred(response: &Response<Incoming>) -> bool {
@@ -39,6 +39,7 @@ pub(super) fn deferred(response: &Response<Incoming>) -> bool {
 pub(super) async fn read(
     response: Response<Incoming>,
     result_max: u64,
+    room: &Room,
     now: Timestamp,
     emitter: Option<Emitter>,
 ) -> (AttemptEnd, HostAnswer) {
@@ -55,7 +56,12 @@ pub(super) async fn read(
     }
     let retry = retriable(status).then_some(asked);
     let emitter = emitter.filter(|_| status.is_success());
-    let body = match read_body(body, result_max, emitter.as_ref()).await {
+    let shown = |data: &[u8]| {
+        if let Some(emitter) = &emitter {
+            emitter.push(Stream::Output, data);
+        }
+    };
+    let body = match whole::read(body, result_max, room, shown).await {
         Ok(body) => body,
         Err(Unread::TooLarge) if retry.is_none() => {
             let detail = format!("the handler's answer is larger than {result_max} bytes, the queue's limit");
@@ -107,36 +113,6 @@ fn answered(status: StatusCode) -> Failure {
 
 fn retriable(status: StatusCode) -> bool {
     status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429)
-}
-
-/// Why a body was not read whole.
-enum Unread {
-    TooLarge,
-    BrokenOff { after: usize, why: String },
-}
-
-async fn read_body(mut body: Incoming, max: u64, emitter: Option<&Emitter>) -> Result<Bytes, Unread> {
-    if body.size_hint().lower() > max {
-        return Err(Unread::TooLarge);
-    }
-    // Grown by halves and wholes it would take twice as much on its way.
-    let mut whole = BytesMut::with_capacity(usize::try_from(body.size_hint().lower()).unwrap_or(0));
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| Unread::BrokenOff {
-            after: whole.len(),
-            why: root_cause(&error),
-        })?;
-        // Trailers are not part of the result.
-        let Ok(data) = frame.into_data() else { continue };
-        if (whole.len() + data.len()) as u64 > max {
-            return Err(Unread::TooLarge);
-        }
-        if let Some(emitter) = emitter {
-            emitter.push(Stream::Output, &data);
-        }
-        whole.extend_from_slice(&data);
-    }
-    Ok(whole.freeze())
 }
 
 fn content_type(headers: &HeaderMap) -> Option<String> {
