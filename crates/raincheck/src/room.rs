@@ -10,6 +10,40 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+/// How many bytes there are for whom: half for bodies of requests that are read or on their way to the disk, a quarter for results that
+/// attempts have made and the store has not yet, a quarter for results and inputs that were read from it and are on their way to clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shares {
+    /// For the bodies of requests.
+    pub requests: u64,
+    /// For what attempts have made. Up to 64 KiB of each are not counted.
+    pub results: u64,
+    /// For what clients asked for. Bodies of up to 64 KiB are not counted.
+    pub answers: u64,
+}
+
+impl Shares {
+    /// The least that is shared out, in bytes: each share has room for the largest body, of 16 MiB.
+    pub const LEAST: u64 = 64 << 20;
+
+    /// Shares of so many bytes.
+    #[must_use]
+    pub const fn of(bytes: u64) -> Self {
+        Self {
+            requests: bytes / 2,
+            results: bytes / 4,
+            answers: bytes / 4,
+        }
+    }
+}
+
+impl Default for Shares {
+    /// Shares of 320 MiB.
+    fn default() -> Self {
+        Self::of(320 << 20)
+    }
+}
+
 /// Room for bodies. Cloning gives another handle.
 #[derive(Clone, Debug)]
 pub struct Room(Arc<Left>);

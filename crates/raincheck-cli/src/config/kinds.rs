@@ -15,6 +15,7 @@ use raincheck::core::time::parse_duration;
 use raincheck::outward::port_fits;
 use raincheck::outward::target::Range;
 use raincheck::proxy::Rule;
+use raincheck::room::Shares;
 use raincheck::workers::process::{NoUser, UserName, Workplace};
 
 use crate::commands::serve::logs::{LogFormat, LogLevels};
@@ -177,6 +178,16 @@ impl Kind for ByteSize {
     }
 }
 
+impl Kind for Shares {
+    fn read(texts: &[String]) -> Result<Self, String> {
+        let ByteSize(bytes) = ByteSize::read(texts)?;
+        if bytes < Self::LEAST {
+            return Err(format!("write {} or more", ByteSize(Self::LEAST)));
+        }
+        Ok(Self::of(bytes))
+    }
+}
+
 impl Kind for UserName {
     fn read(texts: &[String]) -> Result<Self, String> {
         one(texts)?.parse().map_err(|error: NoUser| error.to_string())
@@ -302,6 +313,7 @@ mod tests {
             Ok(OrNone(Some(ByteSize(64 << 20))))
         );
         assert_eq!(read::<OrNone<ByteSize>>(&["none"]), Ok(OrNone(None)));
+        assert_eq!(read::<Shares>(&["320MiB"]), Ok(Shares::default()));
         assert_eq!(read::<Workplace>(&["private"]), Ok(Workplace::Private));
         assert_eq!(
             read::<Workplace>(&["/srv/x"]),
@@ -325,6 +337,7 @@ mod tests {
         assert!(read::<PathBuf>(&[""]).is_err());
         assert!(read::<Duration>(&["soon"]).is_err());
         assert!(read::<OrNone<ByteSize>>(&["0"]).is_err() && read::<OrNone<ByteSize>>(&["some"]).is_err());
+        assert!(read::<Shares>(&["63MiB"]).is_err());
         assert!(read::<UserName>(&["a b"]).is_err() && read::<Workplace>(&[""]).is_err());
         assert!(read::<Share>(&["1.5"]).is_err() && read::<Share>(&["NaN"]).is_err());
         assert!(

@@ -13,6 +13,7 @@ use raincheck::core::queue::ByteSize;
 use raincheck::core::secret::Secret;
 use raincheck::outward::target::Range;
 use raincheck::proxy::Rule;
+use raincheck::room::Shares;
 use raincheck::workers::process::{UserName, Workplace};
 
 use crate::exit::Failed;
@@ -108,6 +109,9 @@ settings! {
     /// So many requests go to one host at once: pushes (a queue whose own concurrency is written larger raises it for its hosts),
     /// and webhooks to a receiver that is slow
     host_concurrency: u32 = Some("8"), "COUNT", restart;
+    /// The memory that large bodies take together, 64MiB at least: half of it those of requests on their way to the disk, a quarter results
+    /// on their way there, a quarter what clients read; who comes with more waits, or gets a 503
+    bodies_memory: Shares = Some("320MiB"), "SIZE", restart;
     /// Certificates in PEM form of authorities that are trusted beside the usual ones where this server asks others: services
     /// behind it (--proxy), push URLs, receivers of webhooks, what is fetched, the collector of traces
     ca_file: Option<PathBuf> = None, "FILE", restart;

@@ -54,7 +54,7 @@ use raincheck_core::name::Namespace;
 
 use crate::node::Node;
 use crate::proxy::safe::Safes;
-use crate::room::Room;
+use crate::room::{Room, Shares};
 use crate::server::BodyPace;
 use crate::telemetry::http::Routes;
 pub use crate::throttle::Allowance;
@@ -100,16 +100,17 @@ pub struct ApiOptions {
 
 impl Default for ApiOptions {
     /// 10,000 waiters, 10,000 streams, a comment every 15 s, bodies of at least 1 KiB/s after 5 s and of 160 MiB
-    /// together, 96 MiB of what is on its way to clients, closed; with keys
+    /// together, 80 MiB of what is on its way to clients, closed; with keys
     /// 10,000 requests a second by one of them, and 200 a second from one address without.
     fn default() -> Self {
+        let shares = Shares::default();
         Self {
             waiters_max: 10_000,
             streams_max: 10_000,
             ping: Duration::from_secs(15),
             body_pace: BodyPace::default(),
-            bodies_bytes_max: 160 << 20,
-            answers_bytes_max: 96 << 20,
+            bodies_bytes_max: shares.requests,
+            answers_bytes_max: shares.answers,
             per_key: Allowance::Usual,
             per_address: Allowance::Usual,
             closed: true,

@@ -13,8 +13,8 @@ use crate::links::Mount;
 use crate::outward::target::Targets;
 use crate::outward::trust::Trust;
 use crate::random::Randomness;
+use crate::room::Shares;
 use crate::telemetry::traces::TraceOptions;
-use crate::workers::RESULTS_BYTES_MAX;
 use crate::workers::function::Functions;
 use crate::workers::process::Programs;
 
@@ -80,7 +80,7 @@ impl Default for NodeOptions {
             programs: Programs::default(),
             traces: None,
             acts_kept: ActsKept::default(),
-            results_bytes_max: RESULTS_BYTES_MAX,
+            results_bytes_max: Shares::default().results,
             worker: WorkerName::new("node").expect("a plain word is a worker's name"),
             random: Randomness::default(),
             bodies: None,

@@ -41,7 +41,6 @@ use tokio::time::Instant;
 use self::function::{Function, Functions};
 pub use self::stop::StopReason;
 pub(crate) use self::stop::{Stop, Stops};
-pub use self::whole::RESULTS_BYTES_MAX;
 use crate::outward::hosts::Permit;
 use crate::outward::target;
 use crate::random::Randomness;

@@ -16,9 +16,6 @@ use crate::room::{Room, Whole};
 /// A result of so many bytes needs no room: as many of those as there are attempts are little.
 pub(crate) const SMALL: u64 = 64 << 10;
 
-/// So much do the results of all attempts take at most that have made them and wait for the store, unless said.
-pub const RESULTS_BYTES_MAX: u64 = 96 << 20;
-
 /// Why an answer was not read whole.
 #[derive(Debug)]
 pub(super) enum Unread {

@@ -184,6 +184,7 @@ impl Serving {
             }),
             trust: self.trust.clone(),
             host_concurrency: settings.host_concurrency,
+            results_bytes_max: settings.bodies_memory.results,
             public_url: public_url.or_else(|| Some(url.clone()).filter(|url| url.starts_with("http"))),
             programs: self.programs.clone(),
             own_url: own_url.map(|url| format!("{url}{mount}")),
@@ -203,6 +204,8 @@ impl Serving {
             per_key: settings.rate_per_key.unwrap_or_default(),
             per_address: settings.rate_per_address.unwrap_or_default(),
             cors_origins: settings.cors_origin.clone(),
+            bodies_bytes_max: settings.bodies_memory.requests,
+            answers_bytes_max: settings.bodies_memory.answers,
             ..ApiOptions::default()
         };
         let door = door.open(&node, api, proxy);

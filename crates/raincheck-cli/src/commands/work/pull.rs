@@ -10,9 +10,8 @@ use std::time::Duration;
 use raincheck::core::queue::BODY_MAX_LIMIT;
 use raincheck::core::time::format_duration;
 use raincheck::random::Randomness;
-use raincheck::room::Room;
+use raincheck::room::{Room, Shares};
 use raincheck::tasks::{Group, TaskKind};
-use raincheck::workers::RESULTS_BYTES_MAX;
 use raincheck::workers::process::{Environment, Program, Within};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout_at};
@@ -92,7 +91,7 @@ fn bench(work: Work, within: Within, session: &Session, settings: Settings) -> B
         lease_for: work.lease,
         result_type: work.result_type.clone().or(settings.result_type),
         result_max: settings.result_max.unwrap_or(BODY_MAX_LIMIT),
-        room: Room::new(RESULTS_BYTES_MAX),
+        room: Room::new(Shares::default().results),
         exit_when_empty: work.exit_when_empty,
         random: Randomness::default(),
         held: Held::default(),
