@@ -1,7 +1,7 @@
 //! Where inputs and results lie: small ones in the job's row, others in a table of their own.
 //!
 //! Invariant: a body lies in one place. Who writes a job's row asks [`small_input`] or [`small_result`] whether it goes
-//! there, and calls [`put_input`] or [`put_result`] where it does not.
+//! there, and calls [`put_input`] or [`Tx::put_result`](crate::tx::Tx::put_result) where it does not.
 
 use std::sync::Arc;
 
@@ -110,60 +110,38 @@ pub(crate) fn waiting_bytes(conn: &Connection, queue: QueueKey) -> rusqlite::Res
     Ok(bytes.unsigned_abs())
 }
 
-/// Keeps a job's result beside its row; `emitted` names the claim whose output is its body already.
-pub(crate) fn put_result(
-    conn: &Connection,
-    id: JobId,
-    result: &JobResult,
-    emitted: Option<Fence>,
-) -> rusqlite::Result<()> {
-    let mut insert = conn.prepare_cached(
-        "INSERT OR REPLACE INTO results (seq, status, content_type, headers, body, fence, sum) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-    )?;
-    let body: &[u8] = if emitted.is_some() { &[] } else { &result.body };
-    let headers = row::headers_text(&result.headers)?;
-    let numbers = [
-        Some(row::key(id)),
-        Some(result.status.into()),
-        emitted.map(|fence| fence.0.into()),
-    ];
-    let (kind, head) = (
-        result.content_type.as_deref().map(str::as_bytes),
-        headers.as_deref().map(str::as_bytes),
-    );
-    let sum = sum::of(numbers, [kind, head, Some(body)]);
-    insert.execute(params![
-        row::key(id),
-        result.status,
-        result.content_type,
-        headers,
-        body,
-        emitted.map(|fence| fence.0),
-        sum,
-    ])?;
-    Ok(())
-}
-
 /// A job's result.
 pub(crate) fn result(conn: &Connection, id: JobId) -> rusqlite::Result<Option<JobResult>> {
     let seq = row::key(id);
     let mut select = conn.prepare_cached(
-        "SELECT result_status, result_type, result, result_sum FROM jobs WHERE seq = ?1 AND result_status IS NOT NULL",
+        "SELECT result_status, result_type, result, result_sum, result_at FROM jobs WHERE seq = ?1",
     )?;
-    let small = select.query_row([seq], |row| {
-        let (numbers, texts) = ([Some(seq), row.get(0)?], [sum::raw(row, 1)?, sum::raw(row, 2)?]);
-        sum::check("the result", seq, row.get(3)?, || sum::of(numbers, texts))?;
-        let body = bytes(row, 2)?;
-        Ok(JobResult::new(row.get(0)?, row.get(1)?, Vec::new(), body))
+    let in_row = select.query_row([seq], |row| {
+        let (status, sum, at): (Option<u16>, _, _) = (row.get(0)?, row.get(3)?, row.get(4)?);
+        let Some(status) = status else {
+            sum::check("the result", seq, sum, || row::of_result_at(seq, at))?;
+            return Ok(Err(at));
+        };
+        let numbers = [Some(seq), Some(status.into())];
+        let texts = [sum::raw(row, 1)?, sum::raw(row, 2)?];
+        sum::check("the result", seq, sum, || sum::of(numbers, texts))?;
+        Ok(Ok(JobResult::new(
+            status,
+            row.get(1)?,
+            Vec::new(),
+            bytes(row, 2)?,
+        )))
     });
-    if let Some(small) = small.optional()? {
-        return Ok(Some(small));
-    }
+    let at: Option<i64> = match in_row.optional()? {
+        Some(Ok(small)) => return Ok(Some(small)),
+        Some(Err(at)) => at,
+        None => None,
+    };
     let mut select = conn.prepare_cached(
         "SELECT status, content_type, headers, body, fence, sum FROM results WHERE seq = ?1",
     )?;
-    let result = select.query_row([seq], |row| {
+    // An earlier version kept it at the job's own key.
+    let result = select.query_row([at.unwrap_or(seq)], |row| {
         let numbers = [Some(seq), row.get(0)?, row.get(4)?];
         let texts = [sum::raw(row, 1)?, sum::raw(row, 2)?, sum::raw(row, 3)?];
         sum::check("the result", seq, row.get(5)?, || sum::of(numbers, texts))?;
@@ -178,15 +156,20 @@ pub(crate) fn result(conn: &Connection, id: JobId) -> rusqlite::Result<Option<Jo
             body,
         ))
     });
-    result.optional()
+    match result.optional()? {
+        None if at.is_some() => Err(sum::changed("where the result lies", seq)),
+        result => Ok(result),
+    }
 }
 
-/// Deletes what lies beside a job's row; its output goes in slices ([`output::sweep`]).
+/// Deletes what lies beside a job's row, which is still there; its output goes in slices ([`output::sweep`]).
 pub(crate) fn drop_bodies(conn: &Connection, seq: i64) -> rusqlite::Result<()> {
     conn.prepare_cached("DELETE FROM inputs WHERE seq = ?1")?
         .execute([seq])?;
-    conn.prepare_cached("DELETE FROM results WHERE seq = ?1")?
-        .execute([seq])?;
+    conn.prepare_cached(
+        "DELETE FROM results WHERE seq = (SELECT ifnull(result_at, seq) FROM jobs WHERE seq = ?1)",
+    )?
+    .execute([seq])?;
     Ok(())
 }
 
@@ -201,4 +184,81 @@ pub(crate) fn change(conn: &Connection, job: Job) -> rusqlite::Result<Change> {
         job: Arc::new(job),
         result,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fuzz;
+    use crate::memory::New;
+    use crate::row::{Left, Rows, WriteRows};
+    use crate::schema;
+
+    /// A store with a job that has ended with this result, at this key or, `None`, as an earlier version kept it.
+    fn ended(result: &JobResult, at: Option<i64>) -> (Connection, JobId) {
+        let conn = schema::in_memory().unwrap();
+        let waiting = fuzz::job(1);
+        let running = fuzz::running(&waiting);
+        let done = fuzz::done(&running);
+        let new = New {
+            queue: 1,
+            job: waiting.clone().into(),
+            idempotency: None,
+            input: None,
+        };
+        let rows = Rows::new(&conn);
+        rows.insert(&[new]).unwrap();
+        rows.write(&waiting, &running, Left::Nothing, None, 0).unwrap();
+        let left = at.map_or(Left::Nothing, Left::Beside);
+        rows.write(&running, &done, left, None, 0).unwrap();
+        let at = at.unwrap_or(row::key(done.id));
+        rows.insert_result(at, done.id, result, None).unwrap();
+        drop(rows);
+        (conn, done.id)
+    }
+
+    fn large() -> JobResult {
+        let headers = vec![("x-a".to_owned(), "say \"a\"".to_owned())];
+        JobResult::new(
+            203,
+            Some("text/plain".to_owned()),
+            headers,
+            vec![b'x'; 3000].into(),
+        )
+    }
+
+    #[test]
+    fn a_result_beside_its_job_is_read_and_goes_with_it_wherever_it_lies() {
+        for at in [None, Some(1 << 61)] {
+            let (conn, id) = ended(&large(), at);
+            assert_eq!(result(&conn, id).unwrap(), Some(large()), "{at:?}");
+            drop_bodies(&conn, row::key(id)).unwrap();
+            let left: i64 = conn
+                .query_row("SELECT count(*) FROM results", [], |row| row.get(0))
+                .unwrap();
+            assert_eq!(left, 0, "{at:?}");
+        }
+    }
+
+    #[test]
+    fn where_a_result_lies_is_not_taken_for_another_place() {
+        let (conn, id) = ended(&large(), Some(1 << 61));
+        let change = |sql| conn.execute(sql, []).unwrap();
+        // Another job's, of the same bytes.
+        change(
+            "INSERT INTO results SELECT seq + 1, status, content_type, headers, body, fence, sum FROM results",
+        );
+        for sql in [
+            "UPDATE jobs SET result_at = result_at + 1",
+            "UPDATE jobs SET result_at = NULL",
+            "UPDATE jobs SET result_at = 7",
+        ] {
+            change(sql);
+            assert!(result(&conn, id).is_err(), "{sql}");
+            change("UPDATE jobs SET result_at = 1 << 61");
+            assert_eq!(result(&conn, id).unwrap(), Some(large()));
+        }
+        change("DELETE FROM results");
+        assert!(result(&conn, id).is_err(), "it is lost");
+    }
 }

@@ -21,7 +21,7 @@ use rusqlite::{Connection, params};
 
 use crate::memory::New;
 use crate::memory::{Damaged, Memory};
-use crate::row::{self, Found, QueueNames, Rows, WriteRows};
+use crate::row::{self, Found, Left, QueueNames, Rows, WriteRows};
 use crate::vault::{Kept, Place, Sealer};
 use crate::{body, schema, seal};
 
@@ -36,6 +36,7 @@ pub const TARGETS: &[Target] = &[
             "2 history {\"attempts\":[]}\n2 result x",
             "0 options {\"tags\":[\"a\"]}\n1 state 0\n2 finished_at ",
             "0 input x\n0 input_type text/plain\n1 job_group a",
+            "2 result_at 7\n2 result_status ",
         ],
     ),
     (
@@ -110,7 +111,7 @@ pub(crate) fn running(job: &Job) -> Job {
     }
 }
 
-fn done(job: &Job) -> Job {
+pub(crate) fn done(job: &Job) -> Job {
     Job {
         phase: Phase::Done {
             outcome: Outcome::Succeeded,
@@ -162,10 +163,10 @@ impl Sample {
         rows.insert(&waiting.each_ref().map(new))?;
         let [first, second, third] = waiting;
         let (second, began) = (running(&second), running(&third));
-        rows.write(&first, &second, None, None, 0)?;
-        rows.write(&first, &began, None, None, 0)?;
+        rows.write(&first, &second, Left::Nothing, None, 0)?;
+        rows.write(&first, &began, Left::Nothing, None, 0)?;
         let third = done(&third);
-        rows.write(&began, &third, Some(&result()), None, 0)?;
+        rows.write(&began, &third, Left::InRow(&result()), None, 0)?;
         drop(rows);
         let jobs = vec![first, second, third];
         Ok(Self { conn, names, jobs })
@@ -184,7 +185,7 @@ impl Sample {
     }
 
     fn change(&self, line: &[u8]) {
-        const COLUMNS: [&str; 26] = [
+        const COLUMNS: [&str; 27] = [
             "tail",
             "queue",
             "state",
@@ -205,6 +206,7 @@ impl Sample {
             "input_type",
             "input",
             "result_status",
+            "result_at",
             "result_type",
             "result",
             "batch",

@@ -70,6 +70,8 @@ pub(crate) struct Memory {
     claims: Named<ClaimKey, Vec<u64>>,
     /// By how much the clock was set, in all, while the store was open.
     pub(crate) moved: i64,
+    /// The last key of a result that lies beside its job's row.
+    last_result: i64,
     /// Where the rates that are set stand.
     pub(crate) rates: Rates,
     staged: Vec<(QueueKey, Option<GroupName>, Place)>,
@@ -96,6 +98,10 @@ pub(crate) struct Memory {
 /// The largest input kept with its job.
 const RECENT_INPUT_BYTES: usize = 4096;
 
+/// Before the keys of results that lie beside their jobs' rows: no job has such a key, for theirs are below 2^60, so that those which an
+/// earlier version kept at their jobs' keys stay where they are.
+const FIRST_RESULT: i64 = 1 << 60;
+
 fn batch_of(job: &Job) -> Option<BatchKey> {
     job.member.map(|member| member.batch.seq())
 }
@@ -118,6 +124,7 @@ impl Memory {
             held: Numbered::default(),
             claims: Named::default(),
             moved: 0,
+            last_result: FIRST_RESULT,
             rates: Rates::default(),
             staged: Vec::new(),
             damaged: Damaged::default(),
@@ -251,6 +258,13 @@ impl Memory {
     /// A job that was just written.
     pub(crate) fn kept(&self, seq: u64) -> Option<&(QueueKey, Arc<Job>, Option<Input>)> {
         self.recent.get(seq)
+    }
+
+    /// The key for the next result. They only grow: each page of results is filled after the other, where the order of the jobs
+    /// would split full ones.
+    pub(crate) const fn next_result(&mut self) -> i64 {
+        self.last_result += 1;
+        self.last_result
     }
 
     /// Where a job's chunks have got to, where that is known here.

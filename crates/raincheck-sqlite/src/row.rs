@@ -18,12 +18,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::sum;
 
+mod beside;
 mod shape;
 mod statements;
 mod texts;
 mod write;
 
 use shape::{History, LeaseRow, Said};
+pub(crate) use statements::Left;
 pub(crate) use write::{Rows, WriteRows, write_options};
 
 /// A queue's key in the table `queues`.
@@ -180,6 +182,11 @@ fn of_asked(whose: [Option<i64>; 3], member: Option<[Option<i64>; 3]>, asked: [O
         None => sum::of(whose, asked),
         Some([batch, batch_tail, line]) => sum::of([seq, tail, queue, batch, batch_tail, line], asked),
     }
+}
+
+/// The sum of where a job's result lies that is not in its row.
+pub(crate) fn of_result_at(seq: i64, at: Option<i64>) -> i64 {
+    sum::of([Some(seq), at], [])
 }
 
 /// Refuses a row, selected by [`select_jobs`], that is not as it was written.
@@ -339,11 +346,9 @@ pub(crate) fn load(
 
 /// Headers as a column.
 pub(crate) fn headers_text(headers: &[Header]) -> rusqlite::Result<Option<String>> {
-    if headers.is_empty() {
-        Ok(None)
-    } else {
-        json(&headers).map(Some)
-    }
+    let mut text = String::new();
+    let some = texts::headers(&mut text, headers)?.is_some();
+    Ok(some.then_some(text))
 }
 
 /// Headers from a column.

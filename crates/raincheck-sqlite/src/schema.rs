@@ -21,7 +21,7 @@ pub const SQLITE_VERSION_MIN: i32 = 3_051_003;
 const APPLICATION_ID: i32 = 0x5261_696e;
 
 /// The migrations, oldest first. Only ever append.
-const MIGRATIONS: [&str; 21] = [
+const MIGRATIONS: [&str; 22] = [
     include_str!("sql/0001_jobs.sql"),
     include_str!("sql/0002_output.sql"),
     include_str!("sql/0003_signing_secrets.sql"),
@@ -43,6 +43,7 @@ const MIGRATIONS: [&str; 21] = [
     include_str!("sql/0019_set_aside.sql"),
     include_str!("sql/0020_clock_set.sql"),
     include_str!("sql/0021_said_once.sql"),
+    include_str!("sql/0022_results_in_order.sql"),
 ];
 
 /// A store of which nothing is on disk.

@@ -278,8 +278,13 @@ pub(crate) fn check(
     if written.is_none_or(|written| written == found()) {
         return Ok(());
     }
+    Err(changed(what, seq))
+}
+
+/// Says of a job's row that it is not as it was written.
+pub(crate) fn changed(what: &'static str, seq: i64) -> rusqlite::Error {
     let changed = Box::new(Changed { seq, what });
-    Err(rusqlite::Error::FromSqlConversionFailure(0, Type::Blob, changed))
+    rusqlite::Error::FromSqlConversionFailure(0, Type::Blob, changed)
 }
 
 /// Whether a row was read and is not what was written: the disk, not the query, is at fault.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use raincheck_core::batch::Batch;
 use raincheck_core::content::{Input, JobResult};
-use raincheck_core::id::JobId;
+use raincheck_core::id::{Fence, JobId};
 use raincheck_core::job::{Job, Phase};
 use raincheck_core::lease::WorkerKind;
 use raincheck_core::name::Namespace;
@@ -18,7 +18,7 @@ use rusqlite::Connection;
 use crate::apply::{batches, deliveries, unique};
 use crate::fresh::{Fresh, Step};
 use crate::memory::Memory;
-use crate::row::{self, QueueKey, WriteRows};
+use crate::row::{self, Left, QueueKey, WriteRows};
 use crate::told::Told;
 use crate::vault::Sealer;
 use crate::waiting::Waiters;
@@ -132,16 +132,28 @@ impl Tx<'_> {
 
     /// Writes a transition back, in the row and in memory.
     pub(crate) fn store(&mut self, key: QueueKey, before: &Job, after: &Arc<Job>) -> rusqlite::Result<()> {
-        self.store_ended(key, before, after, None)
+        self.store_ended(key, before, after, Left::Nothing)
     }
 
-    /// The same with the result that the attempt's end left, where that goes into the row.
+    /// Keeps a result beside its job's row; gives back where.
+    pub(crate) fn put_result(
+        &mut self,
+        id: JobId,
+        result: &JobResult,
+        emitted: Option<Fence>,
+    ) -> rusqlite::Result<i64> {
+        let at = self.memory.next_result();
+        self.rows.insert_result(at, id, result, emitted)?;
+        Ok(at)
+    }
+
+    /// The same with what the attempt's end left.
     pub(crate) fn store_ended(
         &mut self,
         key: QueueKey,
         before: &Job,
         after: &Arc<Job>,
-        result: Option<&JobResult>,
+        left: Left<'_>,
     ) -> rusqlite::Result<()> {
         let later = self.follow_new(key, before, after)?;
         let ends = after.done() && !before.done();
@@ -151,7 +163,7 @@ impl Tx<'_> {
             None
         };
         if !later {
-            self.rows.write(before, after, result, place, self.memory.moved)?;
+            self.rows.write(before, after, left, place, self.memory.moved)?;
         }
         if ends {
             let queue = self

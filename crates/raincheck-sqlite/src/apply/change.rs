@@ -70,7 +70,7 @@ pub(crate) fn bury(tx: &mut Tx<'_>, key: QueueKey, job: &Job, state: i64) -> rus
         "UPDATE jobs SET state = ?2, expires_at = ?3, emitted = emitted + 1, finished_at = NULL, job_group = NULL, options = NULL, \
          lease = NULL, history = NULL, settled = NULL, input_type = NULL, input = NULL, result_status = NULL, \
          result_type = NULL, result = NULL, sum = NULL, asked_sum = NULL, history_sum = NULL, input_sum = NULL, \
-         result_sum = NULL WHERE seq = ?1",
+         result_sum = NULL, result_at = NULL WHERE seq = ?1",
     )?;
     let until = tx.without_moves(tx.now.plus(TOMBSTONE));
     update.execute(params![seq, state, until])?;

@@ -5,7 +5,7 @@
 use raincheck_core::decide::{ClockSet, batch_clock_was_set, clock_was_set};
 use raincheck_core::job::Phase;
 
-use crate::row::{self, Found};
+use crate::row::{self, Found, Left};
 use crate::tx::Tx;
 
 /// Moves the jobs that run or may become overdue. They are read from their rows: those kept beside them are older now.
@@ -26,7 +26,7 @@ pub(crate) fn move_jobs(tx: &mut Tx<'_>, set: ClockSet) -> rusqlite::Result<()> 
             // All of these were moved at once.
             next.run_at = job.run_at;
         }
-        tx.rows.write(&job, &next, None, None, tx.memory.moved)?;
+        tx.rows.write(&job, &next, Left::Nothing, None, tx.memory.moved)?;
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use raincheck_core::name::Namespace;
 use raincheck_core::retry::seed_for;
 use raincheck_core::store::{Change, Reclaimed, Settle};
 
-use crate::row::{self, QueueKey};
+use crate::row::{self, Left, QueueKey};
 use crate::tx::Tx;
 use crate::{body, output};
 
@@ -37,15 +37,17 @@ pub(crate) fn settle(tx: &mut Tx<'_>, ns: &Namespace, settle: &Settle) -> rusqli
     );
     Ok(match step {
         Ok(SettleStep::Moved { job: next, result }) => {
-            let mut small = None;
-            if let Some(result) = &result {
-                let emitted = emitted(tx, &job, &result.body)?;
-                small = body::small_result(result, emitted);
-                if small.is_none() {
-                    body::put_result(tx.conn, next.id, result, emitted)?;
+            let left = match &result {
+                None => Left::Nothing,
+                Some(result) => {
+                    let emitted = emitted(tx, &job, &result.body)?;
+                    match body::small_result(result, emitted) {
+                        Some(small) => Left::InRow(small),
+                        None => Left::Beside(tx.put_result(next.id, result, emitted)?),
+                    }
                 }
-            }
-            tx.store_ended(key, &job, &next, small)?;
+            };
+            tx.store_ended(key, &job, &next, left)?;
             tx.tell(Change {
                 job: Arc::clone(&next),
                 result,

@@ -64,6 +64,8 @@ impl Memory {
             memory.set_queue(key, &namespace, &name, settings);
         }
         memory.moved = back::moved(conn)?;
+        let last: Option<i64> = conn.query_row("SELECT max(seq) FROM results", [], |row| row.get(0))?;
+        memory.last_result = last.unwrap_or(0).max(memory.last_result);
         memory.rates.load(conn)?;
         memory.load_groups(conn)?;
         memory.carry_over_rates(now);

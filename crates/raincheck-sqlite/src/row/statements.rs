@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 
+use raincheck_core::content::JobResult;
 use rusqlite::{Connection, PrepFlags, Statement, ToSql};
 
 /// How many rows the statements that insert them take at once. One for each row opens the table and all its indexes anew.
@@ -27,15 +28,32 @@ pub(super) fn insert(members: bool, rows: usize) -> String {
     )
 }
 
-/// Ends a job that ran, with some columns more.
+/// Ends a job that ran. When its row may go is written where it has an end of its own, its place among those that have ended
+/// where it is a member of a batch: SQLite then looks at the index of the one or of the other.
 macro_rules! end_job {
-    ($more:literal) => {
+    ($last:literal, $left:literal) => {
         concat!(
             "UPDATE jobs SET state = ?2, version = ?3, attempt = ?4, cancelling = ?5, finished_at = ?6, ",
-            "expires_at = ?7, lease = NULL, history = ?8, settled = ?9, sum = ?10, history_sum = ?11",
-            $more,
+            "lease = NULL, history = ?7, settled = ?8, sum = ?9, history_sum = ?10, ",
+            $last,
+            " = ?11",
+            $left,
             " WHERE seq = ?1"
         )
+    };
+}
+
+/// The same for each thing that an attempt's end may leave: nothing, a result in the row, a result beside it.
+macro_rules! end_jobs {
+    ($last:literal) => {
+        [
+            end_job!($last, ""),
+            end_job!(
+                $last,
+                ", result_sum = ?12, result_status = ?13, result_type = ?14, result = ?15"
+            ),
+            end_job!($last, ", result_sum = ?12, result_at = ?13"),
+        ]
     };
 }
 
@@ -75,6 +93,13 @@ impl<'c> Kept<'c> {
         values.statement.raw_execute()?;
         Ok(())
     }
+
+    /// Forgets the values of the last time.
+    pub(super) fn forget(&self) {
+        if let Some(statement) = &mut *self.statement.borrow_mut() {
+            statement.clear_bindings();
+        }
+    }
 }
 
 /// The values of a statement, in the order of their numbers.
@@ -91,10 +116,31 @@ impl Values<'_, '_> {
     }
 }
 
-/// Ends of jobs, with what of them there is more to write.
-pub(super) const END: &str = end_job!("");
-pub(super) const END_MEMBER: &str = end_job!(", batch_place = ?12");
-pub(super) const SUCCEED: &str =
-    end_job!(", result_status = ?12, result_type = ?13, result = ?14, result_sum = ?15");
-pub(super) const SUCCEED_MEMBER: &str =
-    end_job!(", result_status = ?12, result_type = ?13, result = ?14, result_sum = ?15, batch_place = ?16");
+pub(super) const END: [&str; 3] = end_jobs!("expires_at");
+pub(super) const END_MEMBER: [&str; 3] = end_jobs!("batch_place");
+
+/// What an attempt's end leaves beside the job's next state.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Left<'r> {
+    /// No result.
+    Nothing,
+    /// A result that goes into the row.
+    InRow(&'r JobResult),
+    /// A result that lies at this key of its table.
+    Beside(i64),
+}
+
+impl Left<'_> {
+    /// Its statement's place among those of [`END`].
+    pub(super) const fn index(self) -> usize {
+        match self {
+            Self::Nothing => 0,
+            Self::InRow(_) => 1,
+            Self::Beside(_) => 2,
+        }
+    }
+}
+
+/// Keeps a result beside its job's row.
+pub(super) const INSERT_RESULT: &str = "INSERT OR FAIL INTO results (seq, status, content_type, headers, body, fence, sum) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";

@@ -6,13 +6,16 @@ use std::cell::RefCell;
 
 use raincheck_core::batch::Member;
 use raincheck_core::content::{Input, JobResult};
+use raincheck_core::id::{Fence, JobId};
 use raincheck_core::job::{Job, Phase};
 use raincheck_core::name::GroupName;
 use raincheck_core::time::Timestamp;
 use rusqlite::{Connection, params};
 
-use super::statements::{AT_ONCE, CLAIM_JOB, END, END_MEMBER, Kept, SUCCEED, SUCCEED_MEMBER, Values};
-use super::{QueueKey, json, key, of_asked, of_step, outcome_state, state, statements, texts};
+use super::beside::Beside;
+use super::statements::{AT_ONCE, CLAIM_JOB, END, END_MEMBER, Kept, Left, Values};
+use super::texts::OptionsText;
+use super::{QueueKey, key, of_asked, of_result_at, of_step, outcome_state, state, statements, texts};
 use crate::memory::New;
 use crate::sum;
 
@@ -55,14 +58,6 @@ fn member_columns(member: Member) -> [i64; 3] {
     ]
 }
 
-fn options_text(job: &Job) -> rusqlite::Result<Option<String>> {
-    if job.options.is_empty() {
-        Ok(None)
-    } else {
-        json(&*job.options).map(Some)
-    }
-}
-
 /// The sum of what each step of the job changes.
 fn step_sum(job: &Job, lease: Option<&str>, place: Option<i64>, moved: i64) -> i64 {
     let (state, finished_at, expires_at) = phase_columns(job, moved);
@@ -98,8 +93,9 @@ fn history_sum(job: &Job, history: Option<&str>) -> i64 {
 /// Writes a job's options back, which only a patch changes.
 pub(crate) fn write_options(conn: &Connection, queue: QueueKey, job: &Job) -> rusqlite::Result<()> {
     let mut update = conn.prepare_cached("UPDATE jobs SET options = ?2, asked_sum = ?3 WHERE seq = ?1")?;
-    let options = options_text(job)?;
-    let sum = asked_sum(job, queue, options.as_deref());
+    let mut text = OptionsText::default();
+    let options = text.of(&job.options)?;
+    let sum = asked_sum(job, queue, options);
     update.execute(params![key(job.id), options, sum])?;
     Ok(())
 }
@@ -109,13 +105,22 @@ pub(crate) trait WriteRows {
     /// Inserts jobs that were just accepted, and perhaps claimed, with their inputs where those go into the rows.
     fn insert(&self, jobs: &[New]) -> rusqlite::Result<()>;
 
-    /// Writes a job's next state back, with its result where that goes into the row, and its place among the members of its batch that have
+    /// Inserts a result that lies beside its job's row, at this key; `emitted` names the claim whose output is its body already.
+    fn insert_result(
+        &self,
+        at: i64,
+        id: JobId,
+        result: &JobResult,
+        emitted: Option<Fence>,
+    ) -> rusqlite::Result<()>;
+
+    /// Writes a job's next state back, with what its end left, and its place among the members of its batch that have
     /// ended where it ends as one. The clock was `moved` by so much, in all.
     fn write(
         &self,
         before: &Job,
         job: &Job,
-        result: Option<&JobResult>,
+        left: Left<'_>,
         place: Option<u64>,
         moved: i64,
     ) -> rusqlite::Result<()>;
@@ -127,10 +132,10 @@ pub(crate) struct Rows<'c> {
     insert: [Kept<'c>; 3],
     insert_members: [Kept<'c>; 3],
     claim: Kept<'c>,
-    end: Kept<'c>,
-    end_member: Kept<'c>,
-    succeed: Kept<'c>,
-    succeed_member: Kept<'c>,
+    end: [Kept<'c>; 3],
+    end_member: [Kept<'c>; 3],
+    beside: Beside<'c>,
+    options: RefCell<OptionsText>,
     lease: RefCell<String>,
     history: RefCell<String>,
 }
@@ -142,12 +147,12 @@ impl<'c> Rows<'c> {
             insert: AT_ONCE.map(|rows| Kept::new(statements::insert(false, rows))),
             insert_members: AT_ONCE.map(|rows| Kept::new(statements::insert(true, rows))),
             claim: Kept::new(CLAIM_JOB),
-            end: Kept::new(END),
-            end_member: Kept::new(END_MEMBER),
-            succeed: Kept::new(SUCCEED),
-            succeed_member: Kept::new(SUCCEED_MEMBER),
-            lease: RefCell::new(String::new()),
-            history: RefCell::new(String::new()),
+            end: END.map(Kept::new),
+            end_member: END_MEMBER.map(Kept::new),
+            beside: Beside::new(),
+            options: RefCell::default(),
+            lease: RefCell::default(),
+            history: RefCell::default(),
         }
     }
 }
@@ -178,22 +183,35 @@ impl WriteRows for Rows<'_> {
         Ok(())
     }
 
+    fn insert_result(
+        &self,
+        at: i64,
+        id: JobId,
+        result: &JobResult,
+        emitted: Option<Fence>,
+    ) -> rusqlite::Result<()> {
+        self.beside.insert(self.conn, (at, id), result, emitted)
+    }
+
     /// The two steps that every job takes, to be claimed and to end, name only the columns that they change: SQLite then
     /// looks at no index that they leave alone.
     fn write(
         &self,
         before: &Job,
         job: &Job,
-        result: Option<&JobResult>,
+        left: Left<'_>,
         place: Option<u64>,
         moved: i64,
     ) -> rusqlite::Result<()> {
         let place = place.map(u64::cast_signed);
         match (&before.phase, &job.phase) {
             (Phase::Waiting, Phase::Running(_)) => self.write_claimed(job),
-            (Phase::Running(_), Phase::Done { .. }) => self.write_ended(job, result, place, moved),
+            (Phase::Running(_), Phase::Done { .. }) => self.write_ended(job, left, place, moved),
             _ => {
-                debug_assert!(result.is_none(), "only the end of an attempt leaves a result");
+                debug_assert!(
+                    matches!(left, Left::Nothing),
+                    "only the end of an attempt leaves a result"
+                );
                 let place = match (place, job.member) {
                     // It ended before and keeps its place.
                     (None, Some(_)) if job.done() => place_of(self.conn, job)?,
@@ -220,7 +238,8 @@ impl Rows<'_> {
             idempotency,
             input,
         } = new;
-        let options = options_text(job)?;
+        let mut options = self.options.borrow_mut();
+        let options = options.of(&job.options)?;
         let (mut lease, mut history) = (self.lease.borrow_mut(), self.history.borrow_mut());
         let lease = lease_text(&mut lease, job)?;
         let history = history_text(&mut history, job)?;
@@ -238,13 +257,13 @@ impl Rows<'_> {
             .put(job.priority)?
             .put(job.run_at.as_millis())?
             .put(job.group.as_ref().map(GroupName::as_str))?
-            .put(options.as_deref())?
+            .put(options)?
             .put(history)?
             .put(idempotency.as_deref())?
             .put(content_type)?
             .put(input.map(|input| &*input.body))?
             .put(step_sum(job, lease, None, 0))?
-            .put(asked_sum(job, *queue, options.as_deref()))?
+            .put(asked_sum(job, *queue, options))?
             .put(history_sum(job, history))?
             .put(input.map(input_sum))?
             .put(state)?
@@ -275,23 +294,16 @@ impl Rows<'_> {
         })
     }
 
-    fn write_ended(
-        &self,
-        job: &Job,
-        result: Option<&JobResult>,
-        place: Option<i64>,
-        moved: i64,
-    ) -> rusqlite::Result<()> {
-        let end = match (result, place) {
-            (Some(_), None) => &self.succeed,
-            (Some(_), Some(_)) => &self.succeed_member,
-            (None, Some(_)) => &self.end_member,
-            (None, None) => &self.end,
+    fn write_ended(&self, job: &Job, left: Left<'_>, place: Option<i64>, moved: i64) -> rusqlite::Result<()> {
+        let end = if place.is_some() {
+            &self.end_member
+        } else {
+            &self.end
         };
         let mut history = self.history.borrow_mut();
         let history = history_text(&mut history, job)?;
         let (seq, (state, finished_at, expires_at)) = (key(job.id), phase_columns(job, moved));
-        end.run(self.conn, |values| {
+        end[left.index()].run(self.conn, |values| {
             values
                 .put(seq)?
                 .put(state)?
@@ -299,23 +311,26 @@ impl Rows<'_> {
                 .put(job.attempt)?
                 .put(job.cancel_requested)?
                 .put(finished_at)?
-                .put(expires_at)?
                 .put(history)?
                 .put(settled_bytes(job))?
                 .put(step_sum(job, None, place, moved))?
-                .put(history_sum(job, history))?;
-            if let Some(result) = result {
-                let content_type = result.content_type.as_deref();
-                let numbers = [Some(seq), Some(result.status.into())];
-                let sum = sum::of(numbers, [content_type.map(str::as_bytes), Some(&result.body)]);
-                values
-                    .put(result.status)?
-                    .put(content_type)?
-                    .put(&*result.body)?
-                    .put(sum)?;
-            }
-            if place.is_some() {
-                values.put(place)?;
+                .put(history_sum(job, history))?
+                .put(place.or(expires_at))?;
+            match left {
+                Left::Nothing => {}
+                Left::InRow(result) => {
+                    let content_type = result.content_type.as_deref();
+                    let numbers = [Some(seq), Some(result.status.into())];
+                    let sum = sum::of(numbers, [content_type.map(str::as_bytes), Some(&result.body)]);
+                    values
+                        .put(sum)?
+                        .put(result.status)?
+                        .put(content_type)?
+                        .put(&*result.body)?;
+                }
+                Left::Beside(at) => {
+                    values.put(of_result_at(seq, Some(at)))?.put(at)?;
+                }
             }
             Ok(())
         })

@@ -56,6 +56,26 @@ async fn bodies_of_every_size_come_back_to_the_byte_after_a_restart() {
 }
 
 #[tokio::test]
+async fn results_beside_their_jobs_go_on_after_a_restart_where_they_had_got_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut kept = Vec::new();
+    for run in 0..3_u8 {
+        let store = open(dir.path()).expect("the store opens");
+        for size in [1_000, 2_000] {
+            let result = JobResult::new(200, None, Vec::new(), vec![run; size].into());
+            kept.push((finish(&store, &Input::default(), &result).await, result));
+        }
+        for (id, result) in &kept {
+            let found = store.result(&Namespace::default(), *id).await.unwrap().unwrap();
+            assert_eq!(*found.result.unwrap(), *result);
+        }
+        store.close().await.unwrap();
+    }
+    let in_order = "SELECT count(*) FROM (SELECT result_at - lag(result_at) OVER (ORDER BY seq) AS step FROM jobs) WHERE step = 1";
+    assert_eq!(number(dir.path(), in_order), 5, "each lies behind the one before");
+}
+
+#[tokio::test]
 async fn nothing_of_a_deleted_jobs_bodies_is_left() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).expect("the store opens");
