@@ -4,7 +4,8 @@
 //! it up, writes the target anew and prepares a connection that it seldom makes. Where the place is known that is left out.
 //!
 //! Invariants: a connection has one request at a time, and is kept once it is ready for another; a request that is dropped takes
-//! its connection with it; where one that was kept turns out to have closed, those that were left for longer are closed as well.
+//! its connection with it; where one that was kept turns out to have closed, those that were left for longer are closed as well. Whoever
+//! has answered takes the rest of the request in time, or loses the connection.
 
 use std::error::Error as _;
 use std::fmt;
@@ -12,6 +13,7 @@ use std::io::ErrorKind;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, Uri};
@@ -21,7 +23,8 @@ use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper::rt::Executor as _;
 use hyper_util::rt::TokioExecutor;
 use tokio::runtime::Handle;
-use tokio::time::{Instant, sleep_until};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep_until, timeout};
 use tower::Service as _;
 use tracing::{debug, info};
 
@@ -29,6 +32,10 @@ use super::away::{Absence, Away};
 use super::connect::Connector;
 use super::trust::Trust;
 use super::{HEAD_MAX, IDLE_TIMEOUT, root_cause};
+
+/// So long a request may go on being sent after its answer has ended: services that answer early either read on or close, and one that does
+/// neither would keep its client's connection for ever.
+const REST_TIME: Duration = Duration::from_secs(30);
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -84,10 +91,17 @@ impl<B> Drop for Turn<B> {
     }
 }
 
+/// A connection.
+struct Line<B> {
+    sender: SendRequest<B>,
+    /// Ends it at once, whatever it is doing.
+    cut: oneshot::Sender<()>,
+}
+
 /// Connections that are ready.
 struct Idle<B> {
     /// With the instant from which on; the one that was used last is at the end.
-    lines: Vec<(SendRequest<B>, Instant)>,
+    lines: Vec<(Line<B>, Instant)>,
     /// Whether somebody closes those that nobody uses.
     swept: bool,
     /// Where no connection could be made last.
@@ -146,7 +160,7 @@ where
     ) -> impl Future<Output = Result<Response<Answer<B>>, AskFailed>> + Send + use<B> {
         let place = self.clone();
         let begun = match place.0.take() {
-            Some((mut line, since)) => Ok((line.try_send_request(request), line, since)),
+            Some((mut line, since)) => Ok((line.sender.try_send_request(request), line, since)),
             None => Err(Box::new(request)),
         };
         async move {
@@ -194,14 +208,20 @@ where
         };
         self.0.back();
         let shaken = Builder::new().max_buf_size(HEAD_MAX).handshake(stream).await;
-        let (mut line, connection) = shaken.map_err(AskFailed::Broken)?;
+        let (mut sender, connection) = shaken.map_err(AskFailed::Broken)?;
         // Before the connection is at work, so that the request hears why where that ends at once.
-        let answer = line.try_send_request(*request);
+        let answer = sender.try_send_request(*request);
+        let (cut, told) = oneshot::channel();
         TokioExecutor::new().execute(async move {
-            if let Err(error) = connection.with_upgrades().await {
-                debug!(%error, "a connection that is kept ended early");
+            tokio::select! {
+                biased;
+                ended = connection.with_upgrades() => if let Err(error) = ended {
+                    debug!(%error, "a connection that is kept ended early");
+                },
+                Ok(()) = told => debug!("a service that answered takes no more of its request"),
             }
         });
+        let line = Line { sender, cut };
         match answer.await {
             Ok(response) => Ok(self.answered(response, line)),
             Err(failed) => Err(AskFailed::Broken(failed.into_error())),
@@ -234,7 +254,7 @@ where
         }
     }
 
-    fn answered(&self, response: Response<Incoming>, line: SendRequest<B>) -> Response<Answer<B>> {
+    fn answered(&self, response: Response<Incoming>, line: Line<B>) -> Response<Answer<B>> {
         response.map(|body| Answer {
             body,
             line: Some(line),
@@ -259,10 +279,10 @@ impl<B> Inner<B> {
     }
 
     /// A connection that is ready, and since when.
-    fn take(&self) -> Option<(SendRequest<B>, Instant)> {
+    fn take(&self) -> Option<(Line<B>, Instant)> {
         let mut idle = self.idle();
         while let Some((line, since)) = idle.lines.pop() {
-            if line.is_ready() && since.elapsed() < IDLE_TIMEOUT {
+            if line.sender.is_ready() && since.elapsed() < IDLE_TIMEOUT {
                 return Some((line, since));
             }
         }
@@ -272,21 +292,24 @@ impl<B> Inner<B> {
 
 impl<B: Send + 'static> Place<B> {
     /// Takes back a connection whose answer is read, or left.
-    fn give_back(&self, mut line: SendRequest<B>) {
-        if line.is_ready() {
+    fn give_back(&self, mut line: Line<B>) {
+        if line.sender.is_ready() {
             self.keep(line);
-        } else if !line.is_closed() && Handle::try_current().is_ok() {
+        } else if !line.sender.is_closed() && Handle::try_current().is_ok() {
             // Its task has not seen the end yet, or is still sending.
             let place = self.clone();
             TokioExecutor::new().execute(async move {
-                if line.ready().await.is_ok() {
-                    place.keep(line);
+                match timeout(REST_TIME, line.sender.ready()).await {
+                    Ok(Ok(())) => place.keep(line),
+                    Ok(Err(_)) => {}
+                    // It may have ended just now.
+                    Err(_) => drop(line.cut.send(())),
                 }
             });
         }
     }
 
-    fn keep(&self, line: SendRequest<B>) {
+    fn keep(&self, line: Line<B>) {
         let mut idle = self.0.idle();
         idle.lines.push((line, Instant::now()));
         if !std::mem::replace(&mut idle.swept, true) {
@@ -307,7 +330,7 @@ fn swept<B>(place: &Weak<Inner<B>>) -> Option<Instant> {
     let place = place.upgrade()?;
     let mut idle = place.idle();
     idle.lines
-        .retain(|(line, since)| line.is_ready() && since.elapsed() < IDLE_TIMEOUT);
+        .retain(|(line, since)| line.sender.is_ready() && since.elapsed() < IDLE_TIMEOUT);
     let next = idle.lines.first().map(|(_, since)| *since + IDLE_TIMEOUT);
     idle.swept = next.is_some();
     next
@@ -317,7 +340,7 @@ fn swept<B>(place: &Weak<Inner<B>>) -> Option<Instant> {
 pub(crate) struct Answer<B: Send + 'static> {
     body: Incoming,
     /// There until this is dropped.
-    line: Option<SendRequest<B>>,
+    line: Option<Line<B>>,
     place: Place<B>,
 }
 
@@ -350,96 +373,4 @@ impl<B: Send + 'static> Body for Answer<B> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use http_body_util::{BodyExt as _, Full};
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::net::{TcpListener, TcpStream};
-    use tokio::time::{pause, timeout};
-
-    /// Answers one request.
-    async fn answer(stream: &mut TcpStream) {
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            head.push(stream.read_u8().await.unwrap());
-        }
-        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
-        stream.write_all(answer).await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn a_connection_is_used_again_until_nobody_uses_it() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = format!("http://{}/", listener.local_addr().unwrap());
-        let place = Place::open(address.parse().unwrap(), &Trust::default());
-        let asked = async || {
-            let request = Request::get("/").header("host", "a");
-            let answer = place.ask(request.body(Full::<Bytes>::default()).unwrap());
-            let body = answer.await.unwrap().into_body();
-            assert_eq!(body.collect().await.unwrap().to_bytes(), "ok");
-        };
-        let (mut stream, ()) = tokio::join!(
-            async {
-                let (mut stream, _) = listener.accept().await.unwrap();
-                answer(&mut stream).await;
-                stream
-            },
-            asked()
-        );
-        tokio::join!(answer(&mut stream), asked());
-        pause();
-        let closed = timeout(IDLE_TIMEOUT * 2, stream.read_u8()).await;
-        let closed = closed.expect("it is closed in time").unwrap_err();
-        assert_eq!(closed.kind(), std::io::ErrorKind::UnexpectedEof);
-        assert!(
-            !place.0.idle().swept,
-            "nobody looks after connections that are not there"
-        );
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_handshake_that_stalls_is_no_connection() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = format!("https://{}/", listener.local_addr().unwrap());
-        let place = Place::open(address.parse().unwrap(), &Trust::default());
-        let request = Request::post("/").body(Full::<Bytes>::default()).unwrap();
-        let silent = async {
-            // It takes the connection, and says nothing.
-            let _side = listener.accept().await.unwrap();
-            std::future::pending::<()>().await;
-        };
-        let asked = timeout(Duration::from_secs(60), place.ask(request));
-        let failed = tokio::select! {
-            failed = asked => failed.expect("it is given up in time").err(),
-            () = silent => unreachable!("it is silent for ever"),
-        };
-        assert!(matches!(failed, Some(AskFailed::Connect(_))), "{failed:?}");
-        assert!(place.away().is_some(), "what is for it waits");
-    }
-
-    #[tokio::test]
-    async fn while_a_service_is_away_one_that_can_wait_tries_at_a_time() {
-        let socket = tokio::net::TcpSocket::new_v4().unwrap();
-        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let address = socket.local_addr().unwrap();
-        let place = Place::open(format!("http://{address}/").parse().unwrap(), &Trust::default());
-        let ask = || place.ask(Request::get("/").body(Full::<Bytes>::default()).unwrap());
-        assert!(matches!(place.turn(), Ok(None)), "nothing is known yet");
-        ask().await.err().unwrap();
-        let turn = place.turn().ok().flatten().expect("one may try");
-        let held = place.turn().err().expect("no other may");
-        assert!(held.why.contains("refused"), "{held:?}");
-        drop(turn);
-        let turn = place.turn().ok().flatten().expect("the next may");
-        let listener = socket.listen(1).unwrap();
-        let serving = async {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            answer(&mut stream).await;
-        };
-        let ((), answered) = tokio::join!(serving, ask());
-        assert!(answered.is_ok() && matches!(place.turn(), Ok(None)), "all may");
-        drop(turn);
-    }
-}
+mod tests;
