@@ -80,6 +80,7 @@ pub(crate) fn not_opened(error: &OpenError) -> Failed {
         OpenError::MasterKey { .. } => Exit::Usage,
         OpenError::Directory { .. }
         | OpenError::Database { .. }
+        | OpenError::Full { .. }
         | OpenError::Row { .. }
         | OpenError::Jobs { .. }
         | OpenError::Damaged { .. }

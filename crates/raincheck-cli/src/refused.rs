@@ -30,7 +30,7 @@ impl Problem {
     /// The problem in an answer; where it is none (a proxy's page, say), one made of its status.
     pub(crate) fn of(answer: &Answer) -> Self {
         serde_json::from_slice(&answer.body).unwrap_or_else(|_| Self {
-            title: format!("the server answered {}", answer.status),
+            title: format!("the server answered {}, and not as Raincheck does", answer.status),
             ..Self::default()
         })
     }
@@ -186,7 +186,7 @@ mod tests {
             502,
             "<html>",
             Exit::Unreachable,
-            "the server answered 502 Bad Gateway. Try again in 3 s",
+            "the server answered 502 Bad Gateway, and not as Raincheck does. Try again in 3 s",
         );
     }
 

@@ -150,9 +150,37 @@ impl FromStr for Timestamp {
                 whole.saturating_mul(1000).saturating_add(millis),
             ));
         }
-        let instant: jiff::Timestamp = text.parse().map_err(|_| ParseTimestampError)?;
-        Ok(Self::from_millis(instant.as_millisecond()))
+        let text = short_fraction(text);
+        match text.parse::<jiff::Timestamp>() {
+            Ok(instant) => Ok(Self::from_millis(instant.as_millisecond())),
+            // The last day of the year 9999 is after the last instant that can be written everywhere.
+            Err(_) => last_day(&text).then_some(Self::MAX).ok_or(ParseTimestampError),
+        }
     }
+}
+
+/// The text with nine decimals of a second at most: RFC 3339 sets no limit, and none beyond the third is of use here.
+fn short_fraction(text: &str) -> std::borrow::Cow<'_, str> {
+    let Some((before, after)) = text.split_once('.') else {
+        return text.into();
+    };
+    let digits = after.bytes().take_while(u8::is_ascii_digit).count();
+    match digits > 9 {
+        true => format!("{before}.{}{}", &after[..9], &after[digits..]).into(),
+        false => text.into(),
+    }
+}
+
+/// Whether this is an instant of one of the last two days of the year 9999: the same of the year before is one, as far as both are written
+/// alike.
+fn last_day(text: &str) -> bool {
+    let Some(rest) = text
+        .strip_prefix("9999-12-3")
+        .filter(|rest| rest.starts_with(['0', '1']))
+    else {
+        return false;
+    };
+    format!("9998-12-3{rest}").parse::<jiff::Timestamp>().is_ok()
 }
 
 impl Serialize for Timestamp {
@@ -308,7 +336,15 @@ mod tests {
         assert_eq!(instant.to_string(), "2026-11-21T02:11:04.120Z");
         assert_eq!("2026-11-21T03:11:04.12+01:00".parse(), Ok(instant));
         assert_eq!("@1795227064.12".parse(), Ok(instant));
+        assert_eq!("2026-11-21T02:11:04.120123456789Z".parse(), Ok(instant));
         assert_eq!(Timestamp::MAX.to_string(), "9999-12-30T22:00:00.000Z");
+        for later in [
+            "9999-12-30T23:00:00Z",
+            "9999-12-31T23:59:59.999Z",
+            "9999-12-31T23:59:59-10:00",
+        ] {
+            assert_eq!(later.parse(), Ok(Timestamp::MAX), "{later}");
+        }
     }
 
     #[test]
@@ -321,6 +357,9 @@ mod tests {
             "2026-11-21",
             "2026-11-21T02:11:04",
             "tomorrow",
+            "9999-12-32T00:00:00Z",
+            "9999-12-31",
+            "2026-11-21T02:11:04.1201234567890x",
         ] {
             assert_eq!(text.parse::<Timestamp>(), Err(ParseTimestampError), "{text:?}");
         }

@@ -28,7 +28,11 @@ pub(crate) fn create(database: &Path) -> Result<(), OpenError> {
         remove(&beside(&part, ending))?;
     }
     private_file(&part).map_err(failed(&part))?;
-    schema::make(&part)?;
+    if let Err(error) = schema::make(&part) {
+        // Where there is no room it would keep some.
+        let _ = fs::remove_file(&part);
+        return Err(error);
+    }
     let synced = File::open(&part).and_then(|file| file.sync_all());
     synced.map_err(failed(&part))?;
     // A log that outlived its database is none of this one's.

@@ -39,6 +39,15 @@ pub enum OpenError {
         #[source]
         source: rusqlite::Error,
     },
+    /// There is no room for the database.
+    #[error("{} cannot be written, for its disk is full: make room, or choose another directory (of a server: --store)", .path.display())]
+    Full {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: rusqlite::Error,
+    },
     /// The rows of the database do not fit together.
     #[error("{} holds a row that cannot be read: {detail}; restore it from a backup, or move it away to start anew", .path.display())]
     Row {

@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::directory::{OpenError, row_error};
 use crate::look::{self, Looked};
@@ -175,9 +175,12 @@ fn open(path: &Path, flags: OpenFlags, cache_kib: u32) -> Result<Connection, Ope
 }
 
 fn corrupt(path: &Path) -> impl Fn(rusqlite::Error) -> OpenError + '_ {
-    |source| OpenError::Database {
-        path: path.to_owned(),
-        source,
+    |source| {
+        let path = path.to_owned();
+        match source.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => OpenError::Full { path, source },
+            _ => OpenError::Database { path, source },
+        }
     }
 }
 

@@ -26,6 +26,10 @@ pub fn told(error: impl fmt::Display) -> String {
     let why = error.to_string();
     let why = why.replace("expected u32", "expected a whole number");
     let why = why.replace("expected u64", "expected a whole number");
+    let why = match why.split_once("expected struct ") {
+        Some((before, _)) => format!("{before}expected an object"),
+        None => why,
+    };
     let why = why.split(" at line ").next().unwrap_or_default();
     let mut quoted = why.split('`').skip(1).step_by(2);
     let meant = match quoted.next() {
@@ -78,6 +82,10 @@ mod tests {
         assert_eq!(
             told("invalid type: string \"x`y`\", expected u32"),
             "invalid type: string \"x`y`\", expected a whole number"
+        );
+        assert_eq!(
+            told("invalid type: string \"x\", expected struct Callback at line 1 column 3"),
+            "invalid type: string \"x\", expected an object"
         );
     }
 

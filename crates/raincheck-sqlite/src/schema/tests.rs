@@ -182,3 +182,16 @@ fn members_of_an_earlier_version_are_summed_with_their_batch_and_what_was_damage
         .collect();
     assert_eq!(found, [1, 4, 5]);
 }
+
+#[test]
+fn a_full_disk_is_told_from_damage() {
+    let told = |code| {
+        let error = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
+        corrupt(Path::new("raincheck.db"))(error)
+    };
+    assert!(matches!(told(rusqlite::ffi::SQLITE_FULL), OpenError::Full { .. }));
+    assert!(matches!(
+        told(rusqlite::ffi::SQLITE_CORRUPT),
+        OpenError::Database { .. }
+    ));
+}

@@ -87,7 +87,8 @@ impl Cors {
         headers.append(header::VARY, HeaderValue::from_static("origin"));
         if let Some(origin) = admitted {
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, *origin);
-            headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+            // Beside what a service let them read of an answer that is redeemed.
+            headers.append(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
         }
     }
 }
@@ -119,6 +120,21 @@ pub(crate) fn preflight<B>(request: &Request<B>) -> Option<Box<Response>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_service_let_pages_read_stays() {
+        let mut response = Response::new(Body::empty());
+        let own = HeaderValue::from_static("x-own");
+        response
+            .headers_mut()
+            .insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, own.clone());
+        Cors::tell(
+            &mut response,
+            Some(Box::new(HeaderValue::from_static("https://a.example"))),
+        );
+        let exposed = response.headers().get_all(header::ACCESS_CONTROL_EXPOSE_HEADERS);
+        assert_eq!(exposed.iter().collect::<Vec<_>>(), [&own, &EXPOSED]);
+    }
 
     #[test]
     fn an_origin_is_a_scheme_a_host_and_a_port_that_says_something() {

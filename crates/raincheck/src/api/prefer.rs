@@ -44,8 +44,10 @@ impl Prefer {
     pub(crate) fn from_headers(headers: &HeaderMap) -> Self {
         let mut prefer = Self::default();
         for value in headers.get_all(PREFER) {
-            let Ok(text) = value.to_str() else { continue };
-            for preference in text.split(',') {
+            for preference in preferences(value.as_bytes()) {
+                let Ok(preference) = std::str::from_utf8(preference) else {
+                    continue;
+                };
                 // Parameters after a semicolon refine a preference; none is known for these two.
                 let main = preference.split(';').next().unwrap_or_default();
                 let (name, value) = main.split_once('=').unwrap_or((main, ""));
@@ -169,6 +171,11 @@ mod tests {
             (&["wait=soon"], "/", Ok(None)),
             (&["wait"], "/", Ok(None)),
             (&["wait=-1"], "/", Ok(None)),
+            (
+                &["foo=\"a,wait=5\", wait=1"],
+                "/",
+                Ok(Some(Duration::from_secs(1))),
+            ),
         ] {
             assert_eq!(of(prefer, uri).map(|p| p.wait), expected, "{prefer:?} {uri}");
         }

@@ -22,6 +22,7 @@ use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper::rt::Executor as _;
 use hyper_util::rt::TokioExecutor;
+use rustix::io::Errno;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -198,6 +199,9 @@ where
             Ok(stream) => stream,
             Err(error) => {
                 let failed = AskFailed::Connect(error);
+                if own_fault(&failed) {
+                    return Err(failed);
+                }
                 let why = root_cause(&failed);
                 match &mut self.0.idle().away {
                     Some(away) => away.again(why),
@@ -261,6 +265,25 @@ where
             place: self.clone(),
         })
     }
+}
+
+/// Whether no connection could be made because this process may open no more files: that says nothing of the service.
+fn own_fault(failed: &AskFailed) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(failed);
+    while let Some(error) = cause {
+        let code = error
+            .downcast_ref::<std::io::Error>()
+            .and_then(std::io::Error::raw_os_error);
+        if code.is_some_and(|code| {
+            [Errno::MFILE, Errno::NFILE]
+                .map(Errno::raw_os_error)
+                .contains(&code)
+        }) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 impl<B> Inner<B> {

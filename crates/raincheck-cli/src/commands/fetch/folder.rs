@@ -39,6 +39,14 @@ pub(crate) struct State {
     pub(crate) failed: u64,
 }
 
+/// Makes the folder that bodies go to.
+pub(super) fn made(bodies: &Path) -> Result<(), Failed> {
+    fs::create_dir_all(bodies).map_err(|error| {
+        let text = format!("{} cannot be made: {error}", bodies.display());
+        Failed::new(Exit::Failure, text).next("Name another folder: --bodies DIR --restart")
+    })
+}
+
 mod batch {
     use raincheck::core::batch::BatchId;
     use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};

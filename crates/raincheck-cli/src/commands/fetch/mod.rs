@@ -166,7 +166,7 @@ impl Fetch {
             (false, _) => self.begin(&folder, before.as_ref(), output, server.as_ref())?,
         };
         if let Some(bodies) = &state.bodies {
-            std::fs::create_dir_all(bodies)?;
+            folder::made(bodies)?;
         }
         let (out, after) = Out::open(state.output.as_deref(), &folder, self.resume)?;
         let meter = Meter::new(output, state.lines, self.no_progress);

@@ -129,3 +129,11 @@ async fn while_a_service_is_away_one_that_can_wait_tries_at_a_time() {
     assert!(answered.is_ok() && matches!(place.turn(), Ok(None)), "all may");
     drop(turn);
 }
+
+#[test]
+fn a_process_without_files_says_nothing_of_the_service() {
+    let failed = |code: i32| AskFailed::Connect(Box::new(std::io::Error::from_raw_os_error(code)));
+    assert!(own_fault(&failed(Errno::MFILE.raw_os_error())));
+    assert!(own_fault(&failed(Errno::NFILE.raw_os_error())));
+    assert!(!own_fault(&failed(Errno::CONNREFUSED.raw_os_error())));
+}
