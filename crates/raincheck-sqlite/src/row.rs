@@ -346,9 +346,11 @@ pub(crate) fn load(
 
 /// Headers as a column.
 pub(crate) fn headers_text(headers: &[Header]) -> rusqlite::Result<Option<String>> {
-    let mut text = String::new();
-    let some = texts::headers(&mut text, headers)?.is_some();
-    Ok(some.then_some(text))
+    if headers.is_empty() {
+        Ok(None)
+    } else {
+        json(&headers).map(Some)
+    }
 }
 
 /// Headers from a column.

@@ -3,7 +3,6 @@
 //!
 //! Invariant: what is written here is what [`LeaseRow`] and [`History`] write; tests compare them byte for byte.
 
-use raincheck_core::content::Header;
 use raincheck_core::job::{Attempt, Job, JobOptions, Since};
 use raincheck_core::lease::Lease;
 use raincheck_core::time::Timestamp;
@@ -33,20 +32,13 @@ impl Pieces<'_> {
         }
     }
 
-    /// Appends a text in quotes, escaped where it has to be: JSON within a text has many quotes.
+    /// Appends a text in quotes, escaped where it has to be.
     fn text(&mut self, text: &str) -> rusqlite::Result<&mut Self> {
-        if text.bytes().any(|byte| byte < b' ') {
-            return self.json(&text);
+        let plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
+        if text.bytes().all(plain) {
+            return Ok(self.raw("\"").raw(text).raw("\""));
         }
-        self.raw("\"");
-        let mut rest = text;
-        while let Some(at) = rest.bytes().position(|byte| matches!(byte, b'"' | b'\\')) {
-            let (plain, escaped) = rest.split_at(at);
-            let (escaped, after) = escaped.split_at(1);
-            self.raw(plain).raw("\\").raw(escaped);
-            rest = after;
-        }
-        Ok(self.raw(rest).raw("\""))
+        self.json(&text)
     }
 
     /// Appends a value by its `Serialize`.
@@ -148,22 +140,6 @@ impl OptionsText {
     }
 }
 
-/// Writes headers to `text`, whatever that was before; `None` where there are none.
-pub(super) fn headers<'t>(text: &'t mut String, headers: &[Header]) -> rusqlite::Result<Option<&'t str>> {
-    if headers.is_empty() {
-        return Ok(None);
-    }
-    text.clear();
-    let mut pieces = Pieces(text);
-    let mut before = "[[";
-    for (name, value) in headers {
-        pieces.raw(before).text(name)?.raw(",").text(value)?;
-        before = "],[";
-    }
-    pieces.raw("]]");
-    Ok(Some(text))
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -191,30 +167,6 @@ mod tests {
             cancel_by: None,
             progress: None,
             claim_id: None,
-        }
-    }
-
-    #[test]
-    fn headers_are_written_as_json() {
-        let texts = [
-            "",
-            "plain",
-            "\"",
-            "\\",
-            "a \"b\" \\ c",
-            "tab\t and \u{1f}",
-            "\u{7f} \u{fc}ber\u{2028}all",
-            "{\"url\":\"a\"}",
-        ];
-        let pairs = texts
-            .iter()
-            .flat_map(|name| texts.map(|value| ((*name).to_owned(), value.to_owned())));
-        let pairs: Vec<Header> = pairs.collect();
-        let mut text = "what was there before".to_owned();
-        assert_eq!(headers(&mut text, &[]).unwrap(), None);
-        for few in pairs.windows(1).chain(pairs.windows(3)).chain([&*pairs]) {
-            let written = headers(&mut text, few).unwrap();
-            assert_eq!(written, Some(&*serde_json::to_string(few).unwrap()));
         }
     }
 
