@@ -43,9 +43,14 @@ fn of_version(path: &Path, version: usize) -> Connection {
 }
 
 fn tables(conn: &Connection) -> Vec<String> {
-    let mut select = conn
-        .prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY type, name")
-        .expect("tables");
+    texts(
+        conn,
+        "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY type, name",
+    )
+}
+
+fn texts(conn: &Connection, sql: &str) -> Vec<String> {
+    let mut select = conn.prepare(sql).expect("tables");
     let rows = select.query_map([], |row| row.get(0)).expect("rows");
     rows.collect::<Result<_, _>>().expect("texts")
 }
@@ -65,9 +70,47 @@ fn copy_of(from: &Path, to: &Path) -> std::path::PathBuf {
     to.join("raincheck.db")
 }
 
+/// A store as the migrations make it of an empty file.
+fn migrated() -> Connection {
+    let conn = Connection::open_in_memory().expect("a database");
+    sum::register(&conn).expect("functions");
+    for sql in MIGRATIONS {
+        conn.execute_batch(sql).expect("it is applied");
+    }
+    conn
+}
+
+#[test]
+fn a_new_store_is_to_the_letter_what_the_migrations_make() {
+    let migrated = migrated();
+    // In the order in which they came, for SQLite goes through a table's indexes in it.
+    let sql = "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid";
+    let text: Vec<_> = texts(&migrated, sql)
+        .into_iter()
+        .map(|sql| format!("{sql};\n"))
+        .collect();
+    let text = text.join("\n");
+    assert!(text == NEWEST.0, "write this into sql/schema.sql:\n{text}");
+    assert_eq!(NEWEST.1, MIGRATIONS.len(), "say so of sql/schema.sql");
+    let names = "SELECT name FROM sqlite_schema ORDER BY rowid";
+    assert_eq!(
+        texts(&in_memory().expect("a store"), names),
+        texts(&migrated, names)
+    );
+    for table in texts(&migrated, "SELECT name FROM sqlite_schema WHERE type = 'table'") {
+        let rows = format!("SELECT count(*) FROM {table}");
+        let rows = migrated.query_row(&rows, [], |row| row.get::<_, i64>(0));
+        assert_eq!(
+            rows,
+            Ok(0),
+            "{table}: a migration wrote rows, which sql/schema.sql does not"
+        );
+    }
+}
+
 #[test]
 fn a_store_of_any_earlier_version_is_brought_to_todays() {
-    let newest = tables(&in_memory().expect("a store"));
+    let newest = tables(&migrated());
     for version in 0..=MIGRATIONS.len() {
         let dir = folder();
         let path = dir.path().join("raincheck.db");
@@ -80,7 +123,7 @@ fn a_store_of_any_earlier_version_is_brought_to_todays() {
 
 #[test]
 fn wherever_a_migration_is_broken_off_the_next_start_finds_one_version_or_the_next() {
-    let newest = tables(&in_memory().expect("a store"));
+    let newest = tables(&migrated());
     for (version, sql) in MIGRATIONS.iter().enumerate() {
         let dir = folder();
         let path = dir.path().join("raincheck.db");
