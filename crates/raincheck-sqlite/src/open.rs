@@ -9,6 +9,7 @@ use std::time::Duration;
 use raincheck_core::clock::Clock;
 use raincheck_core::id::{IdGenerator, JobId};
 use raincheck_core::store::{Measure, Vitals};
+use rusqlite::config::DbConfig;
 
 use crate::busy::Busy;
 use crate::checkpoint::Checkpoint;
@@ -37,6 +38,9 @@ pub struct Options {
     /// Pages of 4 KiB in the write-ahead log at which they are moved into the database. 16,000 unless changed (64 MiB),
     /// measured best of 1,000, 4,000 and 16,000; the log's file grows to some more than that.
     pub log_pages: u32,
+    /// Whether the log is left as it is when the store is closed, to be read when it is opened again: for who may never open it again, and whose end
+    /// somebody waits for. Off unless changed: it is moved into the database and removed.
+    pub leave_log: bool,
     /// Jobs that are kept in memory for their next step, and as many for those who ask for them; the newest. 4,096 unless
     /// changed, about a kilobyte each; with 0 every step and every question reads the row.
     pub recent_jobs: usize,
@@ -67,6 +71,7 @@ impl Options {
             clock,
             cache_kib: 16 * 1024,
             log_pages: 16_000,
+            leave_log: false,
             recent_jobs: 4_096,
             reserve: None,
             ballast: false,
@@ -102,6 +107,11 @@ impl SqliteStore {
         }
         let sealer = unlocked.sealer;
         let failed = |source| row_error(&database, source);
+        if options.leave_log {
+            conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+                .map_err(failed)?;
+            seal = seal.staying();
+        }
         let now = options.clock.now();
         // Whoever opens the store says anew which queues its configuration defines.
         conn.execute("UPDATE queues SET managed = 0 WHERE managed", [])

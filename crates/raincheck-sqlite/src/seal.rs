@@ -37,6 +37,8 @@ pub(crate) struct Seal {
     index: File,
     path: PathBuf,
     last: Option<Place>,
+    /// Whether the log is left at the end, and this with it.
+    stays: bool,
 }
 
 impl Seal {
@@ -69,6 +71,7 @@ impl Seal {
             index,
             path: path.clone(),
             last: None,
+            stays: false,
         };
         seal.note().map_err(failed(&path))?;
         Ok(seal)
@@ -91,8 +94,17 @@ impl Seal {
         }
     }
 
+    /// The same note, which is not taken away: the log is left as it is at the end.
+    pub(crate) const fn staying(mut self) -> Self {
+        self.stays = true;
+        self
+    }
+
     /// Takes the note away, before the log is moved into the database and deleted.
     pub(crate) fn lift(self) -> std::io::Result<()> {
+        if self.stays {
+            return Ok(());
+        }
         std::fs::remove_file(&self.path)
     }
 }

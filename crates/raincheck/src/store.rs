@@ -20,7 +20,8 @@ pub fn open(dir: impl Into<PathBuf>, clock: Arc<dyn Clock>) -> Result<Arc<dyn St
     Ok(Arc::new(SqliteStore::open(Options::new(dir, clock))?))
 }
 
-/// The same for one program's own work, in a few MiB of memory: a smaller page cache and log, and of the newest jobs only `jobs` are at hand.
+/// The same for one program's own work, in a few MiB of memory: a smaller page cache and log, which is left as it is at the end, and of the newest
+/// jobs only `jobs` are at hand.
 ///
 /// # Errors
 /// As above.
@@ -33,6 +34,7 @@ pub fn open_small(
         cache_kib: 4 << 10,
         // A log that is written over is synced sooner than one that grows.
         log_pages: 4_000,
+        leave_log: true,
         recent_jobs: jobs,
         ..Options::new(dir, clock)
     };

@@ -1,15 +1,17 @@
 //! What the embedded store promises of its directory and its file, and what opening it again brings.
 
 use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
 
+use raincheck_core::clock::ManualClock;
 use raincheck_core::decide::Settlement;
 use raincheck_core::id::Nonce;
 use raincheck_core::name::Namespace;
 use raincheck_core::queue::QueueSpec;
 use raincheck_core::store::{Settle, Store as _, StoreError, Submitted};
-use raincheck_sqlite::OpenError;
+use raincheck_sqlite::{OpenError, Options, SqliteStore};
 
-use crate::kit::{bytes, claim_as, open, queue, submission};
+use crate::kit::{bytes, claim_as, open, queue, submission, submit};
 
 #[tokio::test]
 async fn what_was_acknowledged_is_there_after_opening_again() {
@@ -229,4 +231,35 @@ async fn a_log_that_outlived_its_database_is_none_of_a_new_one() {
     assert!(std::fs::copy(log(before.path()), log(dir.path())).unwrap() > 0);
     let store = open(dir.path()).unwrap();
     assert_eq!(store.queues(&ns).await.unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn a_log_that_is_left_at_the_end_is_read_at_the_next_start_and_missed_where_it_is_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options {
+        leave_log: true,
+        ..Options::new(dir.path(), Arc::new(ManualClock::default()))
+    };
+    let log = dir.path().join("raincheck.db-wal");
+    let mut jobs = Vec::new();
+    for _ in 0..2 {
+        let store = SqliteStore::open(options.clone()).unwrap();
+        jobs.push(submit(&store, bytes("x")).await);
+        store.close().await.unwrap();
+        assert!(std::fs::metadata(&log).unwrap().len() > 0);
+        assert!(dir.path().join("seal").exists());
+    }
+    let store = open(dir.path()).unwrap();
+    for job in &jobs {
+        let found = store.get(&Namespace::default(), *job).await.unwrap();
+        assert!(found.is_ok(), "{found:?}");
+    }
+    store.close().await.unwrap();
+    assert!(!log.exists(), "it is moved where nothing else was said");
+    let store = SqliteStore::open(options.clone()).unwrap();
+    submit(&store, bytes("x")).await;
+    store.close().await.unwrap();
+    std::fs::remove_file(&log).unwrap();
+    let missed = open(dir.path()).unwrap_err();
+    assert!(matches!(missed, OpenError::Log { .. }), "{missed}");
 }
