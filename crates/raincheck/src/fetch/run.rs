@@ -65,8 +65,6 @@ impl Run {
             depth: Some(u64::MAX >> 1),
             ..terms.settings(ahead)
         };
-        let put = node.put_queue(&namespace, &queue, spec, true).await?;
-        put.map_err(|why| RunFailed::Queue(why.to_string()))?;
         let new = NewBatch {
             id: BatchId::new(node.store().mint()),
             keep: terms.keep,
@@ -78,7 +76,13 @@ impl Run {
                 fingerprint: [0; 32],
             }),
         };
-        let id = match node.store().open_batch(&namespace, new).await?? {
+        // Both at once, which is one sync less: neither needs the other.
+        let (put, opened) = tokio::join!(
+            node.put_queue(&namespace, &queue, spec, true),
+            node.store().open_batch(&namespace, new)
+        );
+        put?.map_err(|why| RunFailed::Queue(why.to_string()))?;
+        let id = match opened?? {
             BatchOpened::Created(batch) => batch.id,
             BatchOpened::Replayed(status) => status.batch.id,
         };

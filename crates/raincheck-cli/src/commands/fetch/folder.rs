@@ -147,12 +147,19 @@ impl Folder {
 
     /// Replaces what the run is. Durable on return.
     pub(crate) fn write(&self, state: &State) -> Result<(), Failed> {
-        let (part, path) = (self.path.join("run.json.part"), self.path.join("run.json"));
-        let text = serde_json::to_vec_pretty(state).map_err(std::io::Error::from)?;
-        let mut file = File::create(&part)?;
-        file.write_all(&text)?;
-        file.sync_all()?;
-        fs::rename(&part, &path)?;
-        Ok(File::open(&self.path)?.sync_all()?)
+        self.writing(state)()
+    }
+
+    /// The same, to be done wherever it may block.
+    pub(crate) fn writing(&self, state: &State) -> impl FnOnce() -> Result<(), Failed> + Send + use<> {
+        let (folder, text) = (self.path.clone(), serde_json::to_vec_pretty(state));
+        move || {
+            let (part, path) = (folder.join("run.json.part"), folder.join("run.json"));
+            let mut file = File::create(&part)?;
+            file.write_all(&text.map_err(std::io::Error::from)?)?;
+            file.sync_all()?;
+            fs::rename(&part, &path)?;
+            Ok(File::open(&folder)?.sync_all()?)
+        }
     }
 }

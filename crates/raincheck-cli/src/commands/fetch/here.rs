@@ -169,12 +169,15 @@ async fn all(folder: &Folder, state: &State, results: Results, node: &Node) -> R
         let text = "the run was interrupted more than a year ago";
         return Err(Failed::new(Exit::Conflict, text).next("Begin anew: --restart"));
     }
-    if state.batch.is_none() {
-        folder.write(&State {
-            batch: Some(batch.id),
-            ..state.clone()
-        })?;
-    }
+    // Which batch it is stands there soon: until then it is found by its key.
+    let named = State {
+        batch: Some(batch.id),
+        ..state.clone()
+    };
+    let named = state
+        .batch
+        .is_none()
+        .then(|| task::spawn_blocking(folder.writing(&named)));
     // What is written already is counted again, so that the end tells of all.
     let coming = run.results(0);
     let (sealed, taken) = (batch.sealed(), batch.lines);
@@ -187,10 +190,14 @@ async fn all(folder: &Folder, state: &State, results: Results, node: &Node) -> R
         // The end is that of the results.
         std::future::pending().await
     };
-    tokio::select! {
+    let ended = tokio::select! {
         ended = handing => ended,
         ended = hand_on(coming, &results, &ended, node) => ended,
+    };
+    if let Some(named) = named {
+        named.await.map_err(std::io::Error::other)??;
     }
+    ended
 }
 
 /// Hands results on as they come, until there are no more or nobody takes them.
