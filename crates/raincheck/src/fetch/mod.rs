@@ -23,4 +23,5 @@ pub use supply::Supply;
 pub use terms::{ParseTermError, Terms};
 pub(crate) use told::Told;
 pub use told::{FETCHED, Fetched, fetched};
+pub use url::Origin;
 pub use wanted::{Checked, Wanted, blank};

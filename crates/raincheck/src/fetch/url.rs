@@ -1,9 +1,14 @@
 //! URLs as people write them, and as redirects do (RFC 3986).
 //!
-//! Invariant: what comes out is an absolute `http` or `https` URL in visible ASCII, without a fragment.
+//! Invariant: what comes out is an absolute `http` or `https` URL in visible ASCII, without a fragment. An origin is known again only where it is
+//! the same to the letter, scheme to port, which is all that what is known of it depends on.
 
+use bytes::Bytes;
 use http::Uri;
+use http::uri::{Authority, PathAndQuery, Scheme};
+use raincheck_core::name::GroupName;
 
+use crate::outward::hosts::host_and_port;
 use crate::outward::target;
 
 /// The longest URL.
@@ -14,6 +19,60 @@ const URL_BYTES_MAX: usize = 8 << 10;
 /// # Errors
 /// Why it cannot be asked.
 pub(crate) fn normalised(text: &str) -> Result<(String, Uri), &'static str> {
+    let (url, _) = written(text)?;
+    let uri = target(&url)?;
+    Ok((url, uri))
+}
+
+/// The origin that was asked for last, of which many URLs of a list are: what was found of it is not looked for again. Where it leads is looked
+/// at anew for each connection (`outward`).
+#[derive(Clone, Debug, Default)]
+pub struct Origin(Option<Known>);
+
+#[derive(Clone, Debug)]
+struct Known {
+    /// In its one spelling, as URLs begin.
+    text: String,
+    scheme: Scheme,
+    authority: Authority,
+    host: GroupName,
+}
+
+impl Origin {
+    /// What [`normalised`] makes of it, and its host and port.
+    pub(super) fn normalised(&mut self, text: &str) -> Result<(String, Uri, GroupName), String> {
+        let cannot = |why: &str| format!("fetch {why}");
+        let (url, path_at) = written(text).map_err(cannot)?;
+        let (text, path) = url.split_at(path_at);
+        if let Some(known) = self.0.as_ref().filter(|known| known.text == text)
+            && let Ok(path) = PathAndQuery::from_maybe_shared(Bytes::copy_from_slice(path.as_bytes()))
+        {
+            let mut parts = http::uri::Parts::default();
+            parts.scheme = Some(known.scheme.clone());
+            parts.authority = Some(known.authority.clone());
+            parts.path_and_query = Some(path);
+            if let Ok(uri) = Uri::from_parts(parts) {
+                return Ok((url, uri, known.host.clone()));
+            }
+        }
+        let uri = target(&url).map_err(cannot)?;
+        let host =
+            GroupName::new(&host_and_port(&uri)).map_err(|_| cannot("takes shorter names of hosts"))?;
+        self.0 = uri
+            .scheme()
+            .zip(uri.authority())
+            .map(|(scheme, authority)| Known {
+                text: text.to_owned(),
+                scheme: scheme.clone(),
+                authority: authority.clone(),
+                host: host.clone(),
+            });
+        Ok((url, uri, host))
+    }
+}
+
+/// A URL in one spelling, and where its path begins; whether there can be such an origin is not looked at.
+fn written(text: &str) -> Result<(String, usize), &'static str> {
     let text = text.trim();
     let text = text.split('#').next().unwrap_or_default();
     if text.len() > URL_BYTES_MAX {
@@ -25,8 +84,9 @@ pub(crate) fn normalised(text: &str) -> Result<(String, Uri), &'static str> {
         return Err(absolute);
     }
     let host_at = scheme_ends + 3;
-    let path_at = text[host_at..]
-        .find(['/', '?'])
+    let mut bytes = text.as_bytes()[host_at..].iter();
+    let path_at = bytes
+        .position(|byte| matches!(byte, b'/' | b'?'))
         .map_or(text.len(), |at| host_at + at);
     let (base, rest) = text.split_at(path_at);
     if !base.is_ascii() {
@@ -50,8 +110,7 @@ pub(crate) fn normalised(text: &str) -> Result<(String, Uri), &'static str> {
             }
         }
     }
-    let uri = target(&url)?;
-    Ok((url, uri))
+    Ok((url, path_at))
 }
 
 /// Whether a byte of a path or a query stands for itself: what can be seen, but for `"<>\^` and `` `{|} ``.
@@ -141,6 +200,48 @@ mod tests {
             "http://[::1]:65536/",
         ] {
             assert!(normalised(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_known_origin_changes_nothing_of_what_is_found() {
+        let mut origin = Origin::default();
+        let seen: String = (0..=u8::MAX)
+            .filter(|byte| stands(*byte))
+            .map(char::from)
+            .collect();
+        for text in [
+            "http://a/x",
+            "http://a/y?z",
+            "HTTP://A/y b#c",
+            "http://a",
+            "http://a?q=http://b/",
+            &format!("http://a/{seen}"),
+            &format!("http://a?{seen}"),
+            "https://a/x",
+            "http://a/x",
+            "http://a:80/x",
+            "http://a:8080/x",
+            "http://a:8080/",
+            "http://a:80800/x",
+            "http://a:8080@b/x",
+            "http://a.b/x",
+            "http://b/x",
+            "http://c/x",
+            "http://b./x",
+            "http://[::1]:7/x",
+            "http://[::1]:7/y",
+            "http:///x",
+            "http://",
+            "http://[::1]:7",
+        ] {
+            let found = origin.normalised(text);
+            assert_eq!(found, Origin::default().normalised(text), "{text}");
+            let plain = normalised(text).ok();
+            let host = plain.as_ref().map(|(_, uri)| host_and_port(uri));
+            let found = found.ok();
+            assert_eq!(found.as_ref().map(|(.., host)| host.to_string()), host, "{text}");
+            assert_eq!(found.map(|(url, uri, _)| (url, uri)), plain, "{text}");
         }
     }
 

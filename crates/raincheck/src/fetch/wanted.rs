@@ -13,10 +13,9 @@ use raincheck_core::name::GroupName;
 use raincheck_core::size::ByteSize;
 use serde::{Deserialize, Serialize};
 
-use super::url::normalised;
+use super::url::Origin;
 use crate::hop::of_the_way;
 use crate::near::told;
-use crate::outward::hosts::host_and_port;
 
 /// So many headers may be sent with a fetch.
 const HEADERS_MAX: usize = 32;
@@ -96,8 +95,16 @@ impl Wanted {
     ///
     /// # Errors
     /// What cannot be.
-    pub fn checked(mut self) -> Result<Checked, String> {
-        let (url, uri) = normalised(&self.url).map_err(|why| format!("fetch {why}"))?;
+    pub fn checked(self) -> Result<Checked, String> {
+        self.checked_of(&mut Origin::default())
+    }
+
+    /// The same, where it may be of an origin that was asked for before.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn checked_of(mut self, origin: &mut Origin) -> Result<Checked, String> {
+        let (url, uri, host) = origin.normalised(&self.url)?;
         self.url = url;
         if self.headers.len() > HEADERS_MAX {
             return Err(format!("headers: at most {HEADERS_MAX}"));
@@ -114,8 +121,6 @@ impl Wanted {
         if self.follow.is_some_and(|follow| follow > REDIRECTS_MAX) {
             return Err(format!("follow: at most {REDIRECTS_MAX}"));
         }
-        let host = GroupName::new(&host_and_port(&uri))
-            .map_err(|_| "fetch takes shorter names of hosts".to_owned())?;
         Ok(Checked {
             wanted: self,
             host,

@@ -11,7 +11,7 @@ mod request;
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use raincheck_core::content::JobResult;
@@ -27,7 +27,7 @@ use tokio::time::Instant;
 use self::body::Bodies;
 use super::{AttemptEnd, Ctx, Runner, StopReason};
 use crate::fetch::url::{normalised, resolved};
-use crate::fetch::{Checked, Told, Wanted};
+use crate::fetch::{Checked, Origin, Told, Wanted};
 use crate::outward::hosts::{HostName, Hosts, Permit};
 use crate::outward::places::Places;
 use crate::outward::{refused_here, root_cause};
@@ -50,6 +50,8 @@ pub(crate) struct Fetcher {
     bodies: Option<Bodies>,
     /// Room for those that ask, where more may begin than ask at once.
     room: Option<Arc<Semaphore>>,
+    /// What is known of the origin that was asked for last.
+    origin: Arc<Mutex<Origin>>,
 }
 
 impl Fetcher {
@@ -67,7 +69,16 @@ impl Fetcher {
             metrics,
             bodies: bodies.map(Bodies::new),
             room: most.map(|most| Arc::new(Semaphore::new(most as usize))),
+            origin: Arc::default(),
         }
+    }
+
+    /// What this input is to bring.
+    fn wanted(&self, input: &[u8]) -> Result<Checked, String> {
+        let wanted = Wanted::read(input)?;
+        // Nothing under this lock can panic half way.
+        let mut origin = self.origin.lock().unwrap_or_else(PoisonError::into_inner);
+        wanted.checked_of(&mut origin)
     }
 
     /// Waits until it may ask. Where that took too much of the attempt's time, or all of it, the attempt is given back unbegun, and what
@@ -125,7 +136,7 @@ impl Fetch {
 
     /// Asks, and follows where it is led.
     async fn fetch(&self, ctx: &Ctx, under: &mut Option<Under>) -> AttemptEnd {
-        let checked = match Wanted::read(&ctx.input.body).and_then(Wanted::checked) {
+        let checked = match self.fetcher.wanted(&ctx.input.body) {
             Ok(checked) => checked,
             Err(why) => return AttemptEnd::for_good(Failure::new("bad-request", why)),
         };

@@ -7,7 +7,7 @@ use std::io;
 use std::sync::Arc;
 
 use raincheck::core::batch::Line;
-use raincheck::fetch::{Run, Wanted};
+use raincheck::fetch::{Origin, Run, Wanted};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
@@ -62,8 +62,10 @@ impl Ahead {
 }
 
 fn read(mut lines: impl Iterator<Item = io::Result<Vec<u8>>>, run: &Run, to: &mpsc::Sender<Group>) {
+    let mut origin = Origin::default();
     loop {
-        let group: Group = lines.by_ref().take(GROUP).map(|line| made(line, run)).collect();
+        let group = lines.by_ref().take(GROUP);
+        let group: Group = group.map(|line| made(line, run, &mut origin)).collect();
         let last = group.as_ref().map_or(true, |group| group.len() < GROUP);
         if to.blocking_send(group).is_err() || last {
             return;
@@ -71,8 +73,8 @@ fn read(mut lines: impl Iterator<Item = io::Result<Vec<u8>>>, run: &Run, to: &mp
     }
 }
 
-fn made(line: io::Result<Vec<u8>>, run: &Run) -> Result<Line, Failed> {
-    let checked = Wanted::read(&line?).and_then(Wanted::checked);
+fn made(line: io::Result<Vec<u8>>, run: &Run, origin: &mut Origin) -> Result<Line, Failed> {
+    let checked = Wanted::read(&line?).and_then(|wanted| wanted.checked_of(origin));
     let damaged = |why| Failed::new(Exit::Failure, format!("the list is damaged: {why}"));
     Ok(run.line(checked.map_err(damaged)?))
 }

@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, BufRead, BufReader, BufWriter, Write as _};
 
-use raincheck::fetch::{Wanted, blank};
+use raincheck::fetch::{Origin, Wanted, blank};
 
 use super::folder::Folder;
 use crate::exit::{Exit, Failed};
@@ -47,6 +47,7 @@ pub(super) fn take(path: &str, folder: &Folder, output: Output) -> Result<Taken,
     let mut to = BufWriter::new(File::create(&part)?);
     let (mut taken, mut twice) = (Taken::default(), 0_u64);
     let (mut seen, hash) = (HashSet::new(), (RandomState::new(), RandomState::new()));
+    let mut origin = Origin::default();
     for (index, line) in lines.split(b'\n').enumerate() {
         let line = line?;
         // A byte order mark is no part of the first URL.
@@ -54,7 +55,7 @@ pub(super) fn take(path: &str, folder: &Folder, output: Output) -> Result<Taken,
         if blank(line) {
             continue;
         }
-        match Wanted::read(line).and_then(Wanted::checked) {
+        match Wanted::read(line).and_then(|wanted| wanted.checked_of(&mut origin)) {
             Ok(checked) => {
                 let text = checked.input().body;
                 // Two of 64 bits each, so that no two URLs are taken for one.
