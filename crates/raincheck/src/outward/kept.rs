@@ -269,21 +269,11 @@ where
 
 /// Whether no connection could be made because this process may open no more files: that says nothing of the service.
 fn own_fault(failed: &AskFailed) -> bool {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(failed);
-    while let Some(error) = cause {
-        let code = error
-            .downcast_ref::<std::io::Error>()
-            .and_then(std::io::Error::raw_os_error);
-        if code.is_some_and(|code| {
-            [Errno::MFILE, Errno::NFILE]
-                .map(Errno::raw_os_error)
-                .contains(&code)
-        }) {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
+    let failed: &(dyn std::error::Error + 'static) = failed;
+    std::iter::successors(Some(failed), |&error| error.source()).any(|error| {
+        let code = error.downcast_ref().and_then(std::io::Error::raw_os_error);
+        code == Some(Errno::MFILE.raw_os_error()) || code == Some(Errno::NFILE.raw_os_error())
+    })
 }
 
 impl<B> Inner<B> {
